@@ -1,0 +1,215 @@
+//! Applying a command to a player: all of it, or a refusal and nothing.
+
+use super::catalogue::{Catalogue, Requirement};
+use super::command::{
+    Action, ActionResult, Command, LedgerEntry, LedgerKind, Outcome, Quantity, Refusal,
+};
+use super::inventory::Inventory;
+use super::player::Player;
+use super::production::finite;
+use super::rules::Rules;
+use super::slug::Slug;
+use super::time::Timestamp;
+use super::timeline::Timeline;
+
+impl Player {
+    /// Applies `command` at `now`, appending what it books to `ledger`.
+    ///
+    /// The player is settled first in any case; a refusal changes nothing else. Each applied mutation raises the
+    /// version by one.
+    ///
+    /// # Errors
+    /// The rule that refuses it.
+    pub fn apply(
+        &mut self,
+        command: &Command,
+        timeline: &Timeline,
+        now: Timestamp,
+        ledger: &mut Vec<LedgerEntry>,
+    ) -> Result<Outcome, Refusal> {
+        if let Command::Grant { energy, reason } = command {
+            self.settle(timeline, now);
+            return Ok(self.receive(*energy, reason, ledger));
+        }
+        let version = self.version;
+        let returned = self.arrive(timeline, now);
+        let outcome = match command {
+            Command::Act(action) => self.act(action, timeline, ledger),
+            Command::ActInOrder(actions) => {
+                let results =
+                    actions.iter().map(|action| match self.act(action, timeline, ledger) {
+                        Ok(outcome) => ActionResult::Applied(outcome),
+                        Err(refusal) => ActionResult::Refused(refusal),
+                    });
+                Ok(Outcome::Acted { results: results.collect() })
+            }
+            Command::Prestige => self.prestige(&timeline.rules, ledger),
+            Command::Rename(name) => {
+                self.display_name.clone_from(name);
+                self.version += 1;
+                Ok(Outcome::Done {})
+            }
+            Command::Arrive | Command::Grant { .. } => Ok(Outcome::Done {}),
+        };
+        // An absence is told until the next mutation, not by the one that ended it.
+        if self.version > version && !returned {
+            self.away = None;
+        }
+        outcome
+    }
+
+    /// One action of a player who has arrived.
+    fn act(
+        &mut self,
+        action: &Action,
+        timeline: &Timeline,
+        ledger: &mut Vec<LedgerEntry>,
+    ) -> Result<Outcome, Refusal> {
+        let catalogue = timeline.at(self.settled_at);
+        match action {
+            Action::Click { clicks } => Ok(self.click(*clicks, timeline)),
+            Action::BuyGenerator { id, quantity } => {
+                self.buy_generators(id, *quantity, catalogue, ledger)
+            }
+            Action::BuyUpgrade { id } => self.buy_upgrade(id, catalogue, ledger),
+        }
+    }
+
+    fn click(&mut self, clicks: u64, timeline: &Timeline) -> Outcome {
+        let now = self.settled_at;
+        let accepted = self.clicks.take(clicks, &timeline.rules, now);
+        let per_click = self.production(timeline, now).energy_per_click;
+        self.earn(finite(per_click * accepted as f64));
+        self.version += 1;
+        Outcome::Clicked { accepted }
+    }
+
+    fn buy_generators(
+        &mut self,
+        id: &Slug,
+        quantity: Quantity,
+        catalogue: &Catalogue,
+        ledger: &mut Vec<LedgerEntry>,
+    ) -> Result<Outcome, Refusal> {
+        let listed = catalogue.generator(id).filter(|_| catalogue.lists_generator(id));
+        let generator = listed.ok_or(Refusal::UnknownGenerator)?;
+        if !generator.available {
+            return Err(Refusal::Retired);
+        }
+        let owned = self.inventory.owned(id);
+        let costs = generator.costs();
+        let purchased = match quantity {
+            Quantity::Exactly(quantity) => quantity,
+            Quantity::Max => costs.affordable(owned, self.energy).max(1),
+        };
+        let spent = self.affordable(costs.cost(owned, purchased))?;
+        self.inventory.add_generators(&generator.id, purchased);
+        self.spend(spent, LedgerKind::GeneratorPurchase, id.to_string(), ledger);
+        Ok(Outcome::BoughtGenerators { purchased, spent })
+    }
+
+    fn buy_upgrade(
+        &mut self,
+        id: &Slug,
+        catalogue: &Catalogue,
+        ledger: &mut Vec<LedgerEntry>,
+    ) -> Result<Outcome, Refusal> {
+        let listed = catalogue.upgrade(id).filter(|_| catalogue.lists_upgrade(id));
+        let upgrade = listed.ok_or(Refusal::UnknownUpgrade)?;
+        if self.inventory.has_upgrade(id) {
+            return Err(Refusal::AlreadyOwned);
+        }
+        if !upgrade.available {
+            return Err(Refusal::Retired);
+        }
+        match &upgrade.requires {
+            Some(Requirement::GeneratorOwned { generator, count })
+                if self.inventory.owned(generator) < *count =>
+            {
+                let generator = generator.clone();
+                return Err(Refusal::NeedsGenerators { generator, count: *count });
+            }
+            Some(Requirement::LifetimeEnergy { energy }) if self.lifetime_energy < *energy => {
+                return Err(Refusal::NeedsLifetimeEnergy { energy: *energy });
+            }
+            _ => {}
+        }
+        let spent = self.affordable(Some(upgrade.cost))?;
+        self.inventory.add_upgrade(upgrade.id.clone());
+        self.spend(spent, LedgerKind::UpgradePurchase, id.to_string(), ledger);
+        Ok(Outcome::BoughtUpgrade { spent })
+    }
+
+    /// Begins anew with `floor(sqrt(lifetime_energy / 1e9))` cores: 4e9 give 2.
+    fn prestige(
+        &mut self,
+        rules: &Rules,
+        ledger: &mut Vec<LedgerEntry>,
+    ) -> Result<Outcome, Refusal> {
+        let cores = (self.lifetime_energy / rules.energy_per_core).sqrt().floor();
+        if cores <= self.cores {
+            let next = self.cores + 1.0;
+            let lifetime_energy = finite(next * next * rules.energy_per_core);
+            return Err(Refusal::NothingToGain { lifetime_energy });
+        }
+        let gained_cores = cores - self.cores;
+        self.cores = cores;
+        self.inventory = Inventory::default();
+        self.spend(self.energy, LedgerKind::Prestige, format!("{cores:.0} cores"), ledger);
+        Ok(Outcome::Prestiged { gained_cores })
+    }
+
+    /// A gift counts for the balance, not for lifetime energy: it was not made.
+    fn receive(&mut self, energy: f64, reason: &str, ledger: &mut Vec<LedgerEntry>) -> Outcome {
+        let before = self.energy;
+        self.energy = finite(self.energy + energy);
+        self.book(before, LedgerKind::Grant, reason.to_owned(), ledger);
+        Outcome::Done {}
+    }
+
+    /// The cost, where the balance covers it.
+    fn affordable(&self, cost: Option<f64>) -> Result<f64, Refusal> {
+        let required = cost.unwrap_or(f64::MAX);
+        match cost {
+            Some(cost) if cost <= self.energy => Ok(cost),
+            _ => Err(Refusal::InsufficientEnergy { required, available: self.energy }),
+        }
+    }
+
+    fn spend(
+        &mut self,
+        amount: f64,
+        kind: LedgerKind,
+        reference: String,
+        ledger: &mut Vec<LedgerEntry>,
+    ) {
+        let before = self.energy;
+        self.energy -= amount;
+        self.book(before, kind, reference, ledger);
+    }
+
+    /// Writes the ledger line for a balance that has just moved from `before` to its present value.
+    fn book(
+        &mut self,
+        before: f64,
+        kind: LedgerKind,
+        reference: String,
+        ledger: &mut Vec<LedgerEntry>,
+    ) {
+        self.version += 1;
+        ledger.push(LedgerEntry {
+            version: self.version,
+            at: self.settled_at,
+            kind,
+            reference,
+            earned: before - self.ledger_balance,
+            delta: self.energy - before,
+            balance_after: self.energy,
+        });
+        self.ledger_balance = self.energy;
+    }
+}
+
+#[cfg(test)]
+#[path = "apply_tests.rs"]
+mod tests;

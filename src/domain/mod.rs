@@ -1,0 +1,33 @@
+//! The rules of the game: pure arithmetic on plain data. Time comes in as a parameter; nothing here does I/O.
+
+mod apply;
+mod catalogue;
+mod command;
+mod cost;
+mod inventory;
+mod player;
+mod production;
+mod rules;
+mod slug;
+#[cfg(test)]
+pub mod testing;
+mod time;
+mod timeline;
+mod view;
+
+pub use catalogue::{
+    Catalogue, CatalogueFault, CatalogueItems, Effect, Generator, Requirement, Upgrade,
+};
+pub use command::{
+    Action, ActionResult, Command, LedgerEntry, LedgerKind, MAX_ACTIONS, MAX_CLICKS,
+    MAX_DISPLAY_NAME_LENGTH, MAX_QUANTITY, Outcome, Quantity, Refusal,
+};
+pub use cost::CostCurve;
+pub use inventory::Inventory;
+pub use player::{Away, ClickBucket, Player};
+pub use production::Production;
+pub use rules::{AWAY_AFTER_SECONDS, AWAY_SHOWN_SECONDS, PRESENCE_SECONDS, Rules};
+pub use slug::Slug;
+pub use time::Timestamp;
+pub use timeline::Timeline;
+pub use view::{OwnedGenerator, View};

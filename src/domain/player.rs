@@ -1,0 +1,289 @@
+//! One player and how its energy accrues.
+//!
+//! `energy(t) = energy + rate * clamp(min(t, accrues_until) - settled_at, 0, inf)`, with `accrues_until = last_seen_at +
+//! offline_cap`. Reading that never changes a player; *settling* writes down what the formula already says.
+
+use super::inventory::Inventory;
+use super::production::{Production, finite};
+use super::rules::{AWAY_AFTER_SECONDS, AWAY_SHOWN_SECONDS, PRESENCE_SECONDS, Rules};
+use super::time::Timestamp;
+use super::timeline::Timeline;
+
+/// What the rules know of a player. All amounts are finite and none is negative.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Player {
+    pub display_name: String,
+    /// How many mutations have been applied.
+    pub version: u64,
+    /// The balance at `settled_at`.
+    pub energy: f64,
+    /// All that production and clicks ever brought, at `settled_at`.
+    pub lifetime_energy: f64,
+    /// Prestige cores: a whole number, a double because its range is that of energy's root.
+    pub cores: f64,
+    pub inventory: Inventory,
+    /// Up to when production has been credited.
+    pub settled_at: Timestamp,
+    /// When the player was last present.
+    pub last_seen_at: Timestamp,
+    /// Energy credited since `last_seen_at` by settles that the player was not present for.
+    pub unseen_energy: f64,
+    /// The last absence that was long enough to be told.
+    pub away: Option<Away>,
+    pub clicks: ClickBucket,
+    /// The balance after the last ledger entry.
+    pub ledger_balance: f64,
+}
+
+/// An absence.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Away {
+    pub seconds: f64,
+    /// The part of it in which production went on.
+    pub credited_seconds: f64,
+    /// What was made in it.
+    pub energy: f64,
+    /// When it ended.
+    pub ended_at: Timestamp,
+}
+
+/// The token bucket that bounds how many clicks are credited.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ClickBucket {
+    /// Clicks that would be credited at `filled_at`.
+    pub tokens: f64,
+    pub filled_at: Timestamp,
+}
+
+impl ClickBucket {
+    /// Takes up to `clicks` and returns how many there were.
+    pub(super) fn take(&mut self, clicks: u64, rules: &Rules, now: Timestamp) -> u64 {
+        let refill = now.seconds_since(self.filled_at).max(0.0) * rules.clicks_per_second;
+        self.tokens = (self.tokens + refill).min(rules.click_burst);
+        self.filled_at = self.filled_at.max(now);
+        let taken = clicks.min(self.tokens as u64);
+        self.tokens -= taken as f64;
+        taken
+    }
+}
+
+impl Player {
+    /// A player who starts at `now` with nothing.
+    pub fn new(display_name: String, rules: &Rules, now: Timestamp) -> Self {
+        Self {
+            display_name,
+            version: 0,
+            energy: 0.0,
+            lifetime_energy: 0.0,
+            cores: 0.0,
+            inventory: Inventory::default(),
+            settled_at: now,
+            last_seen_at: now,
+            unseen_energy: 0.0,
+            away: None,
+            clicks: ClickBucket { tokens: rules.click_burst, filled_at: now },
+            ledger_balance: 0.0,
+        }
+    }
+
+    /// `now`, or the time of the last settle where that is later: time never runs backwards for a player.
+    pub fn not_before_settled(&self, now: Timestamp) -> Timestamp {
+        now.max(self.settled_at).max(self.last_seen_at)
+    }
+
+    /// The rates under the catalogue in force at `now`.
+    pub fn production(&self, timeline: &Timeline, now: Timestamp) -> Production {
+        Production::of(&self.inventory, self.cores, timeline.at(now), &timeline.rules)
+    }
+
+    /// Until when production goes on if the player does not come back.
+    pub fn accrues_until(&self, production: &Production) -> Timestamp {
+        self.last_seen_at.plus_seconds(production.offline_cap_seconds)
+    }
+
+    /// What production brings from the last settle to `now`: old rates before a change of the catalogue, new ones after.
+    pub fn accrued(&self, timeline: &Timeline, now: Timestamp) -> f64 {
+        let segments = timeline.segments(self.settled_at, now);
+        segments.fold(0.0, |sum, (catalogue, start, end)| {
+            let production =
+                Production::of(&self.inventory, self.cores, catalogue, &timeline.rules);
+            let seconds = end.min(self.accrues_until(&production)).seconds_since(start).max(0.0);
+            finite(sum + finite(production.energy_per_second * seconds))
+        })
+    }
+
+    /// Credits production up to `now` without taking it for presence.
+    pub fn settle(&mut self, timeline: &Timeline, now: Timestamp) {
+        let now = self.not_before_settled(now);
+        let accrued = self.accrued(timeline, now);
+        self.earn(accrued);
+        self.unseen_energy = finite(self.unseen_energy + accrued);
+        self.settled_at = now;
+    }
+
+    /// Settles and notes that the player is there. Returns whether that ended an absence worth telling.
+    ///
+    /// The two are one step: presence noted alone would pay for an absence beyond the cap.
+    pub fn arrive(&mut self, timeline: &Timeline, now: Timestamp) -> bool {
+        let now = self.not_before_settled(now);
+        let accrues_until = self.accrues_until(&self.production(timeline, now));
+        self.settle(timeline, now);
+        let seconds = now.seconds_since(self.last_seen_at);
+        let absent = seconds > AWAY_AFTER_SECONDS;
+        if absent {
+            self.away = Some(Away {
+                seconds,
+                credited_seconds: now.min(accrues_until).seconds_since(self.last_seen_at).max(0.0),
+                energy: self.unseen_energy,
+                ended_at: now,
+            });
+        }
+        self.last_seen_at = now;
+        self.unseen_energy = 0.0;
+        absent
+    }
+
+    /// Whether a player who is there at `now` has to be noted as present again.
+    pub fn presence_is_due(&self, now: Timestamp) -> bool {
+        now.seconds_since(self.last_seen_at) >= PRESENCE_SECONDS
+    }
+
+    /// The absence to tell at `now`.
+    pub fn away_to_tell(&self, now: Timestamp) -> Option<&Away> {
+        let shown = |away: &&Away| now.seconds_since(away.ended_at) < AWAY_SHOWN_SECONDS;
+        self.away.as_ref().filter(shown)
+    }
+
+    /// Adds what production or clicks brought.
+    pub(super) fn earn(&mut self, amount: f64) {
+        self.energy = finite(self.energy + amount);
+        self.lifetime_energy = finite(self.lifetime_energy + amount);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::testing::{at, slug, timeline, two_catalogues};
+
+    const HOUR: f64 = 3600.0;
+
+    fn close(a: f64, b: f64) -> bool {
+        (a - b).abs() <= 1e-9 * a.abs().max(b.abs()).max(1e-9)
+    }
+
+    fn with_cranks(count: u64) -> Player {
+        let mut player = Player::new("Ada".into(), &Rules::default(), at(0.0));
+        player.inventory.add_generators(&slug("crank"), count);
+        player
+    }
+
+    #[test]
+    fn production_stops_at_the_offline_cap() {
+        let mut player = with_cranks(2);
+        player.settle(&timeline(), at(100.0 * HOUR));
+        assert_eq!(player.energy, 8.0 * HOUR);
+        assert_eq!(player.lifetime_energy, 8.0 * HOUR);
+        player.settle(&timeline(), at(200.0 * HOUR));
+        assert_eq!(player.energy, 8.0 * HOUR);
+    }
+
+    #[test]
+    fn an_absence_beyond_the_cap_is_never_paid() {
+        let mut player = with_cranks(2);
+        assert!(player.arrive(&timeline(), at(100.0 * HOUR)));
+        assert_eq!(player.energy, 8.0 * HOUR);
+        let away = player.away.expect("an absence of 100 hours is told");
+        assert_eq!((away.seconds, away.credited_seconds), (100.0 * HOUR, 8.0 * HOUR));
+        assert_eq!(away.energy, 8.0 * HOUR);
+        player.settle(&timeline(), at(101.0 * HOUR));
+        assert_eq!(player.energy, 9.0 * HOUR);
+    }
+
+    #[test]
+    fn settles_in_between_are_part_of_the_absence() {
+        let mut player = with_cranks(2);
+        player.settle(&timeline(), at(HOUR));
+        player.settle(&timeline(), at(2.0 * HOUR));
+        player.arrive(&timeline(), at(3.0 * HOUR));
+        assert_eq!(player.away.map(|away| away.energy), Some(3.0 * HOUR));
+    }
+
+    #[test]
+    fn a_minute_is_no_absence_and_an_absence_is_told_for_half_a_minute() {
+        let mut player = with_cranks(1);
+        assert!(!player.arrive(&timeline(), at(60.0)));
+        assert!(player.arrive(&timeline(), at(120.1)));
+        assert!(player.away_to_tell(at(150.0)).is_some());
+        assert!(player.away_to_tell(at(150.2)).is_none());
+    }
+
+    #[test]
+    fn time_never_runs_backwards_for_a_player() {
+        let mut player = with_cranks(2);
+        player.arrive(&timeline(), at(100.0));
+        let before = player.clone();
+        player.arrive(&timeline(), at(40.0));
+        assert_eq!(player, before);
+    }
+
+    #[test]
+    fn a_new_catalogue_changes_the_rate_from_its_instant_on() {
+        let mut player = with_cranks(2);
+        // The second catalogue trebles the crank's rate at 1,000 s.
+        player.settle(&two_catalogues(1000.0), at(1500.0));
+        assert_eq!(player.energy, 1000.0 + 3.0 * 500.0);
+    }
+
+    #[test]
+    fn clicks_refill_at_their_rate_and_no_deeper_than_the_bucket() {
+        let rules = Rules::default();
+        let mut bucket = ClickBucket { tokens: 40.0, filled_at: at(0.0) };
+        assert_eq!(bucket.take(1000, &rules, at(0.0)), 40);
+        assert_eq!(bucket.take(1000, &rules, at(0.5)), 10);
+        assert_eq!(bucket.take(1000, &rules, at(100.0)), 40);
+        assert_eq!(bucket.take(1000, &rules, at(50.0)), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn accrual_splits_anywhere(
+            change in 0.0..2e5f64,
+            first in 0.0..1e5f64,
+            second in 0.0..1e5f64,
+            cranks in 0u64..1000,
+            seen in 0.0..1e5f64,
+        ) {
+            let timeline = two_catalogues(change);
+            let mut whole = with_cranks(cranks);
+            whole.arrive(&timeline, at(seen));
+            let mut parts = whole.clone();
+            whole.settle(&timeline, at(seen + first + second));
+            parts.settle(&timeline, at(seen + first));
+            parts.settle(&timeline, at(seen + first + second));
+            prop_assert!(close(whole.energy, parts.energy), "{} is not {}", whole.energy, parts.energy);
+            prop_assert!(close(whole.unseen_energy, parts.unseen_energy));
+            prop_assert_eq!(whole.settled_at, parts.settled_at);
+        }
+
+        #[test]
+        fn accrual_stays_finite_at_the_end_of_the_range(
+            exponent in 290.0..308.2f64,
+            stars in 0u64..1_000_000,
+            cores in 0.0..1e150f64,
+            seconds in 0.0..1e10f64,
+        ) {
+            let mut player = with_cranks(1);
+            player.energy = 10f64.powf(exponent);
+            player.lifetime_energy = player.energy;
+            player.cores = cores.floor();
+            player.inventory.add_generators(&slug("star"), stars.max(1));
+            let before = player.energy;
+            player.arrive(&timeline(), at(seconds));
+            prop_assert!(player.energy.is_finite() && player.energy >= before);
+            prop_assert!(player.lifetime_energy.is_finite());
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! Points in time as the rules see them. No clock is read here: callers pass the time in.
+
+/// A point in time: whole microseconds since the Unix epoch, the resolution of Postgres' `timestamptz`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+const MICROS_PER_SECOND: f64 = 1e6;
+
+impl Timestamp {
+    /// The point `micros` microseconds after the Unix epoch.
+    pub const fn from_micros(micros: i64) -> Self {
+        Self(micros)
+    }
+
+    /// Microseconds since the Unix epoch.
+    pub const fn as_micros(self) -> i64 {
+        self.0
+    }
+
+    /// Seconds from `earlier` to this point; negative where `earlier` is later.
+    pub fn seconds_since(self, earlier: Self) -> f64 {
+        self.0.saturating_sub(earlier.0) as f64 / MICROS_PER_SECOND
+    }
+
+    /// The point `seconds` after this one (before it, where negative), to the nearest microsecond.
+    #[must_use]
+    pub fn plus_seconds(self, seconds: f64) -> Self {
+        // `as` saturates, so an absurd span ends at the edge of time instead of wrapping around.
+        Self(self.0.saturating_add((seconds * MICROS_PER_SECOND).round() as i64))
+    }
+}
