@@ -1,1 +1,23 @@
+//! Idlewatt: the backend of an idle-energy game.
+//!
+//! Energy is a formula over a player's row, so reading never writes. Changes go through lanes, which commit many
+//! players' commands together; each row is guarded by its revision, so any number of instances may run.
+//!
+//! Modules in the order of who may know whom, from the top: [`app`] wires; [`http`] speaks; [`operators`], [`game`],
+//! [`accounts`] and [`catalogue`] hold the use cases; [`store`] speaks with Postgres; [`domain`] holds the rules, and
+//! knows none of the others.
+
+pub mod accounts;
+pub mod app;
+pub mod catalogue;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod data_dir;
 pub mod domain;
+pub mod game;
+pub mod health;
+pub mod http;
+pub mod operators;
+pub mod store;
+pub mod telemetry;

@@ -1,1 +1,54 @@
-fn main() {}
+//! The `idlewatt` program.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use idlewatt::cli::{Arguments, Command};
+use idlewatt::config::{Config, Fault, environment};
+use idlewatt::{app, telemetry};
+
+/// The exit code for a configuration that cannot be used.
+const CONFIGURATION_FAULT: u8 = 2;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let config = match environment().map_err(|fault| vec![fault]).and_then(|it| Config::load(&it)) {
+        Ok(config) => config,
+        Err(faults) => return refuse(&faults),
+    };
+    telemetry::start_logging(&config.log);
+    // The server's future runs on this thread, which lives as long as the process.
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error),
+    };
+    let result = runtime.block_on(async {
+        match arguments.command.unwrap_or_default() {
+            Command::Serve => app::serve(config).await.map(|()| true),
+            Command::Migrate => app::migrate(&config).await.map(|()| true),
+            Command::Doctor => Ok(app::diagnose(&config).await),
+        }
+    });
+    // Nothing that is left matters, and a blocked hash must not hold the exit up.
+    runtime.shutdown_background();
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => fail(&error),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "logging has not started yet")]
+fn refuse(faults: &[Fault]) -> ExitCode {
+    eprintln!("The configuration cannot be used:");
+    for fault in faults {
+        eprintln!("  {fault}");
+    }
+    ExitCode::from(CONFIGURATION_FAULT)
+}
+
+#[expect(clippy::print_stderr, reason = "the last word must not depend on the log filter")]
+fn fail(error: &dyn std::error::Error) -> ExitCode {
+    eprintln!("idlewatt: {error}");
+    ExitCode::FAILURE
+}

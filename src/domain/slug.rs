@@ -14,6 +14,11 @@ pub struct Slug(Arc<str>);
 pub const MAX_SLUG_LENGTH: usize = 64;
 
 impl Slug {
+    /// A name that no item has, as none can be empty.
+    pub fn unknown() -> Self {
+        Self("".into())
+    }
+
     /// The slug as text.
     pub fn as_str(&self) -> &str {
         &self.0

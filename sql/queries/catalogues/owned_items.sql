@@ -1,0 +1,8 @@
+-- store::catalogues::owned_items: which of these generators and upgrades somebody owns.
+select id, 'generator' as kind
+from unnest($1::text[]) as id
+where exists (select from players where inventory -> 'generators' ? id)
+union all
+select id, 'upgrade'
+from unnest($2::text[]) as id
+where exists (select from players where inventory -> 'upgrades' ? id)

@@ -1,0 +1,2 @@
+-- store::embedded: the server's database.
+create database idlewatt

@@ -1,0 +1,2 @@
+-- store::migrations: what has been applied.
+select number, checksum from schema_migrations order by number

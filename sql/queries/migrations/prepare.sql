@@ -1,0 +1,8 @@
+-- store::migrations: one instance at a time, until its transaction ends; and somewhere to note what has been applied.
+select pg_advisory_xact_lock(7316220264);
+create table if not exists schema_migrations (
+    number integer primary key,
+    name text not null,
+    checksum bytea not null,
+    applied_at timestamptz not null default now()
+);

@@ -1,0 +1,14 @@
+-- store::operators::set_banned: bans ($2 true) or unbans a player, tells the instances and notes it. Nothing where the
+-- player is as asked already.
+with player as (
+    update players
+    set banned_at = case when $2 then $3::timestamptz end, revision = revision + 1
+    where player_id = $1 and (banned_at is not null) <> $2
+    returning player_id
+),
+told as (
+    insert into revocations (subject, reason, revoked_at)
+    select player_id, case when $2 then 'player_banned' else 'player_unbanned' end, $3 from player
+)
+insert into audit_log (at, action, player_id, detail)
+select $3, case when $2 then 'ban' else 'unban' end, player_id, $4 from player

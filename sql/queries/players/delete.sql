@@ -1,0 +1,20 @@
+-- store::players::delete: removes all that is held of a player, tells the instances, and leaves the tombstone.
+-- Audit rows stay, as they record what operators did.
+with gone as (
+    delete from players where player_id = $1 returning player_id
+),
+gone_usernames as (
+    delete from usernames
+    where username in (select username from accounts where player_id = $1) and player_id = $1
+),
+gone_accounts as (delete from accounts where player_id = $1),
+gone_sessions as (delete from sessions where player_id = $1),
+gone_ledger as (delete from ledger where player_id = $1),
+gone_records as (delete from idempotency_records where player_id = $1),
+tombstone as (
+    insert into deleted_players (player_id, deleted_at, idempotency_key_hash)
+    select player_id, $2, $3 from gone
+    on conflict (player_id) do nothing
+)
+insert into revocations (subject, reason, revoked_at)
+select player_id, 'player_deleted', $2 from gone

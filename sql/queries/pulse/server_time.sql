@@ -1,0 +1,2 @@
+-- store::pulse::server_time: the database's time.
+select clock_timestamp() as now

@@ -1,0 +1,9 @@
+-- store::sessions::end_others: ends all of a player's sessions but some and tells the instances.
+with ended as (
+    delete from sessions where player_id = $1 and session_id <> all ($2::uuid[]) returning session_id
+),
+told as (
+    insert into revocations (subject, reason, revoked_at)
+    select session_id, 'session_ended', $3 from ended
+)
+select session_id from ended

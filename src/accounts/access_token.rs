@@ -1,0 +1,228 @@
+//! Access tokens: short-lived JWTs, signed with HMAC-SHA-256, that say which player and which session.
+
+use std::sync::Once;
+use std::time::Duration;
+
+use hmac::{Hmac, KeyInit, Mac};
+use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
+use jsonwebtoken::errors::{ErrorKind, new_error};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+use signature::{Signer, Verifier};
+use uuid::Uuid;
+
+use super::{Error, Identity};
+use crate::config::Secret;
+use crate::domain::Timestamp;
+
+const ISSUER: &str = "idlewatt";
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Claims {
+    iss: String,
+    /// The player.
+    sub: Uuid,
+    /// The session.
+    sid: Uuid,
+    /// Seconds since the Unix epoch, as is `exp`.
+    iat: i64,
+    exp: i64,
+}
+
+/// Signs and checks access tokens.
+pub struct AccessTokens {
+    signing_key: EncodingKey,
+    /// The present key, then the one before.
+    verifying_keys: Vec<DecodingKey>,
+    validation: Validation,
+    ttl: Duration,
+    secret: Secret,
+}
+
+impl AccessTokens {
+    /// Signs with `secret`, and accepts what was signed with `previous` too.
+    pub fn new(secret: Secret, previous: Option<&Secret>, ttl: Duration) -> Self {
+        install_hs256();
+        let mut validation = Validation::new(Algorithm::HS256);
+        // The expiry is checked against the database's time, which the library does not know.
+        validation.validate_exp = false;
+        validation.required_spec_claims.clear();
+        validation.set_issuer(&[ISSUER]);
+        let key = |secret: &Secret| DecodingKey::from_secret(secret.reveal().as_bytes());
+        Self {
+            signing_key: EncodingKey::from_secret(secret.reveal().as_bytes()),
+            verifying_keys: std::iter::once(&secret).chain(previous).map(key).collect(),
+            validation,
+            ttl,
+            secret,
+        }
+    }
+
+    /// How long a token holds.
+    pub fn ttl(&self) -> Duration {
+        self.ttl
+    }
+
+    /// A token for a session, valid from `now` on.
+    pub fn issue(&self, identity: Identity, now: Timestamp) -> Result<String, Error> {
+        let issued = now.as_micros().div_euclid(1_000_000);
+        let claims = Claims {
+            iss: ISSUER.to_owned(),
+            sub: identity.player,
+            sid: identity.session,
+            iat: issued,
+            exp: issued + i64::try_from(self.ttl.as_secs()).unwrap_or(i64::MAX / 2),
+        };
+        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.signing_key)
+            .map_err(|_| Error::Unauthenticated)
+    }
+
+    /// Who a token speaks for at `now`.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] or [`Error::TokenExpired`].
+    pub fn verify(&self, token: &str, now: Timestamp) -> Result<Identity, Error> {
+        let claims = self
+            .verifying_keys
+            .iter()
+            .find_map(|key| jsonwebtoken::decode::<Claims>(token, key, &self.validation).ok())
+            .ok_or(Error::Unauthenticated)?
+            .claims;
+        if now.as_micros() >= claims.exp.saturating_mul(1_000_000) {
+            return Err(Error::TokenExpired);
+        }
+        Ok(Identity { player: claims.sub, session: claims.sid })
+    }
+
+    /// A tag that only this server can make, for `purpose` and `parts`: the first 16 bytes of their HMAC.
+    pub fn tag(&self, purpose: &str, parts: &[&[u8]]) -> [u8; 16] {
+        let mut mac = keyed(self.secret.reveal().as_bytes());
+        mac.update(purpose.as_bytes());
+        for part in parts {
+            mac.update(&(part.len() as u64).to_be_bytes());
+            mac.update(part);
+        }
+        let mut tag = [0; 16];
+        tag.copy_from_slice(&mac.finalize().into_bytes()[..16]);
+        tag
+    }
+}
+
+fn keyed(key: &[u8]) -> Hmac<Sha256> {
+    Hmac::<Sha256>::new_from_slice(key)
+        .unwrap_or_else(|_| unreachable!("HMAC takes keys of any length"))
+}
+
+/// HS256 for `jsonwebtoken`, whose own set of algorithms would bring RSA and elliptic curves along.
+struct Hs256(Hmac<Sha256>);
+
+impl Signer<Vec<u8>> for Hs256 {
+    fn try_sign(&self, message: &[u8]) -> Result<Vec<u8>, signature::Error> {
+        let mut mac = self.0.clone();
+        mac.update(message);
+        Ok(mac.finalize().into_bytes().to_vec())
+    }
+}
+
+impl Verifier<Vec<u8>> for Hs256 {
+    fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), signature::Error> {
+        let mut mac = self.0.clone();
+        mac.update(message);
+        mac.verify_slice(signature).map_err(|_| signature::Error::new())
+    }
+}
+
+impl JwtSigner for Hs256 {
+    fn algorithm(&self) -> Algorithm {
+        Algorithm::HS256
+    }
+}
+
+impl JwtVerifier for Hs256 {
+    fn algorithm(&self) -> Algorithm {
+        Algorithm::HS256
+    }
+}
+
+fn install_hs256() {
+    static ONCE: Once = Once::new();
+    static PROVIDER: CryptoProvider = CryptoProvider {
+        signer_factory: |algorithm, key| match algorithm {
+            Algorithm::HS256 => Ok(Box::new(Hs256(keyed(key.as_bytes())))),
+            _ => Err(new_error(ErrorKind::InvalidAlgorithm)),
+        },
+        verifier_factory: |algorithm, key| match algorithm {
+            Algorithm::HS256 => Ok(Box::new(Hs256(keyed(key.try_get_as_bytes()?)))),
+            _ => Err(new_error(ErrorKind::InvalidAlgorithm)),
+        },
+        key_utils: KeyUtils::new_unimplemented(),
+    };
+    ONCE.call_once(|| PROVIDER.install_default().unwrap_or_default());
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+    use super::*;
+
+    const TTL: Duration = Duration::from_secs(60);
+
+    fn tokens(secret: &str, previous: Option<&str>) -> AccessTokens {
+        AccessTokens::new(Secret::new(secret), previous.map(Secret::new).as_ref(), TTL)
+    }
+
+    fn identity() -> Identity {
+        Identity { player: Uuid::now_v7(), session: Uuid::now_v7() }
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_micros(seconds * 1_000_000)
+    }
+
+    #[test]
+    fn a_token_holds_until_its_end_and_no_longer() {
+        let (tokens, identity) = (tokens("one", None), identity());
+        let token = tokens.issue(identity, at(1000)).expect("signed");
+        assert_eq!(tokens.verify(&token, at(1059)).expect("holds"), identity);
+        assert!(matches!(tokens.verify(&token, at(1060)), Err(Error::TokenExpired)));
+    }
+
+    #[test]
+    fn a_changed_secret_signs_nobody_out() {
+        let (before, identity) = (tokens("one", None), identity());
+        let token = before.issue(identity, at(0)).expect("signed");
+        assert!(tokens("two", Some("one")).verify(&token, at(1)).is_ok());
+        assert!(matches!(tokens("two", None).verify(&token, at(1)), Err(Error::Unauthenticated)));
+    }
+
+    #[test]
+    fn tokens_that_are_not_ours_do_not_hold() {
+        let (tokens, identity) = (tokens("one", None), identity());
+        let token = tokens.issue(identity, at(0)).expect("signed");
+        let parts: Vec<&str> = token.split('.').collect();
+        let none = URL_SAFE_NO_PAD.encode(r#"{"alg":"none","typ":"JWT"}"#);
+        let other = URL_SAFE_NO_PAD.encode(r#"{"alg":"HS512","typ":"JWT"}"#);
+        let changed = URL_SAFE_NO_PAD.encode(
+            String::from_utf8(URL_SAFE_NO_PAD.decode(parts[1]).expect("ours"))
+                .expect("ours")
+                .replace("\"exp\":60", "\"exp\":99999"),
+        );
+        for forged in [
+            String::new(),
+            "a.b.c".to_owned(),
+            format!("{none}.{}.", parts[1]),
+            format!("{none}.{}.{}", parts[1], parts[2]),
+            format!("{other}.{}.{}", parts[1], parts[2]),
+            format!("{}.{changed}.{}", parts[0], parts[2]),
+            format!("{}.{}.", parts[0], parts[1]),
+        ] {
+            assert!(
+                matches!(tokens.verify(&forged, at(1)), Err(Error::Unauthenticated)),
+                "{forged}"
+            );
+        }
+    }
+}

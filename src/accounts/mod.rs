@@ -1,0 +1,109 @@
+//! Who a player is: guests, names and passwords, sessions and their tokens, and what ends them.
+
+mod access_token;
+mod authenticate;
+mod delete;
+mod names;
+mod password;
+mod refresh_token;
+mod revocations;
+mod sessions;
+mod sign_in;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+pub use access_token::AccessTokens;
+pub use authenticate::Identity;
+pub use names::{InvalidName, display_name, password, username};
+pub use password::PasswordHasher;
+pub use revocations::Revocations;
+pub use sign_in::{Registration, SignedIn};
+
+use crate::catalogue::{Catalogues, Unconfirmed};
+use crate::clock::Clock;
+use crate::domain::Timestamp;
+use crate::store::{self, Store};
+
+/// Why an account call is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The token is missing, not ours, or has been revoked.
+    #[error("the token does not hold")]
+    Unauthenticated,
+    #[error("the token has expired")]
+    TokenExpired,
+    /// Name and password do not belong together.
+    #[error("wrong username or password")]
+    InvalidCredentials,
+    #[error("the player is banned")]
+    Banned,
+    #[error("the username is taken")]
+    UsernameTaken,
+    #[error("the player is registered already")]
+    AlreadyRegistered,
+    #[error("there is no such session")]
+    NoSuchSession,
+    /// More sign-ins are waiting than can be served soon.
+    #[error("too many sign-ins at once")]
+    Overloaded,
+    #[error("not ready: {0}")]
+    NotReady(#[from] Unconfirmed),
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+/// What a client holds of a session.
+#[derive(Clone, Debug)]
+pub struct Tokens {
+    pub access_token: String,
+    /// How long the access token holds.
+    pub expires_in: Duration,
+    pub refresh_token: String,
+}
+
+/// All calls about accounts.
+pub struct Accounts {
+    store: Store,
+    clock: Arc<dyn Clock>,
+    catalogues: Arc<Catalogues>,
+    access_tokens: AccessTokens,
+    hasher: PasswordHasher,
+    revocations: Revocations,
+    session_ttl: Duration,
+}
+
+impl Accounts {
+    /// Wires the parts together.
+    pub fn new(
+        store: Store,
+        clock: Arc<dyn Clock>,
+        catalogues: Arc<Catalogues>,
+        access_tokens: AccessTokens,
+        hasher: PasswordHasher,
+        session_ttl: Duration,
+    ) -> Self {
+        let revocations = Revocations::default();
+        Self { store, clock, catalogues, access_tokens, hasher, revocations, session_ttl }
+    }
+
+    /// What must not be trusted any more.
+    pub fn revocations(&self) -> &Revocations {
+        &self.revocations
+    }
+
+    /// For how long a revocation matters: as long as any access token.
+    pub fn access_token_ttl(&self) -> Duration {
+        self.access_tokens.ttl()
+    }
+}
+
+/// An id that sorts by the time it was made at.
+pub(crate) fn new_id(now: Timestamp) -> Uuid {
+    let micros = now.as_micros().unsigned_abs();
+    let nanos = u32::try_from(micros % 1_000_000).unwrap_or(0) * 1000;
+    let time = uuid::Timestamp::from_unix(uuid::NoContext, micros / 1_000_000, nanos);
+    Uuid::new_v7(time)
+}

@@ -1,0 +1,147 @@
+//! Hashing passwords, off the threads that answer requests and only so many at a time.
+
+use std::sync::{Arc, LazyLock};
+
+use argon2::password_hash::PasswordVerifier;
+use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, Version};
+use tokio::sync::Semaphore;
+
+use super::{Accounts, Error, Identity};
+use crate::store::accounts::Account;
+
+/// OWASP's parameters for argon2id: 19 MiB, two passes, one lane (Password Storage Cheat Sheet).
+const MEMORY_KIB: u32 = 19 * 1024;
+const PASSES: u32 = 2;
+const LANES: u32 = 1;
+
+/// Sign-ins that may wait for each one that is being hashed; beyond, a newcomer is sent away.
+const WAITING_PER_WORKER: usize = 32;
+
+/// A hash of nothing in particular, to spend the same time on a name that nobody has.
+static DECOY: LazyLock<String> = LazyLock::new(|| hash_now("decoy").unwrap_or_default());
+
+/// Hashes and verifies.
+pub struct PasswordHasher {
+    workers: Arc<Semaphore>,
+    /// A place for everybody who works or waits.
+    places: Semaphore,
+}
+
+impl PasswordHasher {
+    /// Hashes at most `concurrency` passwords at a time.
+    pub fn new(concurrency: usize) -> Self {
+        Self {
+            workers: Arc::new(Semaphore::new(concurrency)),
+            places: Semaphore::new(concurrency * (1 + WAITING_PER_WORKER)),
+        }
+    }
+
+    /// The hash of a password, in PHC form.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`] where too many wait.
+    pub async fn hash(&self, password: String) -> Result<String, Error> {
+        self.run(move || hash_now(&password)).await?.ok_or(Error::Overloaded)
+    }
+
+    /// Whether a password is the one of `hash`. Without a hash it takes as long, and is not.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`] where too many wait.
+    pub async fn verify(&self, password: String, hash: Option<String>) -> Result<bool, Error> {
+        self.run(move || {
+            let known = hash.is_some();
+            let hash = hash.unwrap_or_else(|| DECOY.clone());
+            let right = hasher().verify_password(password.as_bytes(), hash.as_str()).is_ok();
+            known && right
+        })
+        .await
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let _place = self.places.try_acquire().map_err(|_| Error::Overloaded)?;
+        let worker = Arc::clone(&self.workers).acquire_owned().await;
+        let worker = worker.map_err(|_| Error::Overloaded)?;
+        // The permit goes with the work: a client that hangs up must not make room for another hash before this one
+        // ends.
+        let work = move || {
+            let _worker = worker;
+            work()
+        };
+        tokio::task::spawn_blocking(work).await.map_err(|_| Error::Overloaded)
+    }
+}
+
+fn hasher() -> Argon2<'static> {
+    let params = Params::new(MEMORY_KIB, PASSES, LANES, None)
+        .unwrap_or_else(|error| unreachable!("the parameters are in range: {error}"));
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+}
+
+fn hash_now(password: &str) -> Option<String> {
+    hasher().hash_password(password.as_bytes()).ok().map(|hash| hash.to_string())
+}
+
+impl Accounts {
+    /// Replaces a player's password and ends its other sessions.
+    ///
+    /// # Errors
+    /// [`Error::InvalidCredentials`] where `current` is not the password, or the player is a guest.
+    pub async fn change_password(
+        &self,
+        identity: Identity,
+        current: String,
+        new: String,
+    ) -> Result<(), Error> {
+        let account = self.store.find_account_of(identity.player).await?;
+        let stored = account.as_ref().map(|it| it.password_hash.clone());
+        if !self.hasher.verify(current, stored).await? {
+            return Err(Error::InvalidCredentials);
+        }
+        let Some(Account { password_hash, .. }) = account else {
+            return Err(Error::InvalidCredentials);
+        };
+        let hash = self.hasher.hash(new).await?;
+        let now = self.clock.now();
+        let mut transaction = self.store.begin().await?;
+        let changed =
+            transaction.change_password(identity.player, &password_hash, &hash, now).await?;
+        if !changed {
+            // Another change was first, so `current` is not the password any more.
+            transaction.rollback().await?;
+            return Err(Error::InvalidCredentials);
+        }
+        let kept = [identity.session];
+        let ended = transaction.end_other_sessions(identity.player, &kept, now).await?;
+        transaction.commit().await?;
+        self.note_ended(&ended, now);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_password_is_verified_against_its_own_hash_only() {
+        let hasher = PasswordHasher::new(1);
+        let hash = hasher.hash("correct horse".into()).await.expect("room");
+        assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
+        assert!(hasher.verify("correct horse".into(), Some(hash.clone())).await.expect("room"));
+        assert!(!hasher.verify("wrong horse".into(), Some(hash)).await.expect("room"));
+        assert!(!hasher.verify("decoy".into(), None).await.expect("room"));
+    }
+
+    #[tokio::test]
+    async fn a_storm_of_sign_ins_is_sent_away_instead_of_queued_without_end() {
+        let hasher = PasswordHasher::new(1);
+        let held = hasher.places.acquire_many(1 + WAITING_PER_WORKER as u32).await.expect("free");
+        assert!(matches!(hasher.hash("any".into()).await, Err(Error::Overloaded)));
+        drop(held);
+        assert!(hasher.hash("any".into()).await.is_ok());
+    }
+}

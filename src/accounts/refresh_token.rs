@@ -1,0 +1,132 @@
+//! Refresh tokens: opaque to clients, kept as a hash, each good for one successor.
+//!
+//! A token is the player's id, the session's id, a generation, and a secret. The first secret is random; each next one
+//! is the HMAC of the one before under the session's chain key, which never leaves the database. So the same successor
+//! can be given again after a lost answer though only a hash is stored, a thief of one token cannot make the next, and
+//! an old token that comes back can be told from a made-up one by walking the chain forward.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use uuid::Uuid;
+
+use super::Identity;
+
+const ID_BYTES: usize = 16;
+const SECRET_BYTES: usize = 32;
+const TOKEN_BYTES: usize = 2 * ID_BYTES + 4 + SECRET_BYTES;
+
+/// The longest chain that is walked; a session of a few minutes per refresh takes a year to outgrow it.
+const MAX_WALK: u32 = 100_000;
+
+/// A refresh token, taken apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RefreshToken {
+    pub(super) identity: Identity,
+    pub(super) generation: u32,
+    secret: [u8; SECRET_BYTES],
+}
+
+impl RefreshToken {
+    /// The first token of a session.
+    pub(super) fn first(identity: Identity) -> Self {
+        Self { identity, generation: 0, secret: rand::random() }
+    }
+
+    /// The token that replaces this one.
+    pub(super) fn successor(&self, chain_key: &[u8]) -> Self {
+        let mut mac = Hmac::<Sha256>::new_from_slice(chain_key)
+            .unwrap_or_else(|_| unreachable!("HMAC takes keys of any length"));
+        mac.update(&self.secret);
+        Self {
+            identity: self.identity,
+            generation: self.generation.saturating_add(1),
+            secret: mac.finalize().into_bytes().into(),
+        }
+    }
+
+    /// What is stored of it. The secret is 256 random bits, so a plain hash cannot be searched.
+    pub(super) fn hash(&self) -> [u8; 32] {
+        Sha256::digest(self.secret).into()
+    }
+
+    /// Whether `hash` is this token's.
+    pub(super) fn matches(&self, hash: &[u8]) -> bool {
+        self.hash().as_slice().ct_eq(hash).into()
+    }
+
+    /// Whether this token, some generations ago, led to the one whose `hash` and `generation` are stored.
+    pub(super) fn led_to(&self, chain_key: &[u8], generation: u32, hash: &[u8]) -> bool {
+        let steps = generation.saturating_sub(self.generation);
+        if steps == 0 || steps > MAX_WALK {
+            return false;
+        }
+        let mut token = self.clone();
+        for _ in 0..steps {
+            token = token.successor(chain_key);
+        }
+        token.matches(hash)
+    }
+
+    /// The token as text.
+    pub(super) fn encode(&self) -> String {
+        let mut bytes = Vec::with_capacity(TOKEN_BYTES);
+        bytes.extend_from_slice(self.identity.player.as_bytes());
+        bytes.extend_from_slice(self.identity.session.as_bytes());
+        bytes.extend_from_slice(&self.generation.to_be_bytes());
+        bytes.extend_from_slice(&self.secret);
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// The token of that text, where it has the form of one.
+    pub(super) fn decode(text: &str) -> Option<Self> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok().filter(|bytes| bytes.len() == TOKEN_BYTES)?;
+        let (player, rest) = bytes.split_first_chunk::<ID_BYTES>()?;
+        let (session, rest) = rest.split_first_chunk::<ID_BYTES>()?;
+        let (generation, secret) = rest.split_first_chunk::<4>()?;
+        Some(Self {
+            identity: Identity {
+                player: Uuid::from_bytes(*player),
+                session: Uuid::from_bytes(*session),
+            },
+            generation: u32::from_be_bytes(*generation),
+            secret: secret.try_into().ok()?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token() -> RefreshToken {
+        RefreshToken::first(Identity { player: Uuid::now_v7(), session: Uuid::now_v7() })
+    }
+
+    #[test]
+    fn a_token_survives_its_text() {
+        let token = token().successor(b"key");
+        assert_eq!(RefreshToken::decode(&token.encode()), Some(token));
+        assert_eq!(RefreshToken::decode("short"), None);
+        assert_eq!(RefreshToken::decode(&"A".repeat(200)), None);
+    }
+
+    #[test]
+    fn a_successor_is_always_the_same_and_needs_the_chain_key() {
+        let token = token();
+        assert_eq!(token.successor(b"key"), token.successor(b"key"));
+        assert_ne!(token.successor(b"key").secret, token.successor(b"other").secret);
+    }
+
+    #[test]
+    fn an_old_token_is_told_from_a_made_up_one() {
+        let first = token();
+        let third = first.successor(b"key").successor(b"key");
+        assert!(first.led_to(b"key", 2, &third.hash()));
+        let made_up = RefreshToken { secret: rand::random(), ..first.clone() };
+        assert!(!made_up.led_to(b"key", 2, &third.hash()));
+        assert!(!third.led_to(b"key", 2, &third.hash()), "the present one is not an old one");
+    }
+}

@@ -1,0 +1,66 @@
+//! Sessions and players that must not be trusted though their access tokens have not expired.
+
+use std::collections::HashMap;
+use std::sync::{PoisonError, RwLock};
+
+use uuid::Uuid;
+
+use crate::domain::Timestamp;
+use crate::store::pulse::{Reason, Revocation};
+
+/// What this instance has heard of, from the feed in the database or by its own doing.
+#[derive(Debug, Default)]
+pub struct Revocations {
+    reasons: RwLock<HashMap<Uuid, (Reason, Timestamp)>>,
+}
+
+impl Revocations {
+    /// Takes in revocations, in the order in which they were made.
+    pub fn learn(&self, revocations: &[Revocation], now: Timestamp) {
+        if revocations.is_empty() {
+            return;
+        }
+        let mut reasons = self.reasons.write().unwrap_or_else(PoisonError::into_inner);
+        for revocation in revocations {
+            match revocation.reason {
+                Reason::PlayerUnbanned => drop(reasons.remove(&revocation.subject)),
+                reason => drop(reasons.insert(revocation.subject, (reason, now))),
+            }
+        }
+    }
+
+    /// Takes in one revocation.
+    pub fn note(&self, subject: Uuid, reason: Reason, now: Timestamp) {
+        self.learn(&[Revocation { subject, reason }], now);
+    }
+
+    /// Why a session or player is not trusted; nothing where it is.
+    pub fn reason(&self, subject: Uuid) -> Option<Reason> {
+        let reasons = self.reasons.read().unwrap_or_else(PoisonError::into_inner);
+        reasons.get(&subject).map(|&(reason, _)| reason)
+    }
+
+    /// Forgets what was heard before `before`: no access token is that old.
+    pub fn forget_before(&self, before: Timestamp) {
+        let mut reasons = self.reasons.write().unwrap_or_else(PoisonError::into_inner);
+        reasons.retain(|_, &mut (_, heard)| heard >= before);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_word_counts_and_old_ones_are_forgotten() {
+        let (revocations, player) = (Revocations::default(), Uuid::now_v7());
+        let at = Timestamp::from_micros;
+        revocations.note(player, Reason::PlayerBanned, at(1));
+        assert_eq!(revocations.reason(player), Some(Reason::PlayerBanned));
+        revocations.note(player, Reason::PlayerUnbanned, at(2));
+        assert_eq!(revocations.reason(player), None);
+        revocations.note(player, Reason::PlayerBanned, at(3));
+        revocations.forget_before(at(4));
+        assert_eq!(revocations.reason(player), None);
+    }
+}

@@ -1,0 +1,138 @@
+//! Sessions: their tokens, refreshing them, and ending them.
+
+use uuid::Uuid;
+
+use super::refresh_token::RefreshToken;
+use super::{Accounts, Error, Identity, Tokens, new_id};
+use crate::domain::Timestamp;
+use crate::store::pulse::Reason;
+use crate::store::sessions::{ListedSession, NewSession};
+
+/// For how long, in seconds, a refresh token that has been replaced still yields its successor.
+const REPEAT_SECONDS: f64 = 30.0;
+
+/// How much of a user agent is kept.
+const MAX_USER_AGENT_LENGTH: usize = 200;
+
+impl Accounts {
+    /// A session that is not stored yet, and its tokens.
+    pub(super) fn draft_session(
+        &self,
+        player: Uuid,
+        user_agent: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(NewSession, Tokens), Error> {
+        let identity = Identity { player, session: new_id(now) };
+        let refresh_token = RefreshToken::first(identity);
+        let session = NewSession {
+            id: identity.session,
+            chain_key: rand::random::<[u8; 32]>().to_vec(),
+            refresh_hash: refresh_token.hash().to_vec(),
+            created_at: now,
+            expires_at: now.plus_seconds(self.session_ttl.as_secs_f64()),
+            user_agent: user_agent.map(|text| text.chars().take(MAX_USER_AGENT_LENGTH).collect()),
+        };
+        Ok((session, self.tokens(identity, &refresh_token, now)?))
+    }
+
+    fn tokens(
+        &self,
+        identity: Identity,
+        refresh_token: &RefreshToken,
+        now: Timestamp,
+    ) -> Result<Tokens, Error> {
+        Ok(Tokens {
+            access_token: self.access_tokens.issue(identity, now)?,
+            expires_in: self.access_tokens.ttl(),
+            refresh_token: refresh_token.encode(),
+        })
+    }
+
+    /// New tokens for a refresh token. A repeat within 30 s, while the successor is unused, yields that same successor;
+    /// any other repeat means that two hold the token, and ends the session.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`], [`Error::TokenExpired`] or [`Error::Banned`].
+    pub async fn refresh(&self, text: &str) -> Result<Tokens, Error> {
+        let token = RefreshToken::decode(text).ok_or(Error::Unauthenticated)?;
+        // Of two that refresh at once one loses the update; it then finds the token replaced, and gets its successor.
+        for _ in 0..3 {
+            if let Some(tokens) = self.try_refresh(&token).await? {
+                return Ok(tokens);
+            }
+        }
+        Err(Error::Unauthenticated)
+    }
+
+    async fn try_refresh(&self, token: &RefreshToken) -> Result<Option<Tokens>, Error> {
+        let Identity { player, session } = token.identity;
+        let found = self.store.find_session(player, session).await?;
+        let stored = found.ok_or(Error::Unauthenticated)?;
+        let now = self.clock.now();
+        let successor = token.successor(&stored.chain_key);
+        if token.matches(&stored.refresh_hash) {
+            if stored.banned {
+                return Err(Error::Banned);
+            }
+            if now >= stored.expires_at {
+                return Err(Error::TokenExpired);
+            }
+            let expires_at = now.plus_seconds(self.session_ttl.as_secs_f64());
+            let (old, new) = (token.hash(), successor.hash());
+            let rotated =
+                self.store.rotate_session(player, session, &old, &new, now, expires_at).await?;
+            return rotated.then(|| self.tokens(token.identity, &successor, now)).transpose();
+        }
+        let generation = stored.generation.unsigned_abs();
+        let replaced_just_now = successor.matches(&stored.refresh_hash)
+            && now.seconds_since(stored.rotated_at) <= REPEAT_SECONDS;
+        if replaced_just_now && !stored.banned {
+            return self.tokens(token.identity, &successor, now).map(Some);
+        }
+        if token.led_to(&stored.chain_key, generation, &stored.refresh_hash) {
+            tracing::warn!(player.id = %player, "a replaced refresh token came back; its session is ended");
+            self.end_session(player, session).await?;
+        }
+        Err(Error::Unauthenticated)
+    }
+
+    /// A player's sessions, newest first.
+    ///
+    /// # Errors
+    /// As every statement's.
+    pub async fn sessions(&self, player: Uuid) -> Result<Vec<ListedSession>, Error> {
+        Ok(self.store.list_sessions(player, self.clock.now()).await?)
+    }
+
+    /// Ends one of a player's sessions: its tokens stop working on this instance at once, on the others within two
+    /// seconds.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchSession`].
+    pub async fn end_session(&self, player: Uuid, session: Uuid) -> Result<(), Error> {
+        let now = self.clock.now();
+        if !self.store.end_session(player, session, now).await? {
+            return Err(Error::NoSuchSession);
+        }
+        self.note_ended(&[session], now);
+        Ok(())
+    }
+
+    /// Ends all of a player's sessions but the one that asks.
+    ///
+    /// # Errors
+    /// As every statement's.
+    pub async fn end_other_sessions(&self, identity: Identity) -> Result<(), Error> {
+        let now = self.clock.now();
+        let kept = [identity.session];
+        let ended = self.store.end_other_sessions(identity.player, &kept, now).await?;
+        self.note_ended(&ended, now);
+        Ok(())
+    }
+
+    pub(super) fn note_ended(&self, sessions: &[Uuid], now: Timestamp) {
+        for &session in sessions {
+            self.revocations.note(session, Reason::SessionEnded, now);
+        }
+    }
+}

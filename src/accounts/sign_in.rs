@@ -1,0 +1,198 @@
+//! Becoming a player: as a guest, with a name, or again.
+
+use uuid::Uuid;
+
+use super::names::guest_name;
+use super::{Accounts, Error, Identity, Tokens, new_id};
+use crate::domain::Player;
+use crate::store::accounts::{Account, Credentials, NewPlayer, USERNAME_TAKEN};
+use crate::store::sessions::NewSession;
+
+/// A player who has just signed in.
+#[derive(Clone, Debug)]
+pub struct SignedIn {
+    pub player: Uuid,
+    pub display_name: String,
+    /// Guests have none.
+    pub username: Option<String>,
+    pub tokens: Tokens,
+}
+
+/// What somebody registers with; all of it checked.
+#[derive(Clone, Debug)]
+pub struct Registration {
+    pub username: String,
+    pub password: String,
+    pub display_name: Option<String>,
+}
+
+impl Accounts {
+    /// A player at once, with nothing asked.
+    ///
+    /// # Errors
+    /// As every statement's.
+    pub async fn create_guest(&self, user_agent: Option<&str>) -> Result<SignedIn, Error> {
+        self.create(guest_name(), None, user_agent).await
+    }
+
+    /// A player with a name to sign in by.
+    ///
+    /// # Errors
+    /// [`Error::UsernameTaken`].
+    pub async fn register(
+        &self,
+        registration: Registration,
+        user_agent: Option<&str>,
+    ) -> Result<SignedIn, Error> {
+        let Registration { username, password, display_name } = registration;
+        // Hashing is dear; a name that is plainly taken need not cost one.
+        if self.store.find_account(&username).await?.is_some() {
+            return Err(Error::UsernameTaken);
+        }
+        let hash = self.hasher.hash(password).await?;
+        let display_name = display_name.unwrap_or_else(|| username.clone());
+        self.create(display_name, Some((username, hash)), user_agent).await
+    }
+
+    async fn create(
+        &self,
+        display_name: String,
+        credentials: Option<(String, String)>,
+        user_agent: Option<&str>,
+    ) -> Result<SignedIn, Error> {
+        let timeline = self.catalogues.timeline()?;
+        let now = self.clock.now();
+        let id = new_id(now);
+        let player = Player::new(display_name, &timeline.rules, now);
+        let (session, tokens) = self.draft_session(id, user_agent, now)?;
+        let new = NewPlayer {
+            id,
+            display_name: &player.display_name,
+            created_at: now,
+            accrues_until: player.accrues_until(&player.production(&timeline, now)),
+            click_tokens: player.clicks.tokens,
+            catalogue_version: timeline.at(now).version,
+        };
+        let stored = credentials
+            .as_ref()
+            .map(|(username, password_hash)| Credentials { username, password_hash });
+        self.store.create_player(&new, &session, stored).await.map_err(taken)?;
+        Ok(SignedIn {
+            player: id,
+            display_name: player.display_name,
+            username: credentials.map(|(username, _)| username),
+            tokens,
+        })
+    }
+
+    /// Gives a guest a name and a password in place, with its progress, and ends its other sessions. Asked again with
+    /// the same name and password it answers again.
+    ///
+    /// # Errors
+    /// [`Error::UsernameTaken`] or [`Error::AlreadyRegistered`].
+    pub async fn upgrade_guest(
+        &self,
+        guest: Identity,
+        registration: Registration,
+        user_agent: Option<&str>,
+    ) -> Result<SignedIn, Error> {
+        if let Some(account) = self.store.find_account_of(guest.player).await? {
+            return self.upgrade_again(account, registration, user_agent).await;
+        }
+        let Registration { username, password, display_name } = registration.clone();
+        let hash = self.hasher.hash(password).await?;
+        let now = self.clock.now();
+        let (session, tokens) = self.draft_session(guest.player, user_agent, now)?;
+        let credentials = Credentials { username: &username, password_hash: &hash };
+        let mut transaction = self.store.begin().await?;
+        let upgraded = transaction
+            .upgrade_guest(guest.player, credentials, display_name.as_deref(), now)
+            .await;
+        match upgraded {
+            Ok(Some(display_name)) => {
+                let kept = [guest.session];
+                let ended = transaction.end_other_sessions(guest.player, &kept, now).await?;
+                transaction.create_session(guest.player, &session).await?;
+                transaction.commit().await?;
+                self.note_ended(&ended, now);
+                Ok(SignedIn {
+                    player: guest.player,
+                    display_name,
+                    username: Some(username),
+                    tokens,
+                })
+            }
+            Ok(None) => {
+                transaction.rollback().await?;
+                let account = self.store.find_account_of(guest.player).await?;
+                // No account and yet no guest: the player is gone.
+                let account = account.ok_or(Error::Unauthenticated)?;
+                self.upgrade_again(account, registration, user_agent).await
+            }
+            Err(error) => {
+                transaction.rollback().await?;
+                Err(taken(error))
+            }
+        }
+    }
+
+    /// Somebody registers who is registered: a repeat after a lost answer, or another attempt that came first.
+    async fn upgrade_again(
+        &self,
+        account: Account,
+        registration: Registration,
+        user_agent: Option<&str>,
+    ) -> Result<SignedIn, Error> {
+        let same_name = account.username == registration.username;
+        let hash = same_name.then(|| account.password_hash.clone());
+        if !self.hasher.verify(registration.password, hash).await? {
+            return Err(Error::AlreadyRegistered);
+        }
+        self.sign_in(account, user_agent).await
+    }
+
+    /// Signs in by name. A wrong name and a wrong password are one answer, in like time.
+    ///
+    /// # Errors
+    /// [`Error::InvalidCredentials`] or [`Error::Banned`].
+    pub async fn login(
+        &self,
+        username: Option<&str>,
+        password: String,
+        user_agent: Option<&str>,
+    ) -> Result<SignedIn, Error> {
+        let account = match username {
+            Some(username) => self.store.find_account(username).await?,
+            None => None,
+        };
+        let hash = account.as_ref().map(|it| it.password_hash.clone());
+        let right = self.hasher.verify(password, hash).await?;
+        let account = account.filter(|_| right).ok_or(Error::InvalidCredentials)?;
+        self.sign_in(account, user_agent).await
+    }
+
+    async fn sign_in(&self, account: Account, user_agent: Option<&str>) -> Result<SignedIn, Error> {
+        if account.banned {
+            return Err(Error::Banned);
+        }
+        let now = self.clock.now();
+        let (session, tokens) = self.draft_session(account.player_id, user_agent, now)?;
+        self.begin_session(&account, &session).await?;
+        Ok(SignedIn {
+            player: account.player_id,
+            display_name: account.display_name,
+            username: Some(account.username),
+            tokens,
+        })
+    }
+
+    async fn begin_session(&self, account: &Account, session: &NewSession) -> Result<(), Error> {
+        // Nothing is written for a player who was deleted or banned since the account was read.
+        let begun = self.store.create_session(account.player_id, session).await?;
+        begun.then_some(()).ok_or(Error::InvalidCredentials)
+    }
+}
+
+fn taken(error: crate::store::Error) -> Error {
+    if error.is_constraint(USERNAME_TAKEN) { Error::UsernameTaken } else { error.into() }
+}

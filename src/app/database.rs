@@ -1,0 +1,68 @@
+//! Which database the server uses: a given one, or its own.
+
+use std::path::Path;
+use std::str::FromStr;
+
+use super::Error;
+use crate::config::{DatabaseConfig, Secret};
+use crate::data_dir::DataDir;
+use crate::store::embedded::{self, Embedded};
+
+/// The database, ready to be connected to, and whatever has to live as long as it is used.
+pub struct Database {
+    connection: tokio_postgres::Config,
+    own: Option<(Embedded, DataDir)>,
+}
+
+impl Database {
+    /// Prepares the configured database; one of our own is started.
+    ///
+    /// Call it on a thread that lives as long as the server, as [`Embedded::start`] asks.
+    ///
+    /// # Errors
+    /// What keeps our own from starting.
+    pub async fn open(config: &DatabaseConfig) -> Result<Self, Error> {
+        if let Some(url) = &config.url {
+            return Ok(Self { connection: given(url)?, own: None });
+        }
+        let folder = DataDir::open(Path::new(&config.data_dir))?;
+        let settings = embedded::Settings {
+            bin_dir: config.bin_dir.clone(),
+            search_path: config.search_path.clone(),
+            extra: Vec::new(),
+        };
+        let embedded = Embedded::start(folder.path(), &settings)?;
+        embedded.ensure_database().await?;
+        Ok(Self { connection: embedded.connection(), own: Some((embedded, folder)) })
+    }
+
+    /// How to connect to it.
+    pub fn connection(&self) -> &tokio_postgres::Config {
+        &self.connection
+    }
+
+    /// The secret that is kept beside the data of a database of our own.
+    ///
+    /// # Errors
+    /// Where it cannot be read or written.
+    pub fn secret(&self) -> Result<Option<Secret>, Error> {
+        let own = self.own.as_ref().map(|(_, folder)| folder.secret()).transpose()?;
+        Ok(own.map(Secret::new))
+    }
+
+    /// Stops a database of our own.
+    pub fn close(&mut self) {
+        if let Some((embedded, _)) = &mut self.own {
+            embedded.stop();
+        }
+    }
+}
+
+fn given(url: &Secret) -> Result<tokio_postgres::Config, Error> {
+    let mut connection = tokio_postgres::Config::from_str(url.reveal())
+        .map_err(|error| Error::Other(format!("DATABASE_URL: {error}")))?;
+    if connection.get_application_name().is_none() {
+        connection.application_name("idlewatt");
+    }
+    Ok(connection)
+}

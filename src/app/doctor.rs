@@ -1,0 +1,120 @@
+//! `idlewatt doctor`: checks the configuration and every dependency, and says what to mend.
+
+use std::time::{Duration, Instant};
+
+use super::server::bind;
+use super::{Database, Error};
+use crate::clock::{Clock, DatabaseClock};
+use crate::config::Config;
+use crate::store::{Store, StoreOptions};
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// A machine whose clock is further off than this, in seconds, has logs that are hard to read.
+const CLOCK_TOLERANCE_SECONDS: f64 = 2.0;
+
+/// What a check found.
+struct Finding {
+    part: &'static str,
+    /// What is well, or what to mend.
+    result: Result<String, String>,
+}
+
+/// Checks everything and prints what it finds. Returns whether all is well.
+pub async fn diagnose(config: &Config) -> bool {
+    let mut findings = vec![ports(config)];
+    findings.extend(database(config).await);
+    let mut well = true;
+    for Finding { part, result } in findings {
+        match result {
+            Ok(message) => print_line(&format!("ok    {part}: {message}")),
+            Err(message) => {
+                well = false;
+                print_line(&format!("FAULT {part}: {message}"));
+            }
+        }
+    }
+    well
+}
+
+#[expect(clippy::print_stdout, reason = "the findings are what the command is for")]
+fn print_line(line: &str) {
+    println!("{line}");
+}
+
+fn ports(config: &Config) -> Finding {
+    let http = &config.http;
+    let api = bind(http.host, http.port);
+    let metrics = bind(http.metrics_host, http.metrics_port);
+    let result = match (api, metrics) {
+        (Ok(_), Ok(_)) => Ok(format!("{} and {} are free", http.port, http.metrics_port)),
+        (Err(error), _) => Err(format!("{error}: set PORT or HOST, or stop what has it")),
+        (_, Err(error)) => Err(format!("{error}: set METRICS_PORT, or stop what has it")),
+    };
+    Finding { part: "ports", result }
+}
+
+async fn database(config: &Config) -> Vec<Finding> {
+    let given = config.database.url.is_some();
+    let what = if given { "the given one" } else { "a Postgres of our own" };
+    let mut database = match Database::open(&config.database).await {
+        Ok(database) => database,
+        Err(error) => return vec![Finding { part: "database", result: Err(error.to_string()) }],
+    };
+    let findings = match connect(&database, config).await {
+        Ok((store, latency)) => {
+            let answered = format!("{what} answers in {:.1} ms", latency.as_secs_f64() * 1e3);
+            let mut findings = vec![Finding { part: "database", result: Ok(answered) }];
+            findings.push(schema(&store).await);
+            findings.push(clock(&store).await);
+            store.close();
+            findings
+        }
+        Err(error) => {
+            let remedy = "check DATABASE_URL, the network and that the server runs";
+            vec![Finding { part: "database", result: Err(format!("{error}: {remedy}")) }]
+        }
+    };
+    database.close();
+    findings
+}
+
+async fn connect(database: &Database, config: &Config) -> Result<(Store, Duration), Error> {
+    let store = Store::new(StoreOptions {
+        connection: database.connection().clone(),
+        pool_size: config.database.pool_size,
+        pool_timeout: TIMEOUT,
+        connect_timeout: TIMEOUT,
+        statement_timeout: TIMEOUT,
+    })?;
+    store.server_time().await?;
+    let started = Instant::now();
+    store.server_time().await?;
+    Ok((store, started.elapsed()))
+}
+
+async fn schema(store: &Store) -> Finding {
+    let result = match store.pending_migrations().await {
+        Ok(0) => Ok("is up to date".to_owned()),
+        Ok(pending) => Ok(format!("{pending} migrations are applied at the next start")),
+        Err(error) => Err(format!("{error}: the user of DATABASE_URL must own the schema")),
+    };
+    Finding { part: "schema", result }
+}
+
+async fn clock(store: &Store) -> Finding {
+    let local = DatabaseClock::new();
+    let result = match store.server_time().await {
+        Ok(time) => {
+            let ahead = time.seconds_since(local.now());
+            if ahead.abs() <= CLOCK_TOLERANCE_SECONDS {
+                Ok(format!("{:.0} ms from the database's", ahead * 1e3))
+            } else {
+                Err(format!(
+                    "{ahead:.1} s from the database's: play is right, but mend this machine's clock"
+                ))
+            }
+        }
+        Err(error) => Err(error.to_string()),
+    };
+    Finding { part: "clock", result }
+}

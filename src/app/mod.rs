@@ -1,0 +1,32 @@
+//! Wiring: from a configuration to a server that runs and stops.
+
+mod database;
+mod doctor;
+mod housekeeping;
+mod migrate;
+mod pulse;
+mod serve;
+mod server;
+
+pub use database::Database;
+pub use doctor::diagnose;
+pub use migrate::migrate;
+pub use serve::{Stop, serve, stop_signal};
+pub use server::{Server, Settings};
+
+use crate::{data_dir, store};
+
+/// Why the server does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    DataDir(#[from] data_dir::Error),
+    #[error(transparent)]
+    Embedded(#[from] store::embedded::Error),
+    #[error("cannot listen on {address}: {source}")]
+    Listen { address: String, source: std::io::Error },
+    #[error("the database cannot be used: {0}")]
+    Database(#[from] store::Error),
+    #[error("{0}")]
+    Other(String),
+}

@@ -1,0 +1,79 @@
+//! The question that each instance asks the database twice a second: what time it is, whether the catalogue has
+//! changed, and what must not be trusted any more.
+
+use std::time::{Duration, Instant};
+
+use tokio::time::MissedTickBehavior;
+
+use super::Server;
+use crate::store;
+
+const INTERVAL: Duration = Duration::from_millis(500);
+
+/// Revocations are asked for again for this long, in seconds: one that was made at an earlier time may become visible
+/// after one that was made later.
+const OVERLAP_SECONDS: f64 = 30.0;
+
+impl Server {
+    /// Asks once. `reach` says for how many seconds back revocations are asked for.
+    async fn beat(&self, reach: f64) -> Result<(), store::Error> {
+        let sent = Instant::now();
+        let pulse = self.store.pulse(self.clock.now().plus_seconds(-reach)).await?;
+        let received = Instant::now();
+        self.clock.observe(pulse.now, sent, received);
+        self.accounts.revocations().learn(&pulse.revocations, self.clock.now());
+        self.catalogues.confirm(pulse.catalogue_version.unwrap_or(0), sent).await?;
+        self.health.database_answered(received.duration_since(sent));
+        self.metrics.database_up.set(1);
+        Ok(())
+    }
+
+    /// Seconds back at which a revocation may still matter: the life of an access token.
+    fn full_reach(&self) -> f64 {
+        self.accounts.access_token_ttl().as_secs_f64() + OVERLAP_SECONDS
+    }
+
+    /// Brings the database up to date and asks for the first time. Afterwards requests can be served.
+    ///
+    /// # Errors
+    /// As every statement's; it can be called again.
+    pub async fn prepare(&self) -> Result<(), store::Error> {
+        for name in self.store.migrate().await? {
+            tracing::info!(migration = name, "migrated");
+        }
+        // The first answer sets the clock, by which the second one asks.
+        self.beat(self.full_reach()).await?;
+        self.catalogues.seed().await?;
+        self.beat(self.full_reach()).await?;
+        self.health.start();
+        Ok(())
+    }
+
+    /// Asks for ever.
+    pub async fn keep_pulse(&self) {
+        let mut ticks = tokio::time::interval(INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // After an outage the feed is read from before it.
+        let mut reach = OVERLAP_SECONDS;
+        loop {
+            ticks.tick().await;
+            match self.beat(reach).await {
+                Ok(()) => {
+                    if reach > OVERLAP_SECONDS {
+                        tracing::info!("the database answers again");
+                    }
+                    reach = OVERLAP_SECONDS;
+                }
+                Err(error) => {
+                    if self.health.database_failed() {
+                        tracing::error!(%error, "the database does not answer");
+                    }
+                    self.metrics.database_up.set(0);
+                    reach = self.full_reach();
+                }
+            }
+            let pool = self.store.pool_status();
+            self.metrics.pool(pool.size, pool.idle, pool.waiting);
+        }
+    }
+}

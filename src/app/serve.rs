@@ -1,0 +1,157 @@
+//! Running a server from its start to its end.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{sleep, timeout};
+
+use super::server::bind;
+use super::{Database, Error, Server, Settings};
+use crate::clock::DatabaseClock;
+use crate::config::{Config, HttpConfig};
+use crate::store;
+
+/// How the process was asked to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// By an orchestrator, whose balancer takes a moment to notice: SIGTERM.
+    Gently,
+    /// By somebody at a terminal: SIGINT.
+    Now,
+}
+
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+const LAST_RETRY: Duration = Duration::from_secs(2);
+/// How long requests that have begun may take when the server stops.
+const IN_FLIGHT_LIMIT: Duration = Duration::from_secs(10);
+const IN_FLIGHT_POLL: Duration = Duration::from_millis(10);
+
+/// Completes when the process is asked to end.
+///
+/// # Errors
+/// Where the system does not let signals be handled.
+pub async fn stop_signal() -> Result<Stop, Error> {
+    let failed = |error: std::io::Error| Error::Other(format!("signals: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    tokio::select! {
+        _ = terminate.recv() => Ok(Stop::Gently),
+        _ = interrupt.recv() => Ok(Stop::Now),
+    }
+}
+
+/// Runs the server until it is asked to end. Call it on the main thread, which a database of our own is tied to.
+///
+/// # Errors
+/// What keeps it from running.
+pub async fn serve(config: Config) -> Result<(), Error> {
+    let stop = stop_signal();
+    tokio::pin!(stop);
+    let listener = bind(config.http.host, config.http.port)?;
+    let address = listener.local_addr().map_err(|error| Error::Other(error.to_string()))?;
+    let metrics_listener = bind_metrics(&config.http)?;
+    let mut database = Database::open(&config.database).await?;
+    let secret = match &config.auth.jwt_secret {
+        Some(secret) => Some(secret.clone()),
+        None => database.secret()?,
+    };
+    let settings = Settings {
+        connection: database.connection().clone(),
+        secret: secret.ok_or_else(|| Error::Other("JWT_SECRET is needed".into()))?,
+        clock: Arc::new(DatabaseClock::new()),
+        config: config.clone(),
+    };
+    let server = Arc::new(Server::build(settings)?);
+    let http = server.listen(listener)?;
+    let handle = http.handle();
+    let mut http = tokio::spawn(http);
+    if let Some(listener) = metrics_listener {
+        tokio::spawn(server.listen_for_operators(listener)?);
+    }
+    let stopped = tokio::select! {
+        stop = &mut stop => Some(stop?),
+        ready = prepare(&server) => { ready?; None }
+    };
+    let stop = match stopped {
+        Some(stop) => stop,
+        None => {
+            announce(address);
+            let pulse = Arc::clone(&server);
+            tokio::spawn(async move { pulse.keep_pulse().await });
+            let house = Arc::clone(&server);
+            tokio::spawn(async move { house.keep_house().await });
+            tokio::select! {
+                stop = &mut stop => stop?,
+                ended = &mut http => {
+                    return Err(Error::Other(format!("the HTTP server ended: {ended:?}")));
+                }
+            }
+        }
+    };
+    drain(&server, stop, config.http.drain_delay).await;
+    handle.stop(true).await;
+    server.game.drain().await;
+    server.store.close();
+    database.close();
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// The operator port. One that nobody asked for is given up where it is taken, as a second server on the machine finds.
+fn bind_metrics(config: &HttpConfig) -> Result<Option<std::net::TcpListener>, Error> {
+    match bind(config.metrics_host, config.metrics_port) {
+        Ok(listener) => Ok(Some(listener)),
+        Err(error) if config.metrics_port_is_set => Err(error),
+        Err(error) => {
+            tracing::warn!(%error, "there are no metrics; set METRICS_PORT");
+            Ok(None)
+        }
+    }
+}
+
+/// Waits for the database for as long as it takes.
+async fn prepare(server: &Server) -> Result<(), Error> {
+    let mut pause = FIRST_RETRY;
+    loop {
+        match server.prepare().await {
+            Ok(()) => return Ok(()),
+            Err(error @ (store::Error::Unavailable(_) | store::Error::Contention(_))) => {
+                tracing::warn!(%error, "waiting for the database");
+            }
+            Err(error) => return Err(error.into()),
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(LAST_RETRY);
+    }
+}
+
+/// One line, on standard output, for people and scripts.
+fn announce(address: SocketAddr) {
+    let line = format!("Idlewatt listens on http://{address}, try it at http://{address}/docs");
+    tracing::info!(%address, "ready");
+    let mut out = std::io::stdout().lock();
+    // Nobody may be listening on standard output; the server runs all the same.
+    if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
+        tracing::debug!("standard output is closed");
+    }
+}
+
+/// Asks balancers to go elsewhere, gives them time to, and lets requests that have begun finish.
+async fn drain(server: &Server, stop: Stop, delay: Duration) {
+    server.health.drain();
+    tracing::info!(?stop, "stopping");
+    if stop == Stop::Gently {
+        sleep(delay).await;
+    }
+    let finished = async {
+        while server.metrics.in_flight.get() > 0 {
+            sleep(IN_FLIGHT_POLL).await;
+        }
+    };
+    if timeout(IN_FLIGHT_LIMIT, finished).await.is_err() {
+        tracing::warn!(requests = server.metrics.in_flight.get(), "requests are cut off");
+    }
+}

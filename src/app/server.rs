@@ -1,0 +1,163 @@
+//! The parts of a server, wired to each other.
+
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::Server as HttpServerFuture;
+use actix_web::middleware::{Condition, from_fn};
+use actix_web::{App, HttpServer, web};
+
+use super::Error;
+use crate::accounts::{AccessTokens, Accounts, PasswordHasher};
+use crate::catalogue::Catalogues;
+use crate::clock::Clock;
+use crate::config::{Config, Secret};
+use crate::domain::Rules;
+use crate::game::Game;
+use crate::health::Health;
+use crate::http::{self, Api, Options};
+use crate::operators::Operators;
+use crate::store::{Store, StoreOptions};
+use crate::telemetry::metrics::Metrics;
+
+/// How long a caller waits for a free connection, and a statement for its answer.
+const POOL_TIMEOUT: Duration = Duration::from_secs(2);
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A suspended Neon compute takes some seconds to wake.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pollers come back every second; idle browsers are let go after a while.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// How long open connections are waited for when the server stops; requests have been answered by then.
+const SHUTDOWN_SECONDS: u64 = 1;
+
+/// What a server is made of.
+pub struct Settings {
+    pub config: Config,
+    pub connection: tokio_postgres::Config,
+    /// The secret that access tokens are signed with.
+    pub secret: Secret,
+    pub clock: Arc<dyn Clock>,
+}
+
+/// A server's parts. Nothing listens yet.
+pub struct Server {
+    pub store: Store,
+    pub clock: Arc<dyn Clock>,
+    pub catalogues: Arc<Catalogues>,
+    pub accounts: Arc<Accounts>,
+    pub game: Arc<Game>,
+    pub health: Arc<Health>,
+    pub metrics: Metrics,
+    api: web::Data<Api>,
+    workers: usize,
+}
+
+impl Server {
+    /// Wires the parts. Call it on a runtime: the lanes start on it.
+    ///
+    /// # Errors
+    /// Where settings contradict each other.
+    pub fn build(settings: Settings) -> Result<Self, Error> {
+        let Settings { config, connection, secret, clock } = settings;
+        let store = Store::new(StoreOptions {
+            connection,
+            pool_size: config.database.pool_size,
+            pool_timeout: POOL_TIMEOUT,
+            connect_timeout: CONNECT_TIMEOUT,
+            statement_timeout: STATEMENT_TIMEOUT,
+        })?;
+        let metrics = Metrics::new().map_err(|error| Error::Other(error.to_string()))?;
+        let rules =
+            Rules { offline_cap_seconds: config.offline_cap.as_secs_f64(), ..Rules::default() };
+        let catalogues = Arc::new(Catalogues::new(store.clone(), Arc::clone(&clock), rules));
+        let auth = &config.auth;
+        let tokens =
+            AccessTokens::new(secret, auth.jwt_secret_previous.as_ref(), auth.access_token_ttl);
+        let accounts = Arc::new(Accounts::new(
+            store.clone(),
+            Arc::clone(&clock),
+            Arc::clone(&catalogues),
+            tokens,
+            PasswordHasher::new(auth.hash_concurrency),
+            auth.session_ttl,
+        ));
+        let game = Arc::new(Game::start(
+            store.clone(),
+            Arc::clone(&clock),
+            Arc::clone(&catalogues),
+            metrics.clone(),
+        ));
+        let health = Arc::new(Health::default());
+        let operators = Operators::new(
+            store.clone(),
+            Arc::clone(&clock),
+            Arc::clone(&accounts),
+            Arc::clone(&game),
+        );
+        let api = web::Data::new(Api {
+            accounts: Arc::clone(&accounts),
+            game: Arc::clone(&game),
+            catalogues: Arc::clone(&catalogues),
+            operators,
+            health: Arc::clone(&health),
+            metrics: metrics.clone(),
+            options: Options {
+                admin_token: config.http.admin_token,
+                cors_allowed_origins: config.http.cors_allowed_origins,
+            },
+            catalog_page: Default::default(),
+        });
+        let workers = config.http.workers;
+        Ok(Self { store, clock, catalogues, accounts, game, health, metrics, api, workers })
+    }
+
+    /// Serves the API on `listener` once it is awaited or spawned.
+    ///
+    /// # Errors
+    /// Where the listener cannot be used.
+    pub fn listen(&self, listener: TcpListener) -> Result<HttpServerFuture, Error> {
+        let api = self.api.clone();
+        let server = HttpServer::new(move || {
+            let options = &api.options;
+            App::new()
+                .app_data(api.clone())
+                .wrap(Condition::new(!options.cors_allowed_origins.is_empty(), http::cors(options)))
+                .wrap(from_fn(http::edge))
+                .configure(http::routes)
+        });
+        let server = server
+            .workers(self.workers)
+            .keep_alive(KEEP_ALIVE)
+            .shutdown_timeout(SHUTDOWN_SECONDS)
+            .disable_signals()
+            .listen(listener);
+        Ok(server
+            .map_err(|source| Error::Listen { address: "the API's port".into(), source })?
+            .run())
+    }
+
+    /// Serves the operator port on `listener` once it is awaited or spawned.
+    ///
+    /// # Errors
+    /// Where the listener cannot be used.
+    pub fn listen_for_operators(&self, listener: TcpListener) -> Result<HttpServerFuture, Error> {
+        let metrics = web::Data::new(self.metrics.clone());
+        let server = HttpServer::new(move || {
+            App::new().app_data(metrics.clone()).configure(http::operator_routes)
+        });
+        let server = server.workers(1).shutdown_timeout(0).disable_signals().listen(listener);
+        let failed = |source| Error::Listen { address: "the operator port".into(), source };
+        Ok(server.map_err(failed)?.run())
+    }
+}
+
+/// Takes a port.
+///
+/// # Errors
+/// Where it is taken, or the address is not this machine's.
+pub(super) fn bind(host: IpAddr, port: u16) -> Result<TcpListener, Error> {
+    let address = SocketAddr::new(host, port);
+    TcpListener::bind(address)
+        .map_err(|source| Error::Listen { address: address.to_string(), source })
+}

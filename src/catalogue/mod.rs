@@ -1,0 +1,122 @@
+//! The catalogue that is in force, and changing it.
+//!
+//! Every instance reads the newest version's number twice a second. A change is in force three seconds after it is
+//! made; an instance that could not confirm its catalogue for two refuses mutations. So none applies an old catalogue
+//! after a new one began.
+
+mod replace;
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+pub use replace::ReplaceError;
+
+use crate::clock::Clock;
+use crate::domain::{Catalogue, CatalogueItems, Rules, Timeline};
+use crate::store::{self, Store};
+
+/// How far ahead a change comes into force, in seconds.
+const NOTICE_SECONDS: f64 = 3.0;
+
+/// For how long a confirmation holds.
+const CONFIRMED_FOR: Duration = Duration::from_secs(2);
+
+/// The catalogue that a new database begins with.
+const SEED: &str = include_str!("../../sql/catalogue.json");
+
+/// No catalogue is known, or it may not be the newest.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the catalogue is not confirmed")]
+pub struct Unconfirmed;
+
+/// The versions of the catalogue as this instance knows them.
+pub struct Catalogues {
+    store: Store,
+    clock: Arc<dyn Clock>,
+    rules: Rules,
+    known: RwLock<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    versions: Vec<Arc<Catalogue>>,
+    timeline: Option<Arc<Timeline>>,
+    /// When the question was sent whose answer last confirmed the newest version.
+    confirmed_at: Option<Instant>,
+}
+
+impl Catalogues {
+    /// Knows nothing yet.
+    pub fn new(store: Store, clock: Arc<dyn Clock>, rules: Rules) -> Self {
+        Self { store, clock, rules, known: RwLock::default() }
+    }
+
+    /// The timeline as far as it is known: right for reading.
+    ///
+    /// # Errors
+    /// [`Unconfirmed`] before the first version is loaded.
+    pub fn timeline(&self) -> Result<Arc<Timeline>, Unconfirmed> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.timeline.clone().ok_or(Unconfirmed)
+    }
+
+    /// The timeline, certain to hold every version in force: right for changing a player.
+    ///
+    /// # Errors
+    /// [`Unconfirmed`] where that is not certain.
+    pub fn confirmed_timeline(&self) -> Result<Arc<Timeline>, Unconfirmed> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let confirmed = known.confirmed_at.is_some_and(|at| at.elapsed() < CONFIRMED_FOR);
+        known.timeline.clone().filter(|_| confirmed).ok_or(Unconfirmed)
+    }
+
+    /// Takes in that at `sent` the newest version was `newest`, loading what is new.
+    ///
+    /// # Errors
+    /// As every statement's; nothing is confirmed then.
+    pub async fn confirm(&self, newest: u64, sent: Instant) -> Result<(), store::Error> {
+        let held = {
+            let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+            known.versions.last().map_or(0, |catalogue| catalogue.version)
+        };
+        let loaded =
+            if newest > held { self.store.catalogues_newer_than(held).await? } else { Vec::new() };
+        self.learn(loaded, Some(sent));
+        Ok(())
+    }
+
+    /// Stores the catalogue that comes with the server, where the database has none.
+    ///
+    /// # Errors
+    /// As every statement's.
+    pub async fn seed(&self) -> Result<(), store::Error> {
+        if !self.store.catalogues_newer_than(0).await?.is_empty() {
+            return Ok(());
+        }
+        let items: CatalogueItems = serde_json::from_str(SEED)
+            .map_err(|error| store::Error::Corrupt(format!("sql/catalogue.json: {error}")))?;
+        let now = self.clock.now();
+        let removed = CatalogueItems::default();
+        match self.store.insert_catalogue(1, now, &items, &removed, now).await {
+            // Another instance was first.
+            Err(error) if error.is_constraint(store::catalogues::VERSION_TAKEN) => Ok(()),
+            result => result,
+        }
+    }
+
+    /// Adds versions and notes a confirmation.
+    fn learn(&self, loaded: Vec<Catalogue>, confirmed_at: Option<Instant>) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let held = known.versions.last().map_or(0, |catalogue| catalogue.version);
+        let new = loaded.into_iter().filter(|catalogue| catalogue.version > held).map(Arc::new);
+        let before = known.versions.len();
+        known.versions.extend(new);
+        if known.versions.len() > before {
+            known.timeline =
+                Timeline::new(self.rules.clone(), known.versions.clone()).map(Arc::new);
+        }
+        if confirmed_at > known.confirmed_at {
+            known.confirmed_at = confirmed_at;
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Putting a new catalogue in force.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::{Catalogues, NOTICE_SECONDS};
+use crate::domain::{Catalogue, CatalogueFault, CatalogueItems, Slug};
+use crate::store::{self, catalogues::VERSION_TAKEN};
+
+/// Why a catalogue is not put in force.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplaceError {
+    /// It contradicts itself, or takes away what somebody owns.
+    #[error("the catalogue has faults")]
+    Faulty(Vec<CatalogueFault>),
+    /// It was made from a version that is no longer the newest, which is given.
+    #[error("the newest catalogue is version {0}")]
+    Outdated(u64),
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+impl Catalogues {
+    /// Checks `items` whole and stores them as the next version, in force in three seconds. With `expected` only where
+    /// that is still the newest version.
+    ///
+    /// # Errors
+    /// As [`ReplaceError`] lists; nothing is stored then.
+    pub async fn replace(
+        &self,
+        items: CatalogueItems,
+        expected: Option<u64>,
+    ) -> Result<Arc<Catalogue>, ReplaceError> {
+        let mut faults = items.faults();
+        self.learn(self.store.catalogues_newer_than(self.newest_version()).await?, None);
+        let newest = self.timeline().map(|timeline| Arc::clone(timeline.newest()));
+        let newest = newest.map_err(|it| store::Error::Unavailable(it.to_string()))?;
+        if expected.is_some_and(|expected| expected != newest.version) {
+            return Err(ReplaceError::Outdated(newest.version));
+        }
+        faults.extend(self.owned_but_missing(&newest, &items).await?);
+        if !faults.is_empty() {
+            return Err(ReplaceError::Faulty(faults));
+        }
+        let removed = newest.removed_by(&items);
+        let version = newest.version + 1;
+        let now = self.clock.now();
+        let effective_at = now.plus_seconds(NOTICE_SECONDS).max(newest.effective_at);
+        match self.store.insert_catalogue(version, effective_at, &items, &removed, now).await {
+            Err(error) if error.is_constraint(VERSION_TAKEN) => {
+                return Err(ReplaceError::Outdated(version));
+            }
+            result => result?,
+        }
+        self.store.audit(now, "replace_catalogue", None, &json!({ "version": version })).await?;
+        self.learn(vec![Catalogue::new(version, effective_at, items, removed)], None);
+        let timeline = self.timeline().map_err(|it| store::Error::Unavailable(it.to_string()))?;
+        Ok(Arc::clone(timeline.newest()))
+    }
+
+    fn newest_version(&self) -> u64 {
+        self.timeline().map_or(0, |timeline| timeline.newest().version)
+    }
+
+    /// Faults for what `items` would take away from a player. A purchase that crosses with this check does no harm: the
+    /// definitions of removed items are kept for those who own them.
+    async fn owned_but_missing(
+        &self,
+        newest: &Catalogue,
+        items: &CatalogueItems,
+    ) -> Result<Vec<CatalogueFault>, store::Error> {
+        let gone = newest.removed_by(items);
+        let generators: Vec<Slug> = gone.generators.into_iter().map(|it| it.id).collect();
+        let upgrades: Vec<Slug> = gone.upgrades.into_iter().map(|it| it.id).collect();
+        if generators.is_empty() && upgrades.is_empty() {
+            return Ok(Vec::new());
+        }
+        let owned = self.store.owned_items(&generators, &upgrades).await?;
+        let fault = |list: &str, id: String| CatalogueFault {
+            field: list.to_owned(),
+            message: format!("{id} is owned by players: retire it with \"available\": false"),
+        };
+        let generators = owned.generators.into_iter().map(|id| fault("generators", id));
+        let upgrades = owned.upgrades.into_iter().map(|id| fault("upgrades", id));
+        Ok(generators.chain(upgrades).collect())
+    }
+}

@@ -1,0 +1,64 @@
+//! The command line.
+
+use clap::{Parser, Subcommand};
+
+use crate::config::VARIABLES;
+
+/// The backend of an idle-energy game.
+#[derive(Debug, Parser)]
+#[command(name = "idlewatt", version, about, after_help = variables())]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Run the server (the default)
+    #[default]
+    Serve,
+    /// Bring the database's schema up to date, and end
+    Migrate,
+    /// Check the configuration and every dependency, and say what to mend
+    Doctor,
+}
+
+/// The variables in the help text.
+fn variables() -> String {
+    let mut text =
+        String::from("Environment variables (a .env file in the working folder is read too):\n");
+    for variable in &VARIABLES {
+        let default = match variable.default {
+            "" => String::new(),
+            default => format!(" [{default}]"),
+        };
+        text.push_str(&format!("  {}{default}\n      {}\n", variable.name, variable.help));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_help_names_every_variable_and_command() {
+        let help = Arguments::command().render_long_help().to_string();
+        for variable in &VARIABLES {
+            assert!(help.contains(variable.name), "{}", variable.name);
+        }
+        for command in ["serve", "migrate", "doctor"] {
+            assert!(help.contains(command), "{command}");
+        }
+    }
+
+    #[test]
+    fn serving_is_the_default() {
+        let arguments = Arguments::try_parse_from(["idlewatt"]).expect("nothing is needed");
+        assert_eq!(arguments.command.unwrap_or_default(), Command::Serve);
+        assert!(Arguments::try_parse_from(["idlewatt", "dance"]).is_err());
+    }
+}

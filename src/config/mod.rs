@@ -1,0 +1,108 @@
+//! The configuration: environment variables, each with a default, checked whole at start. This is the only place that
+//! reads the environment.
+
+mod read;
+mod variables;
+
+use std::ffi::OsString;
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use read::{Fault, Source, environment};
+pub use variables::{VARIABLES, Variable};
+
+/// Text that must not be logged.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps `text`.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+/// Everything that an operator can set.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub http: HttpConfig,
+    pub database: DatabaseConfig,
+    pub auth: AuthConfig,
+    pub log: LogConfig,
+    /// How long production goes on without the player, before upgrades.
+    pub offline_cap: Duration,
+}
+
+/// Where and how requests are taken.
+#[derive(Clone, Debug)]
+pub struct HttpConfig {
+    pub host: IpAddr,
+    /// 0 takes a free port.
+    pub port: u16,
+    pub metrics_host: IpAddr,
+    pub metrics_port: u16,
+    /// Whether the metrics' port was asked for; one that was not may be given up when it is taken.
+    pub metrics_port_is_set: bool,
+    /// Threads that answer requests.
+    pub workers: usize,
+    /// Origins that pages may call from.
+    pub cors_allowed_origins: Vec<String>,
+    /// Bearer token of operators; without one there are no admin routes.
+    pub admin_token: Option<Secret>,
+    /// How long requests are still taken after a SIGTERM.
+    pub drain_delay: Duration,
+}
+
+/// Where the truth is kept.
+#[derive(Clone, Debug)]
+pub struct DatabaseConfig {
+    /// A given Postgres; without one the server starts its own.
+    pub url: Option<Secret>,
+    pub data_dir: PathBuf,
+    /// The folder of the Postgres programs, where it is not to be searched for.
+    pub bin_dir: Option<PathBuf>,
+    /// The `PATH`, where they are searched for.
+    pub search_path: Option<OsString>,
+    pub pool_size: usize,
+}
+
+/// Tokens and passwords.
+#[derive(Clone, Debug)]
+pub struct AuthConfig {
+    /// Absent only with a database of our own, which keeps one beside its data.
+    pub jwt_secret: Option<Secret>,
+    /// Still accepted, for a change of the secret without signing anybody out.
+    pub jwt_secret_previous: Option<Secret>,
+    pub access_token_ttl: Duration,
+    pub session_ttl: Duration,
+    /// Passwords hashed at the same time.
+    pub hash_concurrency: usize,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug)]
+pub struct LogConfig {
+    pub format: LogFormat,
+    /// Directives of `tracing_subscriber::EnvFilter`.
+    pub filter: String,
+}
+
+/// The form of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}

@@ -1,0 +1,66 @@
+//! The list of variables, for the help text and `.env.example`.
+
+/// An environment variable.
+#[derive(Clone, Copy, Debug)]
+pub struct Variable {
+    pub name: &'static str,
+    /// What holds without it, as text; empty for nothing.
+    pub default: &'static str,
+    pub help: &'static str,
+}
+
+const fn variable(name: &'static str, default: &'static str, help: &'static str) -> Variable {
+    Variable { name, default, help }
+}
+
+/// Every variable there is.
+pub const VARIABLES: [Variable; 20] = [
+    variable("HOST", "127.0.0.1", "Address to listen on; 0.0.0.0 in a container"),
+    variable("PORT", "8080", "Port of the API; 0 takes a free one"),
+    variable("METRICS_HOST", "127.0.0.1", "Address of the operator port"),
+    variable("METRICS_PORT", "9090", "Operator port, with /metrics; 0 takes a free one"),
+    variable("HTTP_WORKERS", "0", "Threads that answer requests; 0 is one a core"),
+    variable(
+        "CORS_ALLOWED_ORIGINS",
+        "",
+        "Origins of pages that may call the API, separated by commas",
+    ),
+    variable(
+        "ADMIN_TOKEN",
+        "",
+        "Bearer token of operators, 16 bytes or more; without one the admin routes are 404",
+    ),
+    variable(
+        "DRAIN_DELAY_SECONDS",
+        "2",
+        "Seconds that requests are still taken after SIGTERM; more than the balancer takes to notice",
+    ),
+    variable(
+        "DATABASE_URL",
+        "",
+        "A Postgres, as postgres://user:password@host/database; without one the server runs its own",
+    ),
+    variable("DATABASE_POOL_SIZE", "16", "Connections to Postgres at most"),
+    variable("DATA_DIR", "./data", "Folder of the server's own Postgres and secret"),
+    variable(
+        "PG_BINDIR",
+        "",
+        "Folder of the postgres and initdb programs; searched for where empty",
+    ),
+    variable(
+        "JWT_SECRET",
+        "",
+        "Secret that access tokens are signed with, 32 bytes or more; needed with DATABASE_URL",
+    ),
+    variable("JWT_SECRET_PREVIOUS", "", "The secret before, still accepted after a change"),
+    variable("ACCESS_TOKEN_TTL_SECONDS", "900", "How long an access token holds"),
+    variable("SESSION_TTL_DAYS", "90", "How long a session holds without being refreshed"),
+    variable(
+        "PASSWORD_HASH_CONCURRENCY",
+        "0",
+        "Passwords hashed at once; 0 is one for every two cores",
+    ),
+    variable("OFFLINE_CAP_SECONDS", "28800", "Seconds that production goes on without the player"),
+    variable("LOG_FORMAT", "text", "Form of log lines: text or json"),
+    variable("RUST_LOG", "info", "What is logged: a level, or directives such as idlewatt=debug"),
+];

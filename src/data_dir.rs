@@ -1,0 +1,115 @@
+//! The folder that a server without outside services keeps its things in. One server at a time owns it.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+/// Why the folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(
+        "{path} belongs to another running server{pid}: stop that one, or give this one another DATA_DIR"
+    )]
+    InUse { path: String, pid: String },
+    #[error("{path} cannot be used as DATA_DIR: {source}")]
+    Io { path: String, source: io::Error },
+}
+
+/// The folder, held until this is dropped.
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl DataDir {
+    /// Makes the folder where it is missing and takes hold of it.
+    ///
+    /// # Errors
+    /// [`Error::InUse`] where another server holds it.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let failed = |source| Error::Io { path: path.display().to_string(), source };
+        if !path.exists() {
+            fs::create_dir_all(path).map_err(failed)?;
+            // Started as root, the database runs as another user, who has to pass through here.
+            fs::set_permissions(path, fs::Permissions::from_mode(0o755)).map_err(failed)?;
+        }
+        let path = path.canonicalize().map_err(failed)?;
+        let mut lock = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path.join("lock"))
+            .map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut pid = String::new();
+                let known = lock.read_to_string(&mut pid).is_ok() && !pid.trim().is_empty();
+                let pid = if known { format!(" (process {})", pid.trim()) } else { String::new() };
+                return Err(Error::InUse { path: path.display().to_string(), pid });
+            }
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
+        lock.set_len(0).map_err(failed)?;
+        writeln!(lock, "{}", std::process::id()).map_err(failed)?;
+        Ok(Self { path, _lock: lock })
+    }
+
+    /// The folder's absolute path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The secret that tokens are signed with: made at the first call, the same ever after.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where its file cannot be read or written.
+    pub fn secret(&self) -> Result<String, Error> {
+        let path = self.path.join("jwt_secret");
+        let failed = |source| Error::Io { path: path.display().to_string(), source };
+        match fs::read_to_string(&path) {
+            Ok(secret) if secret.trim().len() >= 32 => return Ok(secret.trim().to_owned()),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(failed(error)),
+        }
+        let secret = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 48]>());
+        // Written aside and moved into place: a crash must not leave half a secret.
+        let draft = self.path.join("jwt_secret.new");
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&draft)
+            .map_err(failed)?;
+        file.write_all(secret.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+        fs::rename(&draft, &path).map_err(failed)?;
+        Ok(secret)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_has_one_owner_and_keeps_its_secret() {
+        let path = std::env::temp_dir().join(format!("idlewatt-data-dir-{}", uuid::Uuid::now_v7()));
+        let first = DataDir::open(&path).expect("free");
+        let second = DataDir::open(&path).expect_err("held").to_string();
+        assert!(second.contains(&std::process::id().to_string()), "{second}");
+        let secret = first.secret().expect("made");
+        assert!(secret.len() >= 32);
+        drop(first);
+        let again = DataDir::open(&path).expect("free again");
+        assert_eq!(again.secret().expect("kept"), secret);
+        fs::remove_dir_all(path).expect("removed");
+    }
+}

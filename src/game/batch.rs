@@ -1,0 +1,330 @@
+//! Writing a batch: load, fold, commit, and again for those whose row had moved on.
+//!
+//! A batch is optimistic first: every row is written only if its revision is still the one that was folded. Players
+//! whose row another instance wrote meanwhile are loaded and folded afresh, the others are answered. After two
+//! conflicts the rows are locked before they are folded.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::Error;
+use super::fold::{Folded, Remembered, fold};
+use super::request::{Answer, Request};
+use crate::catalogue::Catalogues;
+use crate::clock::Clock;
+use crate::domain::{Timeline, Timestamp};
+use crate::store::idempotency::Record;
+use crate::store::players::PlayerRecord;
+use crate::store::{self, Commit, Store, Transaction};
+use crate::telemetry::metrics::Metrics;
+
+/// A request, and whom to tell what came of it.
+pub(super) struct Envelope {
+    pub(super) request: Request,
+    pub(super) reply: oneshot::Sender<Result<Answer, Error>>,
+}
+
+impl Envelope {
+    fn answer(self, answer: Result<Answer, Error>) {
+        // Whoever asked may have hung up; what is written stays written.
+        if self.reply.send(answer).is_err() {
+            tracing::debug!("an answer came too late for its request");
+        }
+    }
+}
+
+/// Requests by player, each player's in the order in which they came. The map's order is that of locking.
+type Batch = BTreeMap<Uuid, Vec<Envelope>>;
+
+/// Attempts that trust the revision guard before the rows are locked.
+const OPTIMISTIC_ATTEMPTS: usize = 2;
+/// Attempts at all. A locked attempt fails only where Postgres gives it up for another transaction.
+const ATTEMPTS: usize = 8;
+
+/// Writes batches.
+#[derive(Clone)]
+pub(super) struct Writer {
+    pub(super) store: Store,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) catalogues: Arc<Catalogues>,
+    pub(super) metrics: Metrics,
+}
+
+/// What the folds of one attempt share.
+struct Moment {
+    timeline: Arc<Timeline>,
+    now: Timestamp,
+}
+
+impl Writer {
+    /// Performs and answers all of `envelopes`.
+    pub(super) async fn perform(&self, envelopes: Vec<Envelope>) {
+        let mut batch = Batch::new();
+        for envelope in envelopes {
+            batch.entry(envelope.request.player).or_default().push(envelope);
+        }
+        if let Err((error, rest)) = self.attempt_all(batch).await {
+            self.isolate(error, rest).await;
+        }
+    }
+
+    /// A statement failed for good. One row may be to blame, so each player is tried alone, and fails alone.
+    async fn isolate(&self, error: store::Error, rest: Batch) {
+        let alone = rest.len() == 1;
+        let passing = matches!(error, store::Error::Unavailable(_) | store::Error::Contention(_));
+        if passing || alone {
+            if !passing {
+                tracing::error!(%error, "a player could not be written");
+            }
+            return refuse(rest, &error.into());
+        }
+        tracing::warn!(%error, players = rest.len(), "a batch failed; its players are written one by one");
+        for (player, envelopes) in rest {
+            if let Err((error, rest)) = self.attempt_all(Batch::from([(player, envelopes)])).await {
+                if !matches!(error, store::Error::Unavailable(_)) {
+                    tracing::error!(%error, player.id = %player, "a player could not be written");
+                }
+                refuse(rest, &error.into());
+            }
+        }
+    }
+
+    /// Attempts until everybody is answered, or returns those who are not and why.
+    async fn attempt_all(&self, mut batch: Batch) -> Result<(), (store::Error, Batch)> {
+        for attempt in 0..ATTEMPTS {
+            if batch.is_empty() {
+                return Ok(());
+            }
+            let moment = match self.catalogues.confirmed_timeline() {
+                Ok(timeline) => Moment { timeline, now: self.clock.now() },
+                Err(error) => {
+                    refuse(batch, &error.into());
+                    return Ok(());
+                }
+            };
+            let locking = attempt >= OPTIMISTIC_ATTEMPTS;
+            let result = if locking {
+                self.attempt_locked(&batch, &moment).await
+            } else {
+                self.attempt_optimistic(&batch, &moment).await
+            };
+            match result {
+                Ok(settled) => batch = answer(batch, settled),
+                // Rolled back for another transaction: nothing is written, so all of it can be tried again.
+                Err(store::Error::Contention(reason)) => {
+                    tracing::debug!(reason, attempt, "a batch was rolled back and is tried again");
+                }
+                Err(error) => return Err((error, batch)),
+            }
+            let conflicts = batch.len() as u64;
+            self.metrics.revision_conflicts.inc_by(conflicts);
+        }
+        if batch.is_empty() {
+            return Ok(());
+        }
+        Err((store::Error::Contention("too many conflicts".into()), batch))
+    }
+
+    async fn attempt_optimistic(
+        &self,
+        batch: &Batch,
+        moment: &Moment,
+    ) -> Result<Vec<Settled>, store::Error> {
+        let ids: Vec<Uuid> = batch.keys().copied().collect();
+        let records = self.store.load_players(&ids).await?;
+        let keys = Keys::of(batch);
+        let remembered = if keys.is_empty() {
+            Vec::new()
+        } else {
+            self.store.find_records(&keys.players, &keys.hashes, moment.now).await?
+        };
+        let folds = fold_all(batch, records, remembered, moment);
+        let commit = commit_of(&folds, moment);
+        let written = if commit.is_empty() {
+            HashSet::new()
+        } else {
+            self.store.commit(&commit).await?.into_iter().collect()
+        };
+        Ok(self.settle(folds, &written))
+    }
+
+    async fn attempt_locked(
+        &self,
+        batch: &Batch,
+        moment: &Moment,
+    ) -> Result<Vec<Settled>, store::Error> {
+        let mut transaction = self.store.begin().await?;
+        let result = locked(&mut transaction, batch, moment).await;
+        match result {
+            Ok((folds, written)) => {
+                transaction.commit().await?;
+                Ok(self.settle(folds, &written))
+            }
+            Err(error) => {
+                drop(transaction);
+                Err(error)
+            }
+        }
+    }
+
+    /// Those of `folds` that are done: written, or with nothing to write.
+    fn settle(&self, folds: Vec<Fold>, written: &HashSet<Uuid>) -> Vec<Settled> {
+        let mut commands = 0;
+        let settled: Vec<Settled> = folds
+            .into_iter()
+            .filter_map(|fold| match fold {
+                Fold::Missing(player) => Some(Settled { player, answers: None }),
+                Fold::Found(folded) if folded.player.is_none() => Some(Settled::of(*folded)),
+                Fold::Found(folded) => written.contains(&folded.base.id).then(|| {
+                    commands +=
+                        folded.answers.iter().filter(|answer| answer.is_ok()).count() as u64;
+                    Settled::of(*folded)
+                }),
+            })
+            .collect();
+        if !written.is_empty() {
+            self.metrics.committed_batches.inc();
+            self.metrics.committed_commands.inc_by(commands);
+        }
+        settled
+    }
+}
+
+async fn locked(
+    transaction: &mut Transaction,
+    batch: &Batch,
+    moment: &Moment,
+) -> Result<(Vec<Fold>, HashSet<Uuid>), store::Error> {
+    let ids: Vec<Uuid> = batch.keys().copied().collect();
+    let records = transaction.lock_players(&ids).await?;
+    let keys = Keys::of(batch);
+    let remembered = if keys.is_empty() {
+        Vec::new()
+    } else {
+        transaction.find_records(&keys.players, &keys.hashes, moment.now).await?
+    };
+    let folds = fold_all(batch, records, remembered, moment);
+    let commit = commit_of(&folds, moment);
+    let written = if commit.is_empty() { Vec::new() } else { transaction.write(&commit).await? };
+    Ok((folds, written.into_iter().collect()))
+}
+
+/// What an attempt made of a player's requests.
+enum Fold {
+    /// There is no such player.
+    Missing(Uuid),
+    Found(Box<Folded>),
+}
+
+/// The answers for a player whose requests are done; none where there is no such player.
+struct Settled {
+    player: Uuid,
+    answers: Option<Vec<Result<Answer, Error>>>,
+}
+
+impl Settled {
+    fn of(folded: Folded) -> Self {
+        Self { player: folded.base.id, answers: Some(folded.answers) }
+    }
+}
+
+/// The idempotency keys of a batch, in the form of the lookup's parameters.
+struct Keys<'a> {
+    players: Vec<Uuid>,
+    hashes: Vec<&'a [u8]>,
+}
+
+impl<'a> Keys<'a> {
+    fn of(batch: &'a Batch) -> Self {
+        let (players, hashes) = batch
+            .values()
+            .flatten()
+            .filter_map(|envelope| {
+                let key = envelope.request.key.as_ref()?;
+                Some((envelope.request.player, key.key_hash.as_slice()))
+            })
+            .unzip();
+        Self { players, hashes }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.players.is_empty()
+    }
+}
+
+fn fold_all(
+    batch: &Batch,
+    records: Vec<PlayerRecord>,
+    remembered: Vec<Record>,
+    moment: &Moment,
+) -> Vec<Fold> {
+    let mut rows: HashMap<Uuid, PlayerRecord> =
+        records.into_iter().map(|record| (record.id, record)).collect();
+    let mut outcomes: HashMap<Uuid, Remembered> = HashMap::new();
+    for record in remembered {
+        let hashes = (record.key_hash.try_into(), record.request_hash.try_into());
+        if let (Ok(key_hash), Ok(request_hash)) = hashes {
+            let of_player = outcomes.entry(record.player_id).or_default();
+            of_player.insert(key_hash, (request_hash, record.outcome));
+        }
+    }
+    batch
+        .iter()
+        .map(|(player, envelopes)| match rows.remove(player) {
+            None => Fold::Missing(*player),
+            Some(record) => {
+                let requests: Vec<&Request> = envelopes.iter().map(|it| &it.request).collect();
+                let remembered = outcomes.remove(player).unwrap_or_default();
+                let base = Arc::new(record);
+                Fold::Found(Box::new(fold(
+                    base,
+                    &requests,
+                    remembered,
+                    &moment.timeline,
+                    moment.now,
+                )))
+            }
+        })
+        .collect()
+}
+
+fn commit_of<'a>(folds: &'a [Fold], moment: &Moment) -> Commit<'a> {
+    let mut commit = Commit::default();
+    for fold in folds {
+        let Fold::Found(folded) = fold else { continue };
+        let Some(change) = folded.change(&moment.timeline) else { continue };
+        commit.write(&change);
+        for entry in &folded.ledger {
+            commit.book(folded.base.id, entry);
+        }
+        for record in &folded.records {
+            commit.remember(record);
+        }
+    }
+    commit
+}
+
+/// Answers the requests of settled players and returns the rest of the batch.
+fn answer(mut batch: Batch, settled: Vec<Settled>) -> Batch {
+    for Settled { player, answers } in settled {
+        let envelopes = batch.remove(&player).unwrap_or_default();
+        match answers {
+            Some(answers) => {
+                for (envelope, answer) in envelopes.into_iter().zip(answers) {
+                    envelope.answer(answer);
+                }
+            }
+            None => refuse(Batch::from([(player, envelopes)]), &Error::NoSuchPlayer),
+        }
+    }
+    batch
+}
+
+fn refuse(batch: Batch, error: &Error) {
+    for envelope in batch.into_values().flatten() {
+        envelope.answer(Err(error.clone()));
+    }
+}

@@ -1,0 +1,53 @@
+//! Everything that is held about a player.
+
+use uuid::Uuid;
+
+use super::state::State;
+use super::{Error, Game};
+use crate::store::idempotency::ListedRecord;
+use crate::store::ledger::LedgerLine;
+use crate::store::operators::AuditEntry;
+use crate::store::sessions::ListedSession;
+
+/// Lines of the ledger read at a time.
+const PAGE: usize = 1000;
+
+/// All of it.
+#[derive(Clone, Debug)]
+pub struct Export {
+    pub state: State,
+    /// Newest first.
+    pub ledger: Vec<LedgerLine>,
+    pub sessions: Vec<ListedSession>,
+    /// Requests that carried an idempotency key, as far as they are remembered.
+    pub remembered_requests: Vec<ListedRecord>,
+    /// What operators did to the player.
+    pub audit: Vec<AuditEntry>,
+}
+
+impl Game {
+    /// Everything that is held about a player.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchPlayer`].
+    pub async fn export(&self, player: Uuid) -> Result<Export, Error> {
+        let state = self.look_up(player).await?;
+        let mut ledger = Vec::new();
+        let mut before = None;
+        loop {
+            let (lines, more) = self.ledger(player, before, PAGE).await?;
+            before = lines.last().map(|line| line.version);
+            ledger.extend(lines);
+            if !more {
+                break;
+            }
+        }
+        Ok(Export {
+            ledger,
+            sessions: self.store.list_sessions(player, state.now).await?,
+            remembered_requests: self.store.list_records(player).await?,
+            audit: self.store.audit_of(player).await?,
+            state,
+        })
+    }
+}

@@ -1,0 +1,155 @@
+//! Folding one player's queued requests onto its row, in order. Pure but for the log: it decides everything that a
+//! batch will write and answer for the player.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::request::{Answer, Request};
+use super::{Error, IdempotencyKey};
+use crate::domain::{Command, LedgerEntry, Outcome, Player, Refusal, Timeline, Timestamp};
+use crate::store::Change;
+use crate::store::idempotency::NewRecord;
+use crate::store::players::PlayerRecord;
+
+/// Outcomes remembered of a player, by the key's hash: what was asked, and what came of it.
+pub(super) type Remembered = HashMap<[u8; 16], ([u8; 16], String)>;
+
+/// What comes of a player's requests, once it is written.
+#[derive(Debug)]
+pub(super) struct Folded {
+    /// The row that it was folded from.
+    pub(super) base: Arc<PlayerRecord>,
+    /// The player to write; nothing where nothing has changed.
+    pub(super) player: Option<Player>,
+    pub(super) ledger: Vec<LedgerEntry>,
+    pub(super) records: Vec<NewRecord>,
+    /// One for each request, in their order.
+    pub(super) answers: Vec<Result<Answer, Error>>,
+}
+
+/// Folds `requests` onto `base` at `now`.
+pub(super) fn fold(
+    base: Arc<PlayerRecord>,
+    requests: &[&Request],
+    mut remembered: Remembered,
+    timeline: &Arc<Timeline>,
+    now: Timestamp,
+) -> Folded {
+    let now = base.player.not_before_settled(now);
+    let mut walk = Walk {
+        present: Arc::clone(&base),
+        written: false,
+        ledger: Vec::new(),
+        records: Vec::new(),
+        timeline,
+        now,
+    };
+    let answers = requests.iter().map(|request| walk.step(request, &mut remembered)).collect();
+    let Walk { present, written, ledger, records, .. } = walk;
+    let player = written.then(|| present.player.clone());
+    Folded { base, player, ledger, records, answers }
+}
+
+struct Walk<'a> {
+    /// The player after the requests so far.
+    present: Arc<PlayerRecord>,
+    /// Whether `present` differs from the row.
+    written: bool,
+    ledger: Vec<LedgerEntry>,
+    records: Vec<NewRecord>,
+    timeline: &'a Arc<Timeline>,
+    now: Timestamp,
+}
+
+impl Walk<'_> {
+    /// One request. The order is: ban, key, expected version, rules.
+    fn step(&mut self, request: &Request, remembered: &mut Remembered) -> Result<Answer, Error> {
+        let by_operator = matches!(request.command, Command::Grant { .. });
+        if self.present.banned && !by_operator {
+            return Err(Error::Banned);
+        }
+        if let Some(key) = request.key
+            && let Some((request_hash, outcome)) = remembered.get(&key.key_hash)
+        {
+            if *request_hash != key.request_hash {
+                return Err(Error::KeyReused);
+            }
+            let outcome = serde_json::from_str(outcome)
+                .map_err(|error| Error::Internal(format!("a remembered outcome: {error}")))?;
+            return Ok(self.answer(outcome, true));
+        }
+        let version = self.present.player.version;
+        if request.expected_version.is_some_and(|expected| expected != version) {
+            return Err(Error::Refused(Refusal::VersionMismatch { current: version }));
+        }
+        if request.command == Command::Arrive && !self.present.player.presence_is_due(self.now) {
+            return Ok(self.answer(Outcome::Done {}, false));
+        }
+        let mut player = self.present.player.clone();
+        let outcome = player.apply(&request.command, self.timeline, self.now, &mut self.ledger);
+        let outcome = outcome.map_err(Error::Refused)?;
+        let applied = player.version > version;
+        if applied || request.command == Command::Arrive {
+            let record = PlayerRecord { player, ..PlayerRecord::clone(&self.present) };
+            self.present = Arc::new(record);
+            self.written = true;
+        }
+        if let (true, Some(key)) = (applied, request.key) {
+            self.remember(key, request, &outcome, remembered)?;
+        }
+        Ok(self.answer(outcome, false))
+    }
+
+    fn remember(
+        &mut self,
+        key: IdempotencyKey,
+        request: &Request,
+        outcome: &Outcome,
+        remembered: &mut Remembered,
+    ) -> Result<(), Error> {
+        let outcome = serde_json::to_string(outcome)
+            .map_err(|error| Error::Internal(format!("an outcome: {error}")))?;
+        remembered.insert(key.key_hash, (key.request_hash, outcome.clone()));
+        self.records.push(NewRecord {
+            player_id: request.player,
+            key_hash: key.key_hash,
+            request_hash: key.request_hash,
+            created_at: self.now,
+            retention: request.retention(),
+            outcome,
+        });
+        Ok(())
+    }
+
+    fn answer(&self, outcome: Outcome, replayed: bool) -> Answer {
+        Answer {
+            outcome,
+            replayed,
+            record: Arc::clone(&self.present),
+            timeline: Arc::clone(self.timeline),
+            now: self.now,
+        }
+    }
+}
+
+impl Folded {
+    /// What to write of the player; nothing where nothing has changed.
+    pub(super) fn change(&self, timeline: &Timeline) -> Option<Change<'_>> {
+        let player = self.player.as_ref()?;
+        let production = player.production(timeline, player.settled_at);
+        Some(Change {
+            id: self.base.id,
+            expected_revision: self.base.revision,
+            player,
+            energy_per_second: production.energy_per_second,
+            accrues_until: player.accrues_until(&production),
+            catalogue_version: timeline.at(player.settled_at).version,
+            inventory_changed: player.inventory != self.base.player.inventory,
+            name_changed: player.display_name != self.base.player.display_name,
+        })
+    }
+}
+
+#[cfg(test)]
+#[path = "fold_tests.rs"]
+mod tests;

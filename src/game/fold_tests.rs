@@ -1,0 +1,117 @@
+use uuid::Uuid;
+
+use super::*;
+use crate::domain::testing::{at, slug, timeline};
+use crate::domain::{Action, Quantity, Rules};
+
+fn record(energy: f64) -> Arc<PlayerRecord> {
+    let mut player = Player::new("Ada".into(), &Rules::default(), at(0.0));
+    player.energy = energy;
+    Arc::new(PlayerRecord {
+        id: Uuid::now_v7(),
+        revision: 7,
+        username: None,
+        created_at: at(0.0),
+        banned: false,
+        player,
+    })
+}
+
+fn click(clicks: u64, key: Option<&str>) -> Request {
+    let command = Command::Act(Action::Click { clicks });
+    let key = key.map(|key| IdempotencyKey::new(key, "/clicks", &clicks.to_be_bytes()));
+    Request { key, ..Request::new(Uuid::nil(), command) }
+}
+
+fn buy(expected_version: Option<u64>) -> Request {
+    let action = Action::BuyGenerator { id: slug("crank"), quantity: Quantity::Exactly(1) };
+    Request { expected_version, ..Request::new(Uuid::nil(), Command::Act(action)) }
+}
+
+fn run(base: &Arc<PlayerRecord>, requests: &[Request], seconds: f64) -> Folded {
+    let requests: Vec<_> = requests.iter().collect();
+    let timeline = Arc::new(timeline());
+    fold(Arc::clone(base), &requests, Remembered::new(), &timeline, at(seconds))
+}
+
+fn versions(folded: &Folded) -> Vec<Option<u64>> {
+    let version = |answer: &Result<Answer, Error>| {
+        answer.as_ref().ok().map(|answer| answer.record.player.version)
+    };
+    folded.answers.iter().map(version).collect()
+}
+
+#[test]
+fn each_answer_has_the_state_after_its_own_command() {
+    let folded = run(&record(0.0), &[click(10, None), buy(None), buy(None), click(1, None)], 0.0);
+    assert_eq!(versions(&folded), [Some(1), Some(2), None, Some(3)]);
+    assert_eq!(folded.player.as_ref().map(|player| player.version), Some(3));
+    assert_eq!(folded.ledger.len(), 1);
+}
+
+#[test]
+fn copies_of_one_request_apply_once() {
+    let copies = [click(5, Some("k")), click(5, Some("k")), click(5, Some("k"))];
+    let folded = run(&record(0.0), &copies, 0.0);
+    let replayed: Vec<_> = folded.answers.iter().flatten().map(|answer| answer.replayed).collect();
+    assert_eq!(replayed, [false, true, true]);
+    assert_eq!(versions(&folded), [Some(1); 3]);
+    assert_eq!(folded.records.len(), 1);
+}
+
+#[test]
+fn a_key_is_good_for_one_request_only() {
+    let folded = run(&record(0.0), &[click(5, Some("k")), click(6, Some("k"))], 0.0);
+    assert!(matches!(folded.answers[1], Err(Error::KeyReused)));
+}
+
+#[test]
+fn a_remembered_outcome_is_given_again_and_writes_nothing() {
+    let request = click(5, Some("k"));
+    let key = request.key.expect("given");
+    let outcome = r#"{"accepted":3}"#.to_owned();
+    let remembered = Remembered::from([(key.key_hash, (key.request_hash, outcome))]);
+    let folded = fold(record(0.0), &[&request], remembered, &Arc::new(timeline()), at(1.0));
+    let answer = folded.answers[0].as_ref().expect("replayed");
+    assert_eq!((&answer.outcome, answer.replayed), (&Outcome::Clicked { accepted: 3 }, true));
+    assert!(folded.player.is_none() && folded.records.is_empty());
+}
+
+#[test]
+fn the_key_comes_before_the_expected_version() {
+    let keyed =
+        |body: &[u8]| Request { key: Some(IdempotencyKey::new("k", "/buy", body)), ..buy(Some(0)) };
+    let folded = run(&record(100.0), &[keyed(b"{}"), keyed(b"{}"), buy(Some(0))], 0.0);
+    assert!(folded.answers[1].as_ref().is_ok_and(|answer| answer.replayed));
+    let mismatch = Error::Refused(Refusal::VersionMismatch { current: 1 });
+    assert_eq!(format!("{:?}", folded.answers[2].as_ref().err()), format!("{:?}", Some(mismatch)));
+}
+
+#[test]
+fn refusals_are_not_remembered_and_write_nothing() {
+    let request = Request { key: Some(IdempotencyKey::new("k", "/", b"")), ..buy(None) };
+    let folded = run(&record(0.0), &[request], 0.0);
+    assert!(matches!(folded.answers[0], Err(Error::Refused(Refusal::InsufficientEnergy { .. }))));
+    assert!(folded.player.is_none() && folded.records.is_empty());
+}
+
+#[test]
+fn presence_is_written_when_it_is_due_and_not_before() {
+    let arrive = || Request::new(Uuid::nil(), Command::Arrive);
+    let base = record(0.0);
+    assert!(run(&base, &[arrive()], 49.0).player.is_none());
+    let folded = run(&base, &[arrive(), arrive()], 50.0);
+    assert_eq!(folded.player.as_ref().map(|player| player.last_seen_at), Some(at(50.0)));
+    assert_eq!(folded.player.as_ref().map(|player| player.version), Some(0));
+}
+
+#[test]
+fn a_banned_player_does_nothing_but_can_be_given_energy() {
+    let mut banned = PlayerRecord::clone(&record(0.0));
+    banned.banned = true;
+    let grant = Command::Grant { energy: 5.0, reason: "sorry".into() };
+    let requests = [click(1, None), Request::new(banned.id, grant)];
+    let folded = run(&Arc::new(banned), &requests, 0.0);
+    assert!(matches!(folded.answers[0], Err(Error::Banned)));
+    assert!(folded.answers[1].is_ok());
+}

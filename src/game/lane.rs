@@ -1,0 +1,95 @@
+//! Lanes: queues of commands, each with one writer.
+//!
+//! A player's commands all go to the same lane, so within a process nothing races for a row. While a lane's commit is in
+//! flight further commands queue up, and the next commit takes them all: no timer makes a lone command wait, and a busy
+//! lane writes big batches.
+
+use std::sync::{Mutex, PoisonError, RwLock};
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use super::Error;
+use super::batch::{Envelope, Writer};
+use super::request::{Answer, Request};
+use crate::telemetry::metrics::Metrics;
+
+/// Few lanes make big batches; two keep one busy while the other waits for its players to be loaded.
+const LANES: usize = 2;
+/// Commands that may wait in a lane; beyond, a newcomer is told to come back.
+const QUEUE_LENGTH: usize = 4096;
+/// Commands in one commit at most.
+const MAX_BATCH: usize = 512;
+
+/// All lanes of a process.
+pub(super) struct Lanes {
+    /// Emptied when the lanes are drained: a lane ends once its queue can get no more.
+    senders: RwLock<Vec<mpsc::Sender<Envelope>>>,
+    workers: Mutex<Vec<JoinHandle<()>>>,
+    metrics: Metrics,
+}
+
+impl Lanes {
+    /// Starts the lanes on the present runtime.
+    pub(super) fn start(writer: &Writer, metrics: Metrics) -> Self {
+        let (mut senders, mut workers) = (Vec::new(), Vec::new());
+        for _ in 0..LANES {
+            let (sender, receiver) = mpsc::channel(QUEUE_LENGTH);
+            senders.push(sender);
+            workers.push(tokio::spawn(run(writer.clone(), receiver, metrics.clone())));
+        }
+        Self { senders: RwLock::new(senders), workers: Mutex::new(workers), metrics }
+    }
+
+    /// Queues a request and waits for its answer.
+    pub(super) async fn submit(&self, request: Request) -> Result<Answer, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.enqueue(Envelope { request, reply })?;
+        // The reply is dropped only when the lane has died in the middle of a batch.
+        answer.await.map_err(|_| Error::Unavailable("the lane ended".into()))?
+    }
+
+    /// Queues a request whose answer nobody waits for. Where the lane is full it is dropped.
+    pub(super) fn submit_unheard(&self, request: Request) {
+        let (reply, _) = oneshot::channel();
+        if self.enqueue(Envelope { request, reply }).is_err() {
+            tracing::debug!("a lane is full; a presence note is dropped");
+        }
+    }
+
+    fn enqueue(&self, envelope: Envelope) -> Result<(), Error> {
+        let senders = self.senders.read().unwrap_or_else(PoisonError::into_inner);
+        let lane = lane_of(envelope.request.player, senders.len());
+        let sender = senders.get(lane).ok_or(Error::Overloaded)?;
+        sender.try_send(envelope).map_err(|_| Error::Overloaded)?;
+        self.metrics.queued_commands.inc();
+        Ok(())
+    }
+
+    /// Closes the lanes and waits until all that was queued is answered.
+    pub(super) async fn drain(&self) {
+        self.senders.write().unwrap_or_else(PoisonError::into_inner).clear();
+        let workers =
+            std::mem::take(&mut *self.workers.lock().unwrap_or_else(PoisonError::into_inner));
+        for worker in workers {
+            if let Err(error) = worker.await {
+                tracing::error!(%error, "a lane had died");
+            }
+        }
+    }
+}
+
+/// The lane of a player. The last bytes of a UUIDv7 are random.
+fn lane_of(player: Uuid, lanes: usize) -> usize {
+    let [.., last] = *player.as_bytes();
+    usize::from(last) % lanes.max(1)
+}
+
+async fn run(writer: Writer, mut queue: mpsc::Receiver<Envelope>, metrics: Metrics) {
+    let mut batch = Vec::with_capacity(MAX_BATCH);
+    while queue.recv_many(&mut batch, MAX_BATCH).await > 0 {
+        metrics.queued_commands.sub(i64::try_from(batch.len()).unwrap_or_default());
+        writer.perform(batch.drain(..).collect()).await;
+    }
+}

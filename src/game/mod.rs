@@ -1,0 +1,106 @@
+//! Playing: one use case a file. Changes go through the lanes, which are the only writers of players' rows.
+
+mod batch;
+mod export;
+mod fold;
+mod lane;
+mod ledger;
+mod presence;
+mod request;
+mod state;
+
+use std::sync::Arc;
+
+pub use export::Export;
+pub use request::{Answer, IdempotencyKey, Request};
+pub use state::State;
+
+use crate::catalogue::{Catalogues, Unconfirmed};
+use crate::clock::Clock;
+use crate::domain::{Refusal, Timestamp};
+use crate::store::{self, Store};
+use crate::telemetry::metrics::Metrics;
+use lane::Lanes;
+use presence::Presence;
+
+/// Why a call is refused.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// The rules refuse it.
+    #[error("the rules refuse it")]
+    Refused(Refusal),
+    #[error("there is no such player")]
+    NoSuchPlayer,
+    #[error("the player is banned")]
+    Banned,
+    /// The idempotency key belongs to another request.
+    #[error("the idempotency key was used for another request")]
+    KeyReused,
+    /// More commands wait than can be served soon.
+    #[error("too many commands wait")]
+    Overloaded,
+    #[error("not ready: {0}")]
+    NotReady(#[from] Unconfirmed),
+    /// A store is away. Of a change the fate is unknown; a repeat with the same key tells.
+    #[error("unavailable: {0}")]
+    Unavailable(String),
+    #[error("internal fault: {0}")]
+    Internal(String),
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        match error {
+            store::Error::Unavailable(_) | store::Error::Contention(_) => {
+                Self::Unavailable(error.to_string())
+            }
+            other => Self::Internal(other.to_string()),
+        }
+    }
+}
+
+/// All calls about playing.
+pub struct Game {
+    store: Store,
+    clock: Arc<dyn Clock>,
+    catalogues: Arc<Catalogues>,
+    lanes: Lanes,
+    presence: Presence,
+}
+
+impl Game {
+    /// Wires the parts together and starts the lanes on the present runtime.
+    pub fn start(
+        store: Store,
+        clock: Arc<dyn Clock>,
+        catalogues: Arc<Catalogues>,
+        metrics: Metrics,
+    ) -> Self {
+        let writer = batch::Writer {
+            store: store.clone(),
+            clock: Arc::clone(&clock),
+            catalogues: Arc::clone(&catalogues),
+            metrics: metrics.clone(),
+        };
+        let lanes = Lanes::start(&writer, metrics);
+        Self { store, clock, catalogues, lanes, presence: Presence::default() }
+    }
+
+    /// Applies a command and answers when it is durable.
+    ///
+    /// # Errors
+    /// As [`Error`] lists. Nothing has changed, but after [`Error::Unavailable`] that is not certain.
+    pub async fn perform(&self, request: Request) -> Result<Answer, Error> {
+        self.lanes.submit(request).await
+    }
+
+    /// The time that everything is reckoned by.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Takes no further commands and returns when those taken are answered.
+    pub async fn drain(&self) {
+        self.lanes.drain().await;
+    }
+}

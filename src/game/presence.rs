@@ -1,0 +1,59 @@
+//! Who has been noted as present lately, so that reading does not note it again with each request.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use uuid::Uuid;
+
+use super::Game;
+use super::request::Request;
+use crate::domain::{Command, PRESENCE_SECONDS, Timestamp};
+
+/// Players beyond which those noted long ago are forgotten.
+const MAX_NOTED: usize = 20_000;
+
+/// When players were last noted as present by this process.
+#[derive(Debug, Default)]
+pub(super) struct Presence {
+    noted: Mutex<HashMap<Uuid, Timestamp>>,
+}
+
+impl Presence {
+    /// Whether a player who is there at `now` has to be noted, and takes it for done.
+    fn is_due(&self, player: Uuid, now: Timestamp) -> bool {
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        let recent = |at: Timestamp| now.seconds_since(at) < PRESENCE_SECONDS;
+        if noted.get(&player).is_some_and(|&at| recent(at)) {
+            return false;
+        }
+        if noted.len() >= MAX_NOTED {
+            noted.retain(|_, &mut at| recent(at));
+        }
+        noted.insert(player, now);
+        true
+    }
+}
+
+impl Game {
+    /// Notes that a player is there, for requests that neither read the state nor change it; nobody waits for it.
+    pub fn note_presence(&self, player: Uuid) {
+        if self.presence.is_due(player, self.clock.now()) {
+            self.lanes.submit_unheard(Request::new(player, Command::Arrive));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presence_is_noted_once_in_its_span() {
+        let (presence, player) = (Presence::default(), Uuid::now_v7());
+        let at = |seconds| Timestamp::from_micros(0).plus_seconds(seconds);
+        assert!(presence.is_due(player, at(0.0)));
+        assert!(!presence.is_due(player, at(49.0)));
+        assert!(presence.is_due(player, at(50.0)));
+        assert!(presence.is_due(Uuid::now_v7(), at(50.0)));
+    }
+}

@@ -1,0 +1,52 @@
+//! Reading a player.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::request::Request;
+use super::{Error, Game};
+use crate::domain::{Command, Timeline, Timestamp};
+use crate::store::players::PlayerRecord;
+
+/// A player at an instant.
+#[derive(Clone, Debug)]
+pub struct State {
+    pub record: Arc<PlayerRecord>,
+    pub timeline: Arc<Timeline>,
+    pub now: Timestamp,
+}
+
+impl Game {
+    /// A player's state, for the player itself: being there is noted once a minute, else nothing is written.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchPlayer`] or [`Error::Banned`].
+    pub async fn state(&self, player: Uuid) -> Result<State, Error> {
+        let state = self.look_up(player).await?;
+        if state.record.banned {
+            return Err(Error::Banned);
+        }
+        if !state.record.player.presence_is_due(state.now) {
+            return Ok(state);
+        }
+        match self.perform(Request::new(player, Command::Arrive)).await {
+            Ok(answer) => {
+                Ok(State { record: answer.record, timeline: answer.timeline, now: answer.now })
+            }
+            Err(error @ (Error::NoSuchPlayer | Error::Banned)) => Err(error),
+            // What was read is still right; presence is noted with the next request.
+            Err(_) => Ok(state),
+        }
+    }
+
+    /// A player's state, for others.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchPlayer`].
+    pub async fn look_up(&self, player: Uuid) -> Result<State, Error> {
+        let timeline = self.catalogues.timeline()?;
+        let record = self.store.load_player(player).await?.ok_or(Error::NoSuchPlayer)?;
+        Ok(State { record: Arc::new(record), timeline, now: self.clock.now() })
+    }
+}

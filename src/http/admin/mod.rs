@@ -1,0 +1,4 @@
+//! What operators call.
+
+pub mod catalog;
+pub mod players;

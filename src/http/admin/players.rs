@@ -1,0 +1,220 @@
+//! Looking players up and changing them.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, web};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use crate::domain::Command;
+use crate::game::{self, Request};
+use crate::http::extract::{Body, Key, Operator, Query, id};
+use crate::http::me::page_limit;
+use crate::http::problem::Problem;
+use crate::http::wire::{ExportWire, Page, StateWire, rfc3339};
+use crate::http::{Api, cursor, json};
+use crate::store::operators::FoundPlayer;
+
+const MISSING: &str = "There is no such player.";
+const LIST: &str = "admin players";
+const MAX_REASON_LENGTH: usize = 200;
+const MAX_GRANT: f64 = 1e300;
+
+/// Which players.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct PlayersQuery {
+    /// An id, the beginning of a username, or a part of a display name; everybody where absent.
+    #[serde(default)]
+    query: Option<String>,
+    /// Players at most, 1 to 100.
+    #[serde(default)]
+    #[param(minimum = 1, maximum = 100, default = 50)]
+    limit: Option<usize>,
+    /// The `next_cursor` of the part before.
+    #[serde(default)]
+    cursor: Option<String>,
+}
+
+/// A player that a search found.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = FoundPlayer)]
+pub struct FoundPlayerWire {
+    player_id: Uuid,
+    display_name: String,
+    username: Option<String>,
+    #[schema(format = DateTime)]
+    created_at: String,
+    #[schema(format = DateTime)]
+    last_seen_at: String,
+    #[schema(format = DateTime)]
+    banned_at: Option<String>,
+}
+
+impl From<FoundPlayer> for FoundPlayerWire {
+    fn from(player: FoundPlayer) -> Self {
+        Self {
+            player_id: player.id,
+            display_name: player.display_name,
+            username: player.username,
+            created_at: rfc3339(player.created_at),
+            last_seen_at: rfc3339(player.last_seen_at),
+            banned_at: player.banned_at.map(rfc3339),
+        }
+    }
+}
+
+/// Why; kept in the audit log.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BanRequest {
+    #[serde(default)]
+    reason: Option<String>,
+}
+
+/// A gift of energy.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GrantRequest {
+    /// More than 0, at most 1e300.
+    energy: f64,
+    /// 1 to 200 characters; the player sees it in its ledger.
+    reason: String,
+}
+
+/// What a gift led to.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = GrantOutcome)]
+pub struct GrantWire {
+    state: StateWire,
+}
+
+/// Find players, newest first.
+#[utoipa::path(
+    get, path = "/api/v1/admin/players", tag = "admin", params(PlayersQuery),
+    responses((status = 200, body = Page<FoundPlayerWire>)), security(("operator" = []))
+)]
+pub async fn search_players(
+    api: web::Data<Api>,
+    _: Operator,
+    query: Query<PlayersQuery>,
+) -> Result<HttpResponse, Problem> {
+    let PlayersQuery { query: text, limit, cursor: position } = query.0;
+    let text = text.unwrap_or_default();
+    if text.contains('\0') {
+        return Err(Problem::malformed("query", "must not hold a NUL"));
+    }
+    let limit = page_limit(limit)?;
+    let position =
+        position.map(|it| cursor::decode(&api, LIST, text.as_bytes(), &it)).transpose()?;
+    let position = position.and_then(|bytes| Uuid::from_slice(&bytes).ok());
+    let (players, more) = api.operators.search(&text, position, limit).await?;
+    let last = players.last().filter(|_| more).map(|player| player.id);
+    let page = Page::<FoundPlayerWire> {
+        entries: players.into_iter().map(Into::into).collect(),
+        next_cursor: last.map(|id| cursor::encode(&api, LIST, text.as_bytes(), id.as_bytes())),
+    };
+    Ok(json(StatusCode::OK, &page))
+}
+
+/// Read everything that is held about a player.
+#[utoipa::path(
+    get, path = "/api/v1/admin/players/{id}", tag = "admin",
+    params(("id" = Uuid, Path)), responses((status = 200, body = ExportWire)),
+    security(("operator" = []))
+)]
+pub async fn read_player(
+    api: web::Data<Api>,
+    _: Operator,
+    player: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let player = id(&player, MISSING)?;
+    let export = api.operators.inspect(player).await.map_err(found)?;
+    Ok(json(StatusCode::OK, &ExportWire::new(export, Uuid::nil())))
+}
+
+/// Ban a player: its tokens are refused on every instance within two seconds.
+#[utoipa::path(
+    post, path = "/api/v1/admin/players/{id}/ban", tag = "admin", request_body = BanRequest,
+    params(("id" = Uuid, Path)), responses((status = 204)), security(("operator" = []))
+)]
+pub async fn ban_player(
+    api: web::Data<Api>,
+    _: Operator,
+    player: web::Path<String>,
+    body: Body<BanRequest>,
+) -> Result<HttpResponse, Problem> {
+    set_banned(&api, &player, true, body.value).await
+}
+
+/// Lift a ban.
+#[utoipa::path(
+    post, path = "/api/v1/admin/players/{id}/unban", tag = "admin", request_body = BanRequest,
+    params(("id" = Uuid, Path)), responses((status = 204)), security(("operator" = []))
+)]
+pub async fn unban_player(
+    api: web::Data<Api>,
+    _: Operator,
+    player: web::Path<String>,
+    body: Body<BanRequest>,
+) -> Result<HttpResponse, Problem> {
+    set_banned(&api, &player, false, body.value).await
+}
+
+async fn set_banned(
+    api: &Api,
+    player: &str,
+    banned: bool,
+    request: BanRequest,
+) -> Result<HttpResponse, Problem> {
+    let player = id(player, MISSING)?;
+    if let Some(reason) = &request.reason {
+        check_reason(reason)?;
+    }
+    api.operators.set_banned(player, banned, request.reason.as_deref()).await.map_err(found)?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Give a player energy, with a line in its ledger.
+#[utoipa::path(
+    post, path = "/api/v1/admin/players/{id}/grant", tag = "admin", request_body = GrantRequest,
+    params(("id" = Uuid, Path), ("Idempotency-Key" = Option<String>, Header)),
+    responses((status = 200, body = GrantWire)), security(("operator" = []))
+)]
+pub async fn grant_energy(
+    api: web::Data<Api>,
+    _: Operator,
+    player: web::Path<String>,
+    key: Key,
+    body: Body<GrantRequest>,
+) -> Result<HttpResponse, Problem> {
+    let player = id(&player, MISSING)?;
+    let GrantRequest { energy, reason } = &body.value;
+    check_reason(reason)?;
+    if !(*energy > 0.0 && *energy <= MAX_GRANT) {
+        return Err(Problem::unacceptable("energy", "must be more than 0 and at most 1e300"));
+    }
+    let command = Command::Grant { energy: *energy, reason: reason.clone() };
+    let request = Request { key: key.of(&body.raw), ..Request::new(player, command) };
+    let answer = api.operators.grant(request).await.map_err(found)?;
+    let state = StateWire::new(&answer.record, &answer.timeline, answer.now);
+    Ok(json(StatusCode::OK, &GrantWire { state }))
+}
+
+fn check_reason(reason: &str) -> Result<(), Problem> {
+    let length = reason.chars().count();
+    if (1..=MAX_REASON_LENGTH).contains(&length) && !reason.chars().any(char::is_control) {
+        return Ok(());
+    }
+    let message = "must be 1 to 200 characters, none of them a control character";
+    Err(Problem::unacceptable("reason", message))
+}
+
+/// To an operator a missing player is a wrong address, not a wrong token.
+fn found(error: game::Error) -> Problem {
+    match error {
+        game::Error::NoSuchPlayer => Problem::not_found(MISSING),
+        error => error.into(),
+    }
+}

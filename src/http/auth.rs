@@ -1,0 +1,176 @@
+//! Signing in and out.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use super::extract::{Body, Caller, MaybeCaller, id, user_agent};
+use super::problem::{Code, FieldError, Problem};
+use super::wire::{
+    GuestRequest, LoginRequest, Page, PasswordRequest, RefreshRequest, RefreshedWire,
+    RegisterRequest, SessionWire, SignedInWire,
+};
+use super::{Api, json};
+use crate::accounts::{self, InvalidName, Registration};
+
+/// Become a player at once, with nothing asked.
+#[utoipa::path(
+    post, path = "/api/v1/auth/guest", tag = "auth", request_body = GuestRequest,
+    responses((status = 201, body = SignedInWire))
+)]
+pub async fn create_guest(
+    api: web::Data<Api>,
+    request: HttpRequest,
+    _: Body<GuestRequest>,
+) -> Result<HttpResponse, Problem> {
+    let signed_in = api.accounts.create_guest(user_agent(&request)).await?;
+    Ok(json(StatusCode::CREATED, &SignedInWire::from(signed_in)))
+}
+
+/// Become a player with a name to sign in by. With a guest's token that guest is upgraded in place: its progress is
+/// kept, its other sessions end.
+#[utoipa::path(
+    post, path = "/api/v1/auth/register", tag = "auth", request_body = RegisterRequest,
+    responses((status = 201, body = SignedInWire)), security((), ("player" = []))
+)]
+pub async fn register(
+    api: web::Data<Api>,
+    request: HttpRequest,
+    caller: MaybeCaller,
+    body: Body<RegisterRequest>,
+) -> Result<HttpResponse, Problem> {
+    let registration = check_registration(body.value)?;
+    let agent = user_agent(&request);
+    let signed_in = match caller.0 {
+        Some(guest) => api.accounts.upgrade_guest(guest, registration, agent).await?,
+        None => api.accounts.register(registration, agent).await?,
+    };
+    Ok(json(StatusCode::CREATED, &SignedInWire::from(signed_in)))
+}
+
+fn check_registration(request: RegisterRequest) -> Result<Registration, Problem> {
+    let mut errors = Vec::new();
+    let username = checked("username", accounts::username(&request.username), &mut errors);
+    checked("password", accounts::password(&request.password), &mut errors);
+    let display_name = request.display_name.as_deref().map(accounts::display_name);
+    let display_name = display_name.and_then(|name| checked("display_name", name, &mut errors));
+    match username {
+        Some(username) if errors.is_empty() => {
+            Ok(Registration { username, password: request.password, display_name })
+        }
+        _ => Err(Problem::fields(Code::ValidationFailed, errors)),
+    }
+}
+
+fn checked<T>(
+    field: &str,
+    result: Result<T, InvalidName>,
+    errors: &mut Vec<FieldError>,
+) -> Option<T> {
+    match result {
+        Ok(value) => Some(value),
+        Err(message) => {
+            errors.push(FieldError { field: field.to_owned(), message: message.to_owned() });
+            None
+        }
+    }
+}
+
+/// Sign in by name.
+#[utoipa::path(
+    post, path = "/api/v1/auth/login", tag = "auth", request_body = LoginRequest,
+    responses((status = 200, body = SignedInWire))
+)]
+pub async fn login(
+    api: web::Data<Api>,
+    request: HttpRequest,
+    body: Body<LoginRequest>,
+) -> Result<HttpResponse, Problem> {
+    let LoginRequest { username, password } = body.value;
+    // What cannot be a name or a password is a wrong one, and answered as such.
+    let username = accounts::username(&username).ok();
+    let password = if accounts::password(&password).is_ok() { password } else { String::new() };
+    let agent = user_agent(&request);
+    let signed_in = api.accounts.login(username.as_deref(), password, agent).await?;
+    Ok(json(StatusCode::OK, &SignedInWire::from(signed_in)))
+}
+
+/// Replace tokens. A refresh token is good for one refresh; a repeat within 30 s, while its successor is unused, yields
+/// that same successor; any other reuse ends the session.
+#[utoipa::path(
+    post, path = "/api/v1/auth/refresh", tag = "auth", request_body = RefreshRequest,
+    responses((status = 200, body = RefreshedWire))
+)]
+pub async fn refresh(
+    api: web::Data<Api>,
+    body: Body<RefreshRequest>,
+) -> Result<HttpResponse, Problem> {
+    let tokens = api.accounts.refresh(&body.value.refresh_token).await?;
+    Ok(json(StatusCode::OK, &RefreshedWire { tokens: tokens.into() }))
+}
+
+/// End this session: its tokens stop working on every instance within two seconds.
+#[utoipa::path(
+    post, path = "/api/v1/auth/logout", tag = "auth", responses((status = 204)),
+    security(("player" = []))
+)]
+pub async fn logout(api: web::Data<Api>, caller: Caller) -> Result<HttpResponse, Problem> {
+    api.accounts.end_session(caller.player(), caller.0.session).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// List the player's sessions, newest first.
+#[utoipa::path(
+    get, path = "/api/v1/auth/sessions", tag = "auth",
+    responses((status = 200, body = Page<SessionWire>)), security(("player" = []))
+)]
+pub async fn list_sessions(api: web::Data<Api>, caller: Caller) -> Result<HttpResponse, Problem> {
+    api.game.note_presence(caller.player());
+    let sessions = api.accounts.sessions(caller.player()).await?;
+    let entries = sessions.into_iter().map(|it| SessionWire::new(it, caller.0.session));
+    Ok(json(StatusCode::OK, &Page { entries: entries.collect(), next_cursor: None }))
+}
+
+/// End one of the player's sessions.
+#[utoipa::path(
+    delete, path = "/api/v1/auth/sessions/{id}", tag = "auth",
+    params(("id" = uuid::Uuid, Path)), responses((status = 204)), security(("player" = []))
+)]
+pub async fn end_session(
+    api: web::Data<Api>,
+    caller: Caller,
+    session: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let session = id(&session, "The player has no such session.")?;
+    api.accounts.end_session(caller.player(), session).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// End all of the player's sessions but this one.
+#[utoipa::path(
+    delete, path = "/api/v1/auth/sessions", tag = "auth", responses((status = 204)),
+    security(("player" = []))
+)]
+pub async fn end_other_sessions(
+    api: web::Data<Api>,
+    caller: Caller,
+) -> Result<HttpResponse, Problem> {
+    api.accounts.end_other_sessions(caller.0).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Change the password. All other sessions end.
+#[utoipa::path(
+    post, path = "/api/v1/auth/password", tag = "auth", request_body = PasswordRequest,
+    responses((status = 204)), security(("player" = []))
+)]
+pub async fn change_password(
+    api: web::Data<Api>,
+    caller: Caller,
+    body: Body<PasswordRequest>,
+) -> Result<HttpResponse, Problem> {
+    let PasswordRequest { current_password, new_password } = body.value;
+    accounts::password(&new_password)
+        .map_err(|message| Problem::unacceptable("new_password", message))?;
+    api.accounts.change_password(caller.0, current_password, new_password).await?;
+    Ok(HttpResponse::NoContent().finish())
+}

@@ -1,0 +1,69 @@
+//! The catalogue.
+
+use std::sync::{PoisonError, RwLock};
+
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse, web};
+use bytes::Bytes;
+
+use super::Api;
+use super::etag;
+use super::problem::Problem;
+use super::wire::CatalogWire;
+use crate::domain::{Catalogue, Rules};
+
+/// The page of the catalogue in force, ready-made.
+#[derive(Debug, Default)]
+pub struct Cached(RwLock<Option<Page>>);
+
+#[derive(Clone, Debug)]
+struct Page {
+    version: u64,
+    etag: String,
+    body: Bytes,
+}
+
+impl Cached {
+    fn page(&self, catalogue: &Catalogue, rules: &Rules) -> Result<Page, Problem> {
+        let held = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(page) = held.filter(|page| page.version == catalogue.version) {
+            return Ok(page);
+        }
+        let body = serde_json::to_vec(&CatalogWire::new(catalogue, rules));
+        let body = Bytes::from(body.map_err(Problem::internal)?);
+        // The rules are the process' own, so instances of different settings must not share a tag.
+        let cap = rules.offline_cap_seconds;
+        let etag = format!("\"catalog-{}-{cap}\"", catalogue.version);
+        let page = Page { version: catalogue.version, etag, body };
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(page.clone());
+        Ok(page)
+    }
+}
+
+/// Read what can be bought, and the rules.
+#[utoipa::path(
+    get, path = "/api/v1/catalog", tag = "game",
+    params(("If-None-Match" = Option<String>, Header)),
+    responses(
+        (status = 200, body = CatalogWire, headers(("ETag" = String))),
+        (status = 304, description = "It is the one that you have")
+    )
+)]
+pub async fn read_catalog(
+    api: web::Data<Api>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let timeline = api.catalogues.timeline();
+    let timeline = timeline.map_err(|it| Problem::unavailable("The server is starting.", it))?;
+    let catalogue = timeline.at(api.game.now());
+    let page = api.catalog_page.page(catalogue, &timeline.rules)?;
+    let unchanged = etag::matches(&request, &page.etag);
+    let mut response = if unchanged { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+    response
+        .insert_header((header::ETAG, page.etag))
+        .insert_header((header::CACHE_CONTROL, "public, max-age=5"));
+    if unchanged {
+        return Ok(response.finish());
+    }
+    Ok(response.content_type("application/json").body(page.body))
+}

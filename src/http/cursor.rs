@@ -1,0 +1,30 @@
+//! Cursors: opaque, and bound to the list that they were made for.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use subtle::ConstantTimeEq;
+
+use super::Api;
+use super::problem::Problem;
+
+const TAG_BYTES: usize = 16;
+
+/// The cursor of a position in a list. `list` names it, `owner` says whose it is.
+pub fn encode(api: &Api, list: &str, owner: &[u8], position: &[u8]) -> String {
+    let mut bytes = position.to_vec();
+    bytes.extend_from_slice(&api.accounts.tag(list, &[owner, position]));
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// The position that a cursor of that list names.
+///
+/// # Errors
+/// 400 for what is no cursor of that list.
+pub fn decode(api: &Api, list: &str, owner: &[u8], cursor: &str) -> Result<Vec<u8>, Problem> {
+    let invalid = || Problem::malformed("cursor", "is not one that this list gave");
+    let mut bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| invalid())?;
+    let length = bytes.len().checked_sub(TAG_BYTES).ok_or_else(invalid)?;
+    let tag = bytes.split_off(length);
+    let expected = api.accounts.tag(list, &[owner, &bytes]);
+    if bool::from(tag.as_slice().ct_eq(&expected)) { Ok(bytes) } else { Err(invalid()) }
+}

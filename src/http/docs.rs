@@ -1,0 +1,41 @@
+//! The OpenAPI document and the page to try it.
+
+use std::sync::{Arc, LazyLock};
+
+use actix_web::http::header;
+use actix_web::{HttpResponse, web};
+use utoipa_swagger_ui::Config;
+
+use super::openapi;
+use super::problem::Problem;
+
+static DOCUMENT: LazyLock<String> =
+    LazyLock::new(|| openapi::document().to_pretty_json().unwrap_or_default());
+
+static PAGE: LazyLock<Arc<Config<'static>>> =
+    LazyLock::new(|| Arc::new(Config::from("/openapi.json").persist_authorization(true)));
+
+/// The OpenAPI 3.1 document.
+pub async fn openapi_json() -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("application/json")
+        .insert_header((header::CACHE_CONTROL, "public, max-age=60"))
+        .body(DOCUMENT.as_str())
+}
+
+/// The page's address: its files are below `/docs/`.
+pub async fn docs() -> HttpResponse {
+    HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "/docs/")).finish()
+}
+
+/// A file of the page.
+pub async fn docs_file(path: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let missing = || Problem::not_found("The documentation has no such file.");
+    let path = if path.is_empty() { "index.html" } else { path.as_str() };
+    let file = utoipa_swagger_ui::serve(path, Arc::clone(&PAGE)).map_err(|_| missing())?;
+    let file = file.ok_or_else(missing)?;
+    Ok(HttpResponse::Ok()
+        .content_type(file.content_type)
+        .insert_header((header::CACHE_CONTROL, "public, max-age=3600"))
+        .body(file.bytes.into_owned()))
+}

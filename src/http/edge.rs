@@ -1,0 +1,121 @@
+//! What every request passes: its id, its count, its log line, and the form of its problems.
+
+use std::time::Instant;
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::ConnectionType;
+use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::{ResponseError, web};
+use uuid::Uuid;
+
+use super::Api;
+use super::problem::Problem;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const MAX_REQUEST_ID_LENGTH: usize = 128;
+
+/// Wraps the whole of the routes.
+pub async fn edge(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let started = Instant::now();
+    let Some(api) = request.app_data::<web::Data<Api>>().cloned() else {
+        return Ok(next.call(request).await?.map_into_boxed_body());
+    };
+    let id = request_id(&request);
+    api.metrics.in_flight.inc();
+    let http_request = request.request().clone();
+    let response = if !api.health.has_started() && request.path().starts_with("/api/") {
+        let problem = Problem::unavailable("The server is starting.", "starting");
+        request.error_response(problem)
+    } else {
+        match next.call(request).await {
+            Ok(response) => response.map_into_boxed_body(),
+            Err(error) => ServiceResponse::from_err(error, http_request.clone()),
+        }
+    };
+    let response = finish(response, &id, api.health.is_draining());
+    api.metrics.in_flight.dec();
+    let duration = started.elapsed();
+    let route = http_request.match_pattern().unwrap_or_else(|| "unknown".to_owned());
+    let (method, status) = (method_label(http_request.method()), response.status());
+    api.metrics.request(method, &route, status.as_str(), duration);
+    tracing::debug!(
+        request.id = id,
+        http.method = method,
+        http.route = route,
+        http.status = status.as_u16(),
+        duration_ms = duration.as_secs_f64() * 1e3,
+        "request"
+    );
+    Ok(response)
+}
+
+/// The caller's own id, where it sent a sane one.
+fn request_id(request: &ServiceRequest) -> String {
+    let sane = |text: &&str| {
+        (1..=MAX_REQUEST_ID_LENGTH).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
+    };
+    let given = request.headers().get(&REQUEST_ID).and_then(|value| value.to_str().ok());
+    given.filter(sane).map_or_else(|| Uuid::now_v7().to_string(), str::to_owned)
+}
+
+/// Methods that are not ours share a label, so that nobody can make labels at will.
+fn method_label(method: &actix_web::http::Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
+        _ => "other",
+    }
+}
+
+/// Writes the problem's body and the headers that every response carries.
+fn finish(response: ServiceResponse, id: &str, draining: bool) -> ServiceResponse {
+    let body = response.response().error().map(|error| match error.as_error::<Problem>() {
+        Some(problem) => {
+            log(problem, id);
+            problem.body(id)
+        }
+        // An error of the framework's own; its text is its own too, and is not passed on.
+        None => {
+            let status = error.as_response_error().status_code();
+            tracing::debug!(request.id = id, %error, "refused by the framework");
+            let problem = if status.is_server_error() {
+                Problem::internal(error)
+            } else {
+                Problem::malformed("request", "cannot be read")
+            };
+            problem.body(id)
+        }
+    });
+    let mut response = match body {
+        Some(body) => response.map_body(|_, _| BoxBody::new(body)),
+        None => response,
+    };
+    if let Ok(value) = HeaderValue::from_str(id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    if draining {
+        // Balancers and clients then open their next connection elsewhere.
+        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+    }
+    response
+}
+
+fn log(problem: &Problem, id: &str) {
+    let Some(cause) = problem.cause() else { return };
+    if problem.status_code().as_u16() == 503 {
+        tracing::warn!(request.id = id, cause, "a request was turned away");
+    } else {
+        tracing::error!(request.id = id, cause, "a request failed");
+    }
+}

@@ -1,0 +1,36 @@
+//! Conditional requests.
+
+use actix_web::HttpRequest;
+use actix_web::http::header;
+
+/// Whether `If-None-Match` names this tag, compared weakly as RFC 9110 asks of it.
+pub fn matches(request: &HttpRequest, etag: &str) -> bool {
+    let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+    let wanted = opaque(etag);
+    request
+        .headers()
+        .get_all(header::IF_NONE_MATCH)
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|tag| tag.trim() == "*" || opaque(tag) == wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    #[test]
+    fn tags_are_compared_weakly_and_one_by_one() {
+        let asks = |value: &str| {
+            TestRequest::default().insert_header(("If-None-Match", value)).to_http_request()
+        };
+        assert!(matches(&asks("W/\"1\""), "W/\"1\""));
+        assert!(matches(&asks("\"1\""), "W/\"1\""));
+        assert!(matches(&asks("\"0\", W/\"1\""), "\"1\""));
+        assert!(matches(&asks("*"), "\"1\""));
+        assert!(!matches(&asks("\"11\""), "\"1\""));
+        assert!(!matches(&TestRequest::default().to_http_request(), "\"1\""));
+    }
+}

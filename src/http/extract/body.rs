@@ -1,0 +1,78 @@
+//! JSON bodies.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use actix_web::dev::Payload;
+use actix_web::http::header;
+use actix_web::{FromRequest, HttpMessage, HttpRequest};
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use serde::de::DeserializeOwned;
+
+use crate::http::problem::{Code, Problem};
+
+/// The largest body.
+const MAX_BYTES: usize = 64 * 1024;
+
+/// A JSON body of that type. An empty one counts as `{}`.
+#[derive(Debug)]
+pub struct Body<T> {
+    pub value: T,
+    /// As it was sent.
+    pub raw: Bytes,
+}
+
+impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        let payload = payload.take();
+        Box::pin(async move {
+            let raw = read(&request, payload).await?;
+            if raw.is_empty() {
+                return Ok(Self { value: parse(b"{}")?, raw });
+            }
+            let json = request.mime_type().ok().flatten().is_some_and(|mime| {
+                mime.type_() == mime::APPLICATION && mime.subtype() == mime::JSON
+            });
+            if !json {
+                let detail = "The Content-Type of the body must be application/json.";
+                return Err(Problem::new(Code::UnsupportedMediaType, detail));
+            }
+            Ok(Self { value: parse(&raw)?, raw })
+        })
+    }
+}
+
+async fn read(request: &HttpRequest, mut payload: Payload) -> Result<Bytes, Problem> {
+    let too_large = || Problem::new(Code::PayloadTooLarge, "A body has at most 64 KiB.");
+    let announced = request.headers().get(header::CONTENT_LENGTH);
+    let announced = announced.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > MAX_BYTES) {
+        return Err(too_large());
+    }
+    let mut body = BytesMut::with_capacity(announced.unwrap_or(0));
+    while let Some(chunk) = payload.next().await {
+        let chunk =
+            chunk.map_err(|_| Problem::malformed("body", "ended early or cannot be read"))?;
+        if body.len() + chunk.len() > MAX_BYTES {
+            return Err(too_large());
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}
+
+fn parse<T: DeserializeOwned>(raw: &[u8]) -> Result<T, Problem> {
+    let mut json = serde_json::Deserializer::from_slice(raw);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        let field = if path == "." { "body".to_owned() } else { path };
+        Problem::malformed(field, error.inner().to_string())
+    })?;
+    json.end().map_err(|error| Problem::malformed("body", error.to_string()))?;
+    Ok(value)
+}

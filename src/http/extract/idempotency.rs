@@ -1,0 +1,49 @@
+//! The `Idempotency-Key` header.
+
+use std::future::{Ready, ready};
+
+use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpRequest};
+
+use crate::game::IdempotencyKey;
+use crate::http::problem::Problem;
+
+const HEADER: &str = "Idempotency-Key";
+const MAX_LENGTH: usize = 255;
+
+/// The key that a request carries, if any.
+#[derive(Debug)]
+pub struct Key {
+    pub text: Option<String>,
+    /// What it was sent for: method and path.
+    target: String,
+}
+
+impl Key {
+    /// The key together with what it was sent for.
+    pub fn of(&self, body: &[u8]) -> Option<IdempotencyKey> {
+        self.text.as_deref().map(|key| IdempotencyKey::new(key, &self.target, body))
+    }
+}
+
+impl FromRequest for Key {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(read(request))
+    }
+}
+
+fn read(request: &HttpRequest) -> Result<Key, Problem> {
+    let Some(value) = request.headers().get(HEADER) else {
+        return Ok(Key { text: None, target: String::new() });
+    };
+    let bytes = value.as_bytes();
+    let visible = bytes.iter().all(u8::is_ascii_graphic);
+    if !visible || !(1..=MAX_LENGTH).contains(&bytes.len()) {
+        return Err(Problem::malformed(HEADER, "must be 1 to 255 visible ASCII characters"));
+    }
+    let text = String::from_utf8_lossy(bytes).into_owned();
+    Ok(Key { text: Some(text), target: format!("{} {}", request.method(), request.path()) })
+}

@@ -1,0 +1,39 @@
+//! What handlers take from a request, checked.
+
+mod body;
+mod idempotency;
+mod numbers;
+mod operator;
+mod player;
+mod query;
+
+pub use body::Body;
+pub use idempotency::Key;
+pub use numbers::{count, quantity};
+pub use operator::Operator;
+pub use player::{Caller, MaybeCaller, former_caller};
+pub use query::Query;
+
+use actix_web::HttpRequest;
+use actix_web::http::header;
+use uuid::Uuid;
+
+use super::problem::Problem;
+use crate::domain::Slug;
+
+/// The client's name for itself.
+pub fn user_agent(request: &HttpRequest) -> Option<&str> {
+    request.headers().get(header::USER_AGENT)?.to_str().ok()
+}
+
+/// The item that a part of the path names.
+pub fn slug(text: &str, missing: &'static str) -> Result<Slug, Problem> {
+    Slug::try_from(text).map_err(|_| Problem::not_found(missing))
+}
+
+/// The player or session that a part of the path names.
+pub fn id(text: &str, missing: &'static str) -> Result<Uuid, Problem> {
+    // Only the usual form: other spellings of the same id would be other addresses of the same thing.
+    let usual = text.len() == 36;
+    Uuid::try_parse(text).ok().filter(|_| usual).ok_or_else(|| Problem::not_found(missing))
+}

@@ -1,0 +1,42 @@
+//! Whether an operator asks.
+
+use std::future::{Ready, ready};
+
+use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpRequest, web};
+use subtle::ConstantTimeEq;
+
+use super::player::bearer;
+use crate::http::Api;
+use crate::http::problem::{Code, Problem};
+
+/// Somebody who has shown the operators' token.
+#[derive(Clone, Copy, Debug)]
+pub struct Operator;
+
+impl FromRequest for Operator {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(check(request))
+    }
+}
+
+fn check(request: &HttpRequest) -> Result<Operator, Problem> {
+    let api = request
+        .app_data::<web::Data<Api>>()
+        .ok_or_else(|| Problem::internal("the application has no state"))?;
+    let unknown = || Problem::not_found("There is nothing at this path.");
+    let expected = api.options.admin_token.as_ref().ok_or_else(unknown)?;
+    let token = bearer(request).transpose()?.ok_or_else(|| {
+        Problem::new(Code::Unauthenticated, "Send the operators' token as Authorization: Bearer.")
+    })?;
+    if bool::from(token.as_bytes().ct_eq(expected.reveal().as_bytes())) {
+        return Ok(Operator);
+    }
+    match api.accounts.identify(token) {
+        Ok(_) => Err(Problem::new(Code::Forbidden, "Players are no operators.")),
+        Err(_) => Err(Problem::new(Code::Unauthenticated, "This is not the operators' token.")),
+    }
+}

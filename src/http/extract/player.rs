@@ -1,0 +1,82 @@
+//! Who asks.
+
+use std::future::{Ready, ready};
+
+use actix_web::dev::Payload;
+use actix_web::http::header;
+use actix_web::{FromRequest, HttpRequest, web};
+use uuid::Uuid;
+
+use crate::accounts::{self, Identity};
+use crate::http::Api;
+use crate::http::problem::{Code, Problem};
+
+/// A player who has shown a token that holds.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller(pub Identity);
+
+impl Caller {
+    /// The player.
+    pub fn player(&self) -> Uuid {
+        self.0.player
+    }
+}
+
+/// A player, where a token was shown; it must hold then.
+#[derive(Clone, Copy, Debug)]
+pub struct MaybeCaller(pub Option<Identity>);
+
+/// The token of the `Authorization` header: nothing without the header.
+pub fn bearer(request: &HttpRequest) -> Option<Result<&str, Problem>> {
+    let value = request.headers().get(header::AUTHORIZATION)?;
+    let token = value.to_str().ok().and_then(|text| {
+        let (scheme, token) = text.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    });
+    Some(token.ok_or_else(|| {
+        Problem::new(Code::Unauthenticated, "The Authorization header must be a Bearer token.")
+    }))
+}
+
+fn identify(request: &HttpRequest) -> Result<Option<Identity>, Problem> {
+    let api = request
+        .app_data::<web::Data<Api>>()
+        .ok_or_else(|| Problem::internal("the application has no state"))?;
+    match bearer(request).transpose()? {
+        Some(token) => Ok(Some(api.accounts.authenticate(token)?)),
+        None => Ok(None),
+    }
+}
+
+impl FromRequest for MaybeCaller {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(identify(request).map(Self))
+    }
+}
+
+impl FromRequest for Caller {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let missing = || {
+            Problem::new(Code::Unauthenticated, "Send the access token as Authorization: Bearer.")
+        };
+        ready(identify(request).and_then(|identity| identity.map(Self).ok_or_else(missing)))
+    }
+}
+
+/// Whom a token was made for, be it revoked since.
+pub fn former_caller(request: &HttpRequest, api: &Api) -> Result<Option<Identity>, Problem> {
+    match bearer(request).transpose()? {
+        Some(token) => match api.accounts.identify(token) {
+            Ok(identity) => Ok(Some(identity)),
+            Err(accounts::Error::TokenExpired | accounts::Error::Unauthenticated) => Ok(None),
+            Err(error) => Err(error.into()),
+        },
+        None => Ok(None),
+    }
+}

@@ -1,0 +1,89 @@
+//! What balancers and probes ask.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header;
+use actix_web::{HttpResponse, web};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::Api;
+use crate::health::Readiness;
+
+/// Whether the process lives.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct HealthWire {
+    #[schema(example = "ok")]
+    status: &'static str,
+}
+
+/// Whether the process should be sent requests.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Readiness)]
+pub struct ReadinessWire {
+    /// `ok`, `degraded`, `starting` or `draining`.
+    #[schema(example = "ok")]
+    status: &'static str,
+    checks: ChecksWire,
+}
+
+/// How the parts fare.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Checks)]
+pub struct ChecksWire {
+    postgres: CheckWire,
+    redis: CheckWire,
+    jobs: CheckWire,
+}
+
+/// How a part fares.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Check)]
+pub struct CheckWire {
+    /// `ok`, `down` or `disabled`.
+    #[schema(example = "ok")]
+    status: &'static str,
+    /// Null where there is no answer to time.
+    latency_ms: Option<f64>,
+}
+
+const DISABLED: CheckWire = CheckWire { status: "disabled", latency_ms: None };
+
+/// Ask whether the process lives.
+#[utoipa::path(
+    get, path = "/healthz", tag = "operators", responses((status = 200, body = HealthWire))
+)]
+pub async fn healthz() -> HttpResponse {
+    respond(StatusCode::OK, &HealthWire { status: "ok" })
+}
+
+/// Ask whether the process should be sent requests.
+#[utoipa::path(
+    get, path = "/readyz", tag = "operators",
+    responses(
+        (status = 200, description = "`ok` or `degraded`", body = ReadinessWire),
+        (status = 503, description = "`starting` or `draining`", body = ReadinessWire)
+    )
+)]
+pub async fn readyz(api: web::Data<Api>) -> HttpResponse {
+    let (code, status) = match api.health.readiness() {
+        Readiness::Ready => (StatusCode::OK, "ok"),
+        Readiness::Degraded => (StatusCode::OK, "degraded"),
+        Readiness::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting"),
+        Readiness::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
+    };
+    let latency = api.health.database_latency();
+    let postgres = CheckWire {
+        status: if latency.is_some() { "ok" } else { "down" },
+        latency_ms: latency.map(|latency| latency.as_secs_f64() * 1e3),
+    };
+    let checks = ChecksWire { postgres, redis: DISABLED, jobs: DISABLED };
+    respond(code, &ReadinessWire { status, checks })
+}
+
+fn respond(status: StatusCode, body: &impl Serialize) -> HttpResponse {
+    let mut response = HttpResponse::build(status);
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response.insert_header((header::RETRY_AFTER, "1"));
+    }
+    response.insert_header((header::CACHE_CONTROL, "no-store")).json(body)
+}

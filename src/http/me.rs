@@ -1,0 +1,330 @@
+//! The player's own calls.
+
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::{Deserialize, Serialize};
+use utoipa::IntoParams;
+
+use super::extract::{Body, Caller, Key, Query, former_caller, slug};
+use super::problem::Problem;
+use super::wire::{
+    ActionsRequest, ActionsWire, ClicksRequest, ClicksWire, ExpectingRequest, ExportWire,
+    GeneratorPurchaseRequest, GeneratorPurchaseWire, LedgerEntryWire, Page, PrestigeWire,
+    RenameWire, StateWire, UpgradePurchaseWire,
+};
+use super::{Api, cursor, etag, json, json_with};
+use crate::accounts;
+use crate::domain::{Action, Command, Outcome};
+use crate::game::{Answer, Request, State};
+
+/// Parts of the offline cap that an entity tag tells apart.
+const CAP_STEPS: f64 = 8.0;
+/// What an answer to a repeat carries.
+const REPLAYED: (&str, &str) = ("Idempotency-Replayed", "true");
+
+/// Read the state. With `If-None-Match` nothing is sent while nothing has changed that the client cannot extrapolate.
+#[utoipa::path(
+    get, path = "/api/v1/me", tag = "game",
+    params(("If-None-Match" = Option<String>, Header)),
+    responses(
+        (status = 200, body = StateWire, headers(("ETag" = String))),
+        (status = 304, description = "It is the one that you have")
+    ),
+    security(("player" = []))
+)]
+pub async fn read_state(
+    api: web::Data<Api>,
+    request: HttpRequest,
+    caller: Caller,
+) -> Result<HttpResponse, Problem> {
+    let state = api.game.state(caller.player()).await?;
+    let tag = state_tag(&state);
+    if etag::matches(&request, &tag) {
+        let mut response = HttpResponse::NotModified();
+        response.insert_header((header::ETAG, tag));
+        return Ok(response.insert_header((header::CACHE_CONTROL, "private, no-cache")).finish());
+    }
+    let body = StateWire::new(&state.record, &state.timeline, state.now);
+    let mut response = HttpResponse::Ok();
+    response.insert_header((header::ETAG, tag));
+    Ok(json_with(response, &body))
+}
+
+/// The tag of a state: what a client cannot work out for itself.
+fn state_tag(state: &State) -> String {
+    let State { record, timeline, now } = state;
+    let player = &record.player;
+    let now = player.not_before_settled(*now);
+    let production = player.production(timeline, now);
+    let step = production.offline_cap_seconds * 1e6 / CAP_STEPS;
+    let accrues_until = player.accrues_until(&production).as_micros() as f64;
+    let away = if player.away_to_tell(now).is_some() { "a" } else { "p" };
+    format!(
+        "W/\"{}-{}-{away}-{:.0}\"",
+        player.version,
+        timeline.at(now).version,
+        (accrues_until / step).floor()
+    )
+}
+
+fn answered<T: Serialize>(answer: &Answer, wire: impl FnOnce(StateWire) -> T) -> HttpResponse {
+    let state = StateWire::new(&answer.record, &answer.timeline, answer.now);
+    let mut response = HttpResponse::build(StatusCode::OK);
+    if answer.replayed {
+        response.insert_header(REPLAYED);
+    }
+    json_with(response, &wire(state))
+}
+
+/// The outcome of another kind of command than was sent: a remembered one that was tampered with.
+fn mismatched(outcome: &Outcome) -> Problem {
+    Problem::internal(format!("an outcome of another kind: {outcome:?}"))
+}
+
+/// Click. Clicks past the allowed rate are not credited, and say so in `accepted`.
+#[utoipa::path(
+    post, path = "/api/v1/me/clicks", tag = "game", request_body = ClicksRequest,
+    params(("Idempotency-Key" = Option<String>, Header)),
+    responses((status = 200, body = ClicksWire)), security(("player" = []))
+)]
+pub async fn click(
+    api: web::Data<Api>,
+    caller: Caller,
+    key: Key,
+    body: Body<ClicksRequest>,
+) -> Result<HttpResponse, Problem> {
+    let command = body.value.command()?;
+    let request = Request { key: key.of(&body.raw), ..Request::new(caller.player(), command) };
+    let answer = api.game.perform(request).await?;
+    match answer.outcome {
+        Outcome::Clicked { accepted } => {
+            Ok(answered(&answer, |state| ClicksWire { accepted, state }))
+        }
+        ref other => Err(mismatched(other)),
+    }
+}
+
+/// Buy generators: all of `quantity` or none; `"max"` buys what is affordable.
+#[utoipa::path(
+    post, path = "/api/v1/me/generators/{id}/purchase", tag = "game",
+    request_body = GeneratorPurchaseRequest,
+    params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+    responses((status = 200, body = GeneratorPurchaseWire)), security(("player" = []))
+)]
+pub async fn buy_generator(
+    api: web::Data<Api>,
+    caller: Caller,
+    key: Key,
+    generator: web::Path<String>,
+    body: Body<GeneratorPurchaseRequest>,
+) -> Result<HttpResponse, Problem> {
+    let id = slug(&generator, "The catalogue has no such generator.")?;
+    let quantity = body.value.quantity()?;
+    let command = Command::Act(Action::BuyGenerator { id, quantity });
+    let request = Request {
+        key: key.of(&body.raw),
+        expected_version: body.value.expected_version,
+        ..Request::new(caller.player(), command)
+    };
+    let answer = api.game.perform(request).await?;
+    match answer.outcome {
+        Outcome::BoughtGenerators { purchased, spent } => {
+            Ok(answered(&answer, |state| GeneratorPurchaseWire { purchased, spent, state }))
+        }
+        ref other => Err(mismatched(other)),
+    }
+}
+
+/// Buy an upgrade.
+#[utoipa::path(
+    post, path = "/api/v1/me/upgrades/{id}/purchase", tag = "game",
+    request_body = ExpectingRequest,
+    params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+    responses((status = 200, body = UpgradePurchaseWire)), security(("player" = []))
+)]
+pub async fn buy_upgrade(
+    api: web::Data<Api>,
+    caller: Caller,
+    key: Key,
+    upgrade: web::Path<String>,
+    body: Body<ExpectingRequest>,
+) -> Result<HttpResponse, Problem> {
+    let id = slug(&upgrade, "The catalogue has no such upgrade.")?;
+    let command = Command::Act(Action::BuyUpgrade { id });
+    let request = Request {
+        key: key.of(&body.raw),
+        expected_version: body.value.expected_version,
+        ..Request::new(caller.player(), command)
+    };
+    let answer = api.game.perform(request).await?;
+    match answer.outcome {
+        Outcome::BoughtUpgrade { spent } => {
+            Ok(answered(&answer, |state| UpgradePurchaseWire { spent, state }))
+        }
+        ref other => Err(mismatched(other)),
+    }
+}
+
+/// Begin anew with more cores.
+#[utoipa::path(
+    post, path = "/api/v1/me/prestige", tag = "game", request_body = ExpectingRequest,
+    params(("Idempotency-Key" = Option<String>, Header)),
+    responses((status = 200, body = PrestigeWire)), security(("player" = []))
+)]
+pub async fn prestige(
+    api: web::Data<Api>,
+    caller: Caller,
+    key: Key,
+    body: Body<ExpectingRequest>,
+) -> Result<HttpResponse, Problem> {
+    let request = Request {
+        key: key.of(&body.raw),
+        expected_version: body.value.expected_version,
+        ..Request::new(caller.player(), Command::Prestige)
+    };
+    let answer = api.game.perform(request).await?;
+    match answer.outcome {
+        Outcome::Prestiged { gained_cores } => {
+            Ok(answered(&answer, |state| PrestigeWire { gained_cores, state }))
+        }
+        ref other => Err(mismatched(other)),
+    }
+}
+
+/// Do up to 32 things in order, in one commit. Each has its own outcome or problem.
+#[utoipa::path(
+    post, path = "/api/v1/me/actions", tag = "game", request_body = ActionsRequest,
+    params(("Idempotency-Key" = Option<String>, Header)),
+    responses((status = 200, body = ActionsWire)), security(("player" = []))
+)]
+pub async fn act(
+    api: web::Data<Api>,
+    caller: Caller,
+    key: Key,
+    body: Body<ActionsRequest>,
+) -> Result<HttpResponse, Problem> {
+    let command = body.value.command()?;
+    let request = Request { key: key.of(&body.raw), ..Request::new(caller.player(), command) };
+    let answer = api.game.perform(request).await?;
+    match &answer.outcome {
+        Outcome::Acted { results } => {
+            let results = results.iter().map(Into::into).collect();
+            Ok(answered(&answer, |state| ActionsWire { results, state }))
+        }
+        other => Err(mismatched(other)),
+    }
+}
+
+/// Take another display name.
+#[utoipa::path(
+    patch, path = "/api/v1/me", tag = "game", request_body = RenameWire,
+    params(("Idempotency-Key" = Option<String>, Header)),
+    responses((status = 200, body = StateWire)), security(("player" = []))
+)]
+pub async fn rename(
+    api: web::Data<Api>,
+    caller: Caller,
+    key: Key,
+    body: Body<RenameWire>,
+) -> Result<HttpResponse, Problem> {
+    let name = accounts::display_name(&body.value.display_name)
+        .map_err(|message| Problem::unacceptable("display_name", message))?;
+    let command = Command::Rename(name);
+    let request = Request { key: key.of(&body.raw), ..Request::new(caller.player(), command) };
+    let answer = api.game.perform(request).await?;
+    Ok(answered(&answer, |state| state))
+}
+
+/// Delete the account with everything that is held of it.
+#[utoipa::path(
+    delete, path = "/api/v1/me", tag = "game",
+    params(("Idempotency-Key" = Option<String>, Header)),
+    responses((status = 204)), security(("player" = []))
+)]
+pub async fn delete_player(
+    api: web::Data<Api>,
+    request: HttpRequest,
+    key: Key,
+) -> Result<HttpResponse, Problem> {
+    use actix_web::FromRequest;
+    let refused = match Caller::extract(&request).await {
+        Ok(caller) => {
+            match api.accounts.delete_player(caller.player(), key.text.as_deref()).await {
+                Ok(()) => return Ok(HttpResponse::NoContent().finish()),
+                Err(error) => error.into(),
+            }
+        }
+        Err(problem) => problem,
+    };
+    // The deleted player's token does not hold any more, but a repeat of the deletion is still its own.
+    if let (Some(key), Some(former)) = (&key.text, former_caller(&request, &api)?)
+        && api.accounts.was_deleted_by(former.player, key).await?
+    {
+        return Ok(HttpResponse::NoContent().insert_header(REPLAYED).finish());
+    }
+    Err(refused)
+}
+
+/// Which part of the ledger.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct LedgerQuery {
+    /// Lines at most, 1 to 100.
+    #[serde(default)]
+    #[param(minimum = 1, maximum = 100, default = 50)]
+    limit: Option<usize>,
+    /// The `next_cursor` of the part before.
+    #[serde(default)]
+    cursor: Option<String>,
+}
+
+/// Read the ledger, newest first.
+#[utoipa::path(
+    get, path = "/api/v1/me/ledger", tag = "game", params(LedgerQuery),
+    responses((status = 200, body = Page<LedgerEntryWire>)), security(("player" = []))
+)]
+pub async fn read_ledger(
+    api: web::Data<Api>,
+    caller: Caller,
+    query: Query<LedgerQuery>,
+) -> Result<HttpResponse, Problem> {
+    const LIST: &str = "ledger";
+    let player = caller.player();
+    let limit = page_limit(query.0.limit)?;
+    let position = query.0.cursor.as_deref();
+    let position = position.map(|it| cursor::decode(&api, LIST, player.as_bytes(), it));
+    let position: Option<[u8; 8]> = position.transpose()?.and_then(|it| it.try_into().ok());
+    api.game.note_presence(player);
+    let (lines, more) = api.game.ledger(player, position.map(u64::from_be_bytes), limit).await?;
+    let last = lines.last().filter(|_| more).map(|line| line.version.to_be_bytes());
+    let page = Page::<LedgerEntryWire> {
+        entries: lines.into_iter().map(Into::into).collect(),
+        next_cursor: last.map(|it| cursor::encode(&api, LIST, player.as_bytes(), &it)),
+    };
+    Ok(json(StatusCode::OK, &page))
+}
+
+/// The length of a page: 50 unless told, at most 100.
+///
+/// # Errors
+/// 400 for another number.
+pub fn page_limit(limit: Option<usize>) -> Result<usize, Problem> {
+    let limit = limit.unwrap_or(50);
+    let message = "must be a whole number from 1 to 100";
+    if (1..=100).contains(&limit) { Ok(limit) } else { Err(Problem::malformed("limit", message)) }
+}
+
+/// Take everything that is held about the player.
+#[utoipa::path(
+    get, path = "/api/v1/me/export", tag = "game", responses((status = 200, body = ExportWire)),
+    security(("player" = []))
+)]
+pub async fn export(api: web::Data<Api>, caller: Caller) -> Result<HttpResponse, Problem> {
+    api.game.note_presence(caller.player());
+    let export = api.game.export(caller.player()).await?;
+    let mut response = HttpResponse::Ok();
+    let disposition = "attachment; filename=\"idlewatt-export.json\"";
+    response.insert_header((header::CONTENT_DISPOSITION, disposition));
+    Ok(json_with(response, &ExportWire::new(export, caller.0.session)))
+}

@@ -1,0 +1,75 @@
+//! HTTP: routes, what handlers take and answer, and the OpenAPI document. Handlers hold no rules; they read a request,
+//! make one call below, and write what came of it.
+
+pub mod admin;
+mod auth;
+mod catalog;
+mod cursor;
+mod docs;
+mod edge;
+mod etag;
+pub mod extract;
+mod health;
+mod me;
+mod openapi;
+mod operator_port;
+mod players;
+pub mod problem;
+mod routes;
+pub mod wire;
+
+use std::sync::Arc;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header;
+use actix_web::{HttpResponse, HttpResponseBuilder};
+use serde::Serialize;
+
+pub use edge::edge;
+pub use openapi::document as openapi_document;
+pub use operator_port::routes as operator_routes;
+pub use routes::{cors, routes};
+
+use crate::accounts::Accounts;
+use crate::catalogue::Catalogues;
+use crate::config::Secret;
+use crate::game::Game;
+use crate::health::Health;
+use crate::operators::Operators;
+use crate::telemetry::metrics::Metrics;
+
+/// All that handlers may reach, built once for all threads.
+pub struct Api {
+    pub accounts: Arc<Accounts>,
+    pub game: Arc<Game>,
+    pub catalogues: Arc<Catalogues>,
+    pub operators: Operators,
+    pub health: Arc<Health>,
+    pub metrics: Metrics,
+    pub options: Options,
+    pub(crate) catalog_page: catalog::Cached,
+}
+
+/// What the configuration says about HTTP.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Without one the admin routes are 404.
+    pub admin_token: Option<Secret>,
+    pub cors_allowed_origins: Vec<String>,
+}
+
+/// An answer with a JSON body, which nobody but its player may keep.
+fn json(status: StatusCode, body: &impl Serialize) -> HttpResponse {
+    json_with(HttpResponse::build(status), body)
+}
+
+/// As [`json`], with headers that are set already.
+fn json_with(mut response: HttpResponseBuilder, body: &impl Serialize) -> HttpResponse {
+    match serde_json::to_vec(body) {
+        Ok(body) => {
+            let cached = (header::CACHE_CONTROL, "private, no-cache");
+            response.content_type("application/json").insert_header(cached).body(body)
+        }
+        Err(error) => HttpResponse::from_error(problem::Problem::internal(error)),
+    }
+}

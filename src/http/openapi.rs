@@ -1,0 +1,129 @@
+//! The OpenAPI document, made from the handlers.
+
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr, ResponseBuilder};
+use utoipa::{Modify, OpenApi};
+
+use super::problem::{Code, FieldError, ProblemBody};
+use super::wire::{MaxWire, QuantityWire};
+use super::{admin, auth, catalog, health, me, players};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Idlewatt",
+        description = "The backend of an idle-energy game. Sign in as a guest, click, buy generators, and watch \
+                       energy rise.",
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
+    ),
+    tags(
+        (name = "auth", description = "Signing in and out"),
+        (name = "game", description = "Playing"),
+        (name = "operators", description = "Probes"),
+        (name = "admin", description = "What operators change")
+    ),
+    paths(
+        auth::create_guest,
+        auth::register,
+        auth::login,
+        auth::refresh,
+        auth::logout,
+        auth::list_sessions,
+        auth::end_session,
+        auth::end_other_sessions,
+        auth::change_password,
+        catalog::read_catalog,
+        me::read_state,
+        me::rename,
+        me::delete_player,
+        me::click,
+        me::buy_generator,
+        me::buy_upgrade,
+        me::prestige,
+        me::act,
+        me::read_ledger,
+        me::export,
+        players::read_profile,
+        health::healthz,
+        health::readyz,
+        admin::catalog::read_catalog,
+        admin::catalog::replace_catalog,
+        admin::players::search_players,
+        admin::players::read_player,
+        admin::players::ban_player,
+        admin::players::unban_player,
+        admin::players::grant_energy,
+    ),
+    components(schemas(ProblemBody<'static>, Code, FieldError, QuantityWire, MaxWire)),
+    modifiers(&Security, &Problems, &OperationIds)
+)]
+struct Api;
+
+/// The document.
+pub fn document() -> Document {
+    Api::openapi()
+}
+
+struct Security;
+
+impl Modify for Security {
+    fn modify(&self, document: &mut Document) {
+        let components = document.components.get_or_insert_default();
+        for (name, description) in [
+            ("player", "An access token, as signing in answers"),
+            ("operator", "The server's ADMIN_TOKEN"),
+        ] {
+            let scheme = HttpBuilder::new()
+                .scheme(HttpAuthScheme::Bearer)
+                .description(Some(description))
+                .build();
+            components.add_security_scheme(name, SecurityScheme::Http(scheme));
+        }
+    }
+}
+
+/// Every operation may answer a problem; saying so once keeps the handlers short.
+struct Problems;
+
+impl Modify for Problems {
+    fn modify(&self, document: &mut Document) {
+        for item in document.paths.paths.values_mut() {
+            for operation in operations(item) {
+                let content = ContentBuilder::new()
+                    .schema(Some(RefOr::Ref(Ref::from_schema_name("Problem"))))
+                    .build();
+                let response = ResponseBuilder::new()
+                    .description("What went wrong")
+                    .content("application/problem+json", content)
+                    .build();
+                operation.responses.responses.insert("default".to_owned(), RefOr::T(response));
+            }
+        }
+    }
+}
+
+/// Names of operations are those of the handlers; `admin_` tells apart what both have.
+struct OperationIds;
+
+impl Modify for OperationIds {
+    fn modify(&self, document: &mut Document) {
+        for (path, item) in &mut document.paths.paths {
+            if !path.starts_with("/api/v1/admin/") {
+                continue;
+            }
+            for operation in operations(item) {
+                if let Some(id) = &mut operation.operation_id {
+                    id.insert_str(0, "admin_");
+                }
+            }
+        }
+    }
+}
+
+fn operations(
+    item: &mut utoipa::openapi::PathItem,
+) -> impl Iterator<Item = &mut utoipa::openapi::path::Operation> {
+    [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete]
+        .into_iter()
+        .filter_map(Option::as_mut)
+}

@@ -1,0 +1,397 @@
+//! Everything that is answered instead of a result: RFC 9457 problems, each with a stable code.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpResponse, ResponseError};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
+
+use crate::domain::{CatalogueFault, Refusal};
+use crate::{accounts, game, store};
+
+/// What went wrong, for programs. Clients may rely on these; new ones may come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Code {
+    InvalidRequest,
+    Unauthenticated,
+    TokenExpired,
+    InvalidCredentials,
+    Forbidden,
+    PlayerBanned,
+    NotFound,
+    MethodNotAllowed,
+    InsufficientEnergy,
+    RequirementNotMet,
+    AlreadyOwned,
+    NothingToGain,
+    UsernameTaken,
+    AlreadyRegistered,
+    VersionMismatch,
+    PayloadTooLarge,
+    UnsupportedMediaType,
+    ValidationFailed,
+    IdempotencyKeyReused,
+    RateLimited,
+    Internal,
+    Unavailable,
+}
+
+impl Code {
+    fn status(self) -> StatusCode {
+        match self {
+            Self::InvalidRequest => StatusCode::BAD_REQUEST,
+            Self::Unauthenticated | Self::TokenExpired | Self::InvalidCredentials => {
+                StatusCode::UNAUTHORIZED
+            }
+            Self::Forbidden | Self::PlayerBanned => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::InsufficientEnergy
+            | Self::RequirementNotMet
+            | Self::AlreadyOwned
+            | Self::NothingToGain
+            | Self::UsernameTaken
+            | Self::AlreadyRegistered
+            | Self::VersionMismatch => StatusCode::CONFLICT,
+            Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::ValidationFailed | Self::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// The name on the wire and the title for people.
+    fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::InvalidRequest => ("invalid_request", "The request is malformed"),
+            Self::Unauthenticated => ("unauthenticated", "A valid token is needed"),
+            Self::TokenExpired => ("token_expired", "The token has expired"),
+            Self::InvalidCredentials => ("invalid_credentials", "Wrong username or password"),
+            Self::Forbidden => ("forbidden", "This is not allowed"),
+            Self::PlayerBanned => ("player_banned", "The player is banned"),
+            Self::NotFound => ("not_found", "There is no such thing"),
+            Self::MethodNotAllowed => ("method_not_allowed", "The method is not allowed here"),
+            Self::InsufficientEnergy => ("insufficient_energy", "There is not enough energy"),
+            Self::RequirementNotMet => ("requirement_not_met", "A requirement is not met"),
+            Self::AlreadyOwned => ("already_owned", "The upgrade is owned already"),
+            Self::NothingToGain => ("nothing_to_gain", "Prestige would gain no core"),
+            Self::UsernameTaken => ("username_taken", "The username is taken"),
+            Self::AlreadyRegistered => ("already_registered", "The player is registered already"),
+            Self::VersionMismatch => ("version_mismatch", "The state has moved on"),
+            Self::PayloadTooLarge => ("payload_too_large", "The body is too large"),
+            Self::UnsupportedMediaType => ("unsupported_media_type", "The body must be JSON"),
+            Self::ValidationFailed => ("validation_failed", "A value is not acceptable"),
+            Self::IdempotencyKeyReused => {
+                ("idempotency_key_reused", "The idempotency key belongs to another request")
+            }
+            Self::RateLimited => ("rate_limited", "Too many requests"),
+            Self::Internal => ("internal", "The server has a fault"),
+            Self::Unavailable => ("unavailable", "The service is unavailable for the moment"),
+        }
+    }
+}
+
+/// A field at fault.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct FieldError {
+    /// Where: `quantity`, `actions[2].id`.
+    #[schema(example = "quantity")]
+    pub field: String,
+    pub message: String,
+}
+
+/// The body of every answer that is no success: `application/problem+json`.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub struct ProblemBody<'a> {
+    /// Identifies the kind of problem; the code, as a URN.
+    #[serde(rename = "type")]
+    #[schema(example = "urn:idlewatt:problem:insufficient_energy")]
+    kind: String,
+    title: &'static str,
+    status: u16,
+    detail: &'a str,
+    /// For programs.
+    #[schema(value_type = Code)]
+    code: &'static str,
+    /// For support; the value of `X-Request-Id`.
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [FieldError],
+    /// Members of this problem alone, such as `required` and `available`.
+    #[serde(flatten)]
+    #[schema(inline, value_type = std::collections::HashMap<String, Value>)]
+    extensions: &'a Map<String, Value>,
+}
+
+/// A problem on its way to the client.
+#[derive(Debug)]
+pub struct Problem(Box<Parts>);
+
+#[derive(Debug)]
+struct Parts {
+    code: Code,
+    detail: Cow<'static, str>,
+    errors: Vec<FieldError>,
+    extensions: Map<String, Value>,
+    retry_after_seconds: Option<u64>,
+    allow: Option<String>,
+    /// For the log alone.
+    cause: Option<String>,
+}
+
+impl Problem {
+    /// A problem of that kind; `detail` is for people.
+    pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self(Box::new(Parts {
+            code,
+            detail: detail.into(),
+            errors: Vec::new(),
+            extensions: Map::new(),
+            retry_after_seconds: None,
+            allow: None,
+            cause: None,
+        }))
+    }
+
+    /// Something the path names does not exist.
+    pub fn not_found(what: &'static str) -> Self {
+        Self::new(Code::NotFound, what)
+    }
+
+    /// The resource does not know the method; `allow` lists those that it knows.
+    pub fn method_not_allowed(allow: String) -> Self {
+        let mut problem = Self::new(Code::MethodNotAllowed, format!("Allowed are {allow}."));
+        problem.0.allow = Some(allow);
+        problem
+    }
+
+    /// A field is at fault in a request that is malformed.
+    pub fn malformed(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::fields(
+            Code::InvalidRequest,
+            vec![FieldError { field: field.into(), message: message.into() }],
+        )
+    }
+
+    /// A field of a well-formed request holds what is not acceptable.
+    pub fn unacceptable(field: impl Into<String>, message: impl Into<String>) -> Self {
+        let error = FieldError { field: field.into(), message: message.into() };
+        Self::fields(Code::ValidationFailed, vec![error])
+    }
+
+    /// Fields are at fault.
+    pub fn fields(code: Code, errors: Vec<FieldError>) -> Self {
+        let said: Vec<_> = errors.iter().map(|it| format!("{} {}", it.field, it.message)).collect();
+        let mut problem = Self::new(code, format!("{}.", said.join("; ")));
+        problem.0.errors = errors;
+        problem
+    }
+
+    /// Come back in a moment. `cause` is only logged.
+    pub fn unavailable(detail: &'static str, cause: impl fmt::Display) -> Self {
+        let mut problem = Self::new(Code::Unavailable, detail);
+        problem.0.retry_after_seconds = Some(1);
+        problem.0.cause = Some(cause.to_string());
+        problem
+    }
+
+    /// A fault of ours. `cause` is only logged.
+    pub fn internal(cause: impl fmt::Display) -> Self {
+        let mut problem = Self::new(Code::Internal, "The fault is logged under the request id.");
+        problem.0.cause = Some(cause.to_string());
+        problem
+    }
+
+    /// Adds a member to the body.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.0.extensions.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// What to log: faults of ours and of the stores; nothing for a client's.
+    pub fn cause(&self) -> Option<&str> {
+        self.0.cause.as_deref()
+    }
+
+    /// The body, for a request of that id.
+    pub fn body(&self, request_id: &str) -> Vec<u8> {
+        serde_json::to_vec(&self.content(request_id)).unwrap_or_default()
+    }
+
+    /// The problem as a member of a larger answer, without a request id of its own.
+    pub fn to_value(&self) -> Value {
+        let mut value = serde_json::to_value(self.content("")).unwrap_or_default();
+        if let Some(members) = value.as_object_mut() {
+            members.remove("request_id");
+        }
+        value
+    }
+
+    fn content<'a>(&'a self, request_id: &'a str) -> ProblemBody<'a> {
+        let Parts { code, detail, errors, extensions, .. } = &*self.0;
+        let (name, title) = code.names();
+        ProblemBody {
+            kind: format!("urn:idlewatt:problem:{name}"),
+            title,
+            status: code.status().as_u16(),
+            detail,
+            code: name,
+            request_id,
+            errors,
+            extensions,
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.0.code.names().0, self.0.detail)
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        self.0.code.status()
+    }
+
+    /// Status and headers; the body, which names the request, is written at the edge.
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status_code());
+        response.insert_header((header::CONTENT_TYPE, "application/problem+json"));
+        response.insert_header((header::CACHE_CONTROL, "no-store"));
+        match self.0.code {
+            Code::Unauthenticated | Code::InvalidCredentials => {
+                response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
+            }
+            Code::TokenExpired => {
+                let challenge = r#"Bearer error="invalid_token", error_description="expired""#;
+                response.insert_header((header::WWW_AUTHENTICATE, challenge));
+            }
+            _ => {}
+        }
+        if let Some(seconds) = self.0.retry_after_seconds {
+            response.insert_header((header::RETRY_AFTER, seconds.to_string()));
+        }
+        if let Some(allow) = &self.0.allow {
+            response.insert_header((header::ALLOW, allow.as_str()));
+        }
+        response.finish()
+    }
+}
+
+/// A change whose answer did not come may have been made.
+const FATE_UNKNOWN: &str =
+    "Nothing was applied, unless a repeat with the same Idempotency-Key says otherwise.";
+const BUSY: &str = "More is asked than can be served soon. Nothing was applied.";
+
+impl From<store::Error> for Problem {
+    fn from(error: store::Error) -> Self {
+        match error {
+            store::Error::Unavailable(_) | store::Error::Contention(_) => {
+                Self::unavailable(FATE_UNKNOWN, error)
+            }
+            other => Self::internal(other),
+        }
+    }
+}
+
+impl From<game::Error> for Problem {
+    fn from(error: game::Error) -> Self {
+        match error {
+            game::Error::Refused(refusal) => (&refusal).into(),
+            // A token outlives its player by some minutes.
+            game::Error::NoSuchPlayer => {
+                Self::new(Code::Unauthenticated, "There is no such player.")
+            }
+            game::Error::Banned => Self::new(Code::PlayerBanned, "An operator banned the player."),
+            game::Error::KeyReused => Self::new(
+                Code::IdempotencyKeyReused,
+                "The key was sent before with another path or body.",
+            ),
+            game::Error::Overloaded => Self::unavailable(BUSY, error),
+            game::Error::NotReady(_) => {
+                Self::unavailable("The server is not ready. Nothing was applied.", error)
+            }
+            game::Error::Unavailable(cause) => Self::unavailable(FATE_UNKNOWN, cause),
+            game::Error::Internal(cause) => Self::internal(cause),
+        }
+    }
+}
+
+impl From<accounts::Error> for Problem {
+    fn from(error: accounts::Error) -> Self {
+        use accounts::Error;
+        match error {
+            Error::Unauthenticated => {
+                Self::new(Code::Unauthenticated, "The token does not hold or no longer does.")
+            }
+            Error::TokenExpired => Self::new(Code::TokenExpired, "Refresh it, or sign in again."),
+            Error::InvalidCredentials => {
+                Self::new(Code::InvalidCredentials, "Username and password do not belong together.")
+            }
+            Error::Banned => Self::new(Code::PlayerBanned, "An operator banned the player."),
+            Error::UsernameTaken => Self::new(Code::UsernameTaken, "Another player has it."),
+            Error::AlreadyRegistered => {
+                Self::new(Code::AlreadyRegistered, "The player has a username and a password.")
+            }
+            Error::NoSuchSession => Self::not_found("The player has no such session."),
+            Error::Overloaded => Self::unavailable(BUSY, error),
+            Error::NotReady(_) => Self::unavailable("The server is not ready.", error),
+            Error::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<&Refusal> for Problem {
+    fn from(refusal: &Refusal) -> Self {
+        match refusal {
+            Refusal::UnknownGenerator => Self::not_found("The catalogue has no such generator."),
+            Refusal::UnknownUpgrade => Self::not_found("The catalogue has no such upgrade."),
+            Refusal::InsufficientEnergy { required, available } => {
+                let detail = format!("It costs {required}, and there is {available}.");
+                Self::new(Code::InsufficientEnergy, detail)
+                    .with("required", *required)
+                    .with("available", *available)
+            }
+            Refusal::Retired => Self::new(Code::RequirementNotMet, "It is no longer sold."),
+            Refusal::NeedsGenerators { generator, count } => Self::new(
+                Code::RequirementNotMet,
+                format!("It takes {count} of {generator}."),
+            )
+            .with(
+                "requires",
+                json!({ "type": "generator_owned", "generator": generator, "count": count }),
+            ),
+            Refusal::NeedsLifetimeEnergy { energy } => {
+                Self::new(Code::RequirementNotMet, format!("It takes {energy} lifetime energy."))
+                    .with("requires", json!({ "type": "lifetime_energy", "energy": energy }))
+            }
+            Refusal::AlreadyOwned => Self::new(Code::AlreadyOwned, "Upgrades are bought once."),
+            Refusal::NothingToGain { lifetime_energy } => {
+                let detail = format!("The next core takes {lifetime_energy} lifetime energy.");
+                Self::new(Code::NothingToGain, detail)
+                    .with("required_lifetime_energy", *lifetime_energy)
+            }
+            Refusal::VersionMismatch { current } => {
+                Self::new(Code::VersionMismatch, format!("The version is {current} by now."))
+                    .with("version", *current)
+            }
+        }
+    }
+}
+
+impl From<Vec<CatalogueFault>> for Problem {
+    fn from(faults: Vec<CatalogueFault>) -> Self {
+        let errors = faults.into_iter();
+        let errors = errors.map(|CatalogueFault { field, message }| FieldError { field, message });
+        Self::fields(Code::ValidationFailed, errors.collect())
+    }
+}

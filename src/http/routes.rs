@@ -1,0 +1,210 @@
+//! All routes, in one list.
+
+use actix_cors::Cors;
+use actix_web::guard::{self, Guard};
+use actix_web::http::{Method, header};
+use actix_web::{Handler, HttpRequest, HttpResponse, Resource, Responder, Route, web};
+
+use super::problem::Problem;
+use super::{Options, admin, auth, catalog, docs, health, me, players};
+
+/// Registers every route.
+pub fn routes(config: &mut web::ServiceConfig) {
+    config
+        .app_data(web::PathConfig::default().error_handler(|_, _| nowhere().into()))
+        .service(Endpoint::at("/healthz").get(health::healthz).resource())
+        .service(Endpoint::at("/readyz").get(health::readyz).resource())
+        .service(Endpoint::at("/openapi.json").get(docs::openapi_json).resource())
+        .service(Endpoint::at("/docs").get(docs::docs).resource())
+        .service(Endpoint::at("/docs/{file:.*}").get(docs::docs_file).resource())
+        .service(
+            web::scope("/api/v1")
+                .configure(auth_routes)
+                .configure(game_routes)
+                .configure(admin_routes)
+                .default_service(web::to(unknown_path)),
+        )
+        .default_service(web::to(unknown_path));
+}
+
+fn auth_routes(config: &mut web::ServiceConfig) {
+    config
+        .service(Endpoint::at("/auth/guest").post(auth::create_guest).resource())
+        .service(Endpoint::at("/auth/register").post(auth::register).resource())
+        .service(Endpoint::at("/auth/login").post(auth::login).resource())
+        .service(Endpoint::at("/auth/refresh").post(auth::refresh).resource())
+        .service(Endpoint::at("/auth/logout").post(auth::logout).resource())
+        .service(
+            Endpoint::at("/auth/sessions")
+                .get(auth::list_sessions)
+                .delete(auth::end_other_sessions)
+                .resource(),
+        )
+        .service(Endpoint::at("/auth/sessions/{id}").delete(auth::end_session).resource())
+        .service(Endpoint::at("/auth/password").post(auth::change_password).resource());
+}
+
+fn game_routes(config: &mut web::ServiceConfig) {
+    config
+        .service(Endpoint::at("/catalog").get(catalog::read_catalog).resource())
+        .service(
+            Endpoint::at("/me")
+                .get(me::read_state)
+                .patch(me::rename)
+                .delete(me::delete_player)
+                .resource(),
+        )
+        .service(Endpoint::at("/me/clicks").post(me::click).resource())
+        .service(Endpoint::at("/me/generators/{id}/purchase").post(me::buy_generator).resource())
+        .service(Endpoint::at("/me/upgrades/{id}/purchase").post(me::buy_upgrade).resource())
+        .service(Endpoint::at("/me/prestige").post(me::prestige).resource())
+        .service(Endpoint::at("/me/actions").post(me::act).resource())
+        .service(Endpoint::at("/me/ledger").get(me::read_ledger).resource())
+        .service(Endpoint::at("/me/export").get(me::export).resource())
+        .service(Endpoint::at("/players/{id}").get(players::read_profile).resource());
+}
+
+fn admin_routes(config: &mut web::ServiceConfig) {
+    use admin::players;
+    config
+        .service(
+            Endpoint::at("/admin/catalog")
+                .get(admin::catalog::read_catalog)
+                .put(admin::catalog::replace_catalog)
+                .resource(),
+        )
+        .service(Endpoint::at("/admin/players").get(players::search_players).resource())
+        .service(Endpoint::at("/admin/players/{id}").get(players::read_player).resource())
+        .service(Endpoint::at("/admin/players/{id}/ban").post(players::ban_player).resource())
+        .service(Endpoint::at("/admin/players/{id}/unban").post(players::unban_player).resource())
+        .service(Endpoint::at("/admin/players/{id}/grant").post(players::grant_energy).resource());
+}
+
+/// A path and its methods. What is not among them is answered 405 with an `Allow` of those that are.
+struct Endpoint {
+    path: &'static str,
+    routes: Vec<Route>,
+    methods: Vec<&'static str>,
+}
+
+impl Endpoint {
+    fn at(path: &'static str) -> Self {
+        Self { path, routes: Vec::new(), methods: Vec::new() }
+    }
+
+    fn get<F, Args>(mut self, handler: F) -> Self
+    where
+        F: Handler<Args>,
+        Args: actix_web::FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.methods.extend(["GET", "HEAD"]);
+        self.on(guard::Any(guard::Get()).or(guard::Head()), handler)
+    }
+
+    fn post<F, Args>(self, handler: F) -> Self
+    where
+        F: Handler<Args>,
+        Args: actix_web::FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.on_method("POST", guard::Post(), handler)
+    }
+
+    fn put<F, Args>(self, handler: F) -> Self
+    where
+        F: Handler<Args>,
+        Args: actix_web::FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.on_method("PUT", guard::Put(), handler)
+    }
+
+    fn patch<F, Args>(self, handler: F) -> Self
+    where
+        F: Handler<Args>,
+        Args: actix_web::FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.on_method("PATCH", guard::Patch(), handler)
+    }
+
+    fn delete<F, Args>(self, handler: F) -> Self
+    where
+        F: Handler<Args>,
+        Args: actix_web::FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.on_method("DELETE", guard::Delete(), handler)
+    }
+
+    fn on_method<F, Args>(
+        mut self,
+        name: &'static str,
+        guard: impl Guard + 'static,
+        handler: F,
+    ) -> Self
+    where
+        F: Handler<Args>,
+        Args: actix_web::FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.methods.push(name);
+        self.on(guard, handler)
+    }
+
+    fn on<F, Args>(mut self, guard: impl Guard + 'static, handler: F) -> Self
+    where
+        F: Handler<Args>,
+        Args: actix_web::FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.routes.push(web::route().guard(guard).to(handler));
+        self
+    }
+
+    fn resource(self) -> Resource {
+        let allow = self.methods.join(", ");
+        let resource = self.routes.into_iter().fold(web::resource(self.path), Resource::route);
+        resource.default_service(web::to(move |request: HttpRequest| {
+            let allow = allow.clone();
+            async move { other_method(&request, allow) }
+        }))
+    }
+}
+
+fn other_method(request: &HttpRequest, allow: String) -> Result<HttpResponse, Problem> {
+    if request.method() == Method::OPTIONS {
+        return Ok(HttpResponse::NoContent().insert_header((header::ALLOW, allow)).finish());
+    }
+    Err(Problem::method_not_allowed(allow))
+}
+
+fn nowhere() -> Problem {
+    Problem::not_found("There is nothing at this path.")
+}
+
+async fn unknown_path() -> Result<HttpResponse, Problem> {
+    Err(nowhere())
+}
+
+/// Lets pages of the configured origins call; without any, nothing is added to any answer.
+pub fn cors(options: &Options) -> Cors {
+    let headers =
+        ["authorization", "content-type", "if-none-match", "idempotency-key", "x-request-id"];
+    let exposed = [
+        "etag",
+        "idempotency-replayed",
+        "ratelimit",
+        "ratelimit-policy",
+        "retry-after",
+        "x-request-id",
+    ];
+    let cors = Cors::default()
+        .allowed_methods(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
+        .allowed_headers(headers)
+        .expose_headers(exposed)
+        .block_on_origin_mismatch(false)
+        .max_age(86_400);
+    options.cors_allowed_origins.iter().fold(cors, |cors, origin| cors.allowed_origin(origin))
+}

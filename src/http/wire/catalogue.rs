@@ -1,0 +1,282 @@
+//! The catalogue.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::time::rfc3339;
+use crate::domain::{
+    Catalogue, CatalogueItems, Effect, Generator, Requirement, Rules, Slug, Upgrade,
+};
+
+/// A machine that makes energy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Generator)]
+pub struct GeneratorWire {
+    #[schema(example = "wind_turbine")]
+    pub id: String,
+    pub name: String,
+    pub description: String,
+    /// With `k` owned the next `n` cost `base_cost * cost_growth^k * (cost_growth^n - 1) / (cost_growth - 1)`.
+    pub base_cost: f64,
+    pub cost_growth: f64,
+    pub base_energy_per_second: f64,
+    /// Retired ones cannot be bought and go on producing.
+    #[serde(default = "available")]
+    pub available: bool,
+}
+
+/// A lasting improvement, bought once between two prestiges.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Upgrade)]
+pub struct UpgradeWire {
+    pub id: String,
+    pub name: String,
+    pub description: String,
+    pub cost: f64,
+    pub effect: EffectWire,
+    /// What a player must have before it can be bought.
+    #[serde(default)]
+    pub requires: Option<RequirementWire>,
+    #[serde(default = "available")]
+    pub available: bool,
+}
+
+fn available() -> bool {
+    true
+}
+
+/// What an upgrade does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+#[schema(as = Effect)]
+pub enum EffectWire {
+    /// Multiplies what one kind of generator makes.
+    GeneratorMultiplier { generator: String, multiplier: f64 },
+    /// Multiplies what all generators make.
+    GlobalMultiplier { multiplier: f64 },
+    /// Adds energy to each click.
+    ClickFlat { energy: f64 },
+    /// Adds a share of one second's production to each click.
+    ClickShare { share: f64 },
+    /// Lengthens the time that production goes on without the player.
+    OfflineCap { seconds: f64 },
+}
+
+/// What an upgrade asks for beside its cost.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+#[schema(as = Requirement)]
+pub enum RequirementWire {
+    GeneratorOwned { generator: String, count: u64 },
+    LifetimeEnergy { energy: f64 },
+}
+
+/// Numbers of the game that are no catalogue data.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Rules)]
+pub struct RulesWire {
+    /// Before upgrades.
+    pub energy_per_click: f64,
+    /// Clicks credited per second in the long run.
+    pub clicks_per_second: f64,
+    /// Clicks credited at once after a pause.
+    pub click_burst: f64,
+    /// How long production goes on without the player, before upgrades.
+    pub offline_cap_seconds: f64,
+    /// Prestige gives `floor(sqrt(lifetime_energy / energy_per_core))` cores.
+    pub energy_per_core: f64,
+    /// Share that each core adds to all production.
+    pub bonus_per_core: f64,
+}
+
+/// What can be bought, and the rules.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = Catalog)]
+pub struct CatalogWire {
+    pub version: u64,
+    /// When it came, or comes, into force for everybody.
+    #[schema(format = DateTime)]
+    pub effective_at: String,
+    pub generators: Vec<GeneratorWire>,
+    pub upgrades: Vec<UpgradeWire>,
+    pub rules: RulesWire,
+}
+
+/// The newest catalogue, and the version in force where that is another one.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = AdminCatalog)]
+pub struct AdminCatalogWire {
+    #[serde(flatten)]
+    pub catalog: CatalogWire,
+    /// The version in force now; another than `version` while a change is ahead.
+    pub version_in_force: u64,
+}
+
+/// A catalogue to put in force. What `GET` answers can be changed and sent back: `version`, `effective_at` and
+/// `version_in_force` are given by the server and disregarded, `rules` must be as they are.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CatalogRequest {
+    pub generators: Vec<GeneratorWire>,
+    pub upgrades: Vec<UpgradeWire>,
+    #[serde(default)]
+    pub version: Option<u64>,
+    #[serde(default)]
+    pub version_in_force: Option<u64>,
+    #[serde(default)]
+    pub effective_at: Option<String>,
+    #[serde(default)]
+    pub rules: Option<RulesWire>,
+}
+
+impl CatalogWire {
+    /// A catalogue under `rules`.
+    pub fn new(catalogue: &Catalogue, rules: &Rules) -> Self {
+        let items = catalogue.items();
+        Self {
+            version: catalogue.version,
+            effective_at: rfc3339(catalogue.effective_at),
+            generators: items.generators.iter().map(GeneratorWire::from).collect(),
+            upgrades: items.upgrades.iter().map(UpgradeWire::from).collect(),
+            rules: rules.into(),
+        }
+    }
+}
+
+impl From<&Rules> for RulesWire {
+    fn from(rules: &Rules) -> Self {
+        Self {
+            energy_per_click: rules.base_energy_per_click,
+            clicks_per_second: rules.clicks_per_second,
+            click_burst: rules.click_burst,
+            offline_cap_seconds: rules.offline_cap_seconds,
+            energy_per_core: rules.energy_per_core,
+            bonus_per_core: rules.bonus_per_core,
+        }
+    }
+}
+
+impl From<&Generator> for GeneratorWire {
+    fn from(generator: &Generator) -> Self {
+        Self {
+            id: generator.id.to_string(),
+            name: generator.name.clone(),
+            description: generator.description.clone(),
+            base_cost: generator.base_cost,
+            cost_growth: generator.cost_growth,
+            base_energy_per_second: generator.base_energy_per_second,
+            available: generator.available,
+        }
+    }
+}
+
+impl From<&Upgrade> for UpgradeWire {
+    fn from(upgrade: &Upgrade) -> Self {
+        Self {
+            id: upgrade.id.to_string(),
+            name: upgrade.name.clone(),
+            description: upgrade.description.clone(),
+            cost: upgrade.cost,
+            effect: (&upgrade.effect).into(),
+            requires: upgrade.requires.as_ref().map(RequirementWire::from),
+            available: upgrade.available,
+        }
+    }
+}
+
+impl From<&Effect> for EffectWire {
+    fn from(effect: &Effect) -> Self {
+        match effect {
+            Effect::GeneratorMultiplier { generator, multiplier } => Self::GeneratorMultiplier {
+                generator: generator.to_string(),
+                multiplier: *multiplier,
+            },
+            Effect::GlobalMultiplier { multiplier } => {
+                Self::GlobalMultiplier { multiplier: *multiplier }
+            }
+            Effect::ClickFlat { energy } => Self::ClickFlat { energy: *energy },
+            Effect::ClickShare { share } => Self::ClickShare { share: *share },
+            Effect::OfflineCap { seconds } => Self::OfflineCap { seconds: *seconds },
+        }
+    }
+}
+
+impl From<&Requirement> for RequirementWire {
+    fn from(requirement: &Requirement) -> Self {
+        match requirement {
+            Requirement::GeneratorOwned { generator, count } => {
+                Self::GeneratorOwned { generator: generator.to_string(), count: *count }
+            }
+            Requirement::LifetimeEnergy { energy } => Self::LifetimeEnergy { energy: *energy },
+        }
+    }
+}
+
+/// A name in a request that cannot be an item's: where, and what it must be.
+pub type BadName = (String, &'static str);
+
+fn slug(text: String, field: impl FnOnce() -> String) -> Result<Slug, BadName> {
+    Slug::try_from(text).map_err(|message| (field(), message))
+}
+
+impl CatalogRequest {
+    /// The items that it lists. Only names are checked here, the rest is the domain's.
+    ///
+    /// # Errors
+    /// The first name that cannot be one.
+    pub fn into_items(self) -> Result<CatalogueItems, BadName> {
+        let generators = self.generators.into_iter().enumerate().map(|(index, it)| {
+            Ok(Generator {
+                id: slug(it.id, || format!("generators[{index}].id"))?,
+                name: it.name,
+                description: it.description,
+                base_cost: it.base_cost,
+                cost_growth: it.cost_growth,
+                base_energy_per_second: it.base_energy_per_second,
+                available: it.available,
+            })
+        });
+        let upgrades = self.upgrades.into_iter().enumerate().map(|(index, it)| {
+            let at = format!("upgrades[{index}]");
+            Ok(Upgrade {
+                id: slug(it.id, || format!("{at}.id"))?,
+                name: it.name,
+                description: it.description,
+                cost: it.cost,
+                effect: effect(it.effect, &at)?,
+                requires: it.requires.map(|it| requirement(it, &at)).transpose()?,
+                available: it.available,
+            })
+        });
+        Ok(CatalogueItems {
+            generators: generators.collect::<Result<_, BadName>>()?,
+            upgrades: upgrades.collect::<Result<_, BadName>>()?,
+        })
+    }
+}
+
+fn effect(effect: EffectWire, at: &str) -> Result<Effect, BadName> {
+    Ok(match effect {
+        EffectWire::GeneratorMultiplier { generator, multiplier } => Effect::GeneratorMultiplier {
+            generator: slug(generator, || format!("{at}.effect.generator"))?,
+            multiplier,
+        },
+        EffectWire::GlobalMultiplier { multiplier } => Effect::GlobalMultiplier { multiplier },
+        EffectWire::ClickFlat { energy } => Effect::ClickFlat { energy },
+        EffectWire::ClickShare { share } => Effect::ClickShare { share },
+        EffectWire::OfflineCap { seconds } => Effect::OfflineCap { seconds },
+    })
+}
+
+fn requirement(requirement: RequirementWire, at: &str) -> Result<Requirement, BadName> {
+    Ok(match requirement {
+        RequirementWire::GeneratorOwned { generator, count } => Requirement::GeneratorOwned {
+            generator: slug(generator, || format!("{at}.requires.generator"))?,
+            count,
+        },
+        RequirementWire::LifetimeEnergy { energy } => Requirement::LifetimeEnergy { energy },
+    })
+}

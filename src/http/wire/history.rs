@@ -1,0 +1,154 @@
+//! What has happened to a player, and what is held about it.
+
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::auth::SessionWire;
+use super::number::whole;
+use super::state::StateWire;
+use super::time::rfc3339;
+use crate::game::{Export, State};
+use crate::store::ledger::LedgerLine;
+use crate::store::operators::AuditEntry;
+
+/// A part of a list.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Page<T: ToSchema> {
+    pub entries: Vec<T>,
+    /// Send it as `cursor` for the next part; null at the end.
+    pub next_cursor: Option<String>,
+}
+
+/// A line of the ledger: `balance_after = balance_after of the line before + earned + delta`.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = LedgerEntry)]
+pub struct LedgerEntryWire {
+    /// The version of the state that it led to.
+    pub id: u64,
+    #[schema(format = DateTime)]
+    pub at: String,
+    /// `generator_purchase`, `upgrade_purchase`, `prestige` or `grant`.
+    pub kind: String,
+    /// What was bought, the cores reached, or the reason of the grant.
+    pub reference: String,
+    /// All that production and clicks brought since the line before.
+    pub earned: f64,
+    pub delta: f64,
+    pub balance_after: f64,
+}
+
+impl From<LedgerLine> for LedgerEntryWire {
+    fn from(line: LedgerLine) -> Self {
+        Self {
+            id: line.version,
+            at: rfc3339(line.at),
+            kind: line.kind,
+            reference: line.reference,
+            earned: line.earned,
+            delta: line.delta,
+            balance_after: line.balance_after,
+        }
+    }
+}
+
+/// What anybody may know of a player.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Profile)]
+pub struct ProfileWire {
+    pub player_id: Uuid,
+    pub display_name: String,
+    pub lifetime_energy: f64,
+    #[serde(serialize_with = "whole")]
+    pub cores: f64,
+    #[schema(format = DateTime)]
+    pub created_at: String,
+}
+
+impl From<&State> for ProfileWire {
+    fn from(state: &State) -> Self {
+        let record = &state.record;
+        Self {
+            player_id: record.id,
+            display_name: record.player.display_name.clone(),
+            lifetime_energy: record.player.view(&state.timeline, state.now).lifetime_energy,
+            cores: record.player.cores,
+            created_at: rfc3339(record.created_at),
+        }
+    }
+}
+
+/// Something an operator did.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AuditEntry)]
+pub struct AuditEntryWire {
+    #[schema(format = DateTime)]
+    pub at: String,
+    pub action: String,
+    pub detail: Value,
+}
+
+impl From<AuditEntry> for AuditEntryWire {
+    fn from(entry: AuditEntry) -> Self {
+        Self { at: rfc3339(entry.at), action: entry.action, detail: entry.detail }
+    }
+}
+
+/// A request that carried an idempotency key and is still remembered.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ExportedRequest)]
+pub struct ExportedRequestWire {
+    /// The key itself is not kept.
+    pub key_sha256_prefix: String,
+    #[schema(format = DateTime)]
+    pub at: String,
+    pub outcome: Value,
+}
+
+/// Everything that is held about a player.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Export)]
+pub struct ExportWire {
+    #[schema(format = DateTime)]
+    pub exported_at: String,
+    #[schema(format = DateTime)]
+    pub created_at: String,
+    pub banned: bool,
+    pub state: StateWire,
+    /// Newest first.
+    pub ledger: Vec<LedgerEntryWire>,
+    pub sessions: Vec<SessionWire>,
+    pub remembered_requests: Vec<ExportedRequestWire>,
+    /// What operators did to the player.
+    pub audit: Vec<AuditEntryWire>,
+}
+
+impl ExportWire {
+    /// The export as asked for by the session `current`.
+    pub fn new(export: Export, current: Uuid) -> Self {
+        let State { record, timeline, now } = &export.state;
+        Self {
+            exported_at: rfc3339(*now),
+            created_at: rfc3339(record.created_at),
+            banned: record.banned,
+            state: StateWire::new(record, timeline, *now),
+            ledger: export.ledger.into_iter().map(Into::into).collect(),
+            sessions: export
+                .sessions
+                .into_iter()
+                .map(|session| SessionWire::new(session, current))
+                .collect(),
+            remembered_requests: export
+                .remembered_requests
+                .into_iter()
+                .map(|request| ExportedRequestWire {
+                    key_sha256_prefix: request.key_hash,
+                    at: rfc3339(request.created_at),
+                    outcome: serde_json::from_str(&request.outcome).unwrap_or(Value::Null),
+                })
+                .collect(),
+            audit: export.audit.into_iter().map(Into::into).collect(),
+        }
+    }
+}

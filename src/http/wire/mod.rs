@@ -1,0 +1,29 @@
+//! The shapes of JSON: what `api.md` calls the wire contract. They stand apart from the domain so that neither binds
+//! the other.
+
+mod auth;
+mod catalogue;
+mod history;
+mod number;
+mod outcome;
+mod state;
+mod time;
+
+pub use auth::{
+    GuestRequest, LoginRequest, PasswordRequest, PlayerWire, RefreshRequest, RefreshedWire,
+    RegisterRequest, SessionWire, SignedInWire, TokensWire,
+};
+pub use catalogue::{
+    AdminCatalogWire, CatalogRequest, CatalogWire, EffectWire, GeneratorWire, RequirementWire,
+    RulesWire, UpgradeWire,
+};
+pub use history::{
+    AuditEntryWire, ExportWire, ExportedRequestWire, LedgerEntryWire, Page, ProfileWire,
+};
+pub use outcome::{
+    ActionResultWire, ActionsRequest, ActionsWire, ClicksRequest, ClicksWire, ExpectingRequest,
+    GeneratorPurchaseRequest, GeneratorPurchaseWire, MaxWire, PrestigeWire, QuantityWire,
+    RenameWire, UpgradePurchaseWire,
+};
+pub use state::{AwayWire, OwnedGeneratorWire, StateWire};
+pub use time::rfc3339;

@@ -1,0 +1,243 @@
+//! What mutations ask for and answer.
+
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use super::number::whole;
+use super::state::StateWire;
+use crate::domain::{
+    Action, ActionResult, Command, MAX_ACTIONS, MAX_CLICKS, Outcome, Quantity, Slug,
+};
+use crate::http::extract;
+use crate::http::problem::Problem;
+
+/// Clicks since the last call.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClicksRequest {
+    #[schema(value_type = u64, minimum = 1, maximum = 1000, example = 5)]
+    clicks: Box<RawValue>,
+}
+
+/// How many generators to buy.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GeneratorPurchaseRequest {
+    #[schema(value_type = QuantityWire)]
+    quantity: Box<RawValue>,
+    /// Buy only where the state is still of this version.
+    #[serde(default)]
+    pub expected_version: Option<u64>,
+}
+
+/// A whole number from 1 to 1,000,000, or `"max"` for as many as the energy buys.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = Quantity)]
+pub enum QuantityWire {
+    Exactly(u64),
+    Max(MaxWire),
+}
+
+/// As many as the energy buys.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = Max)]
+pub enum MaxWire {
+    Max,
+}
+
+/// A purchase or prestige with nothing to say but, perhaps, the version that it expects.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExpectingRequest {
+    /// Apply only where the state is still of this version.
+    #[serde(default)]
+    pub expected_version: Option<u64>,
+}
+
+/// Another display name.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RenameWire {
+    /// 1 to 24 characters, trimmed.
+    pub display_name: String,
+}
+
+/// Up to 32 actions, applied in order in one commit.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ActionsRequest {
+    #[schema(max_items = 32, min_items = 1)]
+    actions: Vec<ActionWire>,
+}
+
+/// One action: `click` has `clicks`; `buy_generator` has `id` and `quantity`; `buy_upgrade` has `id`.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Action)]
+pub struct ActionWire {
+    #[serde(rename = "type")]
+    #[schema(example = "click")]
+    kind: String,
+    #[serde(default)]
+    #[schema(value_type = Option<u64>, minimum = 1, maximum = 1000, example = 5)]
+    clicks: Option<Box<RawValue>>,
+    #[serde(default)]
+    id: Option<String>,
+    #[serde(default)]
+    #[schema(value_type = Option<QuantityWire>)]
+    quantity: Option<Box<RawValue>>,
+}
+
+impl ClicksRequest {
+    /// The command that it asks for.
+    ///
+    /// # Errors
+    /// 400 or 422, naming the field.
+    pub fn command(&self) -> Result<Command, Problem> {
+        let clicks = extract::count("clicks", &self.clicks, MAX_CLICKS)?;
+        Ok(Command::Act(Action::Click { clicks }))
+    }
+}
+
+impl GeneratorPurchaseRequest {
+    /// The quantity that it asks for.
+    ///
+    /// # Errors
+    /// 400 or 422, naming the field.
+    pub fn quantity(&self) -> Result<Quantity, Problem> {
+        extract::quantity("quantity", &self.quantity)
+    }
+}
+
+impl ActionsRequest {
+    /// The command that it asks for.
+    ///
+    /// # Errors
+    /// 400 or 422, naming the field.
+    pub fn command(&self) -> Result<Command, Problem> {
+        if !(1..=MAX_ACTIONS).contains(&self.actions.len()) {
+            let message = format!("must have 1 to {MAX_ACTIONS} entries");
+            return Err(Problem::unacceptable("actions", message));
+        }
+        let actions = self.actions.iter().enumerate().map(|(index, action)| action.action(index));
+        Ok(Command::ActInOrder(actions.collect::<Result<_, _>>()?))
+    }
+}
+
+impl ActionWire {
+    fn action(&self, index: usize) -> Result<Action, Problem> {
+        let at = |name: &str| format!("actions[{index}].{name}");
+        let surplus = |name: &str| {
+            Problem::malformed(at(name), format!("does not belong to the type {}", self.kind))
+        };
+        let missing = |name: &str| Problem::malformed(at(name), "is missing");
+        match self.kind.as_str() {
+            "click" if self.id.is_some() => Err(surplus("id")),
+            "click" | "buy_upgrade" if self.quantity.is_some() => Err(surplus("quantity")),
+            "buy_generator" | "buy_upgrade" if self.clicks.is_some() => Err(surplus("clicks")),
+            "click" => {
+                let clicks = self.clicks.as_ref().ok_or_else(|| missing("clicks"))?;
+                let clicks = extract::count(&at("clicks"), clicks, MAX_CLICKS)?;
+                Ok(Action::Click { clicks })
+            }
+            "buy_generator" => {
+                let quantity = self.quantity.as_ref().ok_or_else(|| missing("quantity"))?;
+                let quantity = extract::quantity(&at("quantity"), quantity)?;
+                Ok(Action::BuyGenerator { id: self.item(&at("id"))?, quantity })
+            }
+            "buy_upgrade" => Ok(Action::BuyUpgrade { id: self.item(&at("id"))? }),
+            _ => {
+                let message = "must be click, buy_generator or buy_upgrade";
+                Err(Problem::malformed(at("type"), message))
+            }
+        }
+    }
+
+    /// The item that it names. A name that no item can have is like one that none has: refused alone, not with its
+    /// neighbours.
+    fn item(&self, field: &str) -> Result<Slug, Problem> {
+        let id = self.id.as_ref().ok_or_else(|| Problem::malformed(field, "is missing"))?;
+        Ok(Slug::try_from(id.as_str()).unwrap_or_else(|_| Slug::unknown()))
+    }
+}
+
+/// What clicking came to.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ClicksOutcome)]
+pub struct ClicksWire {
+    /// How many were credited; those past the allowed rate are not.
+    pub accepted: u64,
+    pub state: StateWire,
+}
+
+/// What a purchase of generators came to.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = GeneratorPurchaseOutcome)]
+pub struct GeneratorPurchaseWire {
+    pub purchased: u64,
+    pub spent: f64,
+    pub state: StateWire,
+}
+
+/// What the purchase of an upgrade came to.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = UpgradePurchaseOutcome)]
+pub struct UpgradePurchaseWire {
+    pub spent: f64,
+    pub state: StateWire,
+}
+
+/// What prestige came to.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PrestigeOutcome)]
+pub struct PrestigeWire {
+    #[serde(serialize_with = "whole")]
+    pub gained_cores: f64,
+    pub state: StateWire,
+}
+
+/// What several actions came to, in their order.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ActionsOutcome)]
+pub struct ActionsWire {
+    pub results: Vec<ActionResultWire>,
+    pub state: StateWire,
+}
+
+/// The outcome of an action, with `status` 200, or its problem, with the problem's.
+#[derive(Debug, ToSchema)]
+#[schema(as = ActionResult)]
+pub enum ActionResultWire {
+    #[schema(value_type = std::collections::HashMap<String, Value>)]
+    Applied(Outcome),
+    #[schema(value_type = crate::http::problem::ProblemBody<'static>)]
+    Refused(Value),
+}
+
+impl From<&ActionResult> for ActionResultWire {
+    fn from(result: &ActionResult) -> Self {
+        match result {
+            ActionResult::Applied(outcome) => Self::Applied(outcome.clone()),
+            ActionResult::Refused(refusal) => Self::Refused(Problem::from(refusal).to_value()),
+        }
+    }
+}
+
+impl Serialize for ActionResultWire {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Applied<'a> {
+            status: u16,
+            #[serde(flatten)]
+            outcome: &'a Outcome,
+        }
+        match self {
+            Self::Applied(outcome) => Applied { status: 200, outcome }.serialize(serializer),
+            Self::Refused(problem) => problem.serialize(serializer),
+        }
+    }
+}

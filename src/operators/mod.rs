@@ -1,0 +1,96 @@
+//! What operators do to players. Each change leaves a line in the audit log.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::accounts::Accounts;
+use crate::clock::Clock;
+use crate::domain::Command;
+use crate::game::{self, Answer, Export, Game, Request};
+use crate::store::operators::FoundPlayer;
+use crate::store::pulse::Reason;
+use crate::store::{self, Store};
+
+/// All calls of operators about players.
+pub struct Operators {
+    store: Store,
+    clock: Arc<dyn Clock>,
+    accounts: Arc<Accounts>,
+    game: Arc<Game>,
+}
+
+impl Operators {
+    /// Wires the parts together.
+    pub fn new(
+        store: Store,
+        clock: Arc<dyn Clock>,
+        accounts: Arc<Accounts>,
+        game: Arc<Game>,
+    ) -> Self {
+        Self { store, clock, accounts, game }
+    }
+
+    /// Up to `limit` players that match `text`, newest first, from below `before` on, and whether there are more.
+    ///
+    /// # Errors
+    /// As every statement's.
+    pub async fn search(
+        &self,
+        text: &str,
+        before: Option<Uuid>,
+        limit: usize,
+    ) -> Result<(Vec<FoundPlayer>, bool), store::Error> {
+        let asked = i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1;
+        let mut players = self.store.search_players(text, before, asked).await?;
+        let more = players.len() > limit;
+        players.truncate(limit);
+        Ok((players, more))
+    }
+
+    /// Everything that is held about a player.
+    ///
+    /// # Errors
+    /// [`game::Error::NoSuchPlayer`].
+    pub async fn inspect(&self, player: Uuid) -> Result<Export, game::Error> {
+        self.game.export(player).await
+    }
+
+    /// Bans a player or lifts the ban. Asked for what is so already, it changes nothing.
+    ///
+    /// # Errors
+    /// [`game::Error::NoSuchPlayer`].
+    pub async fn set_banned(
+        &self,
+        player: Uuid,
+        banned: bool,
+        reason: Option<&str>,
+    ) -> Result<(), game::Error> {
+        let now = self.clock.now();
+        let detail = json!({ "reason": reason });
+        if self.store.set_banned(player, banned, now, &detail).await? {
+            let reason = if banned { Reason::PlayerBanned } else { Reason::PlayerUnbanned };
+            self.accounts.revocations().note(player, reason, now);
+            return Ok(());
+        }
+        self.game.look_up(player).await.map(drop)
+    }
+
+    /// Gives a player energy, with a line in its ledger. Not more than once for one idempotency key.
+    ///
+    /// # Errors
+    /// As those of [`Game::perform`].
+    pub async fn grant(&self, request: Request) -> Result<Answer, game::Error> {
+        let player = request.player;
+        let detail = match &request.command {
+            Command::Grant { energy, reason } => json!({ "energy": energy, "reason": reason }),
+            _ => json!({}),
+        };
+        let answer = self.game.perform(request).await?;
+        if !answer.replayed {
+            self.store.audit(answer.now, "grant", Some(player), &detail).await?;
+        }
+        Ok(answer)
+    }
+}

@@ -1,0 +1,78 @@
+//! The versions of the catalogue.
+
+use tokio_postgres::types::Json;
+
+use super::commit::signed;
+use super::error::Error;
+use super::pool::Store;
+use crate::domain::{Catalogue, CatalogueItems, Slug, Timestamp};
+
+/// The constraint that the second of two racing changes violates.
+pub const VERSION_TAKEN: &str = "catalogues_pkey";
+
+/// The names of generators and upgrades.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ItemNames {
+    pub generators: Vec<String>,
+    pub upgrades: Vec<String>,
+}
+
+impl Store {
+    /// The versions above `version`, oldest first.
+    ///
+    /// # Errors
+    /// As every statement's.
+    pub async fn catalogues_newer_than(&self, version: u64) -> Result<Vec<Catalogue>, Error> {
+        let sql = include_str!("../../sql/queries/catalogues/newer_than.sql");
+        let rows = self.query(sql, &[&signed(version)]).await?;
+        rows.iter()
+            .map(|row| {
+                let Json(items): Json<CatalogueItems> = row.try_get("items")?;
+                let Json(removed): Json<CatalogueItems> = row.try_get("removed")?;
+                let version: i64 = row.try_get("version")?;
+                let effective_at = row.try_get("effective_at")?;
+                Ok(Catalogue::new(version.unsigned_abs(), effective_at, items, removed))
+            })
+            .collect()
+    }
+
+    /// Stores a version.
+    ///
+    /// # Errors
+    /// [`Error::Constraint`] with [`VERSION_TAKEN`] where another change came first; else as every statement's.
+    pub async fn insert_catalogue(
+        &self,
+        version: u64,
+        effective_at: Timestamp,
+        items: &CatalogueItems,
+        removed: &CatalogueItems,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let sql = include_str!("../../sql/queries/catalogues/insert.sql");
+        let version = signed(version);
+        self.execute(sql, &[&version, &effective_at, &Json(items), &Json(removed), &now]).await?;
+        Ok(())
+    }
+
+    /// Those of the named items that some player owns.
+    ///
+    /// # Errors
+    /// As every statement's.
+    pub async fn owned_items(
+        &self,
+        generators: &[Slug],
+        upgrades: &[Slug],
+    ) -> Result<ItemNames, Error> {
+        let text = |ids: &[Slug]| ids.iter().map(Slug::to_string).collect::<Vec<_>>();
+        let sql = include_str!("../../sql/queries/catalogues/owned_items.sql");
+        let rows = self.query(sql, &[&text(generators), &text(upgrades)]).await?;
+        let mut owned = ItemNames::default();
+        for row in rows {
+            match row.try_get("kind")? {
+                "generator" => owned.generators.push(row.try_get("id")?),
+                _ => owned.upgrades.push(row.try_get("id")?),
+            }
+        }
+        Ok(owned)
+    }
+}

@@ -1,0 +1,77 @@
+//! Who runs Postgres, which refuses to run as root.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+
+use super::{Error, io_error, set_mode};
+
+/// The user that owns the cluster and runs the database.
+#[derive(Debug)]
+pub(super) enum Owner {
+    /// Whoever runs the server.
+    Same,
+    /// Another user, as the server runs as root.
+    Other { name: &'static str, uid: u32, gid: u32 },
+}
+
+impl Owner {
+    /// The server's own user; for root the user `postgres`, or `nobody` where there is none.
+    pub(super) fn choose() -> Result<Self, Error> {
+        if !rustix::process::geteuid().is_root() {
+            return Ok(Self::Same);
+        }
+        let found = ["postgres", "nobody"].into_iter().find_map(|name| {
+            Some(Self::Other { name, uid: number("-u", name)?, gid: number("-g", name)? })
+        });
+        found.ok_or(Error::NoUser)
+    }
+
+    pub(super) fn run_as(&self, command: &mut Command) {
+        if let Self::Other { uid, gid, .. } = *self {
+            command.uid(uid).gid(gid);
+        }
+    }
+
+    /// Makes a folder that only the owner can enter.
+    pub(super) fn make_private(&self, folder: &Path) -> Result<(), Error> {
+        let what = || format!("making {}", folder.display());
+        fs::create_dir_all(folder).map_err(io_error(what()))?;
+        set_mode(folder, 0o700)?;
+        if let Self::Other { uid, gid, .. } = *self {
+            chown(folder, Some(uid), Some(gid)).map_err(io_error(what()))?;
+        }
+        Ok(())
+    }
+
+    /// Checks that the owner can pass through `folder` and all folders above it.
+    pub(super) fn check_passage(&self, folder: &Path) -> Result<(), Error> {
+        let Self::Other { name, uid, gid } = *self else { return Ok(()) };
+        for ancestor in folder.ancestors() {
+            let what = format!("reading {}", ancestor.display());
+            let metadata = fs::metadata(ancestor).map_err(io_error(what))?;
+            let mode = metadata.permissions().mode();
+            let passable = if metadata.uid() == uid {
+                mode & 0o100
+            } else if metadata.gid() == gid {
+                mode & 0o010
+            } else {
+                mode & 0o001
+            };
+            if passable == 0 {
+                let folder = ancestor.display().to_string();
+                return Err(Error::Barred { folder, user: name.to_owned() });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What `id` says of a user.
+fn number(flag: &str, user: &str) -> Option<u32> {
+    let output = Command::new("id").args([flag, user]).output().ok()?;
+    output.status.success().then_some(())?;
+    String::from_utf8(output.stdout).ok()?.trim().parse().ok()
+}

@@ -1,0 +1,82 @@
+//! What can go wrong between the server and Postgres, in the terms that callers act on.
+
+use tokio_postgres::error::SqlState;
+
+/// A statement that did not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Postgres cannot be reached, refuses for now, or took too long. Of a write that was sent, the fate is unknown.
+    #[error("the database is unavailable: {0}")]
+    Unavailable(String),
+    /// Postgres gave the transaction up for the sake of another one: it was rolled back and can be tried again.
+    #[error("the transaction was rolled back for another one: {0}")]
+    Contention(String),
+    /// A named constraint refused a row.
+    #[error("constraint {0} refuses the row")]
+    Constraint(String),
+    /// A row does not hold what the code expects of it.
+    #[error("a row is not as expected: {0}")]
+    Corrupt(String),
+    /// Any other fault of a statement.
+    #[error("the statement failed: {0}")]
+    Statement(String),
+}
+
+impl Error {
+    /// Whether the named constraint is what refused.
+    pub fn is_constraint(&self, name: &str) -> bool {
+        matches!(self, Self::Constraint(constraint) if constraint == name)
+    }
+}
+
+/// Classes of SQLSTATE that pass by themselves: connection, resources, operator intervention, system.
+const PASSING_CLASSES: [&str; 4] = ["08", "53", "57", "58"];
+
+impl From<tokio_postgres::Error> for Error {
+    fn from(error: tokio_postgres::Error) -> Self {
+        let Some(cause) = error.as_db_error() else {
+            return if error.to_string().contains("deserializing column") {
+                Self::Corrupt(with_cause(&error))
+            } else {
+                Self::Unavailable(with_cause(&error))
+            };
+        };
+        let code = cause.code();
+        let message = format!("{} ({})", cause.message(), code.code());
+        if let Some(constraint) = cause.constraint() {
+            return Self::Constraint(constraint.to_owned());
+        }
+        if [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED].contains(code) {
+            return Self::Contention(message);
+        }
+        let passing = PASSING_CLASSES.iter().any(|class| code.code().starts_with(class))
+            || [
+                SqlState::READ_ONLY_SQL_TRANSACTION,
+                SqlState::LOCK_NOT_AVAILABLE,
+                SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+            ]
+            .contains(code);
+        if passing { Self::Unavailable(message) } else { Self::Statement(message) }
+    }
+}
+
+impl From<deadpool_postgres::PoolError> for Error {
+    fn from(error: deadpool_postgres::PoolError) -> Self {
+        match error {
+            deadpool_postgres::PoolError::Backend(error) => Self::Unavailable(with_cause(&error)),
+            other => Self::Unavailable(with_cause(&other)),
+        }
+    }
+}
+
+/// The error and what lies beneath it, in one line.
+pub fn with_cause(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(beneath) = cause {
+        line.push_str(": ");
+        line.push_str(&beneath.to_string());
+        cause = beneath.source();
+    }
+    line
+}

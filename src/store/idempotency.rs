@@ -1,0 +1,196 @@
+//! What came of requests that carried an idempotency key.
+
+use uuid::Uuid;
+
+use super::error::Error;
+use super::pool::{Store, Transaction};
+use crate::domain::Timestamp;
+
+/// How long an outcome is remembered, which also says in which ring of slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retention {
+    /// Clicks: 10 minutes.
+    Short,
+    /// All else: 24 hours.
+    Long,
+}
+
+/// A ring of partitions: each takes `period` of time in turn, and is emptied before its turn comes again.
+struct Ring {
+    first_slot: i16,
+    slots: i64,
+    period_micros: i64,
+}
+
+const MINUTE_MICROS: i64 = 60_000_000;
+const SHORT_RING: Ring = Ring { first_slot: 10, slots: 3, period_micros: 10 * MINUTE_MICROS };
+const LONG_RING: Ring = Ring { first_slot: 0, slots: 5, period_micros: 8 * 60 * MINUTE_MICROS };
+
+impl Retention {
+    /// How long an outcome counts.
+    pub const fn seconds(self) -> f64 {
+        match self {
+            Self::Short => 600.0,
+            Self::Long => 86_400.0,
+        }
+    }
+
+    const fn ring(self) -> Ring {
+        match self {
+            Self::Short => SHORT_RING,
+            Self::Long => LONG_RING,
+        }
+    }
+
+    fn slot_at(self, now: Timestamp) -> i16 {
+        let ring = self.ring();
+        let turn = now.as_micros().div_euclid(ring.period_micros).rem_euclid(ring.slots);
+        ring.first_slot + turn as i16
+    }
+
+    /// The slot whose turn comes next. All in it has lapsed: a ring is one slot longer than its retention needs.
+    fn idle_slot(self, now: Timestamp) -> i16 {
+        self.slot_at(Timestamp::from_micros(now.as_micros() + self.ring().period_micros))
+    }
+}
+
+/// An outcome to remember.
+#[derive(Clone, Debug)]
+pub struct NewRecord {
+    pub player_id: Uuid,
+    pub key_hash: [u8; 16],
+    /// Tells a repeat from another request under the same key.
+    pub request_hash: [u8; 16],
+    pub created_at: Timestamp,
+    pub retention: Retention,
+    /// The outcome as compact JSON.
+    pub outcome: String,
+}
+
+impl NewRecord {
+    pub(super) fn slot(&self) -> i16 {
+        self.retention.slot_at(self.created_at)
+    }
+}
+
+/// A remembered outcome.
+#[derive(Clone, Debug)]
+pub struct Record {
+    pub player_id: Uuid,
+    pub key_hash: Vec<u8>,
+    pub request_hash: Vec<u8>,
+    pub outcome: String,
+}
+
+/// A remembered outcome as the export tells it.
+#[derive(Clone, Debug)]
+pub struct ListedRecord {
+    pub key_hash: String,
+    pub created_at: Timestamp,
+    pub outcome: String,
+}
+
+const FIND: &str = include_str!("../../sql/queries/idempotency/find.sql");
+
+impl Store {
+    /// The records that still count of those keys, each of one player.
+    ///
+    /// # Errors
+    /// As every statement's.
+    pub async fn find_records(
+        &self,
+        players: &[Uuid],
+        key_hashes: &[&[u8]],
+        now: Timestamp,
+    ) -> Result<Vec<Record>, Error> {
+        let (short, long) = horizons(now);
+        let rows = self.query(FIND, &[&players, &key_hashes, &short, &long]).await?;
+        rows.iter().map(decode).collect()
+    }
+
+    /// A player's records, oldest first.
+    ///
+    /// # Errors
+    /// As every statement's.
+    pub async fn list_records(&self, player: Uuid) -> Result<Vec<ListedRecord>, Error> {
+        let sql = include_str!("../../sql/queries/idempotency/list.sql");
+        let rows = self.query(sql, &[&player]).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(ListedRecord {
+                    key_hash: row.try_get("key_hash")?,
+                    created_at: row.try_get("created_at")?,
+                    outcome: row.try_get("outcome")?,
+                })
+            })
+            .collect()
+    }
+
+    /// Empties the slots whose turn comes next, by dropping their pages rather than row by row. Returns how many it
+    /// emptied.
+    ///
+    /// # Errors
+    /// As every statement's.
+    pub async fn empty_idle_slots(&self, now: Timestamp) -> Result<usize, Error> {
+        let mut emptied = 0;
+        for retention in [Retention::Short, Retention::Long] {
+            let sql = include_str!("../../sql/queries/idempotency/empty_slot.sql");
+            let row = self.query_opt(sql, &[&retention.idle_slot(now)]).await?;
+            let held = row.map(|row| row.try_get("emptied")).transpose()?.unwrap_or(false);
+            emptied += usize::from(held);
+        }
+        Ok(emptied)
+    }
+}
+
+impl Transaction {
+    /// As [`Store::find_records`].
+    ///
+    /// # Errors
+    /// As every statement's.
+    pub async fn find_records(
+        &mut self,
+        players: &[Uuid],
+        key_hashes: &[&[u8]],
+        now: Timestamp,
+    ) -> Result<Vec<Record>, Error> {
+        let (short, long) = horizons(now);
+        let rows = self.query(FIND, &[&players, &key_hashes, &short, &long]).await?;
+        rows.iter().map(decode).collect()
+    }
+}
+
+/// The oldest records that still count in each ring.
+fn horizons(now: Timestamp) -> (Timestamp, Timestamp) {
+    let [short, long] = [Retention::Short, Retention::Long];
+    (now.plus_seconds(-short.seconds()), now.plus_seconds(-long.seconds()))
+}
+
+fn decode(row: &tokio_postgres::Row) -> Result<Record, Error> {
+    Ok(Record {
+        player_id: row.try_get("player_id")?,
+        key_hash: row.try_get("key_hash")?,
+        request_hash: row.try_get("request_hash")?,
+        outcome: row.try_get("outcome")?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_idle_slot_holds_nothing_that_still_counts() {
+        for retention in [Retention::Short, Retention::Long] {
+            let start = 1_700_000_000_000_000;
+            for step in 0..2_000 {
+                let now = Timestamp::from_micros(start + step * 7 * MINUTE_MICROS);
+                let idle = retention.idle_slot(now);
+                for age in 0..=100 {
+                    let created = now.plus_seconds(-retention.seconds() * f64::from(age) / 100.0);
+                    assert_ne!(retention.slot_at(created), idle);
+                }
+            }
+        }
+    }
+}

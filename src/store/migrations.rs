@@ -1,0 +1,75 @@
+//! Brings the schema up to date.
+//!
+//! Migrations are only ever appended. All that are missing run in one transaction under an advisory lock, so several
+//! instances may start at once: one migrates, the others wait and find nothing to do.
+
+use sha2::{Digest, Sha256};
+
+use super::error::Error;
+use super::pool::Store;
+
+struct Migration {
+    number: i32,
+    name: &'static str,
+    sql: &'static str,
+}
+
+const MIGRATIONS: [Migration; 1] = [Migration {
+    number: 1,
+    name: "initial",
+    sql: include_str!("../../sql/migrations/0001_initial.sql"),
+}];
+
+impl Store {
+    /// Applies the migrations that are missing and returns their names.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] where an applied migration is not the one of this build; else as every statement's.
+    pub async fn migrate(&self) -> Result<Vec<&'static str>, Error> {
+        let mut client = self.connection().await?;
+        let transaction = client.transaction().await?;
+        transaction.batch_execute(include_str!("../../sql/queries/migrations/prepare.sql")).await?;
+        let applied_sql = include_str!("../../sql/queries/migrations/applied.sql");
+        let applied = transaction.query(applied_sql, &[]).await?;
+        let mut added = Vec::new();
+        for migration in &MIGRATIONS {
+            let checksum = Sha256::digest(migration.sql).to_vec();
+            let known = applied.iter().find(|row| row.get::<_, i32>("number") == migration.number);
+            match known {
+                Some(row) if row.get::<_, Vec<u8>>("checksum") == checksum => {}
+                Some(_) => {
+                    let name = migration.name;
+                    return Err(Error::Corrupt(format!("migration {name} is not the one applied")));
+                }
+                None => {
+                    transaction.batch_execute(migration.sql).await?;
+                    let sql = include_str!("../../sql/queries/migrations/note.sql");
+                    transaction
+                        .execute(sql, &[&migration.number, &migration.name, &checksum])
+                        .await?;
+                    added.push(migration.name);
+                }
+            }
+        }
+        transaction.commit().await?;
+        Ok(added)
+    }
+
+    /// How many migrations this build has that the database has not.
+    ///
+    /// # Errors
+    /// As every statement's.
+    pub async fn pending_migrations(&self) -> Result<usize, Error> {
+        let client = self.connection().await?;
+        let sql = include_str!("../../sql/queries/migrations/exists.sql");
+        if !client.query_one(sql, &[]).await?.get::<_, bool>("exists") {
+            return Ok(MIGRATIONS.len());
+        }
+        let sql = include_str!("../../sql/queries/migrations/applied.sql");
+        let applied = client.query(sql, &[]).await?;
+        let known = |migration: &&Migration| {
+            applied.iter().any(|row| row.get::<_, i32>("number") == migration.number)
+        };
+        Ok(MIGRATIONS.iter().filter(|migration| !known(migration)).count())
+    }
+}

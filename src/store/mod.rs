@@ -1,0 +1,21 @@
+//! Postgres: the only place that knows its driver. A function is a statement, kept in `sql/queries`; none decides
+//! anything that is a rule of the game.
+
+pub mod accounts;
+pub mod catalogues;
+mod commit;
+pub mod embedded;
+mod error;
+pub mod idempotency;
+pub mod ledger;
+pub mod migrations;
+pub mod operators;
+pub mod players;
+mod pool;
+pub mod pulse;
+pub mod sessions;
+mod time;
+
+pub use commit::{Change, Commit};
+pub use error::{Error, with_cause};
+pub use pool::{PoolStatus, Store, StoreOptions, Transaction};

@@ -1,0 +1,146 @@
+//! The players' rows.
+
+use serde::{Deserialize, Serialize};
+use tokio_postgres::Row;
+use tokio_postgres::types::Json;
+use uuid::Uuid;
+
+use super::error::Error;
+use super::pool::{Store, Transaction};
+use crate::domain::{Away, ClickBucket, Inventory, Player, Slug, Timestamp};
+
+/// A player's row.
+#[derive(Clone, Debug)]
+pub struct PlayerRecord {
+    pub id: Uuid,
+    /// Rises with every write of the row; a write names the one that it was made from.
+    pub revision: i64,
+    /// The name to sign in by; guests have none.
+    pub username: Option<String>,
+    pub created_at: Timestamp,
+    pub banned: bool,
+    pub player: Player,
+}
+
+impl Store {
+    /// The rows of those players that exist, in no particular order.
+    ///
+    /// # Errors
+    /// As every statement's.
+    pub async fn load_players(&self, ids: &[Uuid]) -> Result<Vec<PlayerRecord>, Error> {
+        let rows = self.query(include_str!("../../sql/queries/players/load.sql"), &[&ids]).await?;
+        rows.iter().map(decode).collect()
+    }
+
+    /// One player's row, where it exists.
+    ///
+    /// # Errors
+    /// As every statement's.
+    pub async fn load_player(&self, id: Uuid) -> Result<Option<PlayerRecord>, Error> {
+        Ok(self.load_players(&[id]).await?.pop())
+    }
+
+    /// Removes a player and all that is held of it, leaving a tombstone with the hash of the request's idempotency key.
+    /// Returns whether there was one.
+    ///
+    /// # Errors
+    /// As every statement's.
+    pub async fn delete_player(
+        &self,
+        id: Uuid,
+        now: Timestamp,
+        key_hash: Option<&[u8]>,
+    ) -> Result<bool, Error> {
+        let sql = include_str!("../../sql/queries/players/delete.sql");
+        Ok(self.execute(sql, &[&id, &now, &key_hash]).await? > 0)
+    }
+
+    /// The hash of the idempotency key of the request that deleted a player, where it was deleted with one.
+    ///
+    /// # Errors
+    /// As every statement's.
+    pub async fn deletion_key_hash(&self, id: Uuid) -> Result<Option<Vec<u8>>, Error> {
+        let sql = include_str!("../../sql/queries/players/deletion.sql");
+        let row = self.query_opt(sql, &[&id]).await?;
+        Ok(row.map(|row| row.try_get("idempotency_key_hash")).transpose()?.flatten())
+    }
+}
+
+impl Transaction {
+    /// As [`Store::load_players`], and nobody else writes the rows until the transaction ends.
+    ///
+    /// # Errors
+    /// As every statement's.
+    pub async fn lock_players(&mut self, ids: &[Uuid]) -> Result<Vec<PlayerRecord>, Error> {
+        let rows = self.query(include_str!("../../sql/queries/players/lock.sql"), &[&ids]).await?;
+        rows.iter().map(decode).collect()
+    }
+}
+
+/// The inventory as the column keeps it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct InventoryColumn {
+    generators: std::collections::BTreeMap<Slug, u64>,
+    upgrades: Vec<Slug>,
+}
+
+impl From<&Inventory> for InventoryColumn {
+    fn from(inventory: &Inventory) -> Self {
+        Self {
+            generators: inventory.generators().map(|(id, count)| (id.clone(), count)).collect(),
+            upgrades: inventory.upgrades().cloned().collect(),
+        }
+    }
+}
+
+impl From<InventoryColumn> for Inventory {
+    fn from(column: InventoryColumn) -> Self {
+        let mut inventory = Self::default();
+        for (id, count) in &column.generators {
+            inventory.add_generators(id, *count);
+        }
+        for id in column.upgrades {
+            inventory.add_upgrade(id);
+        }
+        inventory
+    }
+}
+
+fn decode(row: &Row) -> Result<PlayerRecord, Error> {
+    let Json(inventory): Json<InventoryColumn> = row.try_get("inventory")?;
+    let away_ended_at: Option<Timestamp> = row.try_get("away_ended_at")?;
+    let away = match away_ended_at {
+        Some(ended_at) => Some(Away {
+            seconds: row.try_get("away_seconds")?,
+            credited_seconds: row.try_get("away_credited_seconds")?,
+            energy: row.try_get("away_energy")?,
+            ended_at,
+        }),
+        None => None,
+    };
+    let banned_at: Option<Timestamp> = row.try_get("banned_at")?;
+    Ok(PlayerRecord {
+        id: row.try_get("player_id")?,
+        revision: row.try_get("revision")?,
+        username: row.try_get("username")?,
+        created_at: row.try_get("created_at")?,
+        banned: banned_at.is_some(),
+        player: Player {
+            display_name: row.try_get("display_name")?,
+            version: row.try_get::<_, i64>("version")?.unsigned_abs(),
+            energy: row.try_get("energy")?,
+            lifetime_energy: row.try_get("lifetime_energy")?,
+            cores: row.try_get("cores")?,
+            inventory: inventory.into(),
+            settled_at: row.try_get("settled_at")?,
+            last_seen_at: row.try_get("last_seen_at")?,
+            unseen_energy: row.try_get("unseen_energy")?,
+            away,
+            clicks: ClickBucket {
+                tokens: row.try_get("click_tokens")?,
+                filled_at: row.try_get("clicks_filled_at")?,
+            },
+            ledger_balance: row.try_get("ledger_balance")?,
+        },
+    })
+}

@@ -1,0 +1,240 @@
+//! Connections: a pool, and statements that end in time or take their connection with them.
+
+use std::time::Duration;
+
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Timeouts};
+use tokio::time::timeout;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{NoTls, Row};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::error::Error;
+
+/// How the database is reached.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    pub connection: tokio_postgres::Config,
+    /// Connections at most.
+    pub pool_size: usize,
+    /// How long to wait for a free connection.
+    pub pool_timeout: Duration,
+    /// How long a new connection may take; Neon needs some seconds to wake.
+    pub connect_timeout: Duration,
+    /// How long one statement may take.
+    pub statement_timeout: Duration,
+}
+
+/// The handle that every statement goes through. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    pool: Pool,
+    statement_timeout: Duration,
+}
+
+/// How the pool is used at present.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolStatus {
+    /// Connections that may be open at once.
+    pub max_size: usize,
+    /// Connections that are open.
+    pub size: usize,
+    /// Open connections that nobody uses.
+    pub idle: usize,
+    /// Callers who wait for one.
+    pub waiting: usize,
+}
+
+type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
+
+impl Store {
+    /// Makes the pool; connections are opened when they are first needed.
+    ///
+    /// # Errors
+    /// Only where the pool's settings contradict each other.
+    pub fn new(options: StoreOptions) -> Result<Self, Error> {
+        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let mut connection = options.connection;
+        connection.connect_timeout(options.connect_timeout);
+        let manager = match connection.get_ssl_mode() {
+            tokio_postgres::config::SslMode::Disable => {
+                Manager::from_config(connection, NoTls, recycling)
+            }
+            _ => Manager::from_config(connection, MakeRustlsConnect::new(tls()), recycling),
+        };
+        let pool = Pool::builder(manager)
+            .max_size(options.pool_size)
+            .runtime(deadpool_postgres::Runtime::Tokio1)
+            .timeouts(Timeouts {
+                wait: Some(options.pool_timeout),
+                create: Some(options.connect_timeout),
+                recycle: Some(options.pool_timeout),
+            })
+            .build()
+            .map_err(|error| Error::Unavailable(error.to_string()))?;
+        Ok(Self { pool, statement_timeout: options.statement_timeout })
+    }
+
+    /// Closes all connections; statements fail from then on.
+    pub fn close(&self) {
+        self.pool.close();
+    }
+
+    /// How the pool is used at present.
+    pub fn pool_status(&self) -> PoolStatus {
+        let status = self.pool.status();
+        PoolStatus {
+            max_size: status.max_size,
+            size: status.size,
+            idle: status.available,
+            waiting: status.waiting,
+        }
+    }
+
+    /// Begins a transaction on a connection of its own.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] where no connection can be had.
+    pub async fn begin(&self) -> Result<Transaction, Error> {
+        let transaction = Transaction {
+            client: Some(self.pool.get().await?),
+            statement_timeout: self.statement_timeout,
+        };
+        transaction.batch("begin").await?;
+        Ok(transaction)
+    }
+
+    /// A connection for statements that are not on any request's path.
+    pub(super) async fn connection(&self) -> Result<Object, Error> {
+        Ok(self.pool.get().await?)
+    }
+
+    pub(super) async fn query(
+        &self,
+        statement: &'static str,
+        parameters: Parameters<'_>,
+    ) -> Result<Vec<Row>, Error> {
+        let client = self.pool.get().await?;
+        let (client, result) = query(client, self.statement_timeout, statement, parameters).await;
+        drop(client);
+        result
+    }
+
+    pub(super) async fn query_opt(
+        &self,
+        statement: &'static str,
+        parameters: Parameters<'_>,
+    ) -> Result<Option<Row>, Error> {
+        Ok(self.query(statement, parameters).await?.pop())
+    }
+
+    /// Runs a statement and returns how many rows it wrote.
+    pub(super) async fn execute(
+        &self,
+        statement: &'static str,
+        parameters: Parameters<'_>,
+    ) -> Result<u64, Error> {
+        let client = self.pool.get().await?;
+        let limit = self.statement_timeout;
+        let run = async {
+            let prepared = client.prepare_cached(statement).await?;
+            client.execute(&prepared, parameters).await
+        };
+        match timeout(limit, run).await {
+            Ok(result) => Ok(result?),
+            Err(_) => {
+                drop(Object::take(client));
+                Err(out_of_time(limit))
+            }
+        }
+    }
+}
+
+/// A transaction. Dropped without [`Transaction::commit`], its connection is closed and Postgres rolls it back.
+pub struct Transaction {
+    client: Option<Object>,
+    statement_timeout: Duration,
+}
+
+impl Transaction {
+    pub(super) async fn query(
+        &mut self,
+        statement: &'static str,
+        parameters: Parameters<'_>,
+    ) -> Result<Vec<Row>, Error> {
+        let client = self.client.take().ok_or_else(|| Error::Unavailable("given up".into()))?;
+        let (client, result) = query(client, self.statement_timeout, statement, parameters).await;
+        self.client = client;
+        result
+    }
+
+    async fn batch(&self, sql: &str) -> Result<(), Error> {
+        let client = self.client.as_ref().ok_or_else(|| Error::Unavailable("given up".into()))?;
+        match timeout(self.statement_timeout, client.batch_execute(sql)).await {
+            Ok(result) => Ok(result?),
+            Err(_) => Err(out_of_time(self.statement_timeout)),
+        }
+    }
+
+    /// Makes all of it durable.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] where the answer did not come: whether it was committed is then unknown.
+    pub async fn commit(mut self) -> Result<(), Error> {
+        self.batch("commit").await?;
+        drop(self.client.take());
+        Ok(())
+    }
+
+    /// Undoes all of it and keeps the connection.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] where the answer did not come; it is rolled back all the same.
+    pub async fn rollback(mut self) -> Result<(), Error> {
+        self.batch("rollback").await?;
+        drop(self.client.take());
+        Ok(())
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        if let Some(client) = self.client.take() {
+            drop(Object::take(client));
+        }
+    }
+}
+
+/// Runs a statement; the connection comes back unless it was given up on.
+async fn query(
+    client: Object,
+    limit: Duration,
+    statement: &'static str,
+    parameters: Parameters<'_>,
+) -> (Option<Object>, Result<Vec<Row>, Error>) {
+    let run = async {
+        let prepared = client.prepare_cached(statement).await?;
+        client.query(&prepared, parameters).await
+    };
+    match timeout(limit, run).await {
+        Ok(result) => (Some(client), result.map_err(Error::from)),
+        Err(_) => {
+            // A late answer must not meet the next statement, nor a late commit pass unnoticed.
+            drop(Object::take(client));
+            (None, Err(out_of_time(limit)))
+        }
+    }
+}
+
+fn out_of_time(limit: Duration) -> Error {
+    Error::Unavailable(format!("no answer within {} ms", limit.as_millis()))
+}
+
+/// TLS that trusts the public certificate authorities.
+fn tls() -> rustls::ClientConfig {
+    let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap_or_else(|error| unreachable!("ring supports the default versions: {error}"));
+    builder.with_root_certificates(roots).with_no_client_auth()
+}

@@ -1,0 +1,204 @@
+//! Sessions, and the revocations that end them everywhere.
+
+use tokio_postgres::types::ToSql;
+use uuid::Uuid;
+
+use super::error::Error;
+use super::pool::{Store, Transaction};
+use crate::domain::Timestamp;
+
+/// A session that begins.
+#[derive(Clone, Debug)]
+pub struct NewSession {
+    pub id: Uuid,
+    /// With a refresh token it makes the token's successor.
+    pub chain_key: Vec<u8>,
+    pub refresh_hash: Vec<u8>,
+    pub created_at: Timestamp,
+    pub expires_at: Timestamp,
+    pub user_agent: Option<String>,
+}
+
+impl NewSession {
+    fn parameters<'a>(&'a self, player: &'a Uuid) -> [&'a (dyn ToSql + Sync); 7] {
+        [
+            player,
+            &self.id,
+            &self.chain_key,
+            &self.refresh_hash,
+            &self.created_at,
+            &self.expires_at,
+            &self.user_agent,
+        ]
+    }
+}
+
+/// What refreshing a session needs.
+#[derive(Clone, Debug)]
+pub struct SessionRecord {
+    pub chain_key: Vec<u8>,
+    pub refresh_hash: Vec<u8>,
+    /// How often the refresh token has been replaced.
+    pub generation: i32,
+    pub rotated_at: Timestamp,
+    pub expires_at: Timestamp,
+    /// Whether the player is banned.
+    pub banned: bool,
+}
+
+/// A session as its player sees it.
+#[derive(Clone, Debug)]
+pub struct ListedSession {
+    pub id: Uuid,
+    pub created_at: Timestamp,
+    /// When its refresh token was last replaced.
+    pub refreshed_at: Timestamp,
+    pub expires_at: Timestamp,
+    pub user_agent: Option<String>,
+}
+
+impl Store {
+    /// Adds a session. Returns false where the player does not exist or is banned.
+    ///
+    /// # Errors
+    /// As every statement's.
+    pub async fn create_session(&self, player: Uuid, session: &NewSession) -> Result<bool, Error> {
+        Ok(!self.query(CREATE, &session.parameters(&player)).await?.is_empty())
+    }
+
+    /// A session that has not been ended.
+    ///
+    /// # Errors
+    /// As every statement's.
+    pub async fn find_session(
+        &self,
+        player: Uuid,
+        session: Uuid,
+    ) -> Result<Option<SessionRecord>, Error> {
+        let sql = include_str!("../../sql/queries/sessions/find.sql");
+        let row = self.query_opt(sql, &[&player, &session]).await?;
+        row.map(|row| {
+            Ok(SessionRecord {
+                chain_key: row.try_get("chain_key")?,
+                refresh_hash: row.try_get("refresh_hash")?,
+                generation: row.try_get("generation")?,
+                rotated_at: row.try_get("rotated_at")?,
+                expires_at: row.try_get("expires_at")?,
+                banned: row.try_get("banned")?,
+            })
+        })
+        .transpose()
+    }
+
+    /// A player's sessions that have not lapsed, newest first.
+    ///
+    /// # Errors
+    /// As every statement's.
+    pub async fn list_sessions(
+        &self,
+        player: Uuid,
+        now: Timestamp,
+    ) -> Result<Vec<ListedSession>, Error> {
+        let sql = include_str!("../../sql/queries/sessions/list.sql");
+        let rows = self.query(sql, &[&player, &now]).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(ListedSession {
+                    id: row.try_get("session_id")?,
+                    created_at: row.try_get("created_at")?,
+                    refreshed_at: row.try_get("rotated_at")?,
+                    expires_at: row.try_get("expires_at")?,
+                    user_agent: row.try_get("user_agent")?,
+                })
+            })
+            .collect()
+    }
+
+    /// Replaces the hash of the refresh token. Returns false where it was another one by then.
+    ///
+    /// # Errors
+    /// As every statement's.
+    pub async fn rotate_session(
+        &self,
+        player: Uuid,
+        session: Uuid,
+        expected_hash: &[u8],
+        hash: &[u8],
+        now: Timestamp,
+        expires_at: Timestamp,
+    ) -> Result<bool, Error> {
+        let sql = include_str!("../../sql/queries/sessions/rotate.sql");
+        let parameters: [&(dyn ToSql + Sync); 6] =
+            [&player, &session, &expected_hash, &hash, &now, &expires_at];
+        Ok(self.execute(sql, &parameters).await? > 0)
+    }
+
+    /// Ends a session. Returns whether there was one.
+    ///
+    /// # Errors
+    /// As every statement's.
+    pub async fn end_session(
+        &self,
+        player: Uuid,
+        session: Uuid,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        let sql = include_str!("../../sql/queries/sessions/end_one.sql");
+        Ok(self.execute(sql, &[&player, &session, &now]).await? > 0)
+    }
+
+    /// Ends all of a player's sessions but those `kept` and returns them.
+    ///
+    /// # Errors
+    /// As every statement's.
+    pub async fn end_other_sessions(
+        &self,
+        player: Uuid,
+        kept: &[Uuid],
+        now: Timestamp,
+    ) -> Result<Vec<Uuid>, Error> {
+        ids(&self.query(END_OTHERS, &[&player, &kept, &now]).await?)
+    }
+
+    /// Forgets sessions that have lapsed; returns how many, at most 1,000.
+    ///
+    /// # Errors
+    /// As every statement's.
+    pub async fn purge_sessions(&self, now: Timestamp) -> Result<u64, Error> {
+        self.execute(include_str!("../../sql/queries/sessions/purge.sql"), &[&now]).await
+    }
+}
+
+impl Transaction {
+    /// As [`Store::create_session`].
+    ///
+    /// # Errors
+    /// As every statement's.
+    pub async fn create_session(
+        &mut self,
+        player: Uuid,
+        session: &NewSession,
+    ) -> Result<bool, Error> {
+        Ok(!self.query(CREATE, &session.parameters(&player)).await?.is_empty())
+    }
+
+    /// As [`Store::end_other_sessions`].
+    ///
+    /// # Errors
+    /// As every statement's.
+    pub async fn end_other_sessions(
+        &mut self,
+        player: Uuid,
+        kept: &[Uuid],
+        now: Timestamp,
+    ) -> Result<Vec<Uuid>, Error> {
+        ids(&self.query(END_OTHERS, &[&player, &kept, &now]).await?)
+    }
+}
+
+const CREATE: &str = include_str!("../../sql/queries/sessions/create.sql");
+const END_OTHERS: &str = include_str!("../../sql/queries/sessions/end_others.sql");
+
+fn ids(rows: &[tokio_postgres::Row]) -> Result<Vec<Uuid>, Error> {
+    rows.iter().map(|row| Ok(row.try_get("session_id")?)).collect()
+}

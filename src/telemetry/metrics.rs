@@ -1,0 +1,110 @@
+//! What the server counts, in Prometheus' text form.
+
+use std::time::Duration;
+
+use prometheus::{
+    Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
+};
+
+/// All metrics of one server.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// Requests by method, route template and status.
+    requests: IntCounterVec,
+    /// Duration of requests in seconds, by route template.
+    durations: HistogramVec,
+    /// Requests that are being answered.
+    pub in_flight: IntGauge,
+    /// Commands that were committed.
+    pub committed_commands: IntCounter,
+    /// Batches that were committed.
+    pub committed_batches: IntCounter,
+    /// Players whose row another instance had written meanwhile.
+    pub revision_conflicts: IntCounter,
+    /// Commands that wait in the lanes.
+    pub queued_commands: IntGauge,
+    /// Connections to Postgres by state.
+    connections: IntGaugeVec,
+    /// Whether Postgres answers: 1 or 0.
+    pub database_up: IntGauge,
+}
+
+/// From half a millisecond to ten seconds.
+const DURATION_BUCKETS: [f64; 14] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+impl Metrics {
+    /// Makes and registers all metrics.
+    ///
+    /// # Errors
+    /// Only where two metrics share a name.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let metrics = Self {
+            registry: Registry::new(),
+            requests: IntCounterVec::new(
+                Opts::new("http_requests_total", "Requests answered"),
+                &["method", "route", "status"],
+            )?,
+            durations: HistogramVec::new(
+                HistogramOpts::new("http_request_duration_seconds", "Time to answer a request")
+                    .buckets(DURATION_BUCKETS.to_vec()),
+                &["route"],
+            )?,
+            in_flight: IntGauge::new("http_requests_in_flight", "Requests being answered")?,
+            committed_commands: IntCounter::new("lane_commands_total", "Commands committed")?,
+            committed_batches: IntCounter::new("lane_batches_total", "Batches committed")?,
+            revision_conflicts: IntCounter::new(
+                "lane_conflicts_total",
+                "Players whose row had moved on when their batch was written",
+            )?,
+            queued_commands: IntGauge::new("lane_queued_commands", "Commands waiting in lanes")?,
+            connections: IntGaugeVec::new(
+                Opts::new("database_connections", "Connections to Postgres, and callers waiting"),
+                &["state"],
+            )?,
+            database_up: IntGauge::new("database_up", "Whether Postgres answers")?,
+        };
+        let build = IntGaugeVec::new(Opts::new("build_info", "The running build"), &["version"])?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let registry = &metrics.registry;
+        registry.register(Box::new(build))?;
+        registry.register(Box::new(metrics.requests.clone()))?;
+        registry.register(Box::new(metrics.durations.clone()))?;
+        registry.register(Box::new(metrics.in_flight.clone()))?;
+        registry.register(Box::new(metrics.committed_commands.clone()))?;
+        registry.register(Box::new(metrics.committed_batches.clone()))?;
+        registry.register(Box::new(metrics.revision_conflicts.clone()))?;
+        registry.register(Box::new(metrics.queued_commands.clone()))?;
+        registry.register(Box::new(metrics.connections.clone()))?;
+        registry.register(Box::new(metrics.database_up.clone()))?;
+        Ok(metrics)
+    }
+
+    /// Counts an answered request. `route` is a template, never a path, so that the labels stay few.
+    pub fn request(&self, method: &str, route: &str, status: &str, duration: Duration) {
+        self.requests.with_label_values(&[method, route, status]).inc();
+        self.durations.with_label_values(&[route]).observe(duration.as_secs_f64());
+    }
+
+    /// Notes how the pool of connections is used.
+    pub fn pool(&self, open: usize, idle: usize, waiting: usize) {
+        for (state, count) in
+            [("busy", open.saturating_sub(idle)), ("idle", idle), ("waiting", waiting)]
+        {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            self.connections.with_label_values(&[state]).set(count);
+        }
+    }
+
+    /// All of it as text.
+    ///
+    /// # Errors
+    /// Only where the encoder fails.
+    pub fn render(&self) -> Result<Vec<u8>, prometheus::Error> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(text)
+    }
+}

@@ -1,0 +1,63 @@
+//! Where labels above a plot go, so that none covers another one or is crossed by its line.
+
+/// Width of a character of a label, in pixels: that of a wide typeface, to be safe.
+const CHARACTER: f64 = 6.4;
+/// Room between the line of a label and its text, and after the text.
+pub const GAP: f64 = 4.0;
+
+/// Rows that are tried before a label is put below them all.
+const MOST_ROWS: usize = 12;
+
+/// A text at the upper end of a vertical line.
+#[derive(Clone)]
+pub struct Label {
+    pub x: f64,
+    pub text: String,
+    pub colour: &'static str,
+    /// The lower end of its line.
+    pub foot: f64,
+}
+
+/// A label and its row, counted from the top. The text is right of its line, or left of it.
+pub struct Placed {
+    pub label: Label,
+    pub row: usize,
+    pub is_left: bool,
+}
+
+impl Placed {
+    fn span(&self) -> (f64, f64) {
+        let width = self.label.text.chars().count() as f64 * CHARACTER + 2.0 * GAP;
+        let x = self.label.x;
+        if self.is_left { (x - width, x) } else { (x, x + width) }
+    }
+
+    fn hits(&self, other: &Self) -> bool {
+        let (start, end) = self.span();
+        let (other_start, other_end) = other.span();
+        match self.row.cmp(&other.row) {
+            std::cmp::Ordering::Equal => start < other_end && other_start < end,
+            // The line of the upper one runs down past the lower one's text.
+            std::cmp::Ordering::Less => other_start < self.label.x && self.label.x < other_end,
+            std::cmp::Ordering::Greater => start < other.label.x && other.label.x < end,
+        }
+    }
+}
+
+/// Gives each label the first row where it is free, if need be with its text to the left. No text
+/// passes `left` or `right`, as long as there is another place.
+pub fn place(mut labels: Vec<Label>, left: f64, right: f64) -> Vec<Placed> {
+    labels.sort_by(|a, b| a.x.total_cmp(&b.x));
+    let mut placed: Vec<Placed> = Vec::new();
+    for label in labels {
+        let places = (0..MOST_ROWS).flat_map(|row| [(row, false), (row, true)]);
+        let mut places = places.map(|(row, is_left)| Placed { label: label.clone(), row, is_left });
+        let fits = |place: &Placed| {
+            let (start, end) = place.span();
+            start >= left && end <= right && !placed.iter().any(|other| place.hits(other))
+        };
+        let last = Placed { label: label.clone(), row: MOST_ROWS, is_left: false };
+        placed.push(places.find(fits).unwrap_or(last));
+    }
+    placed
+}
