@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::Api;
 use super::problem::Problem;
+use crate::telemetry::metrics::Metrics;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_REQUEST_ID_LENGTH: usize = 128;
@@ -26,22 +27,18 @@ pub async fn edge(
         return Ok(next.call(request).await?.map_into_boxed_body());
     };
     let id = request_id(&request);
-    api.metrics.in_flight.inc();
-    let http_request = request.request().clone();
+    let in_flight = InFlight::begin(&api.metrics);
     let response = if !api.health.has_started() && request.path().starts_with("/api/") {
-        let problem = Problem::unavailable("The server is starting.", "starting");
-        request.error_response(problem)
+        request.error_response(Problem::unavailable("The server is starting.", "starting"))
     } else {
-        match next.call(request).await {
-            Ok(response) => response.map_into_boxed_body(),
-            Err(error) => ServiceResponse::from_err(error, http_request.clone()),
-        }
+        next.call(request).await?.map_into_boxed_body()
     };
     let response = finish(response, &id, api.health.is_draining());
-    api.metrics.in_flight.dec();
+    drop(in_flight);
     let duration = started.elapsed();
-    let route = http_request.match_pattern().unwrap_or_else(|| "unknown".to_owned());
-    let (method, status) = (method_label(http_request.method()), response.status());
+    let request = response.request();
+    let route = request.match_pattern().unwrap_or_else(|| "unknown".to_owned());
+    let (method, status) = (method_label(request.method()), response.status());
     api.metrics.request(method, &route, status.as_str(), duration);
     tracing::debug!(
         request.id = id,
@@ -52,6 +49,22 @@ pub async fn edge(
         "request"
     );
     Ok(response)
+}
+
+/// Counts a request as being answered until it is dropped, be it because the client hung up.
+struct InFlight<'a>(&'a Metrics);
+
+impl<'a> InFlight<'a> {
+    fn begin(metrics: &'a Metrics) -> Self {
+        metrics.in_flight.inc();
+        Self(metrics)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.in_flight.dec();
+    }
 }
 
 /// The caller's own id, where it sent a sane one.
