@@ -1,0 +1,6 @@
+//! The API as clients meet it: real servers on free ports, each test with a database of its own on a real Postgres, and
+//! with a clock that only moves when the test moves it.
+
+mod support;
+
+mod playing;

@@ -1,0 +1,128 @@
+//! Servers under test.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use actix_web::dev::ServerHandle;
+use idlewatt::app::{Server, Settings};
+use idlewatt::clock::{Clock, ManualClock};
+use idlewatt::config::{Config, Secret, Source};
+use idlewatt::domain::Timestamp;
+use tokio::task::JoinHandle;
+
+use super::client::Client;
+use super::cluster::{empty_database, new_database};
+
+pub const ADMIN_TOKEN: &str = "operators-token-of-the-tests";
+pub const JWT_SECRET: &str = "a secret of the tests, long enough to sign with";
+
+/// 2026-01-05T00:00:00Z, a Monday.
+const START_MICROS: i64 = 1_767_571_200_000_000;
+
+/// A database and a clock that any number of instances share.
+#[derive(Clone)]
+pub struct World {
+    pub database: tokio_postgres::Config,
+    pub clock: Arc<ManualClock>,
+}
+
+/// What a test sets otherwise than the defaults: environment variables.
+pub type Options<'a> = &'a [(&'a str, &'a str)];
+
+impl World {
+    /// A new database with the present schema.
+    pub async fn new() -> Self {
+        Self { database: new_database().await, clock: clock() }
+    }
+
+    /// A new database with nothing in it.
+    pub async fn empty() -> Self {
+        Self { database: empty_database().await, clock: clock() }
+    }
+
+    /// Moves the clock of all instances on.
+    pub fn advance(&self, seconds: f64) {
+        self.clock.advance(seconds);
+    }
+
+    /// An instance on this database.
+    pub async fn start(&self) -> TestApp {
+        self.start_with(&[]).await
+    }
+
+    /// An instance with settings of its own.
+    pub async fn start_with(&self, options: Options<'_>) -> TestApp {
+        TestApp::start(self.clone(), options).await
+    }
+
+    /// A connection of the test's own.
+    pub async fn connect(&self) -> tokio_postgres::Client {
+        let (client, connection) =
+            self.database.connect(tokio_postgres::NoTls).await.expect("connected");
+        tokio::spawn(connection);
+        client
+    }
+}
+
+fn clock() -> Arc<ManualClock> {
+    Arc::new(ManualClock::new(Timestamp::from_micros(START_MICROS)))
+}
+
+/// A running server.
+pub struct TestApp {
+    pub world: World,
+    pub server: Arc<Server>,
+    pub client: Client,
+    handle: ServerHandle,
+    pulse: JoinHandle<()>,
+}
+
+impl TestApp {
+    /// A server with a database of its own.
+    pub async fn new() -> Self {
+        World::new().await.start().await
+    }
+
+    async fn start(world: World, options: Options<'_>) -> Self {
+        let mut source = Source::from([
+            ("ADMIN_TOKEN".to_owned(), ADMIN_TOKEN.to_owned()),
+            ("JWT_SECRET".to_owned(), JWT_SECRET.to_owned()),
+            ("HTTP_WORKERS".to_owned(), "1".to_owned()),
+            ("DATABASE_POOL_SIZE".to_owned(), "4".to_owned()),
+            ("PASSWORD_HASH_CONCURRENCY".to_owned(), "2".to_owned()),
+        ]);
+        for (name, value) in options {
+            source.insert((*name).to_owned(), (*value).to_owned());
+        }
+        let config = Config::load(&source).expect("a configuration");
+        let server = Server::build(Settings {
+            secret: config.auth.jwt_secret.clone().unwrap_or_else(|| Secret::new(JWT_SECRET)),
+            config,
+            connection: world.database.clone(),
+            clock: Arc::clone(&world.clock) as Arc<dyn Clock>,
+        });
+        let server = Arc::new(server.expect("built"));
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let http = server.listen(listener).expect("listening");
+        let handle = http.handle();
+        tokio::spawn(http);
+        server.prepare().await.expect("prepared");
+        let beating = Arc::clone(&server);
+        let pulse = tokio::spawn(async move { beating.keep_pulse().await });
+        Self { world, server, client: Client::new(address), handle, pulse }
+    }
+
+    /// Moves the clock on.
+    pub fn advance(&self, seconds: f64) {
+        self.world.advance(seconds);
+    }
+
+    /// Stops the server in order.
+    pub async fn stop(self) {
+        self.handle.stop(true).await;
+        self.server.game.drain().await;
+        self.pulse.abort();
+        self.server.store.close();
+    }
+}

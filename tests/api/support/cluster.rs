@@ -1,0 +1,102 @@
+//! One Postgres for the whole run, started as the server starts its own, and a database for each test.
+
+use std::path::Path;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc;
+use std::{env, fs, process, thread};
+
+use idlewatt::store::embedded::{Embedded, Settings};
+use idlewatt::store::{Store, StoreOptions};
+use tokio::sync::OnceCell;
+
+const PREFIX: &str = "idlewatt-tests-";
+const TEMPLATE: &str = "template_idlewatt";
+
+static CLUSTER: OnceLock<Embedded> = OnceLock::new();
+static PREPARED: OnceCell<()> = OnceCell::const_new();
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// The cluster. The child ends with the thread that started it, so that one waits for ever.
+fn cluster() -> &'static Embedded {
+    CLUSTER.get_or_init(|| {
+        remove_leftovers();
+        let folder = env::temp_dir().join(format!("{PREFIX}{}", process::id()));
+        let (sender, receiver) = mpsc::channel();
+        thread::spawn(move || {
+            fs::create_dir_all(&folder).expect("a temporary folder");
+            let extra = ["fsync=off", "full_page_writes=off", "max_connections=500"];
+            let settings = Settings {
+                search_path: env::var_os("PATH"),
+                extra: extra.map(str::to_owned).to_vec(),
+                ..Settings::default()
+            };
+            sender.send(Embedded::start(&folder, &settings)).expect("the receiver waits");
+            loop {
+                thread::park();
+            }
+        });
+        receiver.recv().expect("an answer").expect("Postgres starts")
+    })
+}
+
+/// Removes what runs that were killed left behind.
+fn remove_leftovers() {
+    let entries = fs::read_dir(env::temp_dir()).expect("a temporary folder");
+    for entry in entries.filter_map(Result::ok) {
+        let name = entry.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.strip_prefix(PREFIX)) else { continue };
+        if !Path::new("/proc").join(pid).exists() {
+            fs::remove_dir_all(entry.path()).ok();
+        }
+    }
+}
+
+fn store(connection: tokio_postgres::Config) -> Store {
+    let second = std::time::Duration::from_secs(30);
+    Store::new(StoreOptions {
+        connection,
+        pool_size: 1,
+        pool_timeout: second,
+        connect_timeout: second,
+        statement_timeout: second,
+    })
+    .expect("a pool")
+}
+
+async fn administer(sql: &str) {
+    let (client, connection) = cluster()
+        .connection_to("postgres")
+        .connect(tokio_postgres::NoTls)
+        .await
+        .expect("connected");
+    tokio::spawn(connection);
+    client.batch_execute(sql).await.expect(sql);
+}
+
+/// How to connect to a new database with the present schema.
+pub async fn new_database() -> tokio_postgres::Config {
+    PREPARED
+        .get_or_init(|| async {
+            administer(&format!("create database {TEMPLATE}")).await;
+            let store = store(cluster().connection_to(TEMPLATE));
+            store.migrate().await.expect("migrated");
+            store.close();
+            // Closing is not waited for, and a template that somebody uses cannot be copied.
+            administer(&format!(
+                "select pg_terminate_backend(pid, 10000) from pg_stat_activity where datname = '{TEMPLATE}'"
+            ))
+            .await;
+        })
+        .await;
+    let name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
+    administer(&format!("create database {name} template {TEMPLATE}")).await;
+    cluster().connection_to(&name)
+}
+
+/// How to connect to a new database with nothing in it.
+pub async fn empty_database() -> tokio_postgres::Config {
+    let name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
+    administer(&format!("create database {name}")).await;
+    cluster().connection_to(&name)
+}

@@ -1,0 +1,8 @@
+//! What all tests of the API share.
+
+mod app;
+mod client;
+mod cluster;
+
+pub use app::{ADMIN_TOKEN, JWT_SECRET, Options, TestApp, World};
+pub use client::{Player, Reply};
