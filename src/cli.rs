@@ -33,7 +33,7 @@ fn variables() -> String {
             "" => String::new(),
             default => format!(" [{default}]"),
         };
-        text.push_str(&format!("  {}{default}\n      {}\n", variable.name, variable.help));
+        text.extend(["  ", variable.name, &default, "\n      ", variable.help, "\n"]);
     }
     text
 }

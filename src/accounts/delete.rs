@@ -15,7 +15,7 @@ impl Accounts {
     pub async fn delete_player(&self, player: Uuid, key: Option<&str>) -> Result<(), Error> {
         let now = self.clock.now();
         let hash = key.map(Sha256::digest);
-        let deleted = self.store.delete_player(player, now, hash.as_ref().map(|it| it.as_slice()));
+        let deleted = self.store.delete_player(player, now, hash.as_deref());
         if !deleted.await? {
             return Err(Error::Unauthenticated);
         }

@@ -2,6 +2,9 @@
 
 use std::path::Path;
 use std::str::FromStr;
+use std::time::Duration;
+
+use tokio::time::sleep;
 
 use super::Error;
 use crate::config::{DatabaseConfig, Secret};
@@ -11,8 +14,17 @@ use crate::store::embedded::{self, Embedded};
 /// The database, ready to be connected to, and whatever has to live as long as it is used.
 pub struct Database {
     connection: tokio_postgres::Config,
-    own: Option<(Embedded, DataDir)>,
+    own: Option<Own>,
 }
+
+struct Own {
+    embedded: Embedded,
+    folder: DataDir,
+    settings: embedded::Settings,
+}
+
+/// How often a database of our own is looked after.
+const WATCH_INTERVAL: Duration = Duration::from_millis(250);
 
 impl Database {
     /// Prepares the configured database; one of our own is started.
@@ -33,7 +45,8 @@ impl Database {
         };
         let embedded = Embedded::start(folder.path(), &settings)?;
         embedded.ensure_database().await?;
-        Ok(Self { connection: embedded.connection(), own: Some((embedded, folder)) })
+        let connection = embedded.connection();
+        Ok(Self { connection, own: Some(Own { embedded, folder, settings }) })
     }
 
     /// How to connect to it.
@@ -46,14 +59,31 @@ impl Database {
     /// # Errors
     /// Where it cannot be read or written.
     pub fn secret(&self) -> Result<Option<Secret>, Error> {
-        let own = self.own.as_ref().map(|(_, folder)| folder.secret()).transpose()?;
+        let own = self.own.as_ref().map(|own| own.folder.secret()).transpose()?;
         Ok(own.map(Secret::new))
+    }
+
+    /// Starts a database of our own again whenever it ends by itself, for ever. Call it on the same thread as
+    /// [`Database::open`].
+    pub async fn watch(&mut self) {
+        let Some(own) = &mut self.own else { return std::future::pending().await };
+        loop {
+            sleep(WATCH_INTERVAL).await;
+            if !own.embedded.has_ended() {
+                continue;
+            }
+            tracing::error!("the embedded database ended by itself and is started again");
+            match Embedded::start(own.folder.path(), &own.settings) {
+                Ok(embedded) => own.embedded = embedded,
+                Err(error) => tracing::error!(%error, "the embedded database does not start"),
+            }
+        }
     }
 
     /// Stops a database of our own.
     pub fn close(&mut self) {
-        if let Some((embedded, _)) = &mut self.own {
-            embedded.stop();
+        if let Some(own) = &mut self.own {
+            own.embedded.stop();
         }
     }
 }

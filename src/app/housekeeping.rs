@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Server;
 use crate::store;
 
-const INTERVAL: Duration = Duration::from_secs(60);
+const INTERVAL: Duration = Duration::from_mins(1);
 
 /// Revocations are kept this much longer than the access tokens that they are about, in seconds.
 const MARGIN_SECONDS: f64 = 600.0;

@@ -71,24 +71,12 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     if let Some(listener) = metrics_listener {
         tokio::spawn(server.listen_for_operators(listener)?);
     }
-    let stopped = tokio::select! {
-        stop = &mut stop => Some(stop?),
-        ready = prepare(&server) => { ready?; None }
-    };
-    let stop = match stopped {
-        Some(stop) => stop,
-        None => {
-            announce(address);
-            let pulse = Arc::clone(&server);
-            tokio::spawn(async move { pulse.keep_pulse().await });
-            let house = Arc::clone(&server);
-            tokio::spawn(async move { house.keep_house().await });
-            tokio::select! {
-                stop = &mut stop => stop?,
-                ended = &mut http => {
-                    return Err(Error::Other(format!("the HTTP server ended: {ended:?}")));
-                }
-            }
+    let stop = tokio::select! {
+        stop = &mut stop => stop?,
+        fault = work(&server, address) => return Err(fault),
+        () = database.watch() => unreachable!("a database is watched for ever"),
+        ended = &mut http => {
+            return Err(Error::Other(format!("the HTTP server ended: {ended:?}")));
         }
     };
     drain(&server, stop, config.http.drain_delay).await;
@@ -110,6 +98,16 @@ fn bind_metrics(config: &HttpConfig) -> Result<Option<std::net::TcpListener>, Er
             Ok(None)
         }
     }
+}
+
+/// Makes the server ready, then keeps it so. Returns only where it cannot become ready.
+async fn work(server: &Arc<Server>, address: SocketAddr) -> Error {
+    if let Err(error) = prepare(server).await {
+        return error;
+    }
+    announce(address);
+    tokio::join!(server.keep_pulse(), server.keep_house());
+    Error::Other("the pulse ended".into())
 }
 
 /// Waits for the database for as long as it takes.

@@ -106,7 +106,7 @@ impl Server {
                 admin_token: config.http.admin_token,
                 cors_allowed_origins: config.http.cors_allowed_origins,
             },
-            catalog_page: Default::default(),
+            catalog_page: http::CatalogPage::default(),
         });
         let workers = config.http.workers;
         Ok(Self { store, clock, catalogues, accounts, game, health, metrics, api, workers })

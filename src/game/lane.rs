@@ -70,8 +70,8 @@ impl Lanes {
     /// Closes the lanes and waits until all that was queued is answered.
     pub(super) async fn drain(&self) {
         self.senders.write().unwrap_or_else(PoisonError::into_inner).clear();
-        let workers =
-            std::mem::take(&mut *self.workers.lock().unwrap_or_else(PoisonError::into_inner));
+        let workers: Vec<_> =
+            self.workers.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect();
         for worker in workers {
             if let Err(error) = worker.await {
                 tracing::error!(%error, "a lane had died");
@@ -87,9 +87,9 @@ fn lane_of(player: Uuid, lanes: usize) -> usize {
 }
 
 async fn run(writer: Writer, mut queue: mpsc::Receiver<Envelope>, metrics: Metrics) {
-    let mut batch = Vec::with_capacity(MAX_BATCH);
+    let mut batch = Vec::new();
     while queue.recv_many(&mut batch, MAX_BATCH).await > 0 {
         metrics.queued_commands.sub(i64::try_from(batch.len()).unwrap_or_default());
-        writer.perform(batch.drain(..).collect()).await;
+        writer.perform(std::mem::take(&mut batch)).await;
     }
 }

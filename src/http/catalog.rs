@@ -14,7 +14,7 @@ use crate::domain::{Catalogue, Rules};
 
 /// The page of the catalogue in force, ready-made.
 #[derive(Debug, Default)]
-pub struct Cached(RwLock<Option<Page>>);
+pub struct CatalogPage(RwLock<Option<Page>>);
 
 #[derive(Clone, Debug)]
 struct Page {
@@ -23,7 +23,7 @@ struct Page {
     body: Bytes,
 }
 
-impl Cached {
+impl CatalogPage {
     fn page(&self, catalogue: &Catalogue, rules: &Rules) -> Result<Page, Problem> {
         let held = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(page) = held.filter(|page| page.version == catalogue.version) {

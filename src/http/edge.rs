@@ -8,7 +8,6 @@ use actix_web::http::ConnectionType;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{ResponseError, web};
-use uuid::Uuid;
 
 use super::Api;
 use super::problem::Problem;
@@ -26,7 +25,7 @@ pub async fn edge(
     let Some(api) = request.app_data::<web::Data<Api>>().cloned() else {
         return Ok(next.call(request).await?.map_into_boxed_body());
     };
-    let id = request_id(&request);
+    let id = request_id(&request, &api);
     let in_flight = InFlight::begin(&api.metrics);
     let response = if !api.health.has_started() && request.path().starts_with("/api/") {
         request.error_response(Problem::unavailable("The server is starting.", "starting"))
@@ -68,13 +67,13 @@ impl Drop for InFlight<'_> {
 }
 
 /// The caller's own id, where it sent a sane one.
-fn request_id(request: &ServiceRequest) -> String {
+fn request_id(request: &ServiceRequest, api: &Api) -> String {
     let sane = |text: &&str| {
         (1..=MAX_REQUEST_ID_LENGTH).contains(&text.len())
             && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
     };
     let given = request.headers().get(&REQUEST_ID).and_then(|value| value.to_str().ok());
-    given.filter(sane).map_or_else(|| Uuid::now_v7().to_string(), str::to_owned)
+    given.filter(sane).map_or_else(|| api.accounts.new_id().to_string(), str::to_owned)
 }
 
 /// Methods that are not ours share a label, so that nobody can make labels at will.
@@ -93,22 +92,19 @@ fn method_label(method: &actix_web::http::Method) -> &'static str {
 
 /// Writes the problem's body and the headers that every response carries.
 fn finish(response: ServiceResponse, id: &str, draining: bool) -> ServiceResponse {
-    let body = response.response().error().map(|error| match error.as_error::<Problem>() {
-        Some(problem) => {
+    let body = response.response().error().map(|error| {
+        if let Some(problem) = error.as_error::<Problem>() {
             log(problem, id);
-            problem.body(id)
+            return problem.body(id);
         }
         // An error of the framework's own; its text is its own too, and is not passed on.
-        None => {
-            let status = error.as_response_error().status_code();
-            tracing::debug!(request.id = id, %error, "refused by the framework");
-            let problem = if status.is_server_error() {
-                Problem::internal(error)
-            } else {
-                Problem::malformed("request", "cannot be read")
-            };
-            problem.body(id)
-        }
+        tracing::debug!(request.id = id, %error, "refused by the framework");
+        let problem = if error.as_response_error().status_code().is_server_error() {
+            Problem::internal(error)
+        } else {
+            Problem::malformed("request", "cannot be read")
+        };
+        problem.body(id)
     });
     let mut response = match body {
         Some(body) => response.map_body(|_, _| BoxBody::new(body)),

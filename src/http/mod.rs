@@ -25,6 +25,7 @@ use actix_web::http::header;
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use serde::Serialize;
 
+pub use catalog::CatalogPage;
 pub use edge::edge;
 pub use openapi::document as openapi_document;
 pub use operator_port::routes as operator_routes;
@@ -47,7 +48,7 @@ pub struct Api {
     pub health: Arc<Health>,
     pub metrics: Metrics,
     pub options: Options,
-    pub(crate) catalog_page: catalog::Cached,
+    pub catalog_page: CatalogPage,
 }
 
 /// What the configuration says about HTTP.

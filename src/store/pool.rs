@@ -139,13 +139,11 @@ impl Store {
             let prepared = client.prepare_cached(statement).await?;
             client.execute(&prepared, parameters).await
         };
-        match timeout(limit, run).await {
-            Ok(result) => Ok(result?),
-            Err(_) => {
-                drop(Object::take(client));
-                Err(out_of_time(limit))
-            }
-        }
+        let Ok(result) = timeout(limit, run).await else {
+            drop(Object::take(client));
+            return Err(out_of_time(limit));
+        };
+        Ok(result?)
     }
 }
 
@@ -215,14 +213,12 @@ async fn query(
         let prepared = client.prepare_cached(statement).await?;
         client.query(&prepared, parameters).await
     };
-    match timeout(limit, run).await {
-        Ok(result) => (Some(client), result.map_err(Error::from)),
-        Err(_) => {
-            // A late answer must not meet the next statement, nor a late commit pass unnoticed.
-            drop(Object::take(client));
-            (None, Err(out_of_time(limit)))
-        }
-    }
+    let Ok(result) = timeout(limit, run).await else {
+        // A late answer must not meet the next statement, nor a late commit pass unnoticed.
+        drop(Object::take(client));
+        return (None, Err(out_of_time(limit)));
+    };
+    (Some(client), result.map_err(Error::from))
 }
 
 fn out_of_time(limit: Duration) -> Error {

@@ -13,7 +13,10 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use sha2::{Digest, Sha256};
 
 use owner::Owner;
 
@@ -25,7 +28,7 @@ const PORT: u16 = 5432;
 /// The longest path of a unix socket that every system takes.
 const MAX_SOCKET_PATH: usize = 103;
 const POLL: Duration = Duration::from_millis(5);
-const START_LIMIT: Duration = Duration::from_secs(60);
+const START_LIMIT: Duration = Duration::from_mins(1);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 /// A log beyond this is begun anew at the next start.
 const MAX_LOG_BYTES: u64 = 16 << 20;
@@ -139,6 +142,11 @@ impl Embedded {
         Ok(())
     }
 
+    /// Whether the child runs no more.
+    pub fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
     /// The child's process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
@@ -192,9 +200,8 @@ fn socket_folder(folder: &Path) -> PathBuf {
     if beside.as_os_str().len() + file_name.len() <= MAX_SOCKET_PATH {
         return beside;
     }
-    use sha2::{Digest, Sha256};
     let digest = Sha256::digest(folder.as_os_str().as_encoded_bytes());
-    let name: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let name = URL_SAFE_NO_PAD.encode(&digest[..12]);
     std::env::temp_dir().join(format!("idlewatt-{name}"))
 }
 

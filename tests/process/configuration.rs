@@ -1,0 +1,74 @@
+//! Configuration and the other commands.
+
+use std::process::Command;
+
+use crate::program::{Folder, run};
+
+#[test]
+fn every_fault_of_the_configuration_is_told_at_once() {
+    let output = run(&[], &[("PORT", "many"), ("OFFLINE_CAP_SECONDS", "1"), ("LOG_FORMAT", "xml")]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    for name in ["PORT", "OFFLINE_CAP_SECONDS", "LOG_FORMAT"] {
+        assert!(said.contains(name), "{said}");
+    }
+}
+
+#[test]
+fn a_given_database_without_a_secret_is_refused() {
+    let output = run(&[], &[("DATABASE_URL", "postgres://me:hidden@localhost/game")]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(said.contains("JWT_SECRET") && !said.contains("hidden"), "{said}");
+}
+
+#[test]
+fn the_doctor_finds_nothing_wrong_with_a_good_setup_and_names_what_is() {
+    let folder = Folder::new("doctor");
+    let data = ("DATA_DIR", folder.path().to_str().expect("text"));
+    let free = [("PORT", "0"), ("METRICS_PORT", "0")];
+    let output = run(&["doctor"], &[data, free[0], free[1]]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}");
+    for part in ["ports", "database", "schema", "clock"] {
+        assert!(said.contains(&format!("ok    {part}")), "{said}");
+    }
+    let secret = "s".repeat(32);
+    let url = ("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nothing");
+    let output = run(&["doctor"], &[url, ("JWT_SECRET", &secret), free[0], free[1]]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said.contains("FAULT database") && said.contains("DATABASE_URL"), "{said}");
+}
+
+#[test]
+fn migrating_twice_is_harmless() {
+    let folder = Folder::new("migrate");
+    let data = ("DATA_DIR", folder.path().to_str().expect("text"));
+    assert!(run(&["migrate"], &[data]).status.success());
+    assert!(run(&["migrate"], &[data]).status.success());
+}
+
+#[test]
+fn the_help_is_help() {
+    let output = run(&["--help"], &[]);
+    assert!(output.status.success());
+    assert!(String::from_utf8_lossy(&output.stdout).contains("OFFLINE_CAP_SECONDS"));
+    assert_eq!(run(&["dance"], &[]).status.code(), Some(2));
+}
+
+/// A `.env` file counts for less than the environment.
+#[test]
+fn a_dotenv_file_is_read() {
+    let folder = Folder::new("dotenv");
+    std::fs::create_dir_all(folder.path()).expect("made");
+    std::fs::write(folder.path().join(".env"), "PORT=many\nHOST=nowhere\n").expect("written");
+    let output = Command::new(env!("CARGO_BIN_EXE_idlewatt"))
+        .current_dir(folder.path())
+        .env("HOST", "127.0.0.1")
+        .output()
+        .expect("the program runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(said.contains("PORT") && !said.contains("HOST"), "{said}");
+}

@@ -1,0 +1,121 @@
+//! The database that the server runs itself.
+
+use serde_json::json;
+
+use crate::program::{Folder, Program, database_pid, run, runs, send_signal, until};
+
+#[tokio::test]
+async fn what_was_answered_is_there_after_the_server_was_killed() {
+    let folder = Folder::new("killed");
+    let settings = [("DATA_DIR", folder.path().to_str().expect("text"))];
+    let server = Program::start(&settings);
+    let token = server.guest().await;
+    let database = database_pid(folder.path());
+    let mut answered = 0;
+    for _ in 0..20 {
+        let clicks = Some(json!({ "clicks": 1 }));
+        let (status, _) = server.call("POST", "/api/v1/me/clicks", &token, clicks).await;
+        assert_eq!(status, 200);
+        answered += 1;
+    }
+    server.signal("KILL");
+    until("the database ends with its server", || (!runs(database)).then_some(()));
+    let again = Program::start(&settings);
+    let (status, state) = again.call("GET", "/api/v1/me", &token, None).await;
+    assert_eq!((status, state["version"].as_u64()), (200, Some(answered)));
+}
+
+#[tokio::test]
+async fn a_logout_survives_a_restart() {
+    let folder = Folder::new("logout");
+    let settings = [("DATA_DIR", folder.path().to_str().expect("text"))];
+    let mut server = Program::start(&settings);
+    let (gone, kept) = (server.guest().await, server.guest().await);
+    let (status, _) = server.call("POST", "/api/v1/auth/logout", &gone, None).await;
+    assert_eq!(status, 204);
+    server.signal("INT");
+    assert!(server.wait().success());
+    let again = Program::start(&settings);
+    assert_eq!(again.call("GET", "/api/v1/me", &gone, None).await.0, 401);
+    assert_eq!(again.call("GET", "/api/v1/me", &kept, None).await.0, 200);
+}
+
+#[test]
+fn a_second_server_on_one_data_folder_says_so_and_ends() {
+    let folder = Folder::new("twice");
+    let settings =
+        [("DATA_DIR", folder.path().to_str().expect("text")), ("PORT", "0"), ("METRICS_PORT", "0")];
+    let first = Program::start(&settings);
+    let second = run(&[], &settings);
+    let said = String::from_utf8_lossy(&second.stderr);
+    assert_eq!(second.status.code(), Some(1), "{said}");
+    assert!(said.contains("DATA_DIR") && said.contains(&first.pid().to_string()), "{said}");
+}
+
+#[tokio::test]
+async fn a_database_that_dies_is_started_again_and_play_goes_on() {
+    let folder = Folder::new("revived");
+    let server = Program::start(&[("DATA_DIR", folder.path().to_str().expect("text"))]);
+    let token = server.guest().await;
+    let clicks = || Some(json!({ "clicks": 1 }));
+    assert_eq!(server.call("POST", "/api/v1/me/clicks", &token, clicks()).await.0, 200);
+    let database = database_pid(folder.path());
+    send_signal(database, "KILL");
+    until("the database has died", || (!runs(database)).then_some(()));
+    let mut refused = 0;
+    loop {
+        let (status, answer) = server.call("POST", "/api/v1/me/clicks", &token, clicks()).await;
+        if status == 200 {
+            assert_eq!(answer["state"]["version"], 2);
+            break;
+        }
+        assert_eq!((status, &answer["code"]), (503, &json!("unavailable")));
+        refused += 1;
+        assert!(refused < 10_000, "play does not go on");
+    }
+}
+
+#[test]
+fn a_missing_postgres_is_told_with_what_to_install() {
+    let folder = Folder::new("missing");
+    let output = run(
+        &[],
+        &[
+            ("DATA_DIR", folder.path().to_str().expect("text")),
+            ("PG_BINDIR", "/nowhere"),
+            ("PORT", "0"),
+            ("METRICS_PORT", "0"),
+        ],
+    );
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said.contains("apt-get install postgresql") && said.contains("DATABASE_URL"), "{said}");
+}
+
+#[tokio::test]
+async fn a_data_folder_deep_in_the_tree_does_not_outgrow_its_socket() {
+    let folder = Folder::new("deep");
+    let deep = folder.path().join("a-folder-with-a-name-of-some-length/".repeat(4));
+    let server = Program::start(&[("DATA_DIR", deep.to_str().expect("text"))]);
+    server.guest().await;
+}
+
+/// Only root's server has another user run the database.
+#[test]
+fn a_folder_that_bars_the_databases_user_is_named() {
+    use std::os::unix::fs::PermissionsExt;
+    if !std::process::Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n") {
+        return;
+    }
+    let folder = Folder::new("barred");
+    let barred = folder.path().join("private");
+    std::fs::create_dir_all(&barred).expect("made");
+    std::fs::set_permissions(&barred, std::fs::Permissions::from_mode(0o700)).expect("set");
+    let data = barred.join("data");
+    let settings =
+        [("DATA_DIR", data.to_str().expect("text")), ("PORT", "0"), ("METRICS_PORT", "0")];
+    let output = run(&[], &settings);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said.contains(&format!("{} bars", barred.display())), "{said}");
+}

@@ -1,0 +1,6 @@
+//! The program as an operator meets it: started, stopped, killed and misconfigured.
+
+mod configuration;
+mod embedded;
+mod program;
+mod stopping;

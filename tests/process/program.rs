@@ -1,0 +1,173 @@
+//! Running the program.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+use std::{env, fs, thread};
+
+use serde_json::{Value, json};
+
+/// How long anything may take before a test gives up on it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A folder that is removed when the test ends.
+pub struct Folder(PathBuf);
+
+impl Folder {
+    pub fn new(name: &str) -> Self {
+        let path = env::temp_dir().join(format!("idlewatt-{name}-{}", std::process::id()));
+        fs::remove_dir_all(&path).ok();
+        Self(path)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+/// The program with no settings but those of the test.
+pub fn command(variables: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_idlewatt"));
+    command.env_clear().env("PATH", env::var_os("PATH").expect("a PATH"));
+    command.envs(variables.iter().copied()).current_dir(env::temp_dir());
+    command
+}
+
+/// Runs the program to its end.
+pub fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    command(variables).args(arguments).output().expect("the program runs")
+}
+
+/// A running server. Dropped, it is killed.
+pub struct Program {
+    child: Child,
+    pub base: String,
+    http: reqwest::Client,
+}
+
+impl Program {
+    /// Starts a server on free ports and returns when it says that it listens.
+    pub fn start(variables: &[(&str, &str)]) -> Self {
+        let mut command = command(variables);
+        command.env("PORT", "0").env("METRICS_PORT", "0").envs(variables.iter().copied());
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program runs");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("text");
+        if line.is_empty() {
+            let mut fault = String::new();
+            child.stderr.take().expect("piped").read_to_string(&mut fault).expect("text");
+            panic!("the server did not start: {fault}");
+        }
+        // The rest must be read, or the server would wait for room in the pipe.
+        let mut log = child.stderr.take().expect("piped");
+        thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+        let base = line.split_whitespace().find(|word| word.starts_with("http://"));
+        let base = base.expect("an address").trim_end_matches(',').to_owned();
+        assert!(line.contains("/docs"), "{line}");
+        Self { child, base, http: reqwest::Client::new() }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal by its name.
+    pub fn signal(&self, name: &str) {
+        send_signal(self.pid(), name);
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> ExitStatus {
+        until("the program ends", || self.child.try_wait().expect("a child"))
+    }
+
+    /// A request that is answered.
+    pub async fn call(
+        &self,
+        method: &str,
+        path: &str,
+        token: &str,
+        body: Option<Value>,
+    ) -> (u16, Value) {
+        self.try_call(method, path, token, body).await.expect("an answer")
+    }
+
+    /// A request; none where the connection fails.
+    pub async fn try_call(
+        &self,
+        method: &str,
+        path: &str,
+        token: &str,
+        body: Option<Value>,
+    ) -> Option<(u16, Value)> {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).expect("a method");
+        let mut request = self.http.request(method, format!("{}{path}", self.base));
+        if !token.is_empty() {
+            request = request.bearer_auth(token);
+        }
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let response = request.send().await.ok()?;
+        let status = response.status().as_u16();
+        let text = response.text().await.ok()?;
+        Some((status, serde_json::from_str(&text).unwrap_or(Value::Null)))
+    }
+
+    /// The access token of a new guest.
+    pub async fn guest(&self) -> String {
+        let (status, answer) = self.call("POST", "/api/v1/auth/guest", "", Some(json!({}))).await;
+        assert_eq!(status, 201, "{answer}");
+        answer["tokens"]["access_token"].as_str().expect("a token").to_owned()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+pub fn send_signal(pid: u32, name: &str) {
+    let status = Command::new("kill").args([format!("-{name}"), pid.to_string()]).status();
+    assert!(status.expect("kill runs").success());
+}
+
+/// Whether a process runs.
+pub fn runs(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // A zombie has ended and only waits to be noticed.
+    !stat.is_empty() && !stat.contains(") Z ")
+}
+
+/// Waits until `condition` gives something.
+pub fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(found) = condition() {
+            return found;
+        }
+        assert!(started.elapsed() < PATIENCE, "{what}: not within a minute");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The process id of the database in a data folder.
+pub fn database_pid(folder: &Path) -> u32 {
+    let file = folder.join("postgres/postmaster.pid");
+    until("the database has a process", || {
+        fs::read_to_string(&file).ok()?.lines().next()?.trim().parse().ok()
+    })
+}

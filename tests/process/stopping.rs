@@ -1,0 +1,86 @@
+//! Stopping in order.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::program::{Folder, Program, database_pid, runs, until};
+
+#[tokio::test]
+async fn a_gentle_stop_serves_on_while_balancers_notice_and_then_ends_well() {
+    let folder = Folder::new("gentle");
+    let settings =
+        [("DATA_DIR", folder.path().to_str().expect("text")), ("DRAIN_DELAY_SECONDS", "1")];
+    let mut server = Program::start(&settings);
+    let token = server.guest().await;
+    let database = database_pid(folder.path());
+    // A connection that stays open and asks nothing must not hold the server up.
+    let address = server.base.trim_start_matches("http://").to_owned();
+    let mut idle = TcpStream::connect(&address).expect("connected");
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n").expect("sent");
+    let mut answer = [0; 64];
+    assert!(idle.read(&mut answer).expect("answered") > 0);
+    assert_eq!(server.call("GET", "/readyz", "", None).await.0, 200);
+    server.signal("TERM");
+    let (mut served, mut draining) = (0, false);
+    while let Some((status, answer)) = server.try_call("GET", "/readyz", "", None).await {
+        if status == 503 {
+            assert_eq!(answer["status"], "draining");
+            draining = true;
+            let clicks = Some(json!({ "clicks": 1 }));
+            let clicked = server.try_call("POST", "/api/v1/me/clicks", &token, clicks).await;
+            let Some((status, _)) = clicked else { break };
+            assert_eq!(status, 200);
+            served += 1;
+        }
+    }
+    assert!(draining && served > 0, "requests are served while the server drains");
+    assert!(server.wait().success());
+    until("the database has ended", || (!runs(database)).then_some(()));
+    idle.set_read_timeout(Some(Duration::from_secs(10))).expect("set");
+    let mut rest = Vec::new();
+    idle.read_to_end(&mut rest).expect("the idle connection is closed");
+}
+
+#[tokio::test]
+async fn at_a_terminal_the_server_ends_without_the_delay() {
+    let folder = Folder::new("interrupted");
+    let settings = [
+        ("DATA_DIR", folder.path().to_str().expect("text")),
+        // The test would give up long before this delay is over.
+        ("DRAIN_DELAY_SECONDS", "600"),
+    ];
+    let mut server = Program::start(&settings);
+    server.signal("INT");
+    assert!(server.wait().success());
+}
+
+#[test]
+fn a_server_that_waits_for_its_database_can_be_stopped() {
+    use crate::program::command;
+    let secret = "s".repeat(32);
+    let mut child = command(&[
+        ("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nothing"),
+        ("JWT_SECRET", &secret),
+        ("PORT", "0"),
+        ("METRICS_PORT", "0"),
+        ("DRAIN_DELAY_SECONDS", "0"),
+        ("LOG_FORMAT", "json"),
+    ])
+    .stderr(std::process::Stdio::piped())
+    .spawn()
+    .expect("the program runs");
+    let mut log = std::io::BufReader::new(child.stderr.take().expect("piped"));
+    let mut line = String::new();
+    while !line.contains("waiting for the database") {
+        line.clear();
+        assert!(std::io::BufRead::read_line(&mut log, &mut line).expect("text") > 0);
+    }
+    let entry: serde_json::Value = serde_json::from_str(&line).expect("a JSON line");
+    assert_eq!(entry["level"], "WARN");
+    crate::program::send_signal(child.id(), "TERM");
+    let status = until("the program ends", || child.try_wait().expect("a child"));
+    assert!(status.success());
+}
