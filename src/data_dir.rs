@@ -101,7 +101,8 @@ mod tests {
 
     #[test]
     fn a_folder_has_one_owner_and_keeps_its_secret() {
-        let path = std::env::temp_dir().join(format!("idlewatt-data-dir-{}", uuid::Uuid::now_v7()));
+        let path = std::env::temp_dir()
+            .join(format!("idlewatt-data-dir-{}", uuid::Uuid::from_u128(rand::random())));
         let first = DataDir::open(&path).expect("free");
         let second = DataDir::open(&path).expect_err("held").to_string();
         assert!(second.contains(&std::process::id().to_string()), "{second}");

@@ -4,6 +4,8 @@
 //! prints the timeline. With `UPDATE_DOCS=1` in the environment the tables and the plot in `docs/`
 //! are written anew.
 
+#![allow(clippy::expect_used, clippy::print_stdout, reason = "a test may give up")]
+
 mod balance {
     pub mod choice;
     pub mod habits;

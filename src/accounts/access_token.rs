@@ -175,7 +175,10 @@ mod tests {
     }
 
     fn identity() -> Identity {
-        Identity { player: Uuid::now_v7(), session: Uuid::now_v7() }
+        Identity {
+            player: Uuid::from_u128(rand::random()),
+            session: uuid::Uuid::from_u128(rand::random()),
+        }
     }
 
     fn at(seconds: i64) -> Timestamp {

@@ -102,7 +102,10 @@ mod tests {
     use super::*;
 
     fn token() -> RefreshToken {
-        RefreshToken::first(Identity { player: Uuid::now_v7(), session: Uuid::now_v7() })
+        RefreshToken::first(Identity {
+            player: Uuid::from_u128(rand::random()),
+            session: uuid::Uuid::from_u128(rand::random()),
+        })
     }
 
     #[test]

@@ -53,7 +53,7 @@ mod tests {
 
     #[test]
     fn the_last_word_counts_and_old_ones_are_forgotten() {
-        let (revocations, player) = (Revocations::default(), Uuid::now_v7());
+        let (revocations, player) = (Revocations::default(), Uuid::from_u128(rand::random()));
         let at = Timestamp::from_micros;
         revocations.note(player, Reason::PlayerBanned, at(1));
         assert_eq!(revocations.reason(player), Some(Reason::PlayerBanned));

@@ -299,7 +299,7 @@ mod tests {
         let named: Vec<_> = example
             .lines()
             .filter_map(|line| line.trim_start_matches("# ").split_once('='))
-            .map(|(name, value)| (name, value))
+            .filter(|(name, _)| name.bytes().all(|it| it.is_ascii_uppercase() || it == b'_'))
             .collect();
         let known: Vec<_> =
             VARIABLES.iter().map(|variable| (variable.name, variable.default)).collect();

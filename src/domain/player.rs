@@ -101,13 +101,26 @@ impl Player {
         self.last_seen_at.plus_seconds(production.offline_cap_seconds)
     }
 
-    /// What production brings from the last settle to `now`: old rates before a change of the catalogue, new ones after.
-    pub fn accrued(&self, timeline: &Timeline, now: Timestamp) -> f64 {
-        let segments = timeline.segments(self.settled_at, now);
-        segments.fold(0.0, |sum, (catalogue, start, end)| {
+    /// The spans between `from` and `now` with their rates, and for how many seconds of each production goes on: old
+    /// rates and cap before a change of the catalogue, new ones after.
+    fn spans<'a>(
+        &'a self,
+        timeline: &'a Timeline,
+        from: Timestamp,
+        now: Timestamp,
+    ) -> impl Iterator<Item = (Production, f64)> + 'a {
+        timeline.segments(from, now).map(|(catalogue, start, end)| {
             let production =
                 Production::of(&self.inventory, self.cores, catalogue, &timeline.rules);
             let seconds = end.min(self.accrues_until(&production)).seconds_since(start).max(0.0);
+            (production, seconds)
+        })
+    }
+
+    /// What production brings from the last settle to `now`.
+    pub fn accrued(&self, timeline: &Timeline, now: Timestamp) -> f64 {
+        let spans = self.spans(timeline, self.settled_at, now);
+        spans.fold(0.0, |sum, (production, seconds)| {
             finite(sum + finite(production.energy_per_second * seconds))
         })
     }
@@ -126,17 +139,14 @@ impl Player {
     /// The two are one step: presence noted alone would pay for an absence beyond the cap.
     pub fn arrive(&mut self, timeline: &Timeline, now: Timestamp) -> bool {
         let now = self.not_before_settled(now);
-        let accrues_until = self.accrues_until(&self.production(timeline, now));
         self.settle(timeline, now);
         let seconds = now.seconds_since(self.last_seen_at);
         let absent = seconds > AWAY_AFTER_SECONDS;
         if absent {
-            self.away = Some(Away {
-                seconds,
-                credited_seconds: now.min(accrues_until).seconds_since(self.last_seen_at).max(0.0),
-                energy: self.unseen_energy,
-                ended_at: now,
-            });
+            let spans = self.spans(timeline, self.last_seen_at, now);
+            let credited_seconds = spans.map(|(_, seconds)| seconds).sum();
+            let energy = self.unseen_energy;
+            self.away = Some(Away { seconds, credited_seconds, energy, ended_at: now });
         }
         self.last_seen_at = now;
         self.unseen_energy = 0.0;

@@ -8,7 +8,7 @@ fn record(energy: f64) -> Arc<PlayerRecord> {
     let mut player = Player::new("Ada".into(), &Rules::default(), at(0.0));
     player.energy = energy;
     Arc::new(PlayerRecord {
-        id: Uuid::now_v7(),
+        id: Uuid::from_u128(rand::random()),
         revision: 7,
         username: None,
         created_at: at(0.0),

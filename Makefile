@@ -1,0 +1,37 @@
+# Everything that a person or a machine does with the project.
+
+CARGO_DENY_VERSION := 0.20.2
+CARGO_DENY := $(shell command -v cargo-deny || echo .tools/bin/cargo-deny)
+
+.PHONY: help run test check audit audit-advisories k6-smoke balance
+
+help: ## What can be done
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+run: ## Build and start the server with a database of its own
+	@scripts/ensure-postgres
+	cargo run --release
+
+test: ## Run every test, against a real PostgreSQL
+	@scripts/ensure-postgres
+	cargo test --lib --tests
+
+check: ## Formatting, lints and documentation
+	cargo fmt --check
+	cargo clippy --all-targets -- --deny warnings
+	RUSTDOCFLAGS='--deny warnings' cargo doc --no-deps --quiet
+
+audit: $(CARGO_DENY) ## Licences, sources and unwanted crates, from the lock file
+	$(CARGO_DENY) --offline check bans licenses sources
+
+audit-advisories: $(CARGO_DENY) ## Known vulnerabilities; needs the network
+	$(CARGO_DENY) check advisories
+
+.tools/bin/cargo-deny:
+	cargo install cargo-deny --version $(CARGO_DENY_VERSION) --locked --quiet --root .tools
+
+k6-smoke: ## Fifty players for half a minute, against BASE_URL or a server of its own
+	@scripts/k6-smoke
+
+balance: ## Rewrite docs/balance.md and its plot after a change of sql/catalogue.json
+	UPDATE_DOCS=1 cargo test --test balance
