@@ -39,15 +39,15 @@ pub async fn read_state(
 ) -> Result<HttpResponse, Problem> {
     let state = api.game.state(caller.player()).await?;
     let tag = state_tag(&state);
-    if etag::matches(&request, &tag) {
-        let mut response = HttpResponse::NotModified();
-        response.insert_header((header::ETAG, tag));
-        return Ok(response.insert_header((header::CACHE_CONTROL, "private, no-cache")).finish());
+    let unchanged = etag::matches(&request, &tag);
+    let mut response = if unchanged { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+    response
+        .insert_header((header::ETAG, tag))
+        .insert_header((header::CACHE_CONTROL, "private, no-cache"));
+    if unchanged {
+        return Ok(response.finish());
     }
-    let body = StateWire::new(&state.record, &state.timeline, state.now);
-    let mut response = HttpResponse::Ok();
-    response.insert_header((header::ETAG, tag));
-    Ok(json_with(response, &body))
+    Ok(json_with(response, &StateWire::new(&state.record, &state.timeline, state.now)))
 }
 
 /// The tag of a state: what a client cannot work out for itself.

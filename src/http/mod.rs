@@ -59,17 +59,19 @@ pub struct Options {
     pub cors_allowed_origins: Vec<String>,
 }
 
-/// An answer with a JSON body, which nobody but its player may keep.
+/// An answer with a JSON body, which nobody may keep: it may hold tokens, and is a player's own.
 fn json(status: StatusCode, body: &impl Serialize) -> HttpResponse {
     json_with(HttpResponse::build(status), body)
 }
 
-/// As [`json`], with headers that are set already.
+/// As [`json`], with headers that are set already. Only a `Cache-Control` among them lets the answer be kept.
 fn json_with(mut response: HttpResponseBuilder, body: &impl Serialize) -> HttpResponse {
     match serde_json::to_vec(body) {
         Ok(body) => {
-            let cached = (header::CACHE_CONTROL, "private, no-cache");
-            response.content_type("application/json").insert_header(cached).body(body)
+            let mut response = response.content_type("application/json").body(body);
+            let kept = response.headers_mut().entry(header::CACHE_CONTROL);
+            kept.or_insert(header::HeaderValue::from_static("no-store"));
+            response
         }
         Err(error) => HttpResponse::from_error(problem::Problem::internal(error)),
     }
