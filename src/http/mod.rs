@@ -69,8 +69,10 @@ fn json_with(mut response: HttpResponseBuilder, body: &impl Serialize) -> HttpRe
     match serde_json::to_vec(body) {
         Ok(body) => {
             let mut response = response.content_type("application/json").body(body);
-            let kept = response.headers_mut().entry(header::CACHE_CONTROL);
-            kept.or_insert(header::HeaderValue::from_static("no-store"));
+            if !response.headers().contains_key(header::CACHE_CONTROL) {
+                let never = header::HeaderValue::from_static("no-store");
+                response.headers_mut().insert(header::CACHE_CONTROL, never);
+            }
             response
         }
         Err(error) => HttpResponse::from_error(problem::Problem::internal(error)),
