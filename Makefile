@@ -3,7 +3,7 @@
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(shell command -v cargo-deny || echo .tools/bin/cargo-deny)
 
-.PHONY: help run test check audit audit-advisories k6-smoke balance
+.PHONY: help run test check audit audit-advisories k6-smoke bench-writes balance
 
 help: ## What can be done
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -32,6 +32,9 @@ audit-advisories: $(CARGO_DENY) ## Known vulnerabilities; needs the network
 
 k6-smoke: ## Fifty players for half a minute, against BASE_URL or a server of its own
 	@scripts/k6-smoke
+
+bench-writes: ## Durable clicks beside pgbench, in turn on one database
+	@scripts/bench-writes
 
 balance: ## Rewrite docs/balance.md and its plot after a change of sql/catalogue.json
 	UPDATE_DOCS=1 cargo test --test balance

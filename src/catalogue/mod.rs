@@ -93,8 +93,7 @@ impl Catalogues {
         if !self.store.catalogues_newer_than(0).await?.is_empty() {
             return Ok(());
         }
-        let items: CatalogueItems = serde_json::from_str(SEED)
-            .map_err(|error| store::Error::Corrupt(format!("sql/catalogue.json: {error}")))?;
+        let items = Self::seed_items()?;
         let now = self.clock.now();
         let removed = CatalogueItems::default();
         match self.store.insert_catalogue(1, now, &items, &removed, now).await {
@@ -102,6 +101,15 @@ impl Catalogues {
             Err(error) if error.is_constraint(store::catalogues::VERSION_TAKEN) => Ok(()),
             result => result,
         }
+    }
+
+    /// The catalogue that a new database begins with.
+    ///
+    /// # Errors
+    /// Where the file in the build is not one.
+    pub fn seed_items() -> Result<CatalogueItems, store::Error> {
+        serde_json::from_str(SEED)
+            .map_err(|error| store::Error::Corrupt(format!("sql/catalogue.json: {error}")))
     }
 
     /// Adds versions and notes a confirmation.

@@ -1,0 +1,45 @@
+-- Requests for wrk, each of another player. TOKENS names a file with an access token a line; REQUEST is `clicks`,
+-- `purchase` or `state`.
+local tokens = {}
+for line in io.lines(os.getenv("TOKENS")) do
+    tokens[#tokens + 1] = line
+end
+
+local kinds = {
+    clicks = { "POST", "/api/v1/me/clicks", '{"clicks":5}' },
+    purchase = { "POST", "/api/v1/me/generators/hand_crank/purchase", '{"quantity":1}' },
+    state = { "GET", "/api/v1/me", nil },
+}
+local kind = kinds[os.getenv("REQUEST")]
+local threads = 0
+
+function setup(thread)
+    thread:set("first", threads)
+    threads = threads + 1
+end
+
+local ready = {}
+local next_player
+
+function init()
+    for index, token in ipairs(tokens) do
+        local headers = { ["Authorization"] = "Bearer " .. token }
+        if kind[3] then
+            headers["Content-Type"] = "application/json"
+        end
+        ready[index] = wrk.format(kind[1], kind[2], headers, kind[3])
+    end
+    -- Threads walk the same players from different places.
+    next_player = math.floor(first * #ready / 2)
+end
+
+function request()
+    next_player = next_player % #ready + 1
+    return ready[next_player]
+end
+
+function done(summary, latency)
+    io.write(string.format("RESULT %.0f %.2f %.2f %d %d\n", summary.requests / summary.duration * 1e6,
+        latency:percentile(50) / 1000, latency:percentile(99) / 1000, summary.errors.status,
+        summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.timeout))
+end
