@@ -1,8 +1,8 @@
 //! Writing a batch: load, fold, commit, and again for those whose row had moved on.
 //!
-//! A batch is optimistic first: every row is written only if its revision is still the one that was folded. Players
-//! whose row another instance wrote meanwhile are loaded and folded afresh, the others are answered. After two
-//! conflicts the rows are locked before they are folded.
+//! A batch is optimistic first: it starts from rows that the lane kept, and every row is written only if its revision is
+//! still the one that was folded. Players whose row another instance wrote meanwhile are loaded and folded afresh, the
+//! others are answered. After two conflicts the rows are locked before they are folded.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::Error;
+use super::bases::Bases;
 use super::fold::{Folded, Remembered, fold};
 use super::request::{Answer, Request};
 use crate::catalogue::Catalogues;
@@ -44,9 +45,10 @@ const OPTIMISTIC_ATTEMPTS: usize = 2;
 /// Attempts at all. A locked attempt fails only where Postgres gives it up for another transaction.
 const ATTEMPTS: usize = 8;
 
-/// Writes batches.
-#[derive(Clone)]
+/// Writes batches, one at a time.
 pub(super) struct Writer {
+    /// The rows that the last commits left behind.
+    pub(super) bases: Bases,
     pub(super) store: Store,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) catalogues: Arc<Catalogues>,
@@ -61,7 +63,7 @@ struct Moment {
 
 impl Writer {
     /// Performs and answers all of `envelopes`.
-    pub(super) async fn perform(&self, envelopes: Vec<Envelope>) {
+    pub(super) async fn perform(&mut self, envelopes: Vec<Envelope>) {
         let mut batch = Batch::new();
         for envelope in envelopes {
             batch.entry(envelope.request.player).or_default().push(envelope);
@@ -72,7 +74,7 @@ impl Writer {
     }
 
     /// A statement failed for good. One row may be to blame, so each player is tried alone, and fails alone.
-    async fn isolate(&self, error: store::Error, rest: Batch) {
+    async fn isolate(&mut self, error: store::Error, rest: Batch) {
         let alone = rest.len() == 1;
         let passing = matches!(error, store::Error::Unavailable(_) | store::Error::Contention(_));
         if passing || alone {
@@ -93,7 +95,7 @@ impl Writer {
     }
 
     /// Attempts until everybody is answered, or returns those who are not and why.
-    async fn attempt_all(&self, mut batch: Batch) -> Result<(), (store::Error, Batch)> {
+    async fn attempt_all(&mut self, mut batch: Batch) -> Result<(), (store::Error, Batch)> {
         for attempt in 0..ATTEMPTS {
             if batch.is_empty() {
                 return Ok(());
@@ -119,8 +121,6 @@ impl Writer {
                 }
                 Err(error) => return Err((error, batch)),
             }
-            let conflicts = batch.len() as u64;
-            self.metrics.revision_conflicts.inc_by(conflicts);
         }
         if batch.is_empty() {
             return Ok(());
@@ -128,20 +128,29 @@ impl Writer {
         Err((store::Error::Contention("too many conflicts".into()), batch))
     }
 
+    /// From rows that are kept or read now, guarded by their revisions.
     async fn attempt_optimistic(
-        &self,
+        &mut self,
         batch: &Batch,
         moment: &Moment,
     ) -> Result<Vec<Settled>, store::Error> {
-        let ids: Vec<Uuid> = batch.keys().copied().collect();
-        let records = self.store.load_players(&ids).await?;
+        let (mut rows, mut unknown) = (Rows::new(), Vec::new());
+        for &player in batch.keys() {
+            match self.bases.take(player) {
+                Some(record) => drop(rows.insert(player, Row { record, kept: true })),
+                None => unknown.push(player),
+            }
+        }
+        if !unknown.is_empty() {
+            rows.extend(read(self.store.load_players(&unknown).await?));
+        }
         let keys = Keys::of(batch);
         let remembered = if keys.is_empty() {
             Vec::new()
         } else {
             self.store.find_records(&keys.players, &keys.hashes, moment.now).await?
         };
-        let folds = fold_all(batch, records, remembered, moment);
+        let folds = fold_all(batch, rows, remembered, moment);
         let commit = commit_of(&folds, moment);
         let written = if commit.is_empty() {
             HashSet::new()
@@ -151,46 +160,69 @@ impl Writer {
         Ok(self.settle(folds, &written))
     }
 
+    /// From rows that nobody else can write until the transaction ends.
     async fn attempt_locked(
-        &self,
+        &mut self,
         batch: &Batch,
         moment: &Moment,
     ) -> Result<Vec<Settled>, store::Error> {
         let mut transaction = self.store.begin().await?;
-        let result = locked(&mut transaction, batch, moment).await;
-        match result {
-            Ok((folds, written)) => {
-                transaction.commit().await?;
-                Ok(self.settle(folds, &written))
-            }
-            Err(error) => {
-                drop(transaction);
-                Err(error)
-            }
-        }
+        // Dropped at an error, the transaction is rolled back.
+        let (folds, written) = locked(&mut transaction, batch, moment).await?;
+        transaction.commit().await?;
+        Ok(self.settle(folds, &written))
     }
 
-    /// Those of `folds` that are done: written, or with nothing to write.
-    fn settle(&self, folds: Vec<Fold>, written: &HashSet<Uuid>) -> Vec<Settled> {
-        let mut commands = 0;
-        let settled: Vec<Settled> = folds
-            .into_iter()
-            .filter_map(|fold| match fold {
-                Fold::Missing(player) => Some(Settled { player, answers: None }),
-                Fold::Found(folded) if folded.player.is_none() => Some(Settled::of(*folded)),
-                Fold::Found(folded) => written.contains(&folded.base.id).then(|| {
+    /// Those of `folds` that are done: written, or with nothing to write and from a row that was just read. Their rows
+    /// are kept; those of the others are not, so that they are read anew.
+    fn settle(&mut self, folds: Vec<Fold>, written: &HashSet<Uuid>) -> Vec<Settled> {
+        let (mut settled, mut commands) = (Vec::with_capacity(folds.len()), 0);
+        for fold in folds {
+            let (kept, folded) = match fold {
+                Fold::Missing(player) => {
+                    settled.push(Settled { player, answers: None });
+                    continue;
+                }
+                Fold::Found { kept, folded } => (kept, folded),
+            };
+            let player = folded.base.id;
+            match folded.written {
+                Some(record) if written.contains(&player) => {
                     commands +=
                         folded.answers.iter().filter(|answer| answer.is_ok()).count() as u64;
-                    Settled::of(*folded)
-                }),
-            })
-            .collect();
+                    self.bases.keep(record);
+                }
+                Some(_) => {
+                    self.metrics.revision_conflicts.inc();
+                    continue;
+                }
+                None if kept => continue,
+                None => self.bases.keep(folded.base),
+            }
+            settled.push(Settled { player, answers: Some(folded.answers) });
+        }
         if !written.is_empty() {
             self.metrics.committed_batches.inc();
             self.metrics.committed_commands.inc_by(commands);
         }
         settled
     }
+}
+
+/// Rows by player.
+type Rows = HashMap<Uuid, Row>;
+
+/// A row to fold onto.
+struct Row {
+    record: Arc<PlayerRecord>,
+    /// Whether it was kept from an earlier batch, and so may be out of date.
+    kept: bool,
+}
+
+/// Rows that were just read.
+fn read(records: Vec<PlayerRecord>) -> impl Iterator<Item = (Uuid, Row)> {
+    let row = |record: PlayerRecord| (record.id, Row { record: Arc::new(record), kept: false });
+    records.into_iter().map(row)
 }
 
 async fn locked(
@@ -206,7 +238,7 @@ async fn locked(
     } else {
         transaction.find_records(&keys.players, &keys.hashes, moment.now).await?
     };
-    let folds = fold_all(batch, records, remembered, moment);
+    let folds = fold_all(batch, read(records).collect(), remembered, moment);
     let commit = commit_of(&folds, moment);
     let written = if commit.is_empty() { Vec::new() } else { transaction.write(&commit).await? };
     Ok((folds, written.into_iter().collect()))
@@ -216,19 +248,17 @@ async fn locked(
 enum Fold {
     /// There is no such player.
     Missing(Uuid),
-    Found(Box<Folded>),
+    Found {
+        /// Whether the row was kept from an earlier batch.
+        kept: bool,
+        folded: Folded,
+    },
 }
 
 /// The answers for a player whose requests are done; none where there is no such player.
 struct Settled {
     player: Uuid,
     answers: Option<Vec<Result<Answer, Error>>>,
-}
-
-impl Settled {
-    fn of(folded: Folded) -> Self {
-        Self { player: folded.base.id, answers: Some(folded.answers) }
-    }
 }
 
 /// The idempotency keys of a batch, in the form of the lookup's parameters.
@@ -255,14 +285,7 @@ impl<'a> Keys<'a> {
     }
 }
 
-fn fold_all(
-    batch: &Batch,
-    records: Vec<PlayerRecord>,
-    remembered: Vec<Record>,
-    moment: &Moment,
-) -> Vec<Fold> {
-    let mut rows: HashMap<Uuid, PlayerRecord> =
-        records.into_iter().map(|record| (record.id, record)).collect();
+fn fold_all(batch: &Batch, mut rows: Rows, remembered: Vec<Record>, moment: &Moment) -> Vec<Fold> {
     let mut outcomes: HashMap<Uuid, Remembered> = HashMap::new();
     for record in remembered {
         let hashes = (record.key_hash.try_into(), record.request_hash.try_into());
@@ -275,17 +298,11 @@ fn fold_all(
         .iter()
         .map(|(player, envelopes)| match rows.remove(player) {
             None => Fold::Missing(*player),
-            Some(record) => {
+            Some(Row { record, kept }) => {
                 let requests: Vec<&Request> = envelopes.iter().map(|it| &it.request).collect();
                 let remembered = outcomes.remove(player).unwrap_or_default();
-                let base = Arc::new(record);
-                Fold::Found(Box::new(fold(
-                    base,
-                    &requests,
-                    remembered,
-                    &moment.timeline,
-                    moment.now,
-                )))
+                let (timeline, now) = (&moment.timeline, moment.now);
+                Fold::Found { kept, folded: fold(record, &requests, remembered, timeline, now) }
             }
         })
         .collect()
@@ -294,7 +311,7 @@ fn fold_all(
 fn commit_of<'a>(folds: &'a [Fold], moment: &Moment) -> Commit<'a> {
     let mut commit = Commit::default();
     for fold in folds {
-        let Fold::Found(folded) = fold else { continue };
+        let Fold::Found { folded, .. } = fold else { continue };
         let Some(change) = folded.change(&moment.timeline) else { continue };
         commit.write(&change);
         for entry in &folded.ledger {

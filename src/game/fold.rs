@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::request::{Answer, Request};
 use super::{Error, IdempotencyKey};
-use crate::domain::{Command, LedgerEntry, Outcome, Player, Refusal, Timeline, Timestamp};
+use crate::domain::{Command, LedgerEntry, Outcome, Refusal, Timeline, Timestamp};
 use crate::store::Change;
 use crate::store::idempotency::NewRecord;
 use crate::store::players::PlayerRecord;
@@ -19,8 +19,8 @@ pub(super) type Remembered = HashMap<[u8; 16], ([u8; 16], String)>;
 pub(super) struct Folded {
     /// The row that it was folded from.
     pub(super) base: Arc<PlayerRecord>,
-    /// The player to write; nothing where nothing has changed.
-    pub(super) player: Option<Player>,
+    /// The row to write; nothing where nothing has changed.
+    pub(super) written: Option<Arc<PlayerRecord>>,
     pub(super) ledger: Vec<LedgerEntry>,
     pub(super) records: Vec<NewRecord>,
     /// One for each request, in their order.
@@ -46,8 +46,8 @@ pub(super) fn fold(
     };
     let answers = requests.iter().map(|request| walk.step(request, &mut remembered)).collect();
     let Walk { present, written, ledger, records, .. } = walk;
-    let player = written.then(|| present.player.clone());
-    Folded { base, player, ledger, records, answers }
+    let written = written.then_some(present);
+    Folded { base, written, ledger, records, answers }
 }
 
 struct Walk<'a> {
@@ -90,8 +90,12 @@ impl Walk<'_> {
         let outcome = outcome.map_err(Error::Refused)?;
         let applied = player.version > version;
         if applied || request.command == Command::Arrive {
-            let record = PlayerRecord { player, ..PlayerRecord::clone(&self.present) };
-            self.present = Arc::new(record);
+            // However many commands it takes in, the row is written once.
+            let revision = self.present.revision + i64::from(!self.written);
+            let PlayerRecord { id, created_at, banned, ref username, .. } = *self.present;
+            let username = username.clone();
+            self.present =
+                Arc::new(PlayerRecord { id, revision, username, created_at, banned, player });
             self.written = true;
         }
         if let (true, Some(key)) = (applied, request.key) {
@@ -135,7 +139,7 @@ impl Walk<'_> {
 impl Folded {
     /// What to write of the player; nothing where nothing has changed.
     pub(super) fn change(&self, timeline: &Timeline) -> Option<Change<'_>> {
-        let player = self.player.as_ref()?;
+        let player = &self.written.as_ref()?.player;
         let production = player.production(timeline, player.settled_at);
         Some(Change {
             id: self.base.id,

@@ -2,7 +2,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::domain::testing::{at, slug, timeline};
-use crate::domain::{Action, Quantity, Rules};
+use crate::domain::{Action, Player, Quantity, Rules};
 
 fn record(energy: f64) -> Arc<PlayerRecord> {
     let mut player = Player::new("Ada".into(), &Rules::default(), at(0.0));
@@ -45,8 +45,9 @@ fn versions(folded: &Folded) -> Vec<Option<u64>> {
 fn each_answer_has_the_state_after_its_own_command() {
     let folded = run(&record(0.0), &[click(10, None), buy(None), buy(None), click(1, None)], 0.0);
     assert_eq!(versions(&folded), [Some(1), Some(2), None, Some(3)]);
-    assert_eq!(folded.player.as_ref().map(|player| player.version), Some(3));
+    assert_eq!(folded.written.as_ref().map(|it| it.player.version), Some(3));
     assert_eq!(folded.ledger.len(), 1);
+    assert_eq!(folded.written.as_ref().map(|it| it.revision), Some(8), "written once");
 }
 
 #[test]
@@ -74,7 +75,7 @@ fn a_remembered_outcome_is_given_again_and_writes_nothing() {
     let folded = fold(record(0.0), &[&request], remembered, &Arc::new(timeline()), at(1.0));
     let answer = folded.answers[0].as_ref().expect("replayed");
     assert_eq!((&answer.outcome, answer.replayed), (&Outcome::Clicked { accepted: 3 }, true));
-    assert!(folded.player.is_none() && folded.records.is_empty());
+    assert!(folded.written.is_none() && folded.records.is_empty());
 }
 
 #[test]
@@ -92,17 +93,17 @@ fn refusals_are_not_remembered_and_write_nothing() {
     let request = Request { key: Some(IdempotencyKey::new("k", "/", b"")), ..buy(None) };
     let folded = run(&record(0.0), &[request], 0.0);
     assert!(matches!(folded.answers[0], Err(Error::Refused(Refusal::InsufficientEnergy { .. }))));
-    assert!(folded.player.is_none() && folded.records.is_empty());
+    assert!(folded.written.is_none() && folded.records.is_empty());
 }
 
 #[test]
 fn presence_is_written_when_it_is_due_and_not_before() {
     let arrive = || Request::new(Uuid::nil(), Command::Arrive);
     let base = record(0.0);
-    assert!(run(&base, &[arrive()], 49.0).player.is_none());
+    assert!(run(&base, &[arrive()], 49.0).written.is_none());
     let folded = run(&base, &[arrive(), arrive()], 50.0);
-    assert_eq!(folded.player.as_ref().map(|player| player.last_seen_at), Some(at(50.0)));
-    assert_eq!(folded.player.as_ref().map(|player| player.version), Some(0));
+    assert_eq!(folded.written.as_ref().map(|it| it.player.last_seen_at), Some(at(50.0)));
+    assert_eq!(folded.written.as_ref().map(|it| it.player.version), Some(0));
 }
 
 #[test]

@@ -32,12 +32,12 @@ pub(super) struct Lanes {
 
 impl Lanes {
     /// Starts the lanes on the present runtime.
-    pub(super) fn start(writer: &Writer, metrics: Metrics) -> Self {
+    pub(super) fn start(writer: impl Fn() -> Writer, metrics: Metrics) -> Self {
         let (mut senders, mut workers) = (Vec::new(), Vec::new());
         for _ in 0..LANES {
             let (sender, receiver) = mpsc::channel(QUEUE_LENGTH);
             senders.push(sender);
-            workers.push(tokio::spawn(run(writer.clone(), receiver, metrics.clone())));
+            workers.push(tokio::spawn(run(writer(), receiver, metrics.clone())));
         }
         Self { senders: RwLock::new(senders), workers: Mutex::new(workers), metrics }
     }
@@ -86,7 +86,7 @@ fn lane_of(player: Uuid, lanes: usize) -> usize {
     usize::from(last) % lanes.max(1)
 }
 
-async fn run(writer: Writer, mut queue: mpsc::Receiver<Envelope>, metrics: Metrics) {
+async fn run(mut writer: Writer, mut queue: mpsc::Receiver<Envelope>, metrics: Metrics) {
     let mut batch = Vec::new();
     while queue.recv_many(&mut batch, MAX_BATCH).await > 0 {
         metrics.queued_commands.sub(i64::try_from(batch.len()).unwrap_or_default());

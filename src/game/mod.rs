@@ -1,5 +1,6 @@
 //! Playing: one use case a file. Changes go through the lanes, which are the only writers of players' rows.
 
+mod bases;
 mod batch;
 mod export;
 mod fold;
@@ -20,6 +21,7 @@ use crate::clock::Clock;
 use crate::domain::{Refusal, Timestamp};
 use crate::store::{self, Store};
 use crate::telemetry::metrics::Metrics;
+use bases::Bases;
 use lane::Lanes;
 use presence::Presence;
 
@@ -76,13 +78,14 @@ impl Game {
         catalogues: Arc<Catalogues>,
         metrics: Metrics,
     ) -> Self {
-        let writer = batch::Writer {
+        let writer = || batch::Writer {
+            bases: Bases::default(),
             store: store.clone(),
             clock: Arc::clone(&clock),
             catalogues: Arc::clone(&catalogues),
             metrics: metrics.clone(),
         };
-        let lanes = Lanes::start(&writer, metrics);
+        let lanes = Lanes::start(writer, metrics.clone());
         Self { store, clock, catalogues, lanes, presence: Presence::default() }
     }
 

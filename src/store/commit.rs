@@ -131,7 +131,16 @@ impl<'a> Commit<'a> {
         self.records.outcomes.push(&record.outcome);
     }
 
-    fn parameters(&self) -> [&(dyn ToSql + Sync); 35] {
+    /// The statement that writes it, and how many of the parameters that takes.
+    fn statement(&self) -> (&'static str, usize) {
+        if self.ledger.ids.is_empty() && self.records.ids.is_empty() {
+            (ALONE, PLAYER_PARAMETERS)
+        } else {
+            (WHOLE, PARAMETERS)
+        }
+    }
+
+    fn parameters(&self) -> [&(dyn ToSql + Sync); PARAMETERS] {
         let (ledger, records) = (&self.ledger, &self.records);
         [
             &self.ids,
@@ -173,7 +182,12 @@ impl<'a> Commit<'a> {
     }
 }
 
-const COMMIT: &str = include_str!("../../sql/queries/players/commit.sql");
+const WHOLE: &str = include_str!("../../sql/queries/players/commit.sql");
+const ALONE: &str = include_str!("../../sql/queries/players/commit_alone.sql");
+
+const PARAMETERS: usize = 35;
+/// Parameters of [`ALONE`]: those that are of the players themselves.
+const PLAYER_PARAMETERS: usize = 21;
 
 impl Store {
     /// Writes the batch, durable when this returns, and returns the players whose guard held.
@@ -181,7 +195,9 @@ impl Store {
     /// # Errors
     /// As every statement's; after [`Error::Unavailable`] it is unknown whether it was written.
     pub async fn commit(&self, batch: &Commit<'_>) -> Result<Vec<Uuid>, Error> {
-        let rows = self.query(COMMIT, &batch.parameters()).await?;
+        let parameters = batch.parameters();
+        let (statement, count) = batch.statement();
+        let rows = self.query(statement, &parameters[..count]).await?;
         rows.iter().map(|row| Ok(row.try_get("player_id")?)).collect()
     }
 }
@@ -192,7 +208,9 @@ impl Transaction {
     /// # Errors
     /// As every statement's.
     pub async fn write(&mut self, batch: &Commit<'_>) -> Result<Vec<Uuid>, Error> {
-        let rows = self.query(COMMIT, &batch.parameters()).await?;
+        let parameters = batch.parameters();
+        let (statement, count) = batch.statement();
+        let rows = self.query(statement, &parameters[..count]).await?;
         rows.iter().map(|row| Ok(row.try_get("player_id")?)).collect()
     }
 }

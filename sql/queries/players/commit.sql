@@ -1,4 +1,4 @@
--- store::players::commit: writes a batch of folded players, each guarded by the revision that it was folded from, and
+-- store::commit: writes a batch of folded players, each guarded by the revision that it was folded from, and
 -- with each its ledger entries and idempotency records. Returns the players whose guard held; of the others nothing is
 -- written.
 with change as (
