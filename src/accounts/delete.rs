@@ -7,14 +7,24 @@ use uuid::Uuid;
 use super::{Accounts, Error};
 use crate::store::pulse::Reason;
 
+/// How much of a key's hash is kept with an outcome.
+const KEY_HASH_BYTES: usize = 16;
+
 impl Accounts {
     /// Removes a player with all that is held of it. `key` is the request's idempotency key.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`] where there is no such player any more.
+    /// [`Error::Unauthenticated`] where there is no such player any more, [`Error::KeyReused`] where the key belongs to
+    /// another request.
     pub async fn delete_player(&self, player: Uuid, key: Option<&str>) -> Result<(), Error> {
         let now = self.clock.now();
         let hash = key.map(Sha256::digest);
+        // A deletion leaves no record of itself, so one that is found is another request's.
+        if let Some(short) = hash.as_ref().and_then(|hash| hash.get(..KEY_HASH_BYTES))
+            && !self.store.find_records(&[player], &[short], now).await?.is_empty()
+        {
+            return Err(Error::KeyReused);
+        }
         let deleted = self.store.delete_player(player, now, hash.as_deref());
         if !deleted.await? {
             return Err(Error::Unauthenticated);

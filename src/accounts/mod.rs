@@ -49,6 +49,9 @@ pub enum Error {
     /// More sign-ins are waiting than can be served soon.
     #[error("too many sign-ins at once")]
     Overloaded,
+    /// The idempotency key belongs to another request.
+    #[error("the idempotency key was used for another request")]
+    KeyReused,
     #[error("not ready: {0}")]
     NotReady(#[from] Unconfirmed),
     #[error(transparent)]

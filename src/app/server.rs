@@ -54,7 +54,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Wires the parts. Call it on a runtime: the lanes start on it.
+    /// Wires the parts.
     ///
     /// # Errors
     /// Where settings contradict each other.
@@ -82,12 +82,13 @@ impl Server {
             PasswordHasher::new(auth.hash_concurrency),
             auth.session_ttl,
         ));
-        let game = Arc::new(Game::start(
+        let game = Game::start(
             store.clone(),
             Arc::clone(&clock),
             Arc::clone(&catalogues),
             metrics.clone(),
-        ));
+        );
+        let game = Arc::new(game.map_err(|error| Error::Other(error.to_string()))?);
         let health = Arc::new(Health::default());
         let operators = Operators::new(
             store.clone(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::request::{Answer, Request};
 use super::{Error, IdempotencyKey};
-use crate::domain::{Command, LedgerEntry, Outcome, Refusal, Timeline, Timestamp};
+use crate::domain::{Command, LedgerEntry, Outcome, Player, Refusal, Timeline, Timestamp};
 use crate::store::Change;
 use crate::store::idempotency::NewRecord;
 use crate::store::players::PlayerRecord;
@@ -72,36 +72,54 @@ impl Walk<'_> {
             && let Some((request_hash, outcome)) = remembered.get(&key.key_hash)
         {
             if *request_hash != key.request_hash {
+                self.note_presence(by_operator);
                 return Err(Error::KeyReused);
             }
             let outcome = serde_json::from_str(outcome)
                 .map_err(|error| Error::Internal(format!("a remembered outcome: {error}")))?;
+            self.note_presence(by_operator);
             return Ok(self.answer(outcome, true));
         }
         let version = self.present.player.version;
         if request.expected_version.is_some_and(|expected| expected != version) {
+            self.note_presence(by_operator);
             return Err(Error::Refused(Refusal::VersionMismatch { current: version }));
-        }
-        if request.command == Command::Arrive && !self.present.player.presence_is_due(self.now) {
-            return Ok(self.answer(Outcome::Done {}, false));
         }
         let mut player = self.present.player.clone();
         let outcome = player.apply(&request.command, self.timeline, self.now, &mut self.ledger);
-        let outcome = outcome.map_err(Error::Refused)?;
         let applied = player.version > version;
-        if applied || request.command == Command::Arrive {
-            // However many commands it takes in, the row is written once.
-            let revision = self.present.revision + i64::from(!self.written);
-            let PlayerRecord { id, created_at, banned, ref username, .. } = *self.present;
-            let username = username.clone();
-            self.present =
-                Arc::new(PlayerRecord { id, revision, username, created_at, banned, player });
-            self.written = true;
+        if outcome.is_err() || !applied {
+            self.note_presence(by_operator);
+        }
+        let outcome = outcome.map_err(Error::Refused)?;
+        if applied {
+            self.write(player);
         }
         if let (true, Some(key)) = (applied, request.key) {
             self.remember(key, request, &outcome, remembered)?;
         }
         Ok(self.answer(outcome, false))
+    }
+
+    /// Writes down that the player is there, where that is due: who is refused is there all the same.
+    fn note_presence(&mut self, by_operator: bool) {
+        if by_operator || !self.present.player.presence_is_due(self.now) {
+            return;
+        }
+        let mut player = self.present.player.clone();
+        player.arrive(self.timeline, self.now);
+        self.write(player);
+    }
+
+    /// Takes `player` for the present one, to be written.
+    fn write(&mut self, player: Player) {
+        // However many commands it takes in, the row is written once.
+        let revision = self.present.revision + i64::from(!self.written);
+        let PlayerRecord { id, created_at, banned, ref username, .. } = *self.present;
+        let username = username.clone();
+        self.present =
+            Arc::new(PlayerRecord { id, revision, username, created_at, banned, player });
+        self.written = true;
     }
 
     fn remember(

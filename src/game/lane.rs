@@ -5,9 +5,9 @@
 //! lane writes big batches.
 
 use std::sync::{Mutex, PoisonError, RwLock};
+use std::{io, mem, thread};
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::Error;
@@ -16,7 +16,7 @@ use super::request::{Answer, Request};
 use crate::telemetry::metrics::Metrics;
 
 /// Few lanes make big batches; two keep one busy while the other waits for its players to be loaded.
-const LANES: usize = 2;
+pub(super) const LANES: usize = 2;
 /// Commands that may wait in a lane; beyond, a newcomer is told to come back.
 const QUEUE_LENGTH: usize = 4096;
 /// Commands in one commit at most.
@@ -26,20 +26,29 @@ const MAX_BATCH: usize = 512;
 pub(super) struct Lanes {
     /// Emptied when the lanes are drained: a lane ends once its queue can get no more.
     senders: RwLock<Vec<mpsc::Sender<Envelope>>>,
-    workers: Mutex<Vec<JoinHandle<()>>>,
+    /// Each tells when its lane has ended.
+    ends: Mutex<Vec<oneshot::Receiver<()>>>,
     metrics: Metrics,
 }
 
 impl Lanes {
-    /// Starts the lanes on the present runtime.
-    pub(super) fn start(writer: impl Fn() -> Writer, metrics: Metrics) -> Self {
-        let (mut senders, mut workers) = (Vec::new(), Vec::new());
-        for _ in 0..LANES {
+    /// Starts the lanes, each on a thread of its own: a commit's answer then wakes one thread and not three.
+    pub(super) fn start(writers: Vec<Writer>, metrics: Metrics) -> Result<Self, io::Error> {
+        let (mut senders, mut ends) = (Vec::new(), Vec::new());
+        for writer in writers {
             let (sender, receiver) = mpsc::channel(QUEUE_LENGTH);
+            let (ended, end) = oneshot::channel();
             senders.push(sender);
-            workers.push(tokio::spawn(run(writer(), receiver, metrics.clone())));
+            ends.push(end);
+            let metrics = metrics.clone();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            thread::Builder::new().name("lane".into()).spawn(move || {
+                runtime.block_on(run(writer, receiver, metrics));
+                // Whoever drains may have given up waiting.
+                ended.send(()).unwrap_or_default();
+            })?;
         }
-        Self { senders: RwLock::new(senders), workers: Mutex::new(workers), metrics }
+        Ok(Self { senders: RwLock::new(senders), ends: Mutex::new(ends), metrics })
     }
 
     /// Queues a request and waits for its answer.
@@ -70,11 +79,11 @@ impl Lanes {
     /// Closes the lanes and waits until all that was queued is answered.
     pub(super) async fn drain(&self) {
         self.senders.write().unwrap_or_else(PoisonError::into_inner).clear();
-        let workers: Vec<_> =
-            self.workers.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect();
-        for worker in workers {
-            if let Err(error) = worker.await {
-                tracing::error!(%error, "a lane had died");
+        let ends: Vec<_> =
+            self.ends.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect();
+        for end in ends {
+            if end.await.is_err() {
+                tracing::error!("a lane had died");
             }
         }
     }
@@ -90,6 +99,6 @@ async fn run(mut writer: Writer, mut queue: mpsc::Receiver<Envelope>, metrics: M
     let mut batch = Vec::new();
     while queue.recv_many(&mut batch, MAX_BATCH).await > 0 {
         metrics.queued_commands.sub(i64::try_from(batch.len()).unwrap_or_default());
-        writer.perform(std::mem::take(&mut batch)).await;
+        writer.perform(mem::take(&mut batch)).await;
     }
 }

@@ -22,7 +22,7 @@ use crate::domain::{Refusal, Timestamp};
 use crate::store::{self, Store};
 use crate::telemetry::metrics::Metrics;
 use bases::Bases;
-use lane::Lanes;
+use lane::{LANES, Lanes};
 use presence::Presence;
 
 /// Why a call is refused.
@@ -71,22 +71,29 @@ pub struct Game {
 }
 
 impl Game {
-    /// Wires the parts together and starts the lanes on the present runtime.
+    /// Wires the parts together and starts the lanes.
+    ///
+    /// # Errors
+    /// Where the system has no thread left for a lane.
     pub fn start(
         store: Store,
         clock: Arc<dyn Clock>,
         catalogues: Arc<Catalogues>,
         metrics: Metrics,
-    ) -> Self {
-        let writer = || batch::Writer {
-            bases: Bases::default(),
-            store: store.clone(),
-            clock: Arc::clone(&clock),
-            catalogues: Arc::clone(&catalogues),
-            metrics: metrics.clone(),
+    ) -> Result<Self, Error> {
+        let writer = || {
+            Ok(batch::Writer {
+                bases: Bases::default(),
+                store: store.for_lane()?,
+                clock: Arc::clone(&clock),
+                catalogues: Arc::clone(&catalogues),
+                metrics: metrics.clone(),
+            })
         };
-        let lanes = Lanes::start(writer, metrics.clone());
-        Self { store, clock, catalogues, lanes, presence: Presence::default() }
+        let writers = (0..LANES).map(|_| writer()).collect::<Result<_, store::Error>>()?;
+        let lanes = Lanes::start(writers, metrics.clone());
+        let lanes = lanes.map_err(|error| Error::Internal(format!("lanes: {error}")))?;
+        Ok(Self { store, clock, catalogues, lanes, presence: Presence::default() })
     }
 
     /// Applies a command and answers when it is durable.

@@ -344,6 +344,7 @@ impl From<accounts::Error> for Problem {
             }
             Error::NoSuchSession => Self::not_found("The player has no such session."),
             Error::Overloaded => Self::unavailable(BUSY, error),
+            Error::KeyReused => game::Error::KeyReused.into(),
             Error::NotReady(_) => Self::unavailable("The server is not ready.", error),
             Error::Store(error) => error.into(),
         }

@@ -51,8 +51,14 @@ impl Store {
         now: Timestamp,
         key_hash: Option<&[u8]>,
     ) -> Result<bool, Error> {
+        let mut transaction = self.begin().await?;
+        // Once the row is ours nothing more is added to what hangs on it, and the deletion, a statement of its own,
+        // sees all that was added before.
+        transaction.query(include_str!("../../sql/queries/players/hold.sql"), &[&id]).await?;
         let sql = include_str!("../../sql/queries/players/delete.sql");
-        Ok(self.execute(sql, &[&id, &now, &key_hash]).await? > 0)
+        let deleted = !transaction.query(sql, &[&id, &now, &key_hash]).await?.is_empty();
+        transaction.commit().await?;
+        Ok(deleted)
     }
 
     /// The hash of the idempotency key of the request that deleted a player, where it was deleted with one.

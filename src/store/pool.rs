@@ -1,9 +1,13 @@
 //! Connections: a pool, and statements that end in time or take their connection with them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Timeouts};
+use deadpool_postgres::{
+    Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Timeouts,
+};
 use tokio::time::timeout;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{NoTls, Row};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -24,11 +28,15 @@ pub struct StoreOptions {
     pub statement_timeout: Duration,
 }
 
+/// Connections of one lane: one for its commits, one to spare while a broken one is replaced.
+const LANE_POOL_SIZE: usize = 2;
+const LANE_SESSION: &str = include_str!("../../sql/queries/lanes/session.sql");
+
 /// The handle that every statement goes through. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
     pool: Pool,
-    statement_timeout: Duration,
+    options: Arc<StoreOptions>,
 }
 
 /// How the pool is used at present.
@@ -52,8 +60,23 @@ impl Store {
     /// # Errors
     /// Only where the pool's settings contradict each other.
     pub fn new(options: StoreOptions) -> Result<Self, Error> {
+        Self::with_session(options, "")
+    }
+
+    /// A store for one lane, with connections of its own. They are served by the runtime of whoever uses it first.
+    ///
+    /// # Errors
+    /// As [`Store::new`].
+    pub fn for_lane(&self) -> Result<Self, Error> {
+        let options =
+            StoreOptions { pool_size: LANE_POOL_SIZE, ..StoreOptions::clone(&self.options) };
+        Self::with_session(options, LANE_SESSION)
+    }
+
+    /// A store whose connections begin with the statements of `session`.
+    fn with_session(options: StoreOptions, session: &'static str) -> Result<Self, Error> {
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let mut connection = options.connection;
+        let mut connection = options.connection.clone();
         connection.connect_timeout(options.connect_timeout);
         let manager = match connection.get_ssl_mode() {
             tokio_postgres::config::SslMode::Disable => {
@@ -69,9 +92,17 @@ impl Store {
                 create: Some(options.connect_timeout),
                 recycle: Some(options.pool_timeout),
             })
+            .post_create(Hook::async_fn(move |client, _| {
+                Box::pin(async move {
+                    if session.is_empty() {
+                        return Ok(());
+                    }
+                    client.batch_execute(session).await.map_err(HookError::Backend)
+                })
+            }))
             .build()
             .map_err(|error| Error::Unavailable(error.to_string()))?;
-        Ok(Self { pool, statement_timeout: options.statement_timeout })
+        Ok(Self { pool, options: Arc::new(options) })
     }
 
     /// Closes all connections; statements fail from then on.
@@ -97,7 +128,7 @@ impl Store {
     pub async fn begin(&self) -> Result<Transaction, Error> {
         let transaction = Transaction {
             client: Some(self.pool.get().await?),
-            statement_timeout: self.statement_timeout,
+            statement_timeout: self.options.statement_timeout,
         };
         transaction.batch("begin").await?;
         Ok(transaction)
@@ -114,7 +145,8 @@ impl Store {
         parameters: Parameters<'_>,
     ) -> Result<Vec<Row>, Error> {
         let client = self.pool.get().await?;
-        let (client, result) = query(client, self.statement_timeout, statement, parameters).await;
+        let (client, result) =
+            query(client, self.options.statement_timeout, statement, parameters).await;
         drop(client);
         result
     }
@@ -134,7 +166,7 @@ impl Store {
         parameters: Parameters<'_>,
     ) -> Result<u64, Error> {
         let client = self.pool.get().await?;
-        let limit = self.statement_timeout;
+        let limit = self.options.statement_timeout;
         let run = async {
             let prepared = client.prepare_cached(statement).await?;
             client.execute(&prepared, parameters).await
@@ -143,6 +175,9 @@ impl Store {
             drop(Object::take(client));
             return Err(out_of_time(limit));
         };
+        if result.as_ref().is_err_and(is_read_only) {
+            drop(Object::take(client));
+        }
         Ok(result?)
     }
 }
@@ -218,7 +253,16 @@ async fn query(
         drop(Object::take(client));
         return (None, Err(out_of_time(limit)));
     };
+    if result.as_ref().is_err_and(is_read_only) {
+        drop(Object::take(client));
+        return (None, result.map_err(Error::from));
+    }
     (Some(client), result.map_err(Error::from))
+}
+
+/// Whether the session may not write. It would stay so when the database takes writes again, so it is not kept.
+fn is_read_only(error: &tokio_postgres::Error) -> bool {
+    error.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION)
 }
 
 fn out_of_time(limit: Duration) -> Error {
@@ -228,7 +272,7 @@ fn out_of_time(limit: Duration) -> Error {
 /// TLS that trusts the public certificate authorities.
 fn tls() -> rustls::ClientConfig {
     let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap_or_else(|error| unreachable!("ring supports the default versions: {error}"));

@@ -5,4 +5,13 @@
 
 mod support;
 
+mod account_end;
+mod actions;
+mod catalogue;
+mod extremes;
+mod idempotency;
+mod instances;
+mod ledger;
+mod outage;
 mod playing;
+mod presence;

@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use crate::support::TestApp;
+use crate::support::books::{assert_close, count, number, start_for_days};
+use crate::support::{TestApp, World};
 
 #[tokio::test]
 async fn a_guest_clicks_buys_and_watches_energy_rise() {
@@ -27,4 +28,164 @@ async fn a_guest_clicks_buys_and_watches_energy_rise() {
         "{before} + 10 s at {rate} is not {after}"
     );
     assert_eq!(later["version"], 2, "reading changes nothing");
+}
+
+#[tokio::test]
+async fn clicks_past_the_rate_are_not_credited_and_the_answer_says_so() {
+    let app = TestApp::new().await;
+    let guest = app.client.guest().await;
+    for (clicks, accepted, energy, version) in
+        [(30, 30, 30.0, 1), (30, 10, 40.0, 2), (5, 0, 40.0, 3)]
+    {
+        let reply = guest.click(clicks).await.expect(200);
+        assert_eq!(reply.json["accepted"], accepted);
+        assert_eq!(reply.json["state"]["energy"], energy);
+        assert_eq!(reply.json["state"]["version"], version, "every 200 counts");
+    }
+    app.advance(1.0);
+    assert_eq!(guest.click(1000).await.expect(200).json["accepted"], 20, "a second's worth");
+    app.advance(50.0);
+    let reply = guest.click(1000).await.expect(200);
+    assert_eq!(reply.json["accepted"], 40, "no more than the bucket holds");
+    assert_eq!(reply.json["state"]["lifetime_energy"], 100.0);
+}
+
+#[tokio::test]
+async fn a_purchase_is_of_the_whole_quantity_or_of_nothing() {
+    let app = TestApp::new().await;
+    let guest = app.client.guest().await;
+    guest.grant(35.0).await;
+    let before = guest.state().await;
+    let refused =
+        guest.buy("hand_crank", json!(4)).await.expect_problem(409, "insufficient_energy");
+    assert_close(number(&refused.json["required"]), 46.41);
+    assert_eq!(refused.json["available"], 35.0);
+    assert_eq!(guest.state().await, before, "a refusal changes nothing");
+    let bought = guest.buy("hand_crank", json!(3)).await.expect(200);
+    assert_eq!(bought.json["purchased"], 3);
+    assert_close(number(&bought.json["spent"]), 33.1);
+    assert_close(number(&bought.json["state"]["energy"]), 1.9);
+    assert_close(number(&bought.json["state"]["generators"][0]["next_cost"]), 13.31);
+    guest.buy("hand_crank", json!("max")).await.expect_problem(409, "insufficient_energy");
+    guest.buy("perpetuum_mobile", json!(1)).await.expect_problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn max_buys_what_is_affordable_and_one_more_is_not() {
+    let app = TestApp::new().await;
+    let guest = app.client.guest().await;
+    for grant in [10.0, 999.0, 123_456.789] {
+        guest.grant(grant).await;
+        let before = number(&guest.state().await["energy"]);
+        let bought = guest.buy("hand_crank", json!("max")).await.expect(200);
+        let (spent, state) = (number(&bought.json["spent"]), &bought.json["state"]);
+        assert!(count(&bought.json["purchased"]) >= 1);
+        assert_close(number(&state["energy"]), before - spent);
+        let next = number(&state["generators"][0]["next_cost"]);
+        assert!(number(&state["energy"]) < next, "one more was affordable: {}", bought.text);
+        guest.buy("hand_crank", json!(1)).await.expect_problem(409, "insufficient_energy");
+    }
+}
+
+#[tokio::test]
+async fn an_upgrade_takes_its_requirement_its_cost_and_is_bought_once() {
+    let app = TestApp::new().await;
+    let guest = app.client.guest().await;
+    guest.grant(62.0).await;
+    guest.buy_upgrade("work_gloves").await.expect_problem(409, "requirement_not_met");
+    guest.buy("hand_crank", json!(5)).await.expect(200);
+    let poor = guest.buy_upgrade("work_gloves").await.expect_problem(409, "insufficient_energy");
+    assert_eq!(poor.json["required"], 40.0);
+    assert!(number(&poor.json["available"]) < 1.0);
+    assert_eq!(guest.state().await["version"], 2, "refusals do not count");
+    guest.grant(40.0).await;
+    let bought = guest.buy_upgrade("work_gloves").await.expect(200);
+    assert_eq!(
+        (&bought.json["spent"], &bought.json["state"]["upgrades"]),
+        (&json!(40.0), &json!(["work_gloves"]))
+    );
+    let per_click = number(&bought.json["state"]["energy_per_click"]);
+    assert_eq!(per_click, 2.0);
+    let before = number(&bought.json["state"]["energy"]);
+    let clicked = guest.click(10).await.expect(200);
+    assert_close(number(&clicked.json["state"]["energy"]), before + 10.0 * per_click);
+    guest.buy_upgrade("work_gloves").await.expect_problem(409, "already_owned");
+    guest.buy_upgrade("seven_league_boots").await.expect_problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn prestige_turns_energy_that_was_made_into_cores() {
+    let app = start_for_days(&World::new().await).await;
+    let guest = app.client.guest().await;
+    guest.post("/me/prestige", json!({})).await.expect_problem(409, "nothing_to_gain");
+    guest.grant(1e12).await;
+    guest.post("/me/prestige", json!({})).await.expect_problem(409, "nothing_to_gain");
+    guest.buy("fusion_reactor", json!("max")).await.expect(200);
+    app.advance(3600.0);
+    let before = guest.state().await;
+    let lifetime = number(&before["lifetime_energy"]);
+    let expected = (lifetime / 1e9).sqrt().floor();
+    assert!(expected >= 2.0, "made {lifetime}");
+    let done = guest.post("/me/prestige", json!({})).await.expect(200);
+    let state = &done.json["state"];
+    assert_eq!(number(&done.json["gained_cores"]), expected);
+    assert_eq!(number(&state["cores"]), expected);
+    assert_eq!((&state["energy"], &state["energy_per_second"]), (&json!(0.0), &json!(0.0)));
+    assert_eq!((&state["generators"], &state["upgrades"]), (&json!([]), &json!([])));
+    assert_eq!(state["lifetime_energy"], before["lifetime_energy"]);
+    guest.post("/me/prestige", json!({})).await.expect_problem(409, "nothing_to_gain");
+    guest.grant(10.0).await;
+    let bought = guest.buy("hand_crank", json!(1)).await.expect(200);
+    let rate = number(&bought.json["state"]["energy_per_second"]);
+    assert_close(rate, 0.15 * (1.0 + 0.02 * expected));
+}
+
+#[tokio::test]
+async fn a_state_that_has_moved_on_is_not_changed_by_who_expected_another() {
+    let app = TestApp::new().await;
+    let guest = app.client.guest().await;
+    guest.grant(1e6).await;
+    guest.buy("hand_crank", json!(10)).await.expect(200);
+    let before = guest.state().await;
+    let calls = [
+        ("/me/generators/hand_crank/purchase", json!({ "quantity": 1 })),
+        ("/me/upgrades/work_gloves/purchase", json!({})),
+        ("/me/prestige", json!({})),
+    ];
+    for (path, body) in &calls {
+        for expected in [0, 1, 3, u64::MAX] {
+            let mut body = body.clone();
+            body["expected_version"] = json!(expected);
+            let refused = guest.post(path, body).await.expect_problem(409, "version_mismatch");
+            assert_eq!(refused.json["version"], 2);
+        }
+    }
+    assert_eq!(guest.state().await, before);
+    for (version, (path, body)) in (2..).zip(&calls[..2]) {
+        let mut body = body.clone();
+        body["expected_version"] = json!(version);
+        let done = guest.post(path, body).await.expect(200);
+        assert_eq!(done.json["state"]["version"], version + 1);
+    }
+}
+
+#[tokio::test]
+async fn a_player_takes_another_display_name() {
+    let app = TestApp::new().await;
+    let guest = app.client.guest().await;
+    let patch = async |name: &str| {
+        let body = json!({ "display_name": name });
+        guest.client.call("PATCH", "/me", &guest.token, Some(body)).await
+    };
+    let renamed = patch("  Ada of Æther \u{1F600} ").await.expect(200);
+    assert_eq!(
+        (&renamed.json["display_name"], &renamed.json["version"]),
+        (&json!("Ada of Æther \u{1F600}"), &json!(1))
+    );
+    patch(&"é".repeat(24)).await.expect(200);
+    for name in ["", "   ", "a\nb", "a\u{0}b", &"x".repeat(25)] {
+        patch(name).await.expect_problem(422, "validation_failed");
+    }
+    let state = guest.state().await;
+    assert_eq!((&state["display_name"], &state["version"]), (&json!("é".repeat(24)), &json!(2)));
 }

@@ -1,6 +1,6 @@
--- store::commit: writes a batch of folded players, each guarded by the revision that it was folded from, and
--- with each its ledger entries and idempotency records. Returns the players whose guard held; of the others nothing is
--- written.
+-- store::commit: writes a batch of folded players, each guarded by the revision that it was folded from, and with each
+-- its ledger entries and idempotency records. Returns the players whose guard held; of the others nothing is written.
+-- The arrays are in player_id order, in which the session's settings (lanes/session.sql) have the rows locked.
 with change as (
     select *
     from unnest(
@@ -14,15 +14,6 @@ with change as (
         ledger_balance, away_seconds, away_credited_seconds, away_energy, away_ended_at,
         energy_per_second, catalogue_version, cores, inventory, display_name
     )
-),
--- Locks in player_id order, so that two batches never wait for each other.
-held as (
-    select player.player_id
-    from players as player
-    join change using (player_id)
-    where player.revision = change.expected_revision
-    order by player.player_id
-    for no key update of player
 ),
 written as (
     update players as player
@@ -47,7 +38,6 @@ written as (
         inventory = coalesce(change.inventory, player.inventory),
         display_name = coalesce(change.display_name, player.display_name)
     from change
-    join held using (player_id)
     where player.player_id = change.player_id
         and player.revision = change.expected_revision
     returning player.player_id

@@ -13,15 +13,6 @@ with change as (
         ledger_balance, away_seconds, away_credited_seconds, away_energy, away_ended_at,
         energy_per_second, catalogue_version, cores, inventory, display_name
     )
-),
--- Locks in player_id order, so that two batches never wait for each other.
-held as (
-    select player.player_id
-    from players as player
-    join change using (player_id)
-    where player.revision = change.expected_revision
-    order by player.player_id
-    for no key update of player
 )
 update players as player
 set revision = player.revision + 1,
@@ -45,7 +36,6 @@ set revision = player.revision + 1,
     inventory = coalesce(change.inventory, player.inventory),
     display_name = coalesce(change.display_name, player.display_name)
 from change
-join held using (player_id)
 where player.player_id = change.player_id
     and player.revision = change.expected_revision
 returning player.player_id

@@ -18,3 +18,4 @@ tombstone as (
 )
 insert into revocations (subject, reason, revoked_at)
 select player_id, 'player_deleted', $2 from gone
+returning subject

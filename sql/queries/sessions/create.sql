@@ -5,4 +5,6 @@ insert into sessions (
 select player_id, $2, $3, $4, $5, $5, $6, $7
 from players
 where player_id = $1 and banned_at is null
+-- A deletion waits for it or goes first; else it would leave this session behind.
+for key share
 returning session_id

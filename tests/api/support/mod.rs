@@ -1,6 +1,7 @@
 //! What all tests of the API share.
 
 mod app;
+pub mod books;
 mod client;
 mod cluster;
 

@@ -1,0 +1,7 @@
+-- store::Store::for_lane: a lane's connections walk the batch in its order and look each row up by its key. That is the
+-- plan that locks rows in player_id order, so that two batches never wait for each other, and it need not be made anew
+-- for each batch.
+set enable_hashjoin = off;
+set enable_mergejoin = off;
+set enable_seqscan = off;
+set plan_cache_mode = force_generic_plan;

@@ -1,0 +1,229 @@
+//! A repeat with the same key has no further effect.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use crate::support::books::{count, is_replay, outcome, start_for_days};
+use crate::support::{Player, TestApp, World};
+
+const CLICKS: &str = "/me/clicks";
+const CRANKS: &str = "/me/generators/hand_crank/purchase";
+
+/// Every mutation under `/me` but the deletion, in an order in which a rich player can do them all.
+fn mutations() -> Vec<(&'static str, &'static str, Value)> {
+    let actions = json!({ "actions": [
+        { "type": "click", "clicks": 2 },
+        { "type": "buy_generator", "id": "bicycle_dynamo", "quantity": "max" },
+        { "type": "buy_upgrade", "id": "no_such_thing" }
+    ]});
+    vec![
+        ("POST", CLICKS, json!({ "clicks": 3 })),
+        ("POST", CRANKS, json!({ "quantity": 7 })),
+        ("POST", "/me/upgrades/work_gloves/purchase", json!({})),
+        ("POST", "/me/actions", actions),
+        ("PATCH", "/me", json!({ "display_name": "Ada" })),
+        ("POST", "/me/prestige", json!({})),
+    ]
+}
+
+/// A player who can afford all of that, prestige too.
+async fn rich(app: &TestApp) -> Player {
+    let guest = app.client.guest().await;
+    guest.grant(1e13).await;
+    guest.buy("fusion_reactor", json!("max")).await.expect(200);
+    app.advance(600.0);
+    guest.click(1).await.expect(200);
+    guest
+}
+
+#[tokio::test]
+async fn a_repeat_of_any_mutation_gives_the_first_outcome_and_the_present_state() {
+    let app = TestApp::new().await;
+    let player = rich(&app).await;
+    for (method, path, body) in mutations() {
+        let key = format!("{method} {path}").replace(' ', "-");
+        let first = player.keyed(method, path, &key, Some(body.clone())).await.expect(200);
+        assert!(!is_replay(&first), "{path}");
+        let moved = player.click(1).await.expect(200).json["state"].clone();
+        let repeat = player.keyed(method, path, &key, Some(body)).await.expect(200);
+        assert!(is_replay(&repeat), "{path}");
+        if path == "/me" {
+            assert_eq!(repeat.json, moved);
+        } else {
+            assert_eq!(outcome(&repeat), outcome(&first), "{path}");
+            assert_eq!(repeat.json["state"], moved, "{path}");
+        }
+    }
+    player.assert_books_balance().await;
+}
+
+#[tokio::test]
+async fn a_key_that_comes_back_with_another_body_or_path_is_refused() {
+    let app = TestApp::new().await;
+    let player = rich(&app).await;
+    for (index, (method, path, body)) in mutations().into_iter().enumerate() {
+        let key = format!("key-{index}");
+        player.keyed(method, path, &key, Some(body.clone())).await.expect(200);
+        let before = player.state().await;
+        let mut calls = mutations();
+        calls.retain(|call| call.1 != path);
+        calls.push(("POST", "/me/generators/solar_panel/purchase", json!({ "quantity": 7 })));
+        calls.push(("POST", CLICKS, json!({ "clicks": 4 })));
+        for (method, path, body) in calls {
+            let reply = player.keyed(method, path, &key, Some(body)).await;
+            reply.expect_problem(422, "idempotency_key_reused");
+        }
+        assert_eq!(player.state().await, before);
+    }
+}
+
+#[tokio::test]
+async fn a_key_of_another_request_does_not_delete_the_account() {
+    let app = TestApp::new().await;
+    let player = app.client.guest().await;
+    let click = json!({ "clicks": 1 });
+    player.keyed("POST", CLICKS, "k", Some(click.clone())).await.expect(200);
+    let refused = player.keyed("DELETE", "/me", "k", None).await;
+    refused.expect_problem(422, "idempotency_key_reused");
+    assert_eq!(player.state().await["version"], 1);
+    app.advance(601.0);
+    player.keyed("DELETE", "/me", "k", None).await.expect(204);
+}
+
+#[tokio::test]
+async fn a_repeat_of_the_deletion_is_answered_and_nobody_elses_is() {
+    let world = World::new().await;
+    let (app, other) = (world.start().await, world.start().await);
+    let player = app.client.guest().await;
+    let first = player.keyed("DELETE", "/me", "bye", None).await.expect(204);
+    assert!(!is_replay(&first));
+    for player in [&player, &player.at(&other)] {
+        assert!(is_replay(&player.keyed("DELETE", "/me", "bye", None).await.expect(204)));
+        let stranger = player.keyed("DELETE", "/me", "other", None).await;
+        stranger.expect_problem(401, "unauthenticated");
+        player.client.call("DELETE", "/me", &player.token, None).await.expect(401);
+    }
+}
+
+#[tokio::test]
+async fn keys_of_two_players_do_not_meet() {
+    let app = TestApp::new().await;
+    for player in [app.client.guest().await, app.client.guest().await] {
+        let reply = player.keyed("POST", CLICKS, "same", Some(json!({ "clicks": 2 }))).await;
+        assert!(!is_replay(&reply));
+        assert_eq!(reply.expect(200).json["state"]["version"], 1);
+    }
+}
+
+#[tokio::test]
+async fn refusals_are_not_remembered() {
+    let app = TestApp::new().await;
+    let player = app.client.guest().await;
+    let (one, two) = (json!({ "quantity": 1 }), json!({ "quantity": 2 }));
+    for body in [&one, &two] {
+        let refused = player.post_keyed(CRANKS, "k", body.clone()).await;
+        refused.expect_problem(409, "insufficient_energy");
+    }
+    player.grant(1000.0).await;
+    let bought = player.post_keyed(CRANKS, "k", two.clone()).await.expect(200);
+    assert!(!is_replay(&bought));
+    player.post_keyed(CRANKS, "k", one).await.expect_problem(422, "idempotency_key_reused");
+    assert!(is_replay(&player.post_keyed(CRANKS, "k", two).await.expect(200)));
+}
+
+#[tokio::test]
+async fn keys_are_of_visible_characters_and_not_too_long() {
+    let app = TestApp::new().await;
+    let player = app.client.guest().await;
+    let click = || Some(json!({ "clicks": 1 }));
+    for key in ["", "two words", "k\u{e9}y", &"x".repeat(256)] {
+        let reply = player.keyed("POST", CLICKS, key, click()).await;
+        reply.expect_problem(400, "invalid_request");
+    }
+    player.keyed("POST", CLICKS, &"x".repeat(255), click()).await.expect(200);
+    assert_eq!(player.state().await["version"], 1);
+}
+
+/// Repeats a request under keys of many ages, cleaning up all the time, and asserts that each is remembered for
+/// `memory` seconds and no longer.
+async fn assert_remembered_for(memory: u32, path: &str, body: Value, step: u32, steps: u32) {
+    let world = World::new().await;
+    let apps = [start_for_days(&world).await, start_for_days(&world).await];
+    let mut player = apps[0].client.guest().await;
+    player.grant(1e12).await;
+    // The age in seconds of each key that still counts.
+    let mut keys: BTreeMap<u32, u32> = BTreeMap::new();
+    for turn in 0..steps {
+        let app = &apps[turn as usize % 2];
+        player = player.refreshed().await.at(app);
+        app.server.clean_up().await.expect("clean");
+        for (key, age) in keys.clone() {
+            let reply = player.post_keyed(path, &key.to_string(), body.clone()).await.expect(200);
+            assert_eq!(is_replay(&reply), age < memory, "the key {key} at the age of {age} s");
+            if age >= memory {
+                keys.remove(&key);
+            }
+        }
+        if turn % 3 == 0 {
+            let reply = player.post_keyed(path, &turn.to_string(), body.clone()).await.expect(200);
+            assert!(!is_replay(&reply));
+            keys.insert(turn, 0);
+        }
+        world.advance(f64::from(step));
+        for age in keys.values_mut() {
+            *age += step;
+        }
+    }
+    assert!(!keys.contains_key(&0), "none of the keys has lapsed: the test is too short");
+}
+
+#[tokio::test]
+async fn clicks_are_remembered_for_ten_minutes() {
+    assert_remembered_for(600, CLICKS, json!({ "clicks": 1 }), 59, 40).await;
+}
+
+#[tokio::test]
+async fn all_else_is_remembered_for_a_day() {
+    assert_remembered_for(86_400, CRANKS, json!({ "quantity": 1 }), 9_973, 30).await;
+}
+
+#[tokio::test]
+async fn fifty_copies_at_once_over_three_instances_apply_once() {
+    let world = World::new().await;
+    let apps = [world.start().await, world.start().await, world.start().await];
+    let player = rich(&apps[0]).await;
+    for (method, path, body) in mutations() {
+        // A mutation's own answer is never behind, whoever wrote last.
+        let version = async || count(&player.click(1).await.expect(200).json["state"]["version"]);
+        let before = version().await;
+        let copies = (0..50).map(|copy| {
+            let (player, body) = (player.at(&apps[copy % 3]), body.clone());
+            let key = format!("storm-at-{path}");
+            async move { player.keyed(method, path, &key, Some(body)).await.expect(200) }
+        });
+        let replies = join_all(copies).await;
+        assert_eq!(replies.iter().filter(|reply| !is_replay(reply)).count(), 1, "{path}");
+        let first = replies.iter().find(|reply| !is_replay(reply)).expect("the first");
+        if path != "/me" {
+            assert!(replies.iter().all(|reply| outcome(reply) == outcome(first)), "{path}");
+        }
+        let applied = if path == "/me/actions" { 2 } else { 1 };
+        assert_eq!(version().await, before + applied + 1, "{path}");
+    }
+    player.assert_books_balance().await;
+}
+
+#[tokio::test]
+async fn fifty_copies_of_a_deletion_are_all_answered() {
+    let world = World::new().await;
+    let apps = [world.start().await, world.start().await, world.start().await];
+    let player = apps[0].client.guest().await;
+    let copies = (0..50).map(|copy| {
+        let player = player.at(&apps[copy % 3]);
+        async move { player.keyed("DELETE", "/me", "bye", None).await.expect(204) }
+    });
+    let replies = join_all(copies).await;
+    assert_eq!(replies.iter().filter(|reply| !is_replay(reply)).count(), 1);
+}

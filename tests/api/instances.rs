@@ -1,0 +1,144 @@
+//! Several instances on one database.
+
+use futures_util::future::join_all;
+use serde_json::json;
+
+use crate::support::books::{Dice, count, number, start_for_days};
+use crate::support::{Player, Reply, TestApp, World};
+
+async fn three(world: &World) -> [TestApp; 3] {
+    let (a, b, c) =
+        tokio::join!(start_for_days(world), start_for_days(world), start_for_days(world));
+    [a, b, c]
+}
+
+/// What a player's answered requests came to.
+#[derive(Default, Debug)]
+struct Tally {
+    applied: u64,
+    accepted: f64,
+    spent: f64,
+    purchases: usize,
+    cranks: u64,
+}
+
+impl Tally {
+    fn add(&mut self, reply: &Reply) {
+        assert!([200, 409].contains(&reply.status), "{} {}", reply.status, reply.text);
+        if reply.status == 409 {
+            assert_eq!(reply.code(), "insufficient_energy");
+            return;
+        }
+        self.applied += 1;
+        self.accepted += reply.json["accepted"].as_f64().unwrap_or(0.0);
+        self.spent += reply.json["spent"].as_f64().unwrap_or(0.0);
+        self.purchases += usize::from(reply.json["spent"].is_number());
+        self.cranks += reply.json["purchased"].as_u64().unwrap_or(0);
+    }
+}
+
+#[tokio::test]
+async fn every_answered_mutation_counts_once_through_whichever_instance() {
+    let world = World::new().await;
+    let apps = three(&world).await;
+    let mut dice = Dice::new(77);
+    let mut players = Vec::new();
+    for _ in 0..20 {
+        let player = apps[dice.below(3) as usize].client.guest().await;
+        player.grant(150.0).await;
+        players.push(player);
+    }
+    let mut tallies: Vec<Tally> = players.iter().map(|_| Tally::default()).collect();
+    for _ in 0..5 {
+        let requests: Vec<_> = (0..160)
+            .map(|_| {
+                let player = dice.below(20) as usize;
+                let there = players[player].at(&apps[dice.below(3) as usize]);
+                let (clicks, quantity) = (1 + dice.below(5), json!(*dice.pick(&[1, 1, 2])));
+                let buys = dice.below(3) == 0;
+                async move {
+                    let reply = if buys {
+                        there.buy("hand_crank", quantity).await
+                    } else {
+                        there.click(clicks).await
+                    };
+                    (player, reply)
+                }
+            })
+            .collect();
+        for (player, reply) in join_all(requests).await {
+            tallies[player].add(&reply);
+        }
+    }
+    assert!(tallies.iter().map(|it| it.applied).sum::<u64>() > 300, "hardly anything was applied");
+    for (player, tally) in players.iter().zip(&tallies) {
+        let state = player.state_of_version(1 + tally.applied).await;
+        assert_eq!(count(&state["version"]), 1 + tally.applied);
+        let energy = 150.0 + tally.accepted - tally.spent;
+        assert!((number(&state["energy"]) - energy).abs() < 1e-6, "{state} {tally:?}");
+        assert_eq!(number(&state["lifetime_energy"]), tally.accepted);
+        assert_eq!(state["generators"][0]["owned"].as_u64().unwrap_or(0), tally.cranks);
+        assert_eq!(player.assert_books_balance().await.len(), 1 + tally.purchases);
+        for app in &apps {
+            let there = player.at(app).state_of_version(1 + tally.applied).await;
+            assert_eq!(there, state, "all instances agree");
+        }
+    }
+}
+
+#[tokio::test]
+async fn of_purchases_at_once_only_what_is_affordable_is_bought() {
+    let world = World::new().await;
+    let apps = three(&world).await;
+    let player = apps[0].client.guest().await;
+    player.grant(150_000.0).await;
+    let copies = (0..30).map(|copy| {
+        let player: Player = player.at(&apps[copy % 3]);
+        async move { player.buy("hydro_dam", json!(1)).await }
+    });
+    let replies = join_all(copies).await;
+    let won = replies.iter().filter(|reply| reply.status == 200).count();
+    assert_eq!(won, 1);
+    for reply in replies.into_iter().filter(|reply| reply.status != 200) {
+        reply.expect_problem(409, "insufficient_energy");
+    }
+    let state = player.state_of_version(2).await;
+    assert_eq!((&state["energy"], &state["version"]), (&json!(0.0), &json!(2)));
+    assert_eq!(state["generators"][0]["owned"], 1);
+    assert_eq!(player.assert_books_balance().await.len(), 2);
+}
+
+#[tokio::test]
+async fn of_mutations_at_once_that_expect_the_same_version_one_is_applied() {
+    let world = World::new().await;
+    let apps = three(&world).await;
+    let player = apps[0].client.guest().await;
+    player.grant(1e6).await;
+    let copies = (0..30).map(|copy| {
+        let player: Player = player.at(&apps[copy % 3]);
+        let body = json!({ "quantity": 1, "expected_version": 1 });
+        async move { player.post("/me/generators/hand_crank/purchase", body).await }
+    });
+    let replies = join_all(copies).await;
+    assert_eq!(replies.iter().filter(|reply| reply.status == 200).count(), 1);
+    for reply in replies.into_iter().filter(|reply| reply.status != 200) {
+        assert_eq!(reply.expect_problem(409, "version_mismatch").json["version"], 2);
+    }
+}
+
+#[tokio::test]
+async fn instances_that_start_at_once_on_a_new_database_all_get_ready() {
+    let world = World::empty().await;
+    let apps = join_all((0..5).map(|_| world.start())).await;
+    let database = world.connect().await;
+    for table in ["schema_migrations", "catalogues"] {
+        let sql = format!("select count(*) from {table}");
+        let rows: i64 = database.query_one(&sql, &[]).await.expect("a count").get(0);
+        assert_eq!(rows, 1, "{table}");
+    }
+    let player = apps[0].client.guest().await;
+    for (version, app) in (1..).zip(&apps) {
+        let clicked = player.at(app).click(1).await.expect(200);
+        assert_eq!(clicked.json["state"]["version"], version);
+    }
+}

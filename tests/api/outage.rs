@@ -1,0 +1,265 @@
+//! The database goes away, refuses to write, or refuses one row; and comes back.
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use crate::support::books::{count, eventually, is_replay, number, revision};
+use crate::support::{Player, Reply, TestApp, World};
+
+const CRANKS: &str = "/me/generators/hand_crank/purchase";
+
+/// Ends all connections of the database but this one.
+async fn cut(database: &tokio_postgres::Client) {
+    let sql = "select pg_terminate_backend(pid) from pg_stat_activity \
+        where datname = current_database() and pid <> pg_backend_pid()";
+    database.execute(sql, &[]).await.expect("cut");
+}
+
+#[track_caller]
+fn assert_unavailable(reply: Reply) {
+    let reply = reply.expect_problem(503, "unavailable");
+    let seconds: u32 = reply.header("retry-after").parse().expect("whole seconds");
+    assert!(seconds >= 1);
+    for internal in ["postgres", "sql", "connection", "terminating", "127.0.0.1", "read-only"] {
+        assert!(!reply.text.to_lowercase().contains(internal), "{}", reply.text);
+    }
+}
+
+/// Sends a request until its fate is known, as a client would: again with the same key.
+async fn insist(player: &Player, path: &str, key: &str, body: &Value) -> Reply {
+    eventually("the database is back", async || {
+        let reply = player.post_keyed(path, key, body.clone()).await;
+        if reply.status == 503 {
+            assert_unavailable(reply);
+            // The outage need not be hammered.
+            tokio::task::yield_now().await;
+            return None;
+        }
+        assert!([200, 409].contains(&reply.status), "{} {}", reply.status, reply.text);
+        Some(reply)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn play_goes_on_with_exact_books_after_connections_are_cut() {
+    let world = World::new().await;
+    let app = world.start().await;
+    let database = world.connect().await;
+    let mut players = Vec::new();
+    for _ in 0..8 {
+        let player = app.client.guest().await;
+        player.grant(500.0).await;
+        players.push(player);
+    }
+    let play = join_all(players.iter().map(|player| async move {
+        let (mut applied, mut spent, mut accepted) = (1, 0.0, 0.0);
+        for turn in 0..30 {
+            let key = turn.to_string();
+            let reply = if turn % 3 == 0 {
+                insist(player, CRANKS, &key, &json!({ "quantity": 1 })).await
+            } else {
+                insist(player, "/me/clicks", &key, &json!({ "clicks": 2 })).await
+            };
+            applied += u64::from(reply.status == 200);
+            spent += reply.json["spent"].as_f64().unwrap_or(0.0);
+            accepted += reply.json["accepted"].as_f64().unwrap_or(0.0);
+            let read = player.get("/me").await;
+            if read.status != 200 {
+                assert_unavailable(read);
+            }
+        }
+        (applied, spent, accepted)
+    }));
+    let committed = &app.server.metrics.committed_commands;
+    let cuts = async {
+        for commands in [20, 60, 100, 150, 200] {
+            eventually("play is under way", async || (committed.get() >= commands).then_some(()))
+                .await;
+            cut(&database).await;
+        }
+    };
+    let (tallies, ()) = tokio::join!(play, cuts);
+    for (player, (applied, spent, accepted)) in players.iter().zip(tallies) {
+        let state = eventually("the database is back", async || {
+            Some(player.get("/me").await).filter(|reply| reply.status == 200)
+        })
+        .await
+        .json;
+        assert_eq!(count(&state["version"]), applied);
+        assert!((number(&state["energy"]) - (500.0 + accepted - spent)).abs() < 1e-6);
+        player.assert_books_balance().await;
+    }
+}
+
+/// Makes the database refuse all writes, or accept them again, for connections that begin from now on.
+async fn set_read_only(database: &tokio_postgres::Client, read_only: bool) {
+    let name: String =
+        database.query_one("select current_database()::text", &[]).await.expect("a name").get(0);
+    let action = if read_only { "set default_transaction_read_only = on" } else { "reset all" };
+    database.batch_execute(&format!("alter database {name} {action}")).await.expect("altered");
+}
+
+/// Waits until reading works again.
+async fn until_read(player: &Player) {
+    eventually("reads are answered", async || {
+        (player.get("/me").await.status == 200).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_database_that_refuses_writes_takes_none_and_recovers_by_itself() {
+    let world = World::new().await;
+    let app = world.start().await;
+    let database = world.connect().await;
+    let player = app.client.register("ada").await;
+    player.grant(500.0).await;
+    player.buy("hand_crank", json!(3)).await.expect(200);
+    let before = player.state().await;
+    set_read_only(&database, true).await;
+    cut(&database).await;
+    until_read(&player).await;
+    let click = json!({ "clicks": 1 });
+    let actions = json!({ "actions": [{ "type": "click", "clicks": 1 }] });
+    let login = json!({ "username": "ada", "password": "correct horse" });
+    let refresh = json!({ "refresh_token": player.refresh_token });
+    let calls = [
+        ("POST", "/me/clicks", click.clone()),
+        ("POST", CRANKS, json!({ "quantity": 1 })),
+        ("POST", "/me/actions", actions),
+        ("PATCH", "/me", json!({ "display_name": "Eve" })),
+        ("DELETE", "/me", Value::Null),
+        ("POST", "/auth/guest", json!({})),
+        ("POST", "/auth/login", login),
+        ("POST", "/auth/refresh", refresh),
+        ("POST", "/auth/logout", Value::Null),
+        ("DELETE", "/auth/sessions", Value::Null),
+    ];
+    for (method, path, body) in calls {
+        let body = Some(body).filter(|body| !body.is_null());
+        // One connection each may still be a cut one; refusing is not a matter of that.
+        for _ in 0..6 {
+            let token = if path == "/auth/guest" { "" } else { &player.token };
+            assert_unavailable(player.client.call(method, path, token, body.clone()).await);
+        }
+    }
+    app.advance(120.0);
+    for path in ["/me", "/me/ledger", "/me/export", "/auth/sessions", "/catalog"] {
+        player.get(path).await.expect(200);
+    }
+    assert_unavailable(player.post_keyed("/me/clicks", "k", click.clone()).await);
+    set_read_only(&database, false).await;
+    let clicked = insist(&player, "/me/clicks", "k", &click).await.expect(200);
+    assert!(!is_replay(&clicked), "what was refused was not half done");
+    let version = count(&before["version"]) + 1;
+    assert_eq!(clicked.json["state"]["version"], version);
+    assert_eq!(clicked.json["state"]["display_name"], before["display_name"]);
+    eventually("every connection writes again", async || {
+        for key in ["k1", "k2", "k3", "k4", "k5", "k6"] {
+            if player.post_keyed("/me/clicks", key, click.clone()).await.status != 200 {
+                return None;
+            }
+        }
+        Some(())
+    })
+    .await;
+    player.assert_books_balance().await;
+}
+
+/// A lane of the server, as far as it can be told from outside: the ids' last digits are even or odd.
+fn lane(player: &Player) -> u32 {
+    player.id.chars().last().and_then(|digit| digit.to_digit(16)).expect("a digit") % 2
+}
+
+/// So many new guests of one lane.
+async fn lane_mates(app: &TestApp, lane_of: &Player, number: usize) -> Vec<Player> {
+    let mut mates = Vec::new();
+    while mates.len() < number {
+        let guest = app.client.guest().await;
+        if lane(&guest) == lane(lane_of) {
+            mates.push(guest);
+        }
+    }
+    mates
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_written_fails_alone() {
+    let world = World::new().await;
+    let app = world.start().await;
+    let (database, mut blocker) = (world.connect().await, world.connect().await);
+    let poisoned = app.client.guest().await;
+    let body = json!({ "display_name": "poison" });
+    app.client.call("PATCH", "/me", &poisoned.token, Some(body)).await.expect(200);
+    let mates = lane_mates(&app, &poisoned, 7).await;
+    let sql = "alter table players add constraint poison \
+        check (display_name <> 'poison' or version < 2) not valid";
+    database.batch_execute(sql).await.expect("poisoned");
+    let before = revision(&database, &poisoned).await;
+    // While the lane waits for the first player's row, the others queue up to be one batch.
+    let block = blocker.transaction().await.expect("begun");
+    let sql = "select from players where player_id = $1::text::uuid for no key update";
+    block.query_one(sql, &[&mates[0].id]).await.expect("the row");
+    let click = |player: &Player| {
+        let player = player.clone();
+        tokio::spawn(async move { player.click(5).await })
+    };
+    let first = click(&mates[0]);
+    eventually("the lane waits", async || {
+        let sql = "select count(*) from pg_stat_activity where datname = current_database() \
+            and wait_event_type = 'Lock'";
+        let waiting: i64 = database.query_one(sql, &[]).await.expect("a count").get(0);
+        (waiting > 0).then_some(())
+    })
+    .await;
+    let others: Vec<_> = mates[1..].iter().map(click).collect();
+    let failing = click(&poisoned);
+    let queued = &app.server.metrics.queued_commands;
+    eventually("the others queue up", async || (queued.get() == 7).then_some(())).await;
+    block.rollback().await.expect("rolled back");
+    first.await.expect("answered").expect(200);
+    for other in join_all(others).await {
+        let reply = other.expect("answered").expect(200);
+        assert_eq!(
+            (&reply.json["state"]["version"], &reply.json["accepted"]),
+            (&json!(1), &json!(5))
+        );
+    }
+    let failed = failing.await.expect("answered");
+    assert!([500, 503].contains(&failed.status), "{}", failed.text);
+    assert!(!failed.text.contains("constraint"), "{}", failed.text);
+    assert_eq!(revision(&database, &poisoned).await, before);
+    assert_eq!(poisoned.get("/me").await.expect(200).json["energy"], 0.0);
+    database.batch_execute("alter table players drop constraint poison").await.expect("cured");
+    assert_eq!(poisoned.click(5).await.expect(200).json["state"]["energy"], 5.0);
+}
+
+#[tokio::test]
+async fn a_row_that_is_held_by_somebody_holds_up_no_other_lane_and_is_given_up_in_time() {
+    let world = World::new().await;
+    let app = world.start().await;
+    let mut blocker = world.connect().await;
+    let held = app.client.guest().await;
+    let other = loop {
+        let guest = app.client.guest().await;
+        if lane(&guest) != lane(&held) {
+            break guest;
+        }
+    };
+    let block = blocker.transaction().await.expect("begun");
+    let sql = "select from players where player_id = $1::text::uuid for no key update";
+    block.query_one(sql, &[&held.id]).await.expect("the row");
+    let body = json!({ "clicks": 3 });
+    let waiting = {
+        let (held, body) = (held.clone(), body.clone());
+        tokio::spawn(async move { held.post_keyed("/me/clicks", "k", body).await })
+    };
+    other.click(3).await.expect(200);
+    assert_unavailable(waiting.await.expect("answered"));
+    block.rollback().await.expect("rolled back");
+    // The statement that was given up on may still have been carried out: the key tells, and it counts once.
+    insist(&held, "/me/clicks", "k", &body).await.expect(200);
+    let state = held.state().await;
+    assert_eq!((&state["energy"], &state["version"]), (&json!(3.0), &json!(1)));
+}
