@@ -7,6 +7,9 @@ use idlewatt::cli::{Arguments, Command};
 use idlewatt::config::{Config, Fault, environment};
 use idlewatt::{app, telemetry};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The exit code for a configuration that cannot be used.
 const CONFIGURATION_FAULT: u8 = 2;
 

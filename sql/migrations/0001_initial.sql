@@ -31,12 +31,12 @@ create table players (
     username text,
     created_at timestamptz not null,
     banned_at timestamptz,
-    -- NaN sorts above infinity, so `< 'infinity'` refuses both.
-    constraint players_energy_in_range check (energy >= 0 and energy < 'infinity'),
-    constraint players_lifetime_energy_in_range
-        check (lifetime_energy >= 0 and lifetime_energy < 'infinity'),
-    constraint players_rate_in_range check (energy_per_second >= 0 and energy_per_second < 'infinity'),
-    constraint players_cores_in_range check (cores >= 0 and cores < 'infinity')
+    -- NaN sorts above infinity, so `< 'infinity'` refuses both. One check, as each is made ready anew for every
+    -- statement.
+    constraint players_amounts_in_range check (
+        least(energy, lifetime_energy, energy_per_second, cores) >= 0
+        and greatest(energy, lifetime_energy, energy_per_second, cores) < 'infinity'
+    )
 ) with (fillfactor = 70);
 
 -- Who may sign in by name. A username is looked up here alone, so that `players` can be spread by player_id.

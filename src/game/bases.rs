@@ -50,6 +50,7 @@ mod tests {
             username: None,
             created_at: at(0.0),
             banned: false,
+            catalogue_version: 1,
             player: Player::new("Ada".into(), &Rules::default(), at(0.0)),
         })
     }

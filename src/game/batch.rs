@@ -313,7 +313,7 @@ fn commit_of<'a>(folds: &'a [Fold], moment: &Moment) -> Commit<'a> {
     for fold in folds {
         let Fold::Found { folded, .. } = fold else { continue };
         let Some(change) = folded.change(&moment.timeline) else { continue };
-        commit.write(&change);
+        commit.write(change);
         for entry in &folded.ledger {
             commit.book(folded.base.id, entry);
         }

@@ -116,9 +116,15 @@ impl Walk<'_> {
         // However many commands it takes in, the row is written once.
         let revision = self.present.revision + i64::from(!self.written);
         let PlayerRecord { id, created_at, banned, ref username, .. } = *self.present;
-        let username = username.clone();
-        self.present =
-            Arc::new(PlayerRecord { id, revision, username, created_at, banned, player });
+        self.present = Arc::new(PlayerRecord {
+            id,
+            revision,
+            username: username.clone(),
+            created_at,
+            banned,
+            catalogue_version: self.timeline.at(player.settled_at).version,
+            player,
+        });
         self.written = true;
     }
 
@@ -157,17 +163,14 @@ impl Walk<'_> {
 impl Folded {
     /// What to write of the player; nothing where nothing has changed.
     pub(super) fn change(&self, timeline: &Timeline) -> Option<Change<'_>> {
-        let player = &self.written.as_ref()?.player;
+        let record = self.written.as_deref()?;
+        let player = &record.player;
         let production = player.production(timeline, player.settled_at);
         Some(Change {
-            id: self.base.id,
-            expected_revision: self.base.revision,
-            player,
+            base: &self.base,
+            record,
             energy_per_second: production.energy_per_second,
             accrues_until: player.accrues_until(&production),
-            catalogue_version: timeline.at(player.settled_at).version,
-            inventory_changed: player.inventory != self.base.player.inventory,
-            name_changed: player.display_name != self.base.player.display_name,
         })
     }
 }

@@ -13,6 +13,7 @@ fn record(energy: f64) -> Arc<PlayerRecord> {
         username: None,
         created_at: at(0.0),
         banned: false,
+        catalogue_version: 1,
         player,
     })
 }

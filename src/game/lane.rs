@@ -16,7 +16,7 @@ use super::request::{Answer, Request};
 use crate::telemetry::metrics::Metrics;
 
 /// Few lanes make big batches; two keep one busy while the other waits for its players to be loaded.
-pub(super) const LANES: usize = 2;
+pub(super) const LANES: usize = 1;
 /// Commands that may wait in a lane; beyond, a newcomer is told to come back.
 const QUEUE_LENGTH: usize = 4096;
 /// Commands in one commit at most.

@@ -8,22 +8,22 @@ use actix_web::{Handler, HttpRequest, HttpResponse, Resource, Responder, Route, 
 use super::problem::Problem;
 use super::{Options, admin, auth, catalog, docs, health, me, players};
 
-/// Registers every route.
+/// Registers every route. They are tried in this order, so those that are called once a second come first.
 pub fn routes(config: &mut web::ServiceConfig) {
     config
         .app_data(web::PathConfig::default().error_handler(|_, _| nowhere().into()))
+        .service(
+            web::scope("/api/v1")
+                .configure(game_routes)
+                .configure(auth_routes)
+                .configure(admin_routes)
+                .default_service(web::to(unknown_path)),
+        )
         .service(Endpoint::at("/healthz").get(health::healthz).resource())
         .service(Endpoint::at("/readyz").get(health::readyz).resource())
         .service(Endpoint::at("/openapi.json").get(docs::openapi_json).resource())
         .service(Endpoint::at("/docs").get(docs::docs).resource())
         .service(Endpoint::at("/docs/{file:.*}").get(docs::docs_file).resource())
-        .service(
-            web::scope("/api/v1")
-                .configure(auth_routes)
-                .configure(game_routes)
-                .configure(admin_routes)
-                .default_service(web::to(unknown_path)),
-        )
         .default_service(web::to(unknown_path));
 }
 
@@ -46,7 +46,6 @@ fn auth_routes(config: &mut web::ServiceConfig) {
 
 fn game_routes(config: &mut web::ServiceConfig) {
     config
-        .service(Endpoint::at("/catalog").get(catalog::read_catalog).resource())
         .service(
             Endpoint::at("/me")
                 .get(me::read_state)
@@ -55,10 +54,11 @@ fn game_routes(config: &mut web::ServiceConfig) {
                 .resource(),
         )
         .service(Endpoint::at("/me/clicks").post(me::click).resource())
+        .service(Endpoint::at("/me/actions").post(me::act).resource())
+        .service(Endpoint::at("/catalog").get(catalog::read_catalog).resource())
         .service(Endpoint::at("/me/generators/{id}/purchase").post(me::buy_generator).resource())
         .service(Endpoint::at("/me/upgrades/{id}/purchase").post(me::buy_upgrade).resource())
         .service(Endpoint::at("/me/prestige").post(me::prestige).resource())
-        .service(Endpoint::at("/me/actions").post(me::act).resource())
         .service(Endpoint::at("/me/ledger").get(me::read_ledger).resource())
         .service(Endpoint::at("/me/export").get(me::export).resource())
         .service(Endpoint::at("/players/{id}").get(players::read_profile).resource());

@@ -1,55 +1,57 @@
 //! Writing a batch of folded players in one statement.
 
+use tokio_postgres::Row;
 use tokio_postgres::types::{Json, ToSql};
 use uuid::Uuid;
 
 use super::error::Error;
 use super::idempotency::NewRecord;
-use super::players::InventoryColumn;
+use super::players::{InventoryColumn, PlayerRecord};
 use super::pool::{Store, Transaction};
 use crate::domain::{LedgerEntry, Player, Timestamp};
 
 /// A player as it is to be written.
 pub struct Change<'a> {
-    pub id: Uuid,
-    /// The revision of the row that it was folded from.
-    pub expected_revision: i64,
-    pub player: &'a Player,
+    /// The row that it was folded from.
+    pub base: &'a PlayerRecord,
+    /// What the row becomes.
+    pub record: &'a PlayerRecord,
     /// The player's rate at its `settled_at`.
     pub energy_per_second: f64,
     pub accrues_until: Timestamp,
-    /// The catalogue in force at its `settled_at`.
-    pub catalogue_version: u64,
-    /// Whether the inventory is not the row's; where it is, it is not sent.
-    pub inventory_changed: bool,
-    /// Whether the display name is not the row's.
-    pub name_changed: bool,
 }
 
-/// A batch in the shape of the statement's parameters: an array a column.
+impl Change<'_> {
+    /// Whether nothing has changed but what clicks and being there change.
+    fn is_of_clicks(&self) -> bool {
+        let (before, after) = (&self.base.player, &self.record.player);
+        after.unseen_energy == 0.0
+            && after.last_seen_at == after.settled_at
+            && after.ledger_balance == before.ledger_balance
+            && after.cores == before.cores
+            && after.away == before.away
+            && self.record.catalogue_version == self.base.catalogue_version
+            && after.display_name == before.display_name
+            && after.inventory == before.inventory
+    }
+
+    /// The inventory, where it is not the row's.
+    fn new_inventory(&self) -> Option<Json<InventoryColumn>> {
+        let inventory = &self.record.player.inventory;
+        (*inventory != self.base.player.inventory).then(|| Json(inventory.into()))
+    }
+
+    /// The display name, where it is not the row's.
+    fn new_name(&self) -> Option<&str> {
+        let name = self.record.player.display_name.as_str();
+        (name != self.base.player.display_name).then_some(name)
+    }
+}
+
+/// A batch: players, each with its ledger lines and idempotency records. The order of players is that of locking.
 #[derive(Default)]
 pub struct Commit<'a> {
-    ids: Vec<Uuid>,
-    expected_revisions: Vec<i64>,
-    versions: Vec<i64>,
-    energies: Vec<f64>,
-    lifetime_energies: Vec<f64>,
-    settled_at: Vec<Timestamp>,
-    last_seen_at: Vec<Timestamp>,
-    accrues_until: Vec<Timestamp>,
-    click_tokens: Vec<f64>,
-    clicks_filled_at: Vec<Timestamp>,
-    unseen_energies: Vec<f64>,
-    ledger_balances: Vec<f64>,
-    away_seconds: Vec<Option<f64>>,
-    away_credited_seconds: Vec<Option<f64>>,
-    away_energies: Vec<Option<f64>>,
-    away_ended_at: Vec<Option<Timestamp>>,
-    rates: Vec<f64>,
-    catalogue_versions: Vec<i64>,
-    cores: Vec<f64>,
-    inventories: Vec<Option<Json<InventoryColumn>>>,
-    display_names: Vec<Option<&'a str>>,
+    changes: Vec<Change<'a>>,
     ledger: LedgerColumns<'a>,
     records: RecordColumns<'a>,
 }
@@ -79,34 +81,12 @@ struct RecordColumns<'a> {
 impl<'a> Commit<'a> {
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        self.ids.is_empty()
+        self.changes.is_empty()
     }
 
     /// Adds a player.
-    pub fn write(&mut self, change: &Change<'a>) {
-        let player = change.player;
-        self.ids.push(change.id);
-        self.expected_revisions.push(change.expected_revision);
-        self.versions.push(signed(player.version));
-        self.energies.push(player.energy);
-        self.lifetime_energies.push(player.lifetime_energy);
-        self.settled_at.push(player.settled_at);
-        self.last_seen_at.push(player.last_seen_at);
-        self.accrues_until.push(change.accrues_until);
-        self.click_tokens.push(player.clicks.tokens);
-        self.clicks_filled_at.push(player.clicks.filled_at);
-        self.unseen_energies.push(player.unseen_energy);
-        self.ledger_balances.push(player.ledger_balance);
-        self.away_seconds.push(player.away.map(|away| away.seconds));
-        self.away_credited_seconds.push(player.away.map(|away| away.credited_seconds));
-        self.away_energies.push(player.away.map(|away| away.energy));
-        self.away_ended_at.push(player.away.map(|away| away.ended_at));
-        self.rates.push(change.energy_per_second);
-        self.catalogue_versions.push(signed(change.catalogue_version));
-        self.cores.push(player.cores);
-        let inventory = change.inventory_changed.then(|| Json((&player.inventory).into()));
-        self.inventories.push(inventory);
-        self.display_names.push(change.name_changed.then_some(player.display_name.as_str()));
+    pub fn write(&mut self, change: Change<'a>) {
+        self.changes.push(change);
     }
 
     /// Adds a line to a player's ledger; it is written only with the player.
@@ -131,63 +111,99 @@ impl<'a> Commit<'a> {
         self.records.outcomes.push(&record.outcome);
     }
 
-    /// The statement that writes it, and how many of the parameters that takes.
-    fn statement(&self) -> (&'static str, usize) {
-        if self.ledger.ids.is_empty() && self.records.ids.is_empty() {
-            (ALONE, PLAYER_PARAMETERS)
+    /// A column of the statement's parameters.
+    fn column<T>(&self, value: impl Fn(&Change<'a>) -> T) -> Vec<T> {
+        self.changes.iter().map(value).collect()
+    }
+
+    /// A column of the players as they become.
+    fn players<T>(&self, value: impl Fn(&Player) -> T) -> Vec<T> {
+        self.column(|change| value(&change.record.player))
+    }
+
+    /// The statement that writes the batch: the least one that does.
+    fn statement(&self) -> Statement<'_> {
+        let plain = self.ledger.ids.is_empty() && self.records.ids.is_empty();
+        if plain && self.changes.iter().all(Change::is_of_clicks) {
+            self.of_clicks()
         } else {
-            (WHOLE, PARAMETERS)
+            self.whole()
         }
     }
 
-    fn parameters(&self) -> [&(dyn ToSql + Sync); PARAMETERS] {
+    fn of_clicks(&self) -> Statement<'_> {
+        Statement {
+            sql: include_str!("../../sql/queries/players/commit_clicks.sql"),
+            parameters: vec![
+                Box::new(self.column(|change| change.base.id)),
+                Box::new(self.column(|change| change.base.revision)),
+                Box::new(self.players(|player| signed(player.version))),
+                Box::new(self.players(|player| player.energy)),
+                Box::new(self.players(|player| player.lifetime_energy)),
+                Box::new(self.players(|player| player.settled_at)),
+                Box::new(self.column(|change| change.accrues_until)),
+                Box::new(self.players(|player| player.clicks.tokens)),
+                Box::new(self.players(|player| player.clicks.filled_at)),
+            ],
+        }
+    }
+
+    fn whole(&self) -> Statement<'_> {
         let (ledger, records) = (&self.ledger, &self.records);
-        [
-            &self.ids,
-            &self.expected_revisions,
-            &self.versions,
-            &self.energies,
-            &self.lifetime_energies,
-            &self.settled_at,
-            &self.last_seen_at,
-            &self.accrues_until,
-            &self.click_tokens,
-            &self.clicks_filled_at,
-            &self.unseen_energies,
-            &self.ledger_balances,
-            &self.away_seconds,
-            &self.away_credited_seconds,
-            &self.away_energies,
-            &self.away_ended_at,
-            &self.rates,
-            &self.catalogue_versions,
-            &self.cores,
-            &self.inventories,
-            &self.display_names,
-            &ledger.ids,
-            &ledger.versions,
-            &ledger.at,
-            &ledger.kinds,
-            &ledger.references,
-            &ledger.earned,
-            &ledger.deltas,
-            &ledger.balances,
-            &records.slots,
-            &records.ids,
-            &records.key_hashes,
-            &records.request_hashes,
-            &records.created_at,
-            &records.outcomes,
-        ]
+        Statement {
+            sql: include_str!("../../sql/queries/players/commit.sql"),
+            parameters: vec![
+                Box::new(self.column(|change| change.base.id)),
+                Box::new(self.column(|change| change.base.revision)),
+                Box::new(self.players(|player| signed(player.version))),
+                Box::new(self.players(|player| player.energy)),
+                Box::new(self.players(|player| player.lifetime_energy)),
+                Box::new(self.players(|player| player.settled_at)),
+                Box::new(self.players(|player| player.last_seen_at)),
+                Box::new(self.column(|change| change.accrues_until)),
+                Box::new(self.players(|player| player.clicks.tokens)),
+                Box::new(self.players(|player| player.clicks.filled_at)),
+                Box::new(self.players(|player| player.unseen_energy)),
+                Box::new(self.players(|player| player.ledger_balance)),
+                Box::new(self.players(|player| player.away.map(|away| away.seconds))),
+                Box::new(self.players(|player| player.away.map(|away| away.credited_seconds))),
+                Box::new(self.players(|player| player.away.map(|away| away.energy))),
+                Box::new(self.players(|player| player.away.map(|away| away.ended_at))),
+                Box::new(self.column(|change| change.energy_per_second)),
+                Box::new(self.column(|change| signed(change.record.catalogue_version))),
+                Box::new(self.players(|player| player.cores)),
+                Box::new(self.column(Change::new_inventory)),
+                Box::new(self.changes.iter().map(Change::new_name).collect::<Vec<_>>()),
+                Box::new(ledger.ids.as_slice()),
+                Box::new(ledger.versions.as_slice()),
+                Box::new(ledger.at.as_slice()),
+                Box::new(ledger.kinds.as_slice()),
+                Box::new(ledger.references.as_slice()),
+                Box::new(ledger.earned.as_slice()),
+                Box::new(ledger.deltas.as_slice()),
+                Box::new(ledger.balances.as_slice()),
+                Box::new(records.slots.as_slice()),
+                Box::new(records.ids.as_slice()),
+                Box::new(records.key_hashes.as_slice()),
+                Box::new(records.request_hashes.as_slice()),
+                Box::new(records.created_at.as_slice()),
+                Box::new(records.outcomes.as_slice()),
+            ],
+        }
     }
 }
 
-const WHOLE: &str = include_str!("../../sql/queries/players/commit.sql");
-const ALONE: &str = include_str!("../../sql/queries/players/commit_alone.sql");
+/// A statement with an array for each of its parameters.
+struct Statement<'a> {
+    sql: &'static str,
+    parameters: Vec<Box<dyn ToSql + Sync + Send + 'a>>,
+}
 
-const PARAMETERS: usize = 35;
-/// Parameters of [`ALONE`]: those that are of the players themselves.
-const PLAYER_PARAMETERS: usize = 21;
+impl Statement<'_> {
+    fn parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
+        self.parameters.iter().map(|column| &**column as &(dyn ToSql + Sync)).collect()
+    }
+}
 
 impl Store {
     /// Writes the batch, durable when this returns, and returns the players whose guard held.
@@ -195,10 +211,8 @@ impl Store {
     /// # Errors
     /// As every statement's; after [`Error::Unavailable`] it is unknown whether it was written.
     pub async fn commit(&self, batch: &Commit<'_>) -> Result<Vec<Uuid>, Error> {
-        let parameters = batch.parameters();
-        let (statement, count) = batch.statement();
-        let rows = self.query(statement, &parameters[..count]).await?;
-        rows.iter().map(|row| Ok(row.try_get("player_id")?)).collect()
+        let statement = batch.statement();
+        written(&self.query(statement.sql, &statement.parameters()).await?)
     }
 }
 
@@ -208,11 +222,13 @@ impl Transaction {
     /// # Errors
     /// As every statement's.
     pub async fn write(&mut self, batch: &Commit<'_>) -> Result<Vec<Uuid>, Error> {
-        let parameters = batch.parameters();
-        let (statement, count) = batch.statement();
-        let rows = self.query(statement, &parameters[..count]).await?;
-        rows.iter().map(|row| Ok(row.try_get("player_id")?)).collect()
+        let statement = batch.statement();
+        written(&self.query(statement.sql, &statement.parameters()).await?)
     }
+}
+
+fn written(rows: &[Row]) -> Result<Vec<Uuid>, Error> {
+    rows.iter().map(|row| Ok(row.try_get("player_id")?)).collect()
 }
 
 /// Counters are `bigint` in the database; none comes near its end.

@@ -19,6 +19,8 @@ pub struct PlayerRecord {
     pub username: Option<String>,
     pub created_at: Timestamp,
     pub banned: bool,
+    /// The catalogue in force at the player's `settled_at`.
+    pub catalogue_version: u64,
     pub player: Player,
 }
 
@@ -131,6 +133,7 @@ fn decode(row: &Row) -> Result<PlayerRecord, Error> {
         username: row.try_get("username")?,
         created_at: row.try_get("created_at")?,
         banned: banned_at.is_some(),
+        catalogue_version: row.try_get::<_, i64>("catalogue_version")?.unsigned_abs(),
         player: Player {
             display_name: row.try_get("display_name")?,
             version: row.try_get::<_, i64>("version")?.unsigned_abs(),
