@@ -168,7 +168,7 @@ mod tests {
 
     use super::*;
 
-    const TTL: Duration = Duration::from_secs(60);
+    const TTL: Duration = Duration::from_mins(1);
 
     fn tokens(secret: &str, previous: Option<&str>) -> AccessTokens {
         AccessTokens::new(Secret::new(secret), previous.map(Secret::new).as_ref(), TTL)

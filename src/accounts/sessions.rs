@@ -86,12 +86,15 @@ impl Accounts {
         let generation = stored.generation.unsigned_abs();
         let replaced_just_now = successor.matches(&stored.refresh_hash)
             && now.seconds_since(stored.rotated_at) <= REPEAT_SECONDS;
-        if replaced_just_now && !stored.banned {
+        if replaced_just_now {
+            if stored.banned {
+                return Err(Error::Banned);
+            }
             return self.tokens(token.identity, &successor, now).map(Some);
         }
         if token.led_to(&stored.chain_key, generation, &stored.refresh_hash) {
             tracing::warn!(player.id = %player, "a replaced refresh token came back; its session is ended");
-            self.end_session(player, session).await?;
+            self.log_out(token.identity).await?;
         }
         Err(Error::Unauthenticated)
     }
@@ -116,6 +119,17 @@ impl Accounts {
         }
         self.note_ended(&[session], now);
         Ok(())
+    }
+
+    /// Ends the session that asks. Another request, here or elsewhere, may have been first: then it has ended as well.
+    ///
+    /// # Errors
+    /// As every statement's.
+    pub async fn log_out(&self, identity: Identity) -> Result<(), Error> {
+        match self.end_session(identity.player, identity.session).await {
+            Err(Error::NoSuchSession) => Ok(()),
+            result => result,
+        }
     }
 
     /// Ends all of a player's sessions but the one that asks.

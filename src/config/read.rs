@@ -246,7 +246,7 @@ mod tests {
     fn nothing_set_is_a_configuration() {
         let config = load(&[]).expect("the defaults hold");
         assert_eq!((config.http.port, config.http.metrics_port), (8080, 9090));
-        assert_eq!(config.offline_cap, Duration::from_secs(28_800));
+        assert_eq!(config.offline_cap, Duration::from_hours(8));
         assert!(config.database.url.is_none() && config.http.admin_token.is_none());
     }
 

@@ -114,7 +114,7 @@ pub async fn refresh(
     security(("player" = []))
 )]
 pub async fn logout(api: web::Data<Api>, caller: Caller) -> Result<HttpResponse, Problem> {
-    api.accounts.end_session(caller.player(), caller.0.session).await?;
+    api.accounts.log_out(caller.0).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::ConnectionType;
-use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{ResponseError, web};
 
@@ -107,7 +107,13 @@ fn finish(response: ServiceResponse, id: &str, draining: bool) -> ServiceRespons
         problem.body(id)
     });
     let mut response = match body {
-        Some(body) => response.map_body(|_, _| BoxBody::new(body)),
+        Some(body) => {
+            let mut response = response.map_body(|_, _| BoxBody::new(body));
+            let headers = response.headers_mut();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            response
+        }
         None => response,
     };
     if let Ok(value) = HeaderValue::from_str(id) {

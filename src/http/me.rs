@@ -67,7 +67,8 @@ fn state_tag(state: &State) -> String {
     )
 }
 
-fn answered<T: Serialize>(answer: &Answer, wire: impl FnOnce(StateWire) -> T) -> HttpResponse {
+/// What a mutation came to, and whether it is told again.
+pub fn answered<T: Serialize>(answer: &Answer, wire: impl FnOnce(StateWire) -> T) -> HttpResponse {
     let state = StateWire::new(&answer.record, &answer.timeline, answer.now);
     let mut response = HttpResponse::build(StatusCode::OK);
     if answer.replayed {

@@ -6,7 +6,7 @@ use actix_web::http::{Method, header};
 use actix_web::{Handler, HttpRequest, HttpResponse, Resource, Responder, Route, web};
 
 use super::problem::Problem;
-use super::{Options, admin, auth, catalog, docs, health, me, players};
+use super::{Api, Options, admin, auth, catalog, docs, health, me, players};
 
 /// Registers every route. They are tried in this order, so those that are called once a second come first.
 pub fn routes(config: &mut web::ServiceConfig) {
@@ -66,18 +66,25 @@ fn game_routes(config: &mut web::ServiceConfig) {
 
 fn admin_routes(config: &mut web::ServiceConfig) {
     use admin::players;
-    config
-        .service(
-            Endpoint::at("/admin/catalog")
-                .get(admin::catalog::read_catalog)
-                .put(admin::catalog::replace_catalog)
-                .resource(),
-        )
-        .service(Endpoint::at("/admin/players").get(players::search_players).resource())
-        .service(Endpoint::at("/admin/players/{id}").get(players::read_player).resource())
-        .service(Endpoint::at("/admin/players/{id}/ban").post(players::ban_player).resource())
-        .service(Endpoint::at("/admin/players/{id}/unban").post(players::unban_player).resource())
-        .service(Endpoint::at("/admin/players/{id}/grant").post(players::grant_energy).resource());
+    let scope = web::scope("/admin").guard(guard::fn_guard(|context| {
+        // Without operators the paths are as unknown as any other, whatever the method.
+        let api = context.app_data::<web::Data<Api>>();
+        api.is_some_and(|api| api.options.admin_token.is_some())
+    }));
+    config.service(
+        scope
+            .service(
+                Endpoint::at("/catalog")
+                    .get(admin::catalog::read_catalog)
+                    .put(admin::catalog::replace_catalog)
+                    .resource(),
+            )
+            .service(Endpoint::at("/players").get(players::search_players).resource())
+            .service(Endpoint::at("/players/{id}").get(players::read_player).resource())
+            .service(Endpoint::at("/players/{id}/ban").post(players::ban_player).resource())
+            .service(Endpoint::at("/players/{id}/unban").post(players::unban_player).resource())
+            .service(Endpoint::at("/players/{id}/grant").post(players::grant_energy).resource()),
+    );
 }
 
 /// A path and its methods. What is not among them is answered 405 with an `Allow` of those that are.
@@ -190,8 +197,14 @@ async fn unknown_path() -> Result<HttpResponse, Problem> {
 
 /// Lets pages of the configured origins call; without any, nothing is added to any answer.
 pub fn cors(options: &Options) -> Cors {
-    let headers =
-        ["authorization", "content-type", "if-none-match", "idempotency-key", "x-request-id"];
+    let headers = [
+        "authorization",
+        "content-type",
+        "idempotency-key",
+        "if-match",
+        "if-none-match",
+        "x-request-id",
+    ];
     let exposed = [
         "etag",
         "idempotency-replayed",

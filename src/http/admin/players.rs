@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::domain::Command;
 use crate::game::{self, Request};
 use crate::http::extract::{Body, Key, Operator, Query, id};
-use crate::http::me::page_limit;
+use crate::http::me::{answered, page_limit};
 use crate::http::problem::Problem;
 use crate::http::wire::{ExportWire, Page, StateWire, rfc3339};
 use crate::http::{Api, cursor, json};
@@ -198,8 +198,7 @@ pub async fn grant_energy(
     let command = Command::Grant { energy: *energy, reason: reason.clone() };
     let request = Request { key: key.of(&body.raw), ..Request::new(player, command) };
     let answer = api.operators.grant(request).await.map_err(found)?;
-    let state = StateWire::new(&answer.record, &answer.timeline, answer.now);
-    Ok(json(StatusCode::OK, &GrantWire { state }))
+    Ok(answered(&answer, |state| GrantWire { state }))
 }
 
 fn check_reason(reason: &str) -> Result<(), Problem> {

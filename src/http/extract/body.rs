@@ -10,6 +10,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 
+use super::object::Object;
 use crate::http::problem::{Code, Problem};
 
 /// The largest body.
@@ -68,11 +69,21 @@ async fn read(request: &HttpRequest, mut payload: Payload) -> Result<Bytes, Prob
 
 fn parse<T: DeserializeOwned>(raw: &[u8]) -> Result<T, Problem> {
     let mut json = serde_json::Deserializer::from_slice(raw);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let path = error.path().to_string();
-        let field = if path == "." { "body".to_owned() } else { path };
-        Problem::malformed(field, error.inner().to_string())
+    let Object(value) = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let message = error.inner().to_string();
+        Problem::malformed(field_at_fault(&error.path().to_string(), &message), message)
     })?;
     json.end().map_err(|error| Problem::malformed("body", error.to_string()))?;
     Ok(value)
+}
+
+/// The field that an error is about. The path ends at the object; what is missing from it is only in the message.
+fn field_at_fault(path: &str, message: &str) -> String {
+    let missing = message.strip_prefix("missing field `").and_then(|rest| rest.split_once('`'));
+    match (path, missing) {
+        (".", None) => "body".to_owned(),
+        (".", Some((name, _))) => name.to_owned(),
+        (path, None) => path.to_owned(),
+        (path, Some((name, _))) => format!("{path}.{name}"),
+    }
 }

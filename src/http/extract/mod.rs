@@ -3,6 +3,7 @@
 mod body;
 mod idempotency;
 mod numbers;
+mod object;
 mod operator;
 mod player;
 mod query;
@@ -10,6 +11,7 @@ mod query;
 pub use body::Body;
 pub use idempotency::Key;
 pub use numbers::{count, quantity};
+pub use object::objects;
 pub use operator::Operator;
 pub use player::{Caller, MaybeCaller, former_caller};
 pub use query::Query;

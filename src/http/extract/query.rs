@@ -17,7 +17,23 @@ impl<T: DeserializeOwned> FromRequest for Query<T> {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let parsed = serde_urlencoded::from_str(request.query_string());
-        ready(parsed.map(Self).map_err(|error| Problem::malformed("query", error.to_string())))
+        ready(parse(request.query_string()).map(Self))
     }
+}
+
+fn parse<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
+    serde_urlencoded::from_str(query).map_err(|error| {
+        let field = parameter_at_fault::<T>(query).unwrap_or_else(|| "query".to_owned());
+        Problem::malformed(field, error.to_string())
+    })
+}
+
+/// The first parameter that is refused on its own; no query needs any.
+fn parameter_at_fault<T: DeserializeOwned>(query: &str) -> Option<String> {
+    let parameters: Vec<(String, String)> = serde_urlencoded::from_str(query).ok()?;
+    let refused = |parameter: &(String, String)| {
+        let alone = serde_urlencoded::to_string([parameter]).unwrap_or_default();
+        serde_urlencoded::from_str::<T>(&alone).is_err()
+    };
+    parameters.into_iter().find(refused).map(|(name, _)| name)
 }

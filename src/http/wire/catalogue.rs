@@ -7,6 +7,7 @@ use super::time::rfc3339;
 use crate::domain::{
     Catalogue, CatalogueItems, Effect, Generator, Requirement, Rules, Slug, Upgrade,
 };
+use crate::http::extract::objects;
 
 /// A machine that makes energy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -120,7 +121,9 @@ pub struct AdminCatalogWire {
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CatalogRequest {
+    #[serde(deserialize_with = "objects")]
     pub generators: Vec<GeneratorWire>,
+    #[serde(deserialize_with = "objects")]
     pub upgrades: Vec<UpgradeWire>,
     #[serde(default)]
     pub version: Option<u64>,

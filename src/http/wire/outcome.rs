@@ -11,7 +11,7 @@ use crate::domain::{
     Action, ActionResult, Command, MAX_ACTIONS, MAX_CLICKS, Outcome, Quantity, Slug,
 };
 use crate::http::extract;
-use crate::http::problem::Problem;
+use crate::http::problem::{Code, Problem};
 
 /// Clicks since the last call.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -70,6 +70,7 @@ pub struct RenameWire {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ActionsRequest {
+    #[serde(deserialize_with = "extract::objects")]
     #[schema(max_items = 32, min_items = 1)]
     actions: Vec<ActionWire>,
 }
@@ -210,12 +211,42 @@ pub struct ActionsWire {
 
 /// The outcome of an action, with `status` 200, or its problem, with the problem's.
 #[derive(Debug, ToSchema)]
+#[serde(untagged)]
 #[schema(as = ActionResult)]
 pub enum ActionResultWire {
-    #[schema(value_type = std::collections::HashMap<String, Value>)]
+    #[schema(value_type = AppliedAction)]
     Applied(Outcome),
-    #[schema(value_type = crate::http::problem::ProblemBody<'static>)]
+    #[schema(value_type = RefusedAction)]
     Refused(Value),
+}
+
+/// What an applied action came to.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AppliedAction {
+    #[schema(minimum = 200, maximum = 200)]
+    status: u16,
+    /// Of clicks: how many were credited.
+    accepted: Option<u64>,
+    /// Of generators: how many were bought.
+    purchased: Option<u64>,
+    /// Of purchases.
+    spent: Option<f64>,
+}
+
+/// The problem of an action that was refused.
+#[derive(Serialize, ToSchema)]
+pub struct RefusedAction {
+    #[serde(rename = "type")]
+    kind: String,
+    title: String,
+    status: u16,
+    detail: String,
+    code: Code,
+    /// Members of this problem alone, such as `required` and `available`.
+    #[serde(flatten)]
+    #[schema(inline, value_type = std::collections::HashMap<String, Value>)]
+    extensions: serde_json::Map<String, Value>,
 }
 
 impl From<&ActionResult> for ActionResultWire {

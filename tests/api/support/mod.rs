@@ -4,6 +4,11 @@ mod app;
 pub mod books;
 mod client;
 mod cluster;
+mod raw;
+pub mod schema;
+mod signing_in;
+pub mod tokens;
 
-pub use app::{ADMIN_TOKEN, JWT_SECRET, Options, TestApp, World};
-pub use client::{Player, Reply};
+pub use app::{ADMIN_TOKEN, JWT_SECRET, TestApp, World};
+pub use client::{Client, Player, Reply};
+pub use signing_in::PASSWORD;
