@@ -13,6 +13,11 @@ pub trait Clock: Send + Sync {
     /// Takes in that the database said `database` to a question sent at `sent` and answered at `received`.
     fn observe(&self, database: Timestamp, sent: Instant, received: Instant);
 
+    /// Whether the database's own clock tells the same time.
+    fn is_the_databases(&self) -> bool {
+        true
+    }
+
     /// Whether the time can be trusted: it has been heard, and does not jump.
     fn is_steady(&self) -> bool;
 }
@@ -116,6 +121,10 @@ impl Clock for ManualClock {
     }
 
     fn observe(&self, _: Timestamp, _: Instant, _: Instant) {}
+
+    fn is_the_databases(&self) -> bool {
+        false
+    }
 
     fn is_steady(&self) -> bool {
         true

@@ -107,6 +107,7 @@ impl Accounts {
         let hash = self.hasher.hash(new).await?;
         let now = self.clock.now();
         let mut transaction = self.store.begin().await?;
+        transaction.hold_player(identity.player).await?;
         let changed =
             transaction.change_password(identity.player, &password_hash, &hash, now).await?;
         if !changed {

@@ -18,8 +18,8 @@ const ID_BYTES: usize = 16;
 const SECRET_BYTES: usize = 32;
 const TOKEN_BYTES: usize = 2 * ID_BYTES + 4 + SECRET_BYTES;
 
-/// The longest chain that is walked; a session of a few minutes per refresh takes a year to outgrow it.
-const MAX_WALK: u32 = 100_000;
+/// The longest chain that is walked, some milliseconds' work: months of a session that is refreshed as tokens expire.
+const MAX_WALK: u32 = 10_000;
 
 /// A refresh token, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -112,7 +112,10 @@ impl Accounts {
             Ok(Some(display_name)) => {
                 let kept = [guest.session];
                 let ended = transaction.end_other_sessions(guest.player, &kept, now).await?;
-                transaction.create_session(guest.player, &session).await?;
+                if !transaction.create_session(guest.player, &session, None).await? {
+                    transaction.rollback().await?;
+                    return Err(Error::Banned);
+                }
                 transaction.commit().await?;
                 self.note_ended(&ended, now);
                 Ok(SignedIn {
@@ -187,8 +190,13 @@ impl Accounts {
     }
 
     async fn begin_session(&self, account: &Account, session: &NewSession) -> Result<(), Error> {
-        // Nothing is written for a player who was deleted or banned since the account was read.
-        let begun = self.store.create_session(account.player_id, session).await?;
+        // Nothing is written for a player who was deleted or banned, or whose password has changed, since the account
+        // was read. Whoever changes it holds the player: it either ends this session too, or is seen here.
+        let mut transaction = self.store.begin().await?;
+        transaction.share_player(account.player_id).await?;
+        let hash = Some(account.password_hash.as_str());
+        let begun = transaction.create_session(account.player_id, session, hash).await?;
+        transaction.commit().await?;
         begun.then_some(()).ok_or(Error::InvalidCredentials)
     }
 }

@@ -11,7 +11,7 @@ mod server;
 pub use database::Database;
 pub use doctor::diagnose;
 pub use migrate::migrate;
-pub use serve::{Stop, serve, stop_signal};
+pub use serve::serve;
 pub use server::{Server, Settings};
 
 use crate::{data_dir, store};

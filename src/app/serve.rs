@@ -5,18 +5,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use actix_web::dev::ServerHandle;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{sleep, timeout};
 
 use super::server::bind;
 use super::{Database, Error, Server, Settings};
 use crate::clock::DatabaseClock;
 use crate::config::{Config, HttpConfig};
-use crate::store;
 
 /// How the process was asked to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
+enum Stop {
     /// By an orchestrator, whose balancer takes a moment to notice: SIGTERM.
     Gently,
     /// By somebody at a terminal: SIGINT.
@@ -26,20 +26,29 @@ pub enum Stop {
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(2);
 /// How long requests that have begun may take when the server stops.
-const IN_FLIGHT_LIMIT: Duration = Duration::from_secs(10);
+const IN_FLIGHT_LIMIT: Duration = Duration::from_secs(4);
 const IN_FLIGHT_POLL: Duration = Duration::from_millis(10);
 
-/// Completes when the process is asked to end.
-///
-/// # Errors
-/// Where the system does not let signals be handled.
-pub async fn stop_signal() -> Result<Stop, Error> {
-    let failed = |error: std::io::Error| Error::Other(format!("signals: {error}"));
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    tokio::select! {
-        _ = terminate.recv() => Ok(Stop::Gently),
-        _ = interrupt.recv() => Ok(Stop::Now),
+/// The signals that ask the process to end.
+struct Stops {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stops {
+    fn listen() -> Result<Self, Error> {
+        let failed = |error: std::io::Error| Error::Other(format!("signals: {error}"));
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).map_err(failed)?,
+            interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
+        })
+    }
+
+    async fn next(&mut self) -> Stop {
+        tokio::select! {
+            _ = self.terminate.recv() => Stop::Gently,
+            _ = self.interrupt.recv() => Stop::Now,
+        }
     }
 }
 
@@ -48,8 +57,7 @@ pub async fn stop_signal() -> Result<Stop, Error> {
 /// # Errors
 /// What keeps it from running.
 pub async fn serve(config: Config) -> Result<(), Error> {
-    let stop = stop_signal();
-    tokio::pin!(stop);
+    let mut stops = Stops::listen()?;
     let listener = bind(config.http.host, config.http.port)?;
     let address = listener.local_addr().map_err(|error| Error::Other(error.to_string()))?;
     let metrics_listener = bind_metrics(&config.http)?;
@@ -71,15 +79,15 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     if let Some(listener) = metrics_listener {
         tokio::spawn(server.listen_for_operators(listener)?);
     }
-    let stop = tokio::select! {
-        stop = &mut stop => stop?,
+    // Until the last request is answered everything goes on: the pulse too, without which nothing can be changed.
+    tokio::select! {
+        () = drain(&server, &handle, &mut stops, config.http.drain_delay) => {}
         fault = work(&server, address) => return Err(fault),
         () = database.watch() => unreachable!("a database is watched for ever"),
         ended = &mut http => {
             return Err(Error::Other(format!("the HTTP server ended: {ended:?}")));
         }
-    };
-    drain(&server, stop, config.http.drain_delay).await;
+    }
     handle.stop(true).await;
     server.game.drain().await;
     server.store.close();
@@ -116,7 +124,7 @@ async fn prepare(server: &Server) -> Result<(), Error> {
     loop {
         match server.prepare().await {
             Ok(()) => return Ok(()),
-            Err(error @ (store::Error::Unavailable(_) | store::Error::Contention(_))) => {
+            Err(error) if error.is_passing() => {
                 tracing::warn!(%error, "waiting for the database");
             }
             Err(error) => return Err(error.into()),
@@ -137,13 +145,19 @@ fn announce(address: SocketAddr) {
     }
 }
 
-/// Asks balancers to go elsewhere, gives them time to, and lets requests that have begun finish.
-async fn drain(server: &Server, stop: Stop, delay: Duration) {
+/// Waits until the process is asked to end, asks balancers to go elsewhere, gives them time to, and lets requests that
+/// have begun finish. Asked a second time it does not wait for balancers any more.
+async fn drain(server: &Server, http: &ServerHandle, stops: &mut Stops, delay: Duration) {
+    let stop = stops.next().await;
     server.health.drain();
     tracing::info!(?stop, "stopping");
     if stop == Stop::Gently {
-        sleep(delay).await;
+        tokio::select! {
+            () = sleep(delay) => {}
+            _ = stops.next() => {}
+        }
     }
+    http.pause().await;
     let finished = async {
         while server.metrics.in_flight.get() > 0 {
             sleep(IN_FLIGHT_POLL).await;

@@ -13,6 +13,7 @@ pub use replace::ReplaceError;
 
 use crate::clock::Clock;
 use crate::domain::{Catalogue, CatalogueItems, Rules, Timeline};
+use crate::store::catalogues::{NewCatalogue, VERSION_TAKEN};
 use crate::store::{self, Store};
 
 /// How far ahead a change comes into force, in seconds.
@@ -21,12 +22,16 @@ const NOTICE_SECONDS: f64 = 3.0;
 /// For how long a confirmation holds.
 const CONFIRMED_FOR: Duration = Duration::from_secs(2);
 
+/// How long storing a change may take, in seconds: with [`CONFIRMED_FOR`] less than the notice, so that whoever is still
+/// confirmed when it comes into force has heard of it.
+const STORING_SECONDS: f64 = 0.5;
+
 /// The catalogue that a new database begins with.
 const SEED: &str = include_str!("../../sql/catalogue.json");
 
 /// No catalogue is known, or it may not be the newest.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("the catalogue is not confirmed")]
+#[error("the catalogue or the time is not confirmed")]
 pub struct Unconfirmed;
 
 /// The versions of the catalogue as this instance knows them.
@@ -60,13 +65,14 @@ impl Catalogues {
         known.timeline.clone().ok_or(Unconfirmed)
     }
 
-    /// The timeline, certain to hold every version in force: right for changing a player.
+    /// The timeline, certain to hold every version in force, at a time that can be trusted: right for changing a player.
     ///
     /// # Errors
     /// [`Unconfirmed`] where that is not certain.
     pub fn confirmed_timeline(&self) -> Result<Arc<Timeline>, Unconfirmed> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        let confirmed = known.confirmed_at.is_some_and(|at| at.elapsed() < CONFIRMED_FOR);
+        let recent = known.confirmed_at.is_some_and(|at| at.elapsed() < CONFIRMED_FOR);
+        let confirmed = recent && self.clock.is_steady();
         known.timeline.clone().filter(|_| confirmed).ok_or(Unconfirmed)
     }
 
@@ -95,11 +101,17 @@ impl Catalogues {
         }
         let items = Self::seed_items()?;
         let now = self.clock.now();
-        let removed = CatalogueItems::default();
-        match self.store.insert_catalogue(1, now, &items, &removed, now).await {
+        let first = NewCatalogue {
+            version: 1,
+            effective_at: now,
+            items: &items,
+            removed: &CatalogueItems::default(),
+            created_at: now,
+        };
+        match self.store.insert_catalogue(&first, None).await {
             // Another instance was first.
-            Err(error) if error.is_constraint(store::catalogues::VERSION_TAKEN) => Ok(()),
-            result => result,
+            Err(error) if error.is_constraint(VERSION_TAKEN) => Ok(()),
+            result => result.map(drop),
         }
     }
 

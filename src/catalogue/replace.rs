@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
-
-use super::{Catalogues, NOTICE_SECONDS};
-use crate::domain::{Catalogue, CatalogueFault, CatalogueItems, Slug};
-use crate::store::{self, catalogues::VERSION_TAKEN};
+use super::{Catalogues, NOTICE_SECONDS, STORING_SECONDS};
+use crate::domain::{Catalogue, CatalogueFault, CatalogueItems, Slug, Timestamp};
+use crate::store;
+use crate::store::catalogues::{NewCatalogue, VERSION_TAKEN};
 
 /// Why a catalogue is not put in force.
 #[derive(Debug, thiserror::Error)]
@@ -47,16 +46,31 @@ impl Catalogues {
         let version = newest.version + 1;
         let now = self.clock.now();
         let effective_at = now.plus_seconds(NOTICE_SECONDS).max(newest.effective_at);
-        match self.store.insert_catalogue(version, effective_at, &items, &removed, now).await {
+        let next = NewCatalogue {
+            version,
+            effective_at,
+            items: &items,
+            removed: &removed,
+            created_at: now,
+        };
+        match self.store.insert_catalogue(&next, self.latest_storing(now)).await {
+            Ok(true) => {}
+            Ok(false) => {
+                return Err(store::Error::Unavailable("storing took too long".into()).into());
+            }
             Err(error) if error.is_constraint(VERSION_TAKEN) => {
                 return Err(ReplaceError::Outdated(version));
             }
-            result => result?,
+            Err(error) => return Err(error.into()),
         }
-        self.store.audit(now, "replace_catalogue", None, &json!({ "version": version })).await?;
         self.learn(vec![Catalogue::new(version, effective_at, items, removed)], None);
         let timeline = self.timeline().map_err(|it| store::Error::Unavailable(it.to_string()))?;
         Ok(Arc::clone(timeline.newest()))
+    }
+
+    /// Until when, on the database's clock, a change that was made at `now` may be stored.
+    fn latest_storing(&self, now: Timestamp) -> Option<Timestamp> {
+        self.clock.is_the_databases().then(|| now.plus_seconds(STORING_SECONDS))
     }
 
     fn newest_version(&self) -> u64 {

@@ -21,15 +21,15 @@ pub type Source = HashMap<String, String>;
 /// Where that file is not in its form.
 pub fn environment() -> Result<Source, Fault> {
     let mut source = Source::new();
-    match dotenvy::dotenv_iter() {
+    match dotenvy::from_path_iter(".env") {
         Ok(entries) => {
             for entry in entries {
-                let (name, value) = entry.map_err(|error| fault(".env", error))?;
+                let (name, value) = entry.map_err(|error| fault(".env", unreadable(&error)))?;
                 source.insert(name, value);
             }
         }
         Err(error) if error.not_found() => {}
-        Err(error) => return Err(fault(".env", error)),
+        Err(error) => return Err(fault(".env", unreadable(&error))),
     }
     for (name, value) in std::env::vars_os() {
         if let (Ok(name), Ok(value)) = (name.into_string(), value.into_string()) {
@@ -37,6 +37,17 @@ pub fn environment() -> Result<Source, Fault> {
         }
     }
     Ok(source)
+}
+
+/// What is wrong with the file, without what stands in it: that may be a secret.
+fn unreadable(error: &dotenvy::Error) -> String {
+    match error {
+        dotenvy::Error::LineParse(..) => {
+            "a line is not NAME=value, with quotes around a value that has spaces".to_owned()
+        }
+        dotenvy::Error::Io(error) => error.to_string(),
+        _ => "cannot be read".to_owned(),
+    }
 }
 
 /// A variable that does not hold what it should.

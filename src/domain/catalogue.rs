@@ -198,9 +198,9 @@ impl Catalogue {
 }
 
 /// The most generators in one catalogue.
-pub const MAX_GENERATORS: usize = 200;
+pub const MAX_GENERATORS: usize = 100;
 /// The most upgrades in one catalogue.
-pub const MAX_UPGRADES: usize = 1_000;
+pub const MAX_UPGRADES: usize = 300;
 /// The least growth of a cost: below it the closed form of the series loses digits.
 pub const MIN_COST_GROWTH: f64 = 1.001;
 const MAX_COST_GROWTH: f64 = 100.0;

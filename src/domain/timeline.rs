@@ -42,10 +42,37 @@ impl Timeline {
         let first = begun.saturating_sub(1);
         let ends = self.catalogues[first + 1..].iter().map(|next| next.effective_at).chain([to]);
         let mut start = from;
-        self.catalogues[first..].iter().zip(ends).map_while(move |(catalogue, end)| {
+        let segments = self.catalogues[first..].iter().zip(ends).map(move |(catalogue, end)| {
             let segment = (catalogue, start, end.min(to));
-            start = segment.2;
-            (segment.1 < segment.2).then_some(segment)
-        })
+            start = start.max(segment.2);
+            segment
+        });
+        // A catalogue that was replaced at the very instant at which it began is in force in an empty span.
+        segments.filter(|(_, start, end)| start < end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::CatalogueItems;
+    use crate::domain::testing::at;
+
+    #[test]
+    fn catalogues_of_one_instant_leave_no_gap() {
+        let catalogue = |version, seconds| {
+            let items = CatalogueItems::default;
+            Arc::new(Catalogue::new(version, at(seconds), items(), items()))
+        };
+        let catalogues = vec![catalogue(1, 0.0), catalogue(2, 10.0), catalogue(3, 10.0)];
+        let timeline = Timeline::new(Rules::default(), catalogues).expect("three");
+        let segments = |from, to| {
+            let segments = timeline.segments(at(from), at(to));
+            segments.map(|(it, start, end)| (it.version, start, end)).collect::<Vec<_>>()
+        };
+        assert_eq!(segments(5.0, 20.0), [(1, at(5.0), at(10.0)), (3, at(10.0), at(20.0))]);
+        assert_eq!(segments(5.0, 5.0), []);
+        assert_eq!(segments(20.0, 5.0), []);
+        assert_eq!(timeline.at(at(10.0)).version, 3);
     }
 }

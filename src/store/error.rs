@@ -11,6 +11,9 @@ pub enum Error {
     /// Postgres gave the transaction up for the sake of another one: it was rolled back and can be tried again.
     #[error("the transaction was rolled back for another one: {0}")]
     Contention(String),
+    /// A row is held by somebody else for too long: it was certainly not written.
+    #[error("a row is locked: {0}")]
+    Locked(String),
     /// A named constraint refused a row.
     #[error("constraint {0} refuses the row")]
     Constraint(String),
@@ -23,6 +26,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether it passes by itself, so that asking again may help.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::Contention(_) | Self::Locked(_))
+    }
+
     /// Whether the named constraint is what refused.
     pub fn is_constraint(&self, name: &str) -> bool {
         matches!(self, Self::Constraint(constraint) if constraint == name)
@@ -49,13 +57,12 @@ impl From<tokio_postgres::Error> for Error {
         if [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED].contains(code) {
             return Self::Contention(message);
         }
+        if *code == SqlState::LOCK_NOT_AVAILABLE {
+            return Self::Locked(message);
+        }
         let passing = PASSING_CLASSES.iter().any(|class| code.code().starts_with(class))
-            || [
-                SqlState::READ_ONLY_SQL_TRANSACTION,
-                SqlState::LOCK_NOT_AVAILABLE,
-                SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
-            ]
-            .contains(code);
+            || [SqlState::READ_ONLY_SQL_TRANSACTION, SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT]
+                .contains(code);
         if passing { Self::Unavailable(message) } else { Self::Statement(message) }
     }
 }

@@ -56,7 +56,7 @@ impl Store {
         let mut transaction = self.begin().await?;
         // Once the row is ours nothing more is added to what hangs on it, and the deletion, a statement of its own,
         // sees all that was added before.
-        transaction.query(include_str!("../../sql/queries/players/hold.sql"), &[&id]).await?;
+        transaction.hold_player(id).await?;
         let sql = include_str!("../../sql/queries/players/delete.sql");
         let deleted = !transaction.query(sql, &[&id, &now, &key_hash]).await?.is_empty();
         transaction.commit().await?;
@@ -75,6 +75,22 @@ impl Store {
 }
 
 impl Transaction {
+    /// Waits for whoever is writing a player, or something of its, and lets nobody else until the transaction ends.
+    ///
+    /// # Errors
+    /// As every statement's.
+    pub async fn hold_player(&mut self, id: Uuid) -> Result<(), Error> {
+        self.query(include_str!("../../sql/queries/players/hold.sql"), &[&id]).await.map(drop)
+    }
+
+    /// Waits for whoever holds a player, and lets nobody hold it until the transaction ends.
+    ///
+    /// # Errors
+    /// As every statement's.
+    pub async fn share_player(&mut self, id: Uuid) -> Result<(), Error> {
+        self.query(include_str!("../../sql/queries/players/share.sql"), &[&id]).await.map(drop)
+    }
+
     /// As [`Store::load_players`], and nobody else writes the rows until the transaction ends.
     ///
     /// # Errors

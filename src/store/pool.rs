@@ -7,6 +7,7 @@ use deadpool_postgres::{
     Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Timeouts,
 };
 use tokio::time::timeout;
+use tokio_postgres::config::SslMode;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{NoTls, Row};
@@ -30,6 +31,7 @@ pub struct StoreOptions {
 
 /// Connections of one lane: one for its commits, one to spare while a broken one is replaced.
 const LANE_POOL_SIZE: usize = 2;
+const SESSION: &str = include_str!("../../sql/queries/pool/session.sql");
 const LANE_SESSION: &str = include_str!("../../sql/queries/lanes/session.sql");
 
 /// The handle that every statement goes through. Cheap to clone.
@@ -60,7 +62,7 @@ impl Store {
     /// # Errors
     /// Only where the pool's settings contradict each other.
     pub fn new(options: StoreOptions) -> Result<Self, Error> {
-        Self::with_session(options, "")
+        Self::with_session(options, SESSION)
     }
 
     /// A store for one lane, with connections of its own. They are served by the runtime of whoever uses it first.
@@ -78,8 +80,10 @@ impl Store {
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let mut connection = options.connection.clone();
         connection.connect_timeout(options.connect_timeout);
+        // Where TLS is not asked for it is not used: a certificate that nobody vouches for, as distributions make for
+        // their Postgres, would else keep the server from starting.
         let manager = match connection.get_ssl_mode() {
-            tokio_postgres::config::SslMode::Disable => {
+            SslMode::Disable | SslMode::Prefer => {
                 Manager::from_config(connection, NoTls, recycling)
             }
             _ => Manager::from_config(connection, MakeRustlsConnect::new(tls()), recycling),
@@ -93,12 +97,9 @@ impl Store {
                 recycle: Some(options.pool_timeout),
             })
             .post_create(Hook::async_fn(move |client, _| {
-                Box::pin(async move {
-                    if session.is_empty() {
-                        return Ok(());
-                    }
-                    client.batch_execute(session).await.map_err(HookError::Backend)
-                })
+                Box::pin(
+                    async move { client.batch_execute(session).await.map_err(HookError::Backend) },
+                )
             }))
             .build()
             .map_err(|error| Error::Unavailable(error.to_string()))?;
@@ -144,11 +145,8 @@ impl Store {
         statement: &'static str,
         parameters: Parameters<'_>,
     ) -> Result<Vec<Row>, Error> {
-        let client = self.pool.get().await?;
-        let (client, result) =
-            query(client, self.options.statement_timeout, statement, parameters).await;
-        drop(client);
-        result
+        let mut client = Some(self.pool.get().await?);
+        query(&mut client, self.options.statement_timeout, statement, parameters).await
     }
 
     pub(super) async fn query_opt(
@@ -165,24 +163,13 @@ impl Store {
         statement: &'static str,
         parameters: Parameters<'_>,
     ) -> Result<u64, Error> {
-        let client = self.pool.get().await?;
-        let limit = self.options.statement_timeout;
-        let run = async {
-            let prepared = client.prepare_cached(statement).await?;
-            client.execute(&prepared, parameters).await
-        };
-        let Ok(result) = timeout(limit, run).await else {
-            drop(Object::take(client));
-            return Err(out_of_time(limit));
-        };
-        if result.as_ref().is_err_and(is_read_only) {
-            drop(Object::take(client));
-        }
-        Ok(result?)
+        let mut client = Some(self.pool.get().await?);
+        execute(&mut client, self.options.statement_timeout, statement, parameters).await
     }
 }
 
-/// A transaction. Dropped without [`Transaction::commit`], its connection is closed and Postgres rolls it back.
+/// A transaction. Dropped without [`Transaction::commit`], be it because whoever asked for it hung up, its connection is
+/// closed and Postgres rolls it back.
 pub struct Transaction {
     client: Option<Object>,
     statement_timeout: Duration,
@@ -194,14 +181,11 @@ impl Transaction {
         statement: &'static str,
         parameters: Parameters<'_>,
     ) -> Result<Vec<Row>, Error> {
-        let client = self.client.take().ok_or_else(|| Error::Unavailable("given up".into()))?;
-        let (client, result) = query(client, self.statement_timeout, statement, parameters).await;
-        self.client = client;
-        result
+        query(&mut self.client, self.statement_timeout, statement, parameters).await
     }
 
     async fn batch(&self, sql: &str) -> Result<(), Error> {
-        let client = self.client.as_ref().ok_or_else(|| Error::Unavailable("given up".into()))?;
+        let client = self.client.as_ref().ok_or_else(given_up)?;
         match timeout(self.statement_timeout, client.batch_execute(sql)).await {
             Ok(result) => Ok(result?),
             Err(_) => Err(out_of_time(self.statement_timeout)),
@@ -237,32 +221,56 @@ impl Drop for Transaction {
     }
 }
 
-/// Runs a statement; the connection comes back unless it was given up on.
 async fn query(
-    client: Object,
+    client: &mut Option<Object>,
     limit: Duration,
     statement: &'static str,
     parameters: Parameters<'_>,
-) -> (Option<Object>, Result<Vec<Row>, Error>) {
+) -> Result<Vec<Row>, Error> {
+    let Some(open) = client.as_ref() else { return Err(given_up()) };
     let run = async {
-        let prepared = client.prepare_cached(statement).await?;
-        client.query(&prepared, parameters).await
+        let prepared = open.prepare_cached(statement).await?;
+        open.query(&prepared, parameters).await
     };
-    let Ok(result) = timeout(limit, run).await else {
-        // A late answer must not meet the next statement, nor a late commit pass unnoticed.
-        drop(Object::take(client));
-        return (None, Err(out_of_time(limit)));
-    };
-    if result.as_ref().is_err_and(is_read_only) {
-        drop(Object::take(client));
-        return (None, result.map_err(Error::from));
-    }
-    (Some(client), result.map_err(Error::from))
+    let result = timeout(limit, run).await;
+    close_if_lost(client, &result);
+    result.map_err(|_| out_of_time(limit))?.map_err(Error::from)
 }
 
-/// Whether the session may not write. It would stay so when the database takes writes again, so it is not kept.
-fn is_read_only(error: &tokio_postgres::Error) -> bool {
-    error.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION)
+async fn execute(
+    client: &mut Option<Object>,
+    limit: Duration,
+    statement: &'static str,
+    parameters: Parameters<'_>,
+) -> Result<u64, Error> {
+    let Some(open) = client.as_ref() else { return Err(given_up()) };
+    let run = async {
+        let prepared = open.prepare_cached(statement).await?;
+        open.execute(&prepared, parameters).await
+    };
+    let result = timeout(limit, run).await;
+    close_if_lost(client, &result);
+    result.map_err(|_| out_of_time(limit))?.map_err(Error::from)
+}
+
+/// Closes a connection whose statement was given up on, as a late answer must not meet the next statement, nor a late
+/// commit pass unnoticed; and one that may not write, as it would stay so when the database takes writes again.
+fn close_if_lost<T>(
+    client: &mut Option<Object>,
+    result: &Result<Result<T, tokio_postgres::Error>, tokio::time::error::Elapsed>,
+) {
+    let lost = match result {
+        Ok(Ok(_)) => false,
+        Ok(Err(error)) => error.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION),
+        Err(_) => true,
+    };
+    if lost {
+        drop(client.take().map(Object::take));
+    }
+}
+
+fn given_up() -> Error {
+    Error::Unavailable("the connection was given up".into())
 }
 
 fn out_of_time(limit: Duration) -> Error {

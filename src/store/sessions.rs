@@ -19,20 +19,6 @@ pub struct NewSession {
     pub user_agent: Option<String>,
 }
 
-impl NewSession {
-    fn parameters<'a>(&'a self, player: &'a Uuid) -> [&'a (dyn ToSql + Sync); 7] {
-        [
-            player,
-            &self.id,
-            &self.chain_key,
-            &self.refresh_hash,
-            &self.created_at,
-            &self.expires_at,
-            &self.user_agent,
-        ]
-    }
-}
-
 /// What refreshing a session needs.
 #[derive(Clone, Debug)]
 pub struct SessionRecord {
@@ -58,14 +44,6 @@ pub struct ListedSession {
 }
 
 impl Store {
-    /// Adds a session. Returns false where the player does not exist or is banned.
-    ///
-    /// # Errors
-    /// As every statement's.
-    pub async fn create_session(&self, player: Uuid, session: &NewSession) -> Result<bool, Error> {
-        Ok(!self.query(CREATE, &session.parameters(&player)).await?.is_empty())
-    }
-
     /// A session that has not been ended.
     ///
     /// # Errors
@@ -170,7 +148,8 @@ impl Store {
 }
 
 impl Transaction {
-    /// As [`Store::create_session`].
+    /// Adds a session. Returns false where the player does not exist or is banned, or where its password is not the one
+    /// of `password_hash`, if that is given.
     ///
     /// # Errors
     /// As every statement's.
@@ -178,8 +157,20 @@ impl Transaction {
         &mut self,
         player: Uuid,
         session: &NewSession,
+        password_hash: Option<&str>,
     ) -> Result<bool, Error> {
-        Ok(!self.query(CREATE, &session.parameters(&player)).await?.is_empty())
+        let sql = include_str!("../../sql/queries/sessions/create.sql");
+        let parameters: [&(dyn ToSql + Sync); 8] = [
+            &player,
+            &session.id,
+            &session.chain_key,
+            &session.refresh_hash,
+            &session.created_at,
+            &session.expires_at,
+            &session.user_agent,
+            &password_hash,
+        ];
+        Ok(!self.query(sql, &parameters).await?.is_empty())
     }
 
     /// As [`Store::end_other_sessions`].
@@ -196,7 +187,6 @@ impl Transaction {
     }
 }
 
-const CREATE: &str = include_str!("../../sql/queries/sessions/create.sql");
 const END_OTHERS: &str = include_str!("../../sql/queries/sessions/end_others.sql");
 
 fn ids(rows: &[tokio_postgres::Row]) -> Result<Vec<Uuid>, Error> {

@@ -14,6 +14,7 @@ mod caching;
 mod catalogue;
 mod conventions;
 mod cors;
+mod crossings;
 mod documented;
 mod extremes;
 mod guests;

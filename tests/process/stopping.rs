@@ -12,7 +12,7 @@ use crate::program::{Folder, Program, database_pid, runs, until};
 async fn a_gentle_stop_serves_on_while_balancers_notice_and_then_ends_well() {
     let folder = Folder::new("gentle");
     let settings =
-        [("DATA_DIR", folder.path().to_str().expect("text")), ("DRAIN_DELAY_SECONDS", "1")];
+        [("DATA_DIR", folder.path().to_str().expect("text")), ("DRAIN_DELAY_SECONDS", "4")];
     let mut server = Program::start(&settings);
     let token = server.guest().await;
     let database = database_pid(folder.path());

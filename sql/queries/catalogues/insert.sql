@@ -1,3 +1,13 @@
--- store::catalogues::insert: puts a version after the one it was made from; a race violates catalogues_pkey.
-insert into catalogues (version, effective_at, items, removed, created_at)
-values ($1, $2, $3, $4, $5)
+-- store::catalogues::insert_catalogue: puts a version after the one it was made from; a race violates catalogues_pkey.
+-- Written later than $6 it would come into force before all instances can know it, so it is not written then.
+with version as (
+    insert into catalogues (version, effective_at, items, removed, created_at)
+    select $1, $2, $3, $4, $5
+    where $6::timestamptz is null or clock_timestamp() < $6::timestamptz
+    returning version
+),
+audited as (
+    insert into audit_log (at, action, detail)
+    select $5, 'replace_catalogue', jsonb_build_object('version', version) from version
+)
+select version from version

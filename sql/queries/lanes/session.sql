@@ -5,3 +5,7 @@ set enable_hashjoin = off;
 set enable_mergejoin = off;
 set enable_seqscan = off;
 set plan_cache_mode = force_generic_plan;
+-- A row that somebody else holds stops its own player, and the others of the batch only for a moment.
+set lock_timeout = '500ms';
+set idle_in_transaction_session_timeout = '10s';
+set statement_timeout = '6s';

@@ -1,4 +1,7 @@
 -- store::migrations: one instance at a time, until its transaction ends; and somewhere to note what has been applied.
+set local lock_timeout = 0;
+set local statement_timeout = 0;
+set local idle_in_transaction_session_timeout = 0;
 select pg_advisory_xact_lock(7316220264);
 create table if not exists schema_migrations (
     number integer primary key,

@@ -50,6 +50,13 @@ booked as (
         $28::float8[], $29::float8[]
     ) as entry (player_id, version, at, kind, reference, earned, delta, balance_after)
     join written using (player_id)
+    returning player_id, at, kind, reference, delta
+),
+audited as (
+    insert into audit_log (at, action, player_id, detail)
+    select at, 'grant', player_id, jsonb_build_object('energy', delta, 'reason', reference)
+    from booked
+    where kind = 'grant'
 ),
 remembered as (
     insert into idempotency_records (slot, player_id, key_hash, request_hash, created_at, outcome)

@@ -1,10 +1,18 @@
--- store::sessions::create: a further session of a player who exists and is not banned.
+-- store::sessions::create_session: a further session of a player who exists and is not banned, and whose password is the
+-- one that was verified ($8), where one was.
 insert into sessions (
     player_id, session_id, chain_key, refresh_hash, created_at, rotated_at, expires_at, user_agent
 )
-select player_id, $2, $3, $4, $5, $5, $6, $7
-from players
-where player_id = $1 and banned_at is null
+select player.player_id, $2, $3, $4, $5, $5, $6, $7
+from players as player
+where player.player_id = $1
+    and player.banned_at is null
+    and (
+        $8::text is null
+        or exists (
+            select from accounts as account where account.player_id = $1 and account.password_hash = $8
+        )
+    )
 -- A deletion waits for it or goes first; else it would leave this session behind.
-for key share
+for key share of player
 returning session_id

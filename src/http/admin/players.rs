@@ -196,7 +196,7 @@ pub async fn grant_energy(
         return Err(Problem::unacceptable("energy", "must be more than 0 and at most 1e300"));
     }
     let command = Command::Grant { energy: *energy, reason: reason.clone() };
-    let request = Request { key: key.of(&body.raw), ..Request::new(player, command) };
+    let request = Request { key: key.of_operator(&body.raw), ..Request::new(player, command) };
     let answer = api.operators.grant(request).await.map_err(found)?;
     Ok(answered(&answer, |state| GrantWire { state }))
 }

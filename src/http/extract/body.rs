@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::header;
@@ -9,12 +10,16 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 
 use super::object::Object;
 use crate::http::problem::{Code, Problem};
 
 /// The largest body.
 const MAX_BYTES: usize = 64 * 1024;
+
+/// How long a body may take to come.
+const READ_LIMIT: Duration = Duration::from_secs(10);
 
 /// A JSON body of that type. An empty one counts as `{}`.
 #[derive(Debug)]
@@ -32,7 +37,8 @@ impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
         let request = request.clone();
         let payload = payload.take();
         Box::pin(async move {
-            let raw = read(&request, payload).await?;
+            let late = || Problem::malformed("body", "did not come in time");
+            let raw = timeout(READ_LIMIT, read(&request, payload)).await.map_err(|_| late())??;
             if raw.is_empty() {
                 return Ok(Self { value: parse(b"{}")?, raw });
             }

@@ -20,6 +20,13 @@ pub struct Key {
 }
 
 impl Key {
+    /// As [`Key::of`], for an operator: its keys never meet those of the player that it acts on.
+    pub fn of_operator(&self, body: &[u8]) -> Option<IdempotencyKey> {
+        // A space is in no player's key.
+        let key = self.text.as_deref().map(|key| format!("operator {key}"));
+        key.map(|key| IdempotencyKey::new(&key, &self.target, body))
+    }
+
     /// The key together with what it was sent for.
     pub fn of(&self, body: &[u8]) -> Option<IdempotencyKey> {
         self.text.as_deref().map(|key| IdempotencyKey::new(key, &self.target, body))

@@ -247,7 +247,7 @@ fn await_predecessor(cluster: &Path) -> Result<(), Error> {
     let started = Instant::now();
     let mut told = false;
     // The file goes when the predecessor ends in order; a crashed one leaves it and is gone itself.
-    while file.exists() && test_kill_process(pid).is_ok() && is_postgres(pid) {
+    while file.exists() && test_kill_process(pid).is_ok() && is_of_cluster(pid, cluster) {
         if started.elapsed() > STOP_LIMIT {
             let output =
                 format!("process {} still runs in {}", pid.as_raw_nonzero(), cluster.display());
@@ -261,10 +261,18 @@ fn await_predecessor(cluster: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether a process is a Postgres; a recycled process id must not be waited for. Without `/proc` it is taken for one.
-fn is_postgres(pid: Pid) -> bool {
-    let name = fs::read_to_string(format!("/proc/{}/comm", pid.as_raw_nonzero()));
-    name.map_or(!Path::new("/proc/self").exists(), |name| name.starts_with("postgres"))
+/// Whether a process is the Postgres of this cluster: a process id that has been given to another since must be neither
+/// waited for nor stopped.
+fn is_of_cluster(pid: Pid, cluster: &Path) -> bool {
+    let pid = pid.as_raw_nonzero();
+    // A postmaster works in its data folder.
+    if let Ok(folder) = fs::read_link(format!("/proc/{pid}/cwd")) {
+        return folder == cluster;
+    }
+    let shown = Command::new("ps").args(["-ww", "-o", "command=", "-p", &pid.to_string()]).output();
+    shown.is_ok_and(|shown| {
+        String::from_utf8_lossy(&shown.stdout).contains(&*cluster.to_string_lossy())
+    })
 }
 
 fn open_log(path: &Path) -> Result<File, Error> {

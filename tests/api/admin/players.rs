@@ -90,7 +90,7 @@ async fn each_change_is_in_the_audit_log_once() {
     let told = audit(&ada).await;
     let actions: Vec<&str> = told.iter().map(|(action, _)| action.as_str()).collect();
     assert_eq!(actions, ["grant", "unban", "ban"]);
-    assert_eq!(told[0].1, json!({ "energy": 10.0, "reason": "sorry" }));
+    assert_eq!(told[0].1, json!({ "energy": 10, "reason": "sorry" }));
     assert_eq!(told[1].1["reason"], "a mistake");
     assert_eq!(told[2].1["reason"], "a script");
     let own = ada.get("/me/export").await.expect(200).json;
