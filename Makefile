@@ -8,8 +8,8 @@ CARGO_DENY := $(shell command -v cargo-deny || echo .tools/bin/cargo-deny)
 help: ## What can be done
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
-run: ## Build and start the server with a database of its own
-	@scripts/ensure-postgres
+run: ## Build and start the server, with a database of its own unless DATABASE_URL names one
+	@[ -n "$$DATABASE_URL" ] || scripts/ensure-postgres
 	cargo run --release
 
 test: ## Run every test, against a real PostgreSQL

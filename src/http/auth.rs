@@ -27,7 +27,8 @@ pub async fn create_guest(
 }
 
 /// Become a player with a name to sign in by. With a guest's token that guest is upgraded in place: its progress is
-/// kept, its other sessions end.
+/// kept, its other sessions end, and a repeat with the same name and password is answered again. Without a token a
+/// repeat is told that the name is taken; sign in then.
 #[utoipa::path(
     post, path = "/api/v1/auth/register", tag = "auth", request_body = RegisterRequest,
     responses((status = 201, body = SignedInWire)), security((), ("player" = []))
@@ -141,6 +142,7 @@ pub async fn end_session(
     session: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let session = id(&session, "The player has no such session.")?;
+    api.game.note_presence(caller.player());
     api.accounts.end_session(caller.player(), session).await?;
     Ok(HttpResponse::NoContent().finish())
 }
@@ -154,6 +156,7 @@ pub async fn end_other_sessions(
     api: web::Data<Api>,
     caller: Caller,
 ) -> Result<HttpResponse, Problem> {
+    api.game.note_presence(caller.player());
     api.accounts.end_other_sessions(caller.0).await?;
     Ok(HttpResponse::NoContent().finish())
 }
@@ -171,6 +174,7 @@ pub async fn change_password(
     let PasswordRequest { current_password, new_password } = body.value;
     accounts::password(&new_password)
         .map_err(|message| Problem::unacceptable("new_password", message))?;
+    api.game.note_presence(caller.player());
     api.accounts.change_password(caller.0, current_password, new_password).await?;
     Ok(HttpResponse::NoContent().finish())
 }
