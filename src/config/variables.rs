@@ -62,5 +62,9 @@ pub const VARIABLES: [Variable; 20] = [
     ),
     variable("OFFLINE_CAP_SECONDS", "28800", "Seconds that production goes on without the player"),
     variable("LOG_FORMAT", "text", "Form of log lines: text or json"),
-    variable("RUST_LOG", "info", "What is logged: a level, or directives such as idlewatt=debug"),
+    variable(
+        "RUST_LOG",
+        "info,actix_server=warn",
+        "What is logged: a level, or directives such as idlewatt=debug",
+    ),
 ];

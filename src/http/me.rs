@@ -68,6 +68,26 @@ fn state_tag(state: &State) -> String {
 }
 
 /// What a mutation came to, and whether it is told again.
+/// What a mutation was sent with.
+struct Sent<'a> {
+    caller: Caller,
+    key: &'a Key,
+    raw: &'a [u8],
+    expected_version: Option<u64>,
+}
+
+/// Applies what a mutation asks for.
+async fn perform(api: &Api, sent: Sent<'_>, command: Command) -> Result<Answer, Problem> {
+    let request = Request {
+        player: sent.caller.player(),
+        command,
+        key: sent.key.of(sent.raw),
+        expected_version: sent.expected_version,
+    };
+    Ok(api.game.perform(request).await?)
+}
+
+/// Answers a mutation: its outcome with the state after it.
 pub fn answered<T: Serialize>(answer: &Answer, wire: impl FnOnce(StateWire) -> T) -> HttpResponse {
     let state = StateWire::new(&answer.record, &answer.timeline, answer.now);
     let mut response = HttpResponse::build(StatusCode::OK);
@@ -95,8 +115,8 @@ pub async fn click(
     body: Body<ClicksRequest>,
 ) -> Result<HttpResponse, Problem> {
     let command = body.value.command()?;
-    let request = Request { key: key.of(&body.raw), ..Request::new(caller.player(), command) };
-    let answer = api.game.perform(request).await?;
+    let sent = Sent { caller, key: &key, raw: &body.raw, expected_version: None };
+    let answer = perform(&api, sent, command).await?;
     match answer.outcome {
         Outcome::Clicked { accepted } => {
             Ok(answered(&answer, |state| ClicksWire { accepted, state }))
@@ -122,12 +142,9 @@ pub async fn buy_generator(
     let id = slug(&generator, "The catalogue has no such generator.")?;
     let quantity = body.value.quantity()?;
     let command = Command::Act(Action::BuyGenerator { id, quantity });
-    let request = Request {
-        key: key.of(&body.raw),
-        expected_version: body.value.expected_version,
-        ..Request::new(caller.player(), command)
-    };
-    let answer = api.game.perform(request).await?;
+    let expected_version = body.value.expected_version;
+    let sent = Sent { caller, key: &key, raw: &body.raw, expected_version };
+    let answer = perform(&api, sent, command).await?;
     match answer.outcome {
         Outcome::BoughtGenerators { purchased, spent } => {
             Ok(answered(&answer, |state| GeneratorPurchaseWire { purchased, spent, state }))
@@ -152,12 +169,9 @@ pub async fn buy_upgrade(
 ) -> Result<HttpResponse, Problem> {
     let id = slug(&upgrade, "The catalogue has no such upgrade.")?;
     let command = Command::Act(Action::BuyUpgrade { id });
-    let request = Request {
-        key: key.of(&body.raw),
-        expected_version: body.value.expected_version,
-        ..Request::new(caller.player(), command)
-    };
-    let answer = api.game.perform(request).await?;
+    let expected_version = body.value.expected_version;
+    let sent = Sent { caller, key: &key, raw: &body.raw, expected_version };
+    let answer = perform(&api, sent, command).await?;
     match answer.outcome {
         Outcome::BoughtUpgrade { spent } => {
             Ok(answered(&answer, |state| UpgradePurchaseWire { spent, state }))
@@ -178,12 +192,9 @@ pub async fn prestige(
     key: Key,
     body: Body<ExpectingRequest>,
 ) -> Result<HttpResponse, Problem> {
-    let request = Request {
-        key: key.of(&body.raw),
-        expected_version: body.value.expected_version,
-        ..Request::new(caller.player(), Command::Prestige)
-    };
-    let answer = api.game.perform(request).await?;
+    let expected_version = body.value.expected_version;
+    let sent = Sent { caller, key: &key, raw: &body.raw, expected_version };
+    let answer = perform(&api, sent, Command::Prestige).await?;
     match answer.outcome {
         Outcome::Prestiged { gained_cores } => {
             Ok(answered(&answer, |state| PrestigeWire { gained_cores, state }))
@@ -205,8 +216,8 @@ pub async fn act(
     body: Body<ActionsRequest>,
 ) -> Result<HttpResponse, Problem> {
     let command = body.value.command()?;
-    let request = Request { key: key.of(&body.raw), ..Request::new(caller.player(), command) };
-    let answer = api.game.perform(request).await?;
+    let sent = Sent { caller, key: &key, raw: &body.raw, expected_version: None };
+    let answer = perform(&api, sent, command).await?;
     match &answer.outcome {
         Outcome::Acted { results } => {
             let results = results.iter().map(Into::into).collect();
@@ -231,8 +242,8 @@ pub async fn rename(
     let name = accounts::display_name(&body.value.display_name)
         .map_err(|message| Problem::unacceptable("display_name", message))?;
     let command = Command::Rename(name);
-    let request = Request { key: key.of(&body.raw), ..Request::new(caller.player(), command) };
-    let answer = api.game.perform(request).await?;
+    let sent = Sent { caller, key: &key, raw: &body.raw, expected_version: None };
+    let answer = perform(&api, sent, command).await?;
     Ok(answered(&answer, |state| state))
 }
 

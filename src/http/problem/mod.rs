@@ -1,16 +1,15 @@
 //! Everything that is answered instead of a result: RFC 9457 problems, each with a stable code.
 
+mod causes;
+
 use std::borrow::Cow;
 use std::fmt;
 
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
-
-use crate::domain::{CatalogueFault, Refusal};
-use crate::{accounts, game, store};
 
 /// What went wrong, for programs. Clients may rely on these; new ones may come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -284,121 +283,5 @@ impl ResponseError for Problem {
             response.insert_header((header::ALLOW, allow.as_str()));
         }
         response.finish()
-    }
-}
-
-/// A change whose answer did not come may have been made.
-const FATE_UNKNOWN: &str =
-    "Nothing was applied, unless a repeat with the same Idempotency-Key says otherwise.";
-const BUSY: &str = "More is asked than can be served soon. Nothing was applied.";
-
-impl From<store::Error> for Problem {
-    fn from(error: store::Error) -> Self {
-        if error.is_passing() {
-            Self::unavailable(FATE_UNKNOWN, error)
-        } else {
-            Self::internal(error)
-        }
-    }
-}
-
-impl From<game::Error> for Problem {
-    fn from(error: game::Error) -> Self {
-        match error {
-            game::Error::Refused(refusal) => (&refusal).into(),
-            // A token outlives its player by some minutes.
-            game::Error::NoSuchPlayer => {
-                Self::new(Code::Unauthenticated, "There is no such player.")
-            }
-            game::Error::Banned => Self::new(Code::PlayerBanned, "An operator banned the player."),
-            game::Error::KeyReused => Self::new(
-                Code::IdempotencyKeyReused,
-                "The key was sent before with another path or body.",
-            ),
-            game::Error::Overloaded => Self::unavailable(BUSY, error),
-            game::Error::NotReady(_) => {
-                Self::unavailable("The server is not ready. Nothing was applied.", error)
-            }
-            game::Error::Unavailable(cause) => Self::unavailable(FATE_UNKNOWN, cause),
-            game::Error::Internal(cause) => Self::internal(cause),
-        }
-    }
-}
-
-impl From<accounts::Error> for Problem {
-    fn from(error: accounts::Error) -> Self {
-        use accounts::Error;
-        match error {
-            Error::Unauthenticated => {
-                Self::new(Code::Unauthenticated, "The token does not hold or no longer does.")
-            }
-            Error::TokenExpired => Self::new(Code::TokenExpired, "Refresh it, or sign in again."),
-            Error::InvalidCredentials => {
-                Self::new(Code::InvalidCredentials, "Username and password do not belong together.")
-            }
-            Error::Banned => Self::new(Code::PlayerBanned, "An operator banned the player."),
-            Error::UsernameTaken => Self::new(Code::UsernameTaken, "Another player has it."),
-            Error::AlreadyRegistered => {
-                Self::new(Code::AlreadyRegistered, "The player has a username and a password.")
-            }
-            Error::NoSuchSession => Self::not_found("The player has no such session."),
-            Error::Overloaded => Self::unavailable(BUSY, error),
-            Error::KeyReused => game::Error::KeyReused.into(),
-            Error::NotReady(_) => Self::unavailable("The server is not ready.", error),
-            Error::Store(error) => error.into(),
-        }
-    }
-}
-
-/// An amount for people: without three hundred digits.
-fn amount(amount: f64) -> String {
-    if amount < 1e15 { format!("{amount}") } else { format!("{amount:e}") }
-}
-
-impl From<&Refusal> for Problem {
-    fn from(refusal: &Refusal) -> Self {
-        match refusal {
-            Refusal::UnknownGenerator => Self::not_found("The catalogue has no such generator."),
-            Refusal::UnknownUpgrade => Self::not_found("The catalogue has no such upgrade."),
-            Refusal::InsufficientEnergy { required, available } => {
-                let detail =
-                    format!("It costs {}, and there is {}.", amount(*required), amount(*available));
-                Self::new(Code::InsufficientEnergy, detail)
-                    .with("required", *required)
-                    .with("available", *available)
-            }
-            Refusal::Retired => Self::new(Code::RequirementNotMet, "It is no longer sold."),
-            Refusal::NeedsGenerators { generator, count } => Self::new(
-                Code::RequirementNotMet,
-                format!("It takes {count} of {generator}."),
-            )
-            .with(
-                "requires",
-                json!({ "type": "generator_owned", "generator": generator, "count": count }),
-            ),
-            Refusal::NeedsLifetimeEnergy { energy } => {
-                Self::new(Code::RequirementNotMet, format!("It takes {energy} lifetime energy."))
-                    .with("requires", json!({ "type": "lifetime_energy", "energy": energy }))
-            }
-            Refusal::AlreadyOwned => Self::new(Code::AlreadyOwned, "Upgrades are bought once."),
-            Refusal::NothingToGain { lifetime_energy } => {
-                let detail =
-                    format!("The next core takes {} lifetime energy.", amount(*lifetime_energy));
-                Self::new(Code::NothingToGain, detail)
-                    .with("required_lifetime_energy", *lifetime_energy)
-            }
-            Refusal::VersionMismatch { current } => {
-                Self::new(Code::VersionMismatch, format!("The version is {current} by now."))
-                    .with("version", *current)
-            }
-        }
-    }
-}
-
-impl From<Vec<CatalogueFault>> for Problem {
-    fn from(faults: Vec<CatalogueFault>) -> Self {
-        let errors = faults.into_iter();
-        let errors = errors.map(|CatalogueFault { field, message }| FieldError { field, message });
-        Self::fields(Code::ValidationFailed, errors.collect())
     }
 }
