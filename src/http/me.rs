@@ -67,7 +67,6 @@ fn state_tag(state: &State) -> String {
     )
 }
 
-/// What a mutation came to, and whether it is told again.
 /// What a mutation was sent with.
 struct Sent<'a> {
     caller: Caller,

@@ -1,8 +1,14 @@
 //! The program as an operator meets it: started, stopped, killed and misconfigured.
 
-#![allow(clippy::expect_used, clippy::print_stdout, reason = "a test may give up")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test may give up, and be told how hard to try"
+)]
 
 mod configuration;
+mod crashing;
 mod embedded;
 mod program;
 mod stopping;

@@ -125,6 +125,21 @@ impl Program {
         Some((status, serde_json::from_str(&text).unwrap_or(Value::Null)))
     }
 
+    /// A `POST` with an idempotency key; none where the connection fails.
+    pub async fn try_keyed(
+        &self,
+        path: &str,
+        token: &str,
+        key: &str,
+        body: Value,
+    ) -> Option<(u16, Value)> {
+        let request = self.http.post(format!("{}{path}", self.base)).bearer_auth(token);
+        let response = request.header("Idempotency-Key", key).json(&body).send().await.ok()?;
+        let status = response.status().as_u16();
+        let text = response.text().await.ok()?;
+        Some((status, serde_json::from_str(&text).unwrap_or(Value::Null)))
+    }
+
     /// The access token of a new guest.
     pub async fn guest(&self) -> String {
         let (status, answer) = self.call("POST", "/api/v1/auth/guest", "", Some(json!({}))).await;

@@ -1,0 +1,128 @@
+//! Killing the server, or its database, at random moments under load: what was answered is there once, what was not
+//! is wholly there or wholly not, and a repeat with the same key settles which.
+//!
+//! CRASHES says how often; the gate does it a few times.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde_json::json;
+
+use crate::program::{Folder, Program, database_pid, send_signal};
+
+const PLAYERS: usize = 8;
+/// Answers after which something is killed.
+const ANSWERS: std::ops::Range<u64> = 20..400;
+/// Tries after which a request counts as never answered.
+const MAX_TRIES: usize = 20_000;
+
+/// A player who clicks, each time with a key, and remembers how far it got.
+struct Clicker {
+    token: String,
+    /// Clicks that were answered with 200.
+    answered: u64,
+}
+
+/// Why a clicker stopped.
+#[derive(PartialEq, Eq)]
+enum End {
+    Done,
+    ServerGone,
+}
+
+impl Clicker {
+    /// Sends the next click again and again until it is answered with 200 or the server is gone.
+    async fn click(&mut self, server: &Program) -> End {
+        let key = format!("click-{}", self.answered);
+        for _ in 0..MAX_TRIES {
+            let sent =
+                server.try_keyed("/api/v1/me/clicks", &self.token, &key, json!({ "clicks": 1 }));
+            match sent.await {
+                None => return End::ServerGone,
+                Some((200, answer)) => {
+                    self.answered += 1;
+                    // A repeat is answered with the state now, which no other click has changed.
+                    assert_eq!(answer["state"]["version"], self.answered, "{answer}");
+                    return End::Done;
+                }
+                Some((status, answer)) => {
+                    assert_eq!((status, &answer["code"]), (503, &json!("unavailable")));
+                }
+            }
+        }
+        panic!("a click was never answered");
+    }
+}
+
+/// Lets all click until `enough` clicks are answered in all, then kills `victim`, and lets them go on until each has
+/// had an answer after that, or the server is gone.
+async fn crash(
+    server: &Arc<Program>,
+    clickers: Vec<Clicker>,
+    enough: u64,
+    victim: u32,
+) -> Vec<Clicker> {
+    let (answers, killed) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let tasks: Vec<_> = clickers
+        .into_iter()
+        .map(|mut clicker| {
+            let (server, answers, killed) =
+                (Arc::clone(server), Arc::clone(&answers), Arc::clone(&killed));
+            tokio::spawn(async move {
+                loop {
+                    let after = killed.load(Ordering::SeqCst) > 0;
+                    if clicker.click(&server).await == End::ServerGone || after {
+                        return clicker;
+                    }
+                    if answers.fetch_add(1, Ordering::SeqCst) + 1 == enough {
+                        send_signal(victim, "KILL");
+                        killed.store(1, Ordering::SeqCst);
+                    }
+                }
+            })
+        })
+        .collect();
+    let mut clickers = Vec::new();
+    for task in tasks {
+        clickers.push(task.await.expect("a clicker ends"));
+    }
+    clickers
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_answered_click_is_lost_or_doubled_by_a_crash() {
+    let crashes = std::env::var("CRASHES").ok().and_then(|text| text.parse().ok()).unwrap_or(4);
+    let mut random = StdRng::seed_from_u64(7);
+    let folder = Folder::new("crashing");
+    let settings = [("DATA_DIR", folder.path().to_str().expect("text"))];
+    let mut server = Arc::new(Program::start(&settings));
+    let mut clickers = Vec::new();
+    for _ in 0..PLAYERS {
+        clickers.push(Clicker { token: server.guest().await, answered: 0 });
+    }
+    for round in 0..crashes {
+        let of_server = round % 2 == 0;
+        let victim = if of_server { server.pid() } else { database_pid(folder.path()) };
+        clickers = crash(&server, clickers, random.random_range(ANSWERS), victim).await;
+        if of_server {
+            drop(server);
+            server = Arc::new(Program::start(&settings));
+        }
+        for clicker in &mut clickers {
+            let (status, state) = server.call("GET", "/api/v1/me", &clicker.token, None).await;
+            assert_eq!(status, 200, "{state}");
+            let version = state["version"].as_u64().expect("a version");
+            let unanswered = clicker.answered + 1;
+            assert!(
+                (clicker.answered..=unanswered).contains(&version),
+                "{version} of {unanswered}"
+            );
+            // The click that may have been lost with its answer is sent again, under its key.
+            assert!(clicker.click(&server).await == End::Done);
+        }
+    }
+    let played: u64 = clickers.iter().map(|clicker| clicker.answered).sum();
+    assert!(played > ANSWERS.start * crashes, "{played} clicks are no load");
+}
