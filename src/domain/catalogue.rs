@@ -156,7 +156,7 @@ impl Catalogue {
         listed.or_else(|| self.removed.upgrades.get(position - self.items.upgrades.len()))
     }
 
-    /// Whether a generator or upgrade of that name is on sale or retired, not removed.
+    /// Whether a generator of that name is on sale or retired, not removed.
     pub fn lists_generator(&self, id: &Slug) -> bool {
         self.generators.get(id).is_some_and(|&position| position < self.items.generators.len())
     }

@@ -26,6 +26,16 @@ impl Production {
     /// Three cranks of 0.5 a second, doubled by an upgrade, with ten cores make `3 * 0.5 * 2 * 1.2 = 3.6`.
     pub fn of(inventory: &Inventory, cores: f64, catalogue: &Catalogue, rules: &Rules) -> Self {
         let bonuses = Bonuses::of(inventory, cores, catalogue, rules);
+        Self::with(&bonuses, inventory, catalogue, rules)
+    }
+
+    /// As [`Production::of`], for whoever needs the bonuses too.
+    pub(super) fn with(
+        bonuses: &Bonuses,
+        inventory: &Inventory,
+        catalogue: &Catalogue,
+        rules: &Rules,
+    ) -> Self {
         let rate = inventory.generators().fold(0.0, |sum, (id, owned)| {
             let made = catalogue
                 .generator_position(id)

@@ -37,8 +37,8 @@ impl Player {
         let now = self.not_before_settled(now);
         let catalogue = timeline.at(now);
         let accrued = self.accrued(timeline, now);
-        let production = self.production(timeline, now);
         let bonuses = Bonuses::of(&self.inventory, self.cores, catalogue, &timeline.rules);
+        let production = Production::with(&bonuses, &self.inventory, catalogue, &timeline.rules);
         let mut placed: Vec<_> = self
             .inventory
             .generators()
