@@ -12,8 +12,9 @@ run: ## Build and start the server, with a database of its own unless DATABASE_U
 	@[ -n "$$DATABASE_URL" ] || scripts/ensure-postgres
 	cargo run --release
 
-test: ## Run every test, against a real PostgreSQL
+test: ## Run every test, against a real PostgreSQL and a real Redis
 	@scripts/ensure-postgres
+	@scripts/ensure-redis
 	cargo test --lib --tests
 
 check: ## Formatting, lints and documentation

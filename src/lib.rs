@@ -19,5 +19,6 @@ pub mod game;
 pub mod health;
 pub mod http;
 pub mod operators;
+pub mod redis_client;
 pub mod store;
 pub mod telemetry;

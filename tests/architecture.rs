@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module with those that it may use beside itself.
-const MAY_USE: [(&str, &[&str]); 14] = [
+const MAY_USE: [(&str, &[&str]); 15] = [
     ("domain", &[]),
     ("config", &[]),
     ("health", &[]),
@@ -15,6 +15,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
     ("clock", &["domain"]),
     ("telemetry", &["config"]),
     ("store", &["domain"]),
+    ("redis_client", &["config", "telemetry"]),
     ("catalogue", &["clock", "domain", "store"]),
     ("accounts", &["catalogue", "clock", "config", "domain", "store"]),
     ("game", &["catalogue", "clock", "domain", "store", "telemetry"]),
@@ -29,6 +30,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
             "game",
             "health",
             "operators",
+            "redis_client",
             "store",
             "telemetry",
         ],
@@ -47,6 +49,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
             "health",
             "http",
             "operators",
+            "redis_client",
             "store",
             "telemetry",
         ],
@@ -54,10 +57,11 @@ const MAY_USE: [(&str, &[&str]); 14] = [
 ];
 
 /// Crates that only these modules name.
-const KEPT_TO: [(&str, &[&str]); 6] = [
+const KEPT_TO: [(&str, &[&str]); 7] = [
     ("actix_web", &["http", "app"]),
     ("tokio_postgres", &["store", "app", "config"]),
     ("deadpool_postgres", &["store"]),
+    ("redis::", &["redis_client", "cache", "limit", "rankings"]),
     ("std::env::var", &["config"]),
     ("prometheus", &["telemetry"]),
     ("jsonwebtoken", &["accounts"]),

@@ -6,6 +6,7 @@ use super::server::bind;
 use super::{Database, Error};
 use crate::clock::{Clock, DatabaseClock};
 use crate::config::Config;
+use crate::redis_client::Redis;
 use crate::store::{Store, StoreOptions};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -23,6 +24,7 @@ struct Finding {
 pub async fn diagnose(config: &Config) -> bool {
     let mut findings = vec![ports(config)];
     findings.extend(database(config).await);
+    findings.extend(redis(config).await);
     let mut well = true;
     for Finding { part, result } in findings {
         match result {
@@ -90,6 +92,17 @@ async fn connect(database: &Database, config: &Config) -> Result<(Store, Duratio
     let started = Instant::now();
     store.server_time().await?;
     Ok((store, started.elapsed()))
+}
+
+/// Nothing where none is configured.
+async fn redis(config: &Config) -> Option<Finding> {
+    let redis = config.redis.as_ref()?;
+    let remedy = "check REDIS_URL, REDIS_CA_FILE, the network and that it takes writes; the server runs without it";
+    let result = match Redis::check(redis).await {
+        Ok(latency) => Ok(format!("answers in {:.1} ms", latency.as_secs_f64() * 1e3)),
+        Err(error) => Err(format!("{error}: {remedy}")),
+    };
+    Some(Finding { part: "redis", result })
 }
 
 async fn schema(store: &Store) -> Finding {

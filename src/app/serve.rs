@@ -90,7 +90,7 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     }
     handle.stop(true).await;
     server.game.drain().await;
-    server.store.close();
+    server.close();
     database.close();
     tracing::info!("stopped");
     Ok(())

@@ -18,6 +18,7 @@ use crate::game::Game;
 use crate::health::Health;
 use crate::http::{self, Api, Options};
 use crate::operators::Operators;
+use crate::redis_client::Redis;
 use crate::store::{Store, StoreOptions};
 use crate::telemetry::metrics::Metrics;
 
@@ -43,6 +44,8 @@ pub struct Settings {
 /// A server's parts. Nothing listens yet.
 pub struct Server {
     pub store: Store,
+    /// None where the configuration names none.
+    pub redis: Option<Redis>,
     pub clock: Arc<dyn Clock>,
     pub catalogues: Arc<Catalogues>,
     pub accounts: Arc<Accounts>,
@@ -54,7 +57,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Wires the parts.
+    /// Wires the parts. Call it within a runtime, which will open the connection to Redis.
     ///
     /// # Errors
     /// Where settings contradict each other.
@@ -68,6 +71,8 @@ impl Server {
             statement_timeout: STATEMENT_TIMEOUT,
         })?;
         let metrics = Metrics::new().map_err(|error| Error::Other(error.to_string()))?;
+        let redis = config.redis.as_ref().map(|redis| Redis::start(redis, metrics.clone()));
+        let redis = redis.transpose().map_err(|error| Error::Other(error.to_string()))?;
         let rules =
             Rules { offline_cap_seconds: config.offline_cap.as_secs_f64(), ..Rules::default() };
         let catalogues = Arc::new(Catalogues::new(store.clone(), Arc::clone(&clock), rules));
@@ -102,6 +107,7 @@ impl Server {
             catalogues: Arc::clone(&catalogues),
             operators,
             health: Arc::clone(&health),
+            redis: redis.clone(),
             metrics: metrics.clone(),
             options: Options {
                 admin_token: config.http.admin_token,
@@ -110,7 +116,15 @@ impl Server {
             catalog_page: http::CatalogPage::default(),
         });
         let workers = config.http.workers;
-        Ok(Self { store, clock, catalogues, accounts, game, health, metrics, api, workers })
+        Ok(Self { store, redis, clock, catalogues, accounts, game, health, metrics, api, workers })
+    }
+
+    /// Closes the connections to the stores; calls fail from then on.
+    pub fn close(&self) {
+        self.store.close();
+        if let Some(redis) = &self.redis {
+            redis.close();
+        }
     }
 
     /// Serves the API on `listener` once it is awaited or spawned.

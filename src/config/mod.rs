@@ -40,6 +40,7 @@ impl fmt::Debug for Secret {
 pub struct Config {
     pub http: HttpConfig,
     pub database: DatabaseConfig,
+    pub redis: Option<RedisConfig>,
     pub auth: AuthConfig,
     pub log: LogConfig,
     /// How long production goes on without the player, before upgrades.
@@ -77,6 +78,18 @@ pub struct DatabaseConfig {
     /// The `PATH`, where they are searched for.
     pub search_path: Option<OsString>,
     pub pool_size: usize,
+}
+
+/// What instances share beside the truth.
+#[derive(Clone, Debug)]
+pub struct RedisConfig {
+    /// `redis://` or `rediss://` with user, password and database; several, separated by commas, are the first nodes of
+    /// a cluster. One node is enough: a cluster is told by what it says of itself.
+    pub url: Secret,
+    /// What every key and channel begins with.
+    pub key_prefix: String,
+    /// A certificate authority in PEM form that is trusted instead of the public ones.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// Tokens and passwords.

@@ -10,7 +10,9 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use super::variables::VARIABLES;
-use super::{AuthConfig, Config, DatabaseConfig, HttpConfig, LogConfig, LogFormat, Secret};
+use super::{
+    AuthConfig, Config, DatabaseConfig, HttpConfig, LogConfig, LogFormat, RedisConfig, Secret,
+};
 
 /// Where variables come from: the environment, or a test's map.
 pub type Source = HashMap<String, String>;
@@ -80,6 +82,7 @@ impl Config {
         let config = Self {
             http: read.http(),
             database: read.database(),
+            redis: read.redis(),
             auth: read.auth(),
             log: read.log(),
             offline_cap: read.seconds("OFFLINE_CAP_SECONDS", 60, 366 * 86_400),
@@ -210,6 +213,24 @@ impl Read<'_> {
         }
     }
 
+    fn redis(&mut self) -> Option<RedisConfig> {
+        let url = self.given("REDIS_URL")?.to_owned();
+        let schemes = ["redis://", "rediss://"];
+        let known = |url: &str| schemes.iter().any(|scheme| url.trim().starts_with(scheme));
+        if !url.split(',').all(known) {
+            // The value is not repeated, as it holds a password.
+            self.fault(
+                "REDIS_URL",
+                "must be redis://user:password@host:port/0, or rediss:// with TLS",
+            );
+        }
+        Some(RedisConfig {
+            url: Secret::new(url),
+            key_prefix: self.text("REDIS_KEY_PREFIX"),
+            ca_file: self.given("REDIS_CA_FILE").map(PathBuf::from),
+        })
+    }
+
     fn auth(&mut self) -> AuthConfig {
         AuthConfig {
             jwt_secret: self.secret("JWT_SECRET", MIN_SECRET_BYTES),
@@ -269,12 +290,13 @@ mod tests {
             ("OFFLINE_CAP_SECONDS", "-1"),
             ("DATABASE_POOL_SIZE", "0"),
             ("DATABASE_URL", "mysql://host"),
+            ("REDIS_URL", "memcached://host"),
             ("ADMIN_TOKEN", "short"),
             ("CORS_ALLOWED_ORIGINS", "https://a.example, *"),
             ("LOG_FORMAT", "xml"),
             ("RUST_LOG", "idlewatt=loud"),
         ])
-        .expect_err("nine faults and a missing secret");
+        .expect_err("ten faults and a missing secret");
         let mut named: Vec<_> = faults.iter().map(|fault| fault.variable.as_str()).collect();
         named.sort_unstable();
         assert_eq!(
@@ -289,6 +311,7 @@ mod tests {
                 "LOG_FORMAT",
                 "OFFLINE_CAP_SECONDS",
                 "PORT",
+                "REDIS_URL",
                 "RUST_LOG",
             ]
         );

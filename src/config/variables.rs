@@ -14,7 +14,7 @@ const fn variable(name: &'static str, default: &'static str, help: &'static str)
 }
 
 /// Every variable there is.
-pub const VARIABLES: [Variable; 20] = [
+pub const VARIABLES: [Variable; 23] = [
     variable("HOST", "127.0.0.1", "Address to listen on; 0.0.0.0 in a container"),
     variable("PORT", "8080", "Port of the API; 0 takes a free one"),
     variable("METRICS_HOST", "127.0.0.1", "Address of the operator port"),
@@ -41,6 +41,17 @@ pub const VARIABLES: [Variable; 20] = [
         "A Postgres, as postgres://user:password@host/database; without one the server runs its own",
     ),
     variable("DATABASE_POOL_SIZE", "16", "Connections to Postgres at most"),
+    variable(
+        "REDIS_URL",
+        "",
+        "A Redis, as redis://user:password@host/0 or rediss://; nodes of a cluster are separated by commas",
+    ),
+    variable("REDIS_KEY_PREFIX", "idlewatt:", "What every key and channel in Redis begins with"),
+    variable(
+        "REDIS_CA_FILE",
+        "",
+        "Certificate authority of Redis' certificate, in PEM form; the public ones where empty",
+    ),
     variable("DATA_DIR", "./data", "Folder of the server's own Postgres and secret"),
     variable(
         "PG_BINDIR",

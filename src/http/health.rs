@@ -1,5 +1,7 @@
 //! What balancers and probes ask.
 
+use std::time::Duration;
+
 use actix_web::http::StatusCode;
 use actix_web::http::header;
 use actix_web::{HttpResponse, web};
@@ -65,19 +67,25 @@ pub async fn healthz() -> HttpResponse {
     )
 )]
 pub async fn readyz(api: web::Data<Api>) -> HttpResponse {
+    let redis_away = api.redis.as_ref().is_some_and(|redis| !redis.is_up());
     let (code, status) = match api.health.readiness() {
+        Readiness::Ready if redis_away => (StatusCode::OK, "degraded"),
         Readiness::Ready => (StatusCode::OK, "ok"),
         Readiness::Degraded => (StatusCode::OK, "degraded"),
         Readiness::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting"),
         Readiness::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
     };
-    let latency = api.health.database_latency();
-    let postgres = CheckWire {
+    let postgres = answering(api.health.database_latency());
+    let redis = api.redis.as_ref().map_or(DISABLED, |redis| answering(redis.latency()));
+    let checks = ChecksWire { postgres, redis, jobs: DISABLED };
+    respond(code, &ReadinessWire { status, checks })
+}
+
+fn answering(latency: Option<Duration>) -> CheckWire {
+    CheckWire {
         status: if latency.is_some() { "ok" } else { "down" },
         latency_ms: latency.map(|latency| latency.as_secs_f64() * 1e3),
-    };
-    let checks = ChecksWire { postgres, redis: DISABLED, jobs: DISABLED };
-    respond(code, &ReadinessWire { status, checks })
+    }
 }
 
 fn respond(status: StatusCode, body: &impl Serialize) -> HttpResponse {

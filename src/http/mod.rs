@@ -37,6 +37,7 @@ use crate::config::Secret;
 use crate::game::Game;
 use crate::health::Health;
 use crate::operators::Operators;
+use crate::redis_client::Redis;
 use crate::telemetry::metrics::Metrics;
 
 /// All that handlers may reach, built once for all threads.
@@ -46,6 +47,8 @@ pub struct Api {
     pub catalogues: Arc<Catalogues>,
     pub operators: Operators,
     pub health: Arc<Health>,
+    /// None where the configuration names none.
+    pub redis: Option<Redis>,
     pub metrics: Metrics,
     pub options: Options,
     pub catalog_page: CatalogPage,

@@ -29,6 +29,12 @@ pub struct Metrics {
     connections: IntGaugeVec,
     /// Whether Postgres answers: 1 or 0.
     pub database_up: IntGauge,
+    /// Whether Redis is used: 1 or 0.
+    pub redis_up: IntGauge,
+    /// Calls to Redis that failed or came too late.
+    pub redis_failures: IntCounter,
+    /// How often Redis was given up until it answers again.
+    pub redis_breaker_opened: IntCounter,
 }
 
 /// From half a millisecond to ten seconds.
@@ -65,6 +71,12 @@ impl Metrics {
                 &["state"],
             )?,
             database_up: IntGauge::new("database_up", "Whether Postgres answers")?,
+            redis_up: IntGauge::new("redis_up", "Whether Redis is used")?,
+            redis_failures: IntCounter::new("redis_failures_total", "Calls to Redis that failed")?,
+            redis_breaker_opened: IntCounter::new(
+                "redis_breaker_opened_total",
+                "How often Redis was given up until it answers again",
+            )?,
         };
         let build = IntGaugeVec::new(Opts::new("build_info", "The running build"), &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
@@ -79,6 +91,9 @@ impl Metrics {
         registry.register(Box::new(metrics.queued_commands.clone()))?;
         registry.register(Box::new(metrics.connections.clone()))?;
         registry.register(Box::new(metrics.database_up.clone()))?;
+        registry.register(Box::new(metrics.redis_up.clone()))?;
+        registry.register(Box::new(metrics.redis_failures.clone()))?;
+        registry.register(Box::new(metrics.redis_breaker_opened.clone()))?;
         Ok(metrics)
     }
 

@@ -26,5 +26,6 @@ mod outage;
 mod passwords;
 mod playing;
 mod presence;
+mod redis_outages;
 mod refreshing;
 mod sessions;

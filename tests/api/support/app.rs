@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::client::Client;
 use super::cluster::{empty_database, new_database};
+use super::redis::{RedisServer, new_prefix, shared_redis};
 
 pub const ADMIN_TOKEN: &str = "operators-token-of-the-tests";
 pub const JWT_SECRET: &str = "a secret of the tests, long enough to sign with";
@@ -24,6 +25,8 @@ const START_MICROS: i64 = 1_767_571_200_000_000;
 pub struct World {
     pub database: tokio_postgres::Config,
     pub clock: Arc<ManualClock>,
+    /// Address and prefix of the keys, where there is a Redis.
+    pub redis: Option<(String, String)>,
 }
 
 /// What a test sets otherwise than the defaults: environment variables.
@@ -32,12 +35,22 @@ pub type Options<'a> = &'a [(&'a str, &'a str)];
 impl World {
     /// A new database with the present schema.
     pub async fn new() -> Self {
-        Self { database: new_database().await, clock: clock() }
+        Self { database: new_database().await, clock: clock(), redis: None }
     }
 
     /// A new database with nothing in it.
     pub async fn empty() -> Self {
-        Self { database: empty_database().await, clock: clock() }
+        Self { database: empty_database().await, clock: clock(), redis: None }
+    }
+
+    /// The same with the run's own Redis.
+    pub fn with_redis(self) -> Self {
+        Self { redis: Some((shared_redis().to_owned(), new_prefix())), ..self }
+    }
+
+    /// The same with a Redis of the test's own.
+    pub fn with_redis_of(self, server: &RedisServer) -> Self {
+        Self { redis: Some((server.url(), new_prefix())), ..self }
     }
 
     /// Moves the clock of all instances on.
@@ -91,6 +104,10 @@ impl TestApp {
             ("DATABASE_POOL_SIZE".to_owned(), "4".to_owned()),
             ("PASSWORD_HASH_CONCURRENCY".to_owned(), "2".to_owned()),
         ]);
+        if let Some((url, prefix)) = &world.redis {
+            source.insert("REDIS_URL".to_owned(), url.clone());
+            source.insert("REDIS_KEY_PREFIX".to_owned(), prefix.clone());
+        }
         for (name, value) in options {
             source.insert((*name).to_owned(), (*value).to_owned());
         }
@@ -123,6 +140,6 @@ impl TestApp {
         self.handle.stop(true).await;
         self.server.game.drain().await;
         self.pulse.abort();
-        self.server.store.close();
+        self.server.close();
     }
 }

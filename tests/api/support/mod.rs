@@ -5,6 +5,7 @@ pub mod books;
 mod client;
 mod cluster;
 mod raw;
+pub mod redis;
 pub mod schema;
 mod signing_in;
 pub mod tokens;

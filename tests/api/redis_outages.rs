@@ -1,0 +1,100 @@
+//! What a Redis that is away does to requests: nothing, and it is used again by itself.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::support::redis::RedisServer;
+use crate::support::{TestApp, World};
+
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Asks until `/readyz` says that of Redis.
+async fn wait_for(app: &TestApp, status: &str, redis: &str) {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        let reply = app.client.send(app.client.request("GET", "/readyz")).await;
+        assert_eq!(reply.status, 200);
+        let body: &Value = &reply.json;
+        if body["status"] == status && body["checks"]["redis"]["status"] == redis {
+            return;
+        }
+        assert!(Instant::now() < deadline, "still {body}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_redis_that_comes_later_is_used_from_then_on() {
+    let mut server = RedisServer::planned();
+    let app = World::new().await.with_redis_of(&server).start().await;
+    wait_for(&app, "degraded", "down").await;
+    app.client.guest().await.state().await;
+    server.run();
+    wait_for(&app, "ok", "ok").await;
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_redis_that_is_killed_is_missed_and_taken_back() {
+    let mut server = RedisServer::start(&[]);
+    let app = World::new().await.with_redis_of(&server).start().await;
+    wait_for(&app, "ok", "ok").await;
+    server.kill();
+    wait_for(&app, "degraded", "down").await;
+    server.run();
+    wait_for(&app, "ok", "ok").await;
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_redis_that_accepts_and_never_answers_is_given_up() {
+    let server = RedisServer::start(&[]);
+    let app = World::new().await.with_redis_of(&server).start().await;
+    wait_for(&app, "ok", "ok").await;
+    server.freeze();
+    wait_for(&app, "degraded", "down").await;
+    server.thaw();
+    wait_for(&app, "ok", "ok").await;
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_redis_that_takes_no_writes_is_not_used() {
+    let server = RedisServer::start(&[]);
+    let app = World::new().await.with_redis_of(&server).start().await;
+    wait_for(&app, "ok", "ok").await;
+    let mut connection = server.connect().await;
+    let set = |name: &'static str, value: &'static str| {
+        let mut command = redis::cmd("CONFIG");
+        command.arg("SET").arg(name).arg(value);
+        command
+    };
+    for (command, undo) in [
+        (set("maxmemory", "1"), set("maxmemory", "0")),
+        (redis::cmd("REPLICAOF").arg("127.0.0.1").arg("1").clone(), {
+            redis::cmd("REPLICAOF").arg("NO").arg("ONE").clone()
+        }),
+    ] {
+        command.exec_async(&mut connection).await.expect("set");
+        wait_for(&app, "degraded", "down").await;
+        undo.exec_async(&mut connection).await.expect("undone");
+        wait_for(&app, "ok", "ok").await;
+    }
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_as_if_it_were_away() {
+    let server = RedisServer::start(&["--requirepass", "right"]);
+    let world = World::new().await;
+    let wrong = format!("redis://:wrong@127.0.0.1:{}", server.port());
+    let app = world.start_with(&[("REDIS_URL", &wrong)]).await;
+    wait_for(&app, "degraded", "down").await;
+    app.client.guest().await.state().await;
+    let right = format!("redis://:right@127.0.0.1:{}/3", server.port());
+    let other = world.start_with(&[("REDIS_URL", &right)]).await;
+    wait_for(&other, "ok", "ok").await;
+    other.stop().await;
+    app.stop().await;
+}

@@ -1,0 +1,135 @@
+//! Redis servers: one for the whole run, in which each test has a prefix of its own, and servers that a test may stop,
+//! freeze and start again.
+
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+use std::{env, fs, process, thread};
+
+static SHARED: OnceLock<String> = OnceLock::new();
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// The address of the run's own server.
+pub fn shared_redis() -> &'static str {
+    SHARED.get_or_init(|| {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        // The server ends with the thread that started it, so that one waits for ever.
+        thread::spawn(move || {
+            let server = RedisServer::start(&[]);
+            sender.send(server.url()).expect("the receiver waits");
+            loop {
+                thread::park();
+            }
+        });
+        receiver.recv().expect("Redis starts")
+    })
+}
+
+/// A prefix that no other test uses.
+pub fn new_prefix() -> String {
+    format!("test-{}-{}:", process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A server of a test's own. It ends with the test.
+pub struct RedisServer {
+    port: u16,
+    folder: PathBuf,
+    options: Vec<String>,
+    child: Option<Child>,
+}
+
+impl RedisServer {
+    /// Starts a server with further options, such as `--requirepass x`.
+    pub fn start(options: &[&str]) -> Self {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let folder = env::temp_dir().join(format!("idlewatt-redis-{}-{number}", process::id()));
+        fs::create_dir_all(&folder).expect("a temporary folder");
+        let options = options.iter().map(|&option| option.to_owned()).collect();
+        let mut server = Self { port: free_port(), folder, options, child: None };
+        server.run();
+        server
+    }
+
+    /// Where a server would be that has not been started yet.
+    pub fn planned() -> Self {
+        let mut server = Self::start(&[]);
+        server.kill();
+        server
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Starts the server again, on the same port, and waits until it listens.
+    pub fn run(&mut self) {
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--pdeathsig", "KILL", "redis-server", "--bind", "127.0.0.1"])
+            .args(["--port", &self.port.to_string(), "--save", "", "--appendonly", "no"])
+            .args(["--dir", self.folder.to_str().expect("a path in UTF-8")])
+            .args(&self.options)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        self.child = Some(command.spawn().expect("redis-server is installed"));
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+            assert!(Instant::now() < deadline, "redis-server does not listen");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Ends it at once.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("it runs");
+            child.wait().expect("it ends");
+        }
+    }
+
+    /// Lets it accept and never answer.
+    pub fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let id = self.child.as_ref().expect("it runs").id().to_string();
+        let sent = Command::new("kill").args([signal, &id]).status().expect("kill runs");
+        assert!(sent.success());
+    }
+
+    /// A connection of the test's own.
+    pub async fn connect(&self) -> redis::aio::MultiplexedConnection {
+        connect(&self.url()).await
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        self.kill();
+        fs::remove_dir_all(&self.folder).ok();
+    }
+}
+
+/// A connection of the test's own.
+pub async fn connect(url: &str) -> redis::aio::MultiplexedConnection {
+    let client = redis::Client::open(url).expect("an address");
+    client.get_multiplexed_async_connection().await.expect("connected")
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    listener.local_addr().expect("bound").port()
+}
