@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module with those that it may use beside itself.
-const MAY_USE: [(&str, &[&str]); 15] = [
+const MAY_USE: [(&str, &[&str]); 16] = [
     ("domain", &[]),
     ("config", &[]),
     ("health", &[]),
@@ -16,10 +16,11 @@ const MAY_USE: [(&str, &[&str]); 15] = [
     ("telemetry", &["config"]),
     ("store", &["domain"]),
     ("redis_client", &["config", "telemetry"]),
+    ("cache", &["clock", "domain", "health", "redis_client", "store", "telemetry"]),
     ("catalogue", &["clock", "domain", "store"]),
-    ("accounts", &["catalogue", "clock", "config", "domain", "store"]),
-    ("game", &["catalogue", "clock", "domain", "store", "telemetry"]),
-    ("operators", &["accounts", "clock", "domain", "game", "store"]),
+    ("accounts", &["cache", "catalogue", "clock", "config", "domain", "store"]),
+    ("game", &["cache", "catalogue", "clock", "domain", "store", "telemetry"]),
+    ("operators", &["accounts", "cache", "clock", "domain", "game", "store"]),
     (
         "http",
         &[
@@ -40,6 +41,7 @@ const MAY_USE: [(&str, &[&str]); 15] = [
         "app",
         &[
             "accounts",
+            "cache",
             "catalogue",
             "clock",
             "config",

@@ -25,10 +25,12 @@ impl Accounts {
         {
             return Err(Error::KeyReused);
         }
+        let touch = self.players.touch(player);
         let deleted = self.store.delete_player(player, now, hash.as_deref());
         if !deleted.await? {
             return Err(Error::Unauthenticated);
         }
+        touch.gone();
         self.revocations.note(player, Reason::PlayerDeleted, now);
         Ok(())
     }

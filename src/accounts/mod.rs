@@ -22,6 +22,7 @@ pub use password::PasswordHasher;
 pub use revocations::Revocations;
 pub use sign_in::{Registration, SignedIn};
 
+use crate::cache::Players;
 use crate::catalogue::{Catalogues, Unconfirmed};
 use crate::clock::Clock;
 use crate::domain::Timestamp;
@@ -70,6 +71,7 @@ pub struct Tokens {
 /// All calls about accounts.
 pub struct Accounts {
     store: Store,
+    players: Players,
     clock: Arc<dyn Clock>,
     catalogues: Arc<Catalogues>,
     access_tokens: AccessTokens,
@@ -82,6 +84,7 @@ impl Accounts {
     /// Wires the parts together.
     pub fn new(
         store: Store,
+        players: Players,
         clock: Arc<dyn Clock>,
         catalogues: Arc<Catalogues>,
         access_tokens: AccessTokens,
@@ -89,7 +92,7 @@ impl Accounts {
         session_ttl: Duration,
     ) -> Self {
         let revocations = Revocations::default();
-        Self { store, clock, catalogues, access_tokens, hasher, revocations, session_ttl }
+        Self { store, players, clock, catalogues, access_tokens, hasher, revocations, session_ttl }
     }
 
     /// What must not be trusted any more.

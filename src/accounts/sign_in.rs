@@ -104,6 +104,7 @@ impl Accounts {
         let now = self.clock.now();
         let (session, tokens) = self.draft_session(guest.player, user_agent, now)?;
         let credentials = Credentials { username: &username, password_hash: &hash };
+        let touch = self.players.touch(guest.player);
         let mut transaction = self.store.begin().await?;
         let upgraded = transaction
             .upgrade_guest(guest.player, credentials, display_name.as_deref(), now)
@@ -117,6 +118,7 @@ impl Accounts {
                     return Err(Error::Banned);
                 }
                 transaction.commit().await?;
+                drop(touch);
                 self.note_ended(&ended, now);
                 Ok(SignedIn {
                     player: guest.player,

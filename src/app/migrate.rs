@@ -18,10 +18,11 @@ pub async fn migrate(config: &Config) -> Result<(), Error> {
         // Nothing is signed.
         secret: Secret::new(String::new()),
         clock: Arc::new(DatabaseClock::new()),
+        alone: true,
     })?;
     let added = server.store.migrate().await?;
     tracing::info!(migrations = added.len(), "the schema is up to date");
-    server.store.close();
+    server.close().await;
     database.close();
     Ok(())
 }

@@ -18,9 +18,16 @@ impl Server {
     /// Asks once. `reach` says for how many seconds back revocations are asked for.
     async fn beat(&self, reach: f64) -> Result<(), store::Error> {
         let sent = Instant::now();
-        let pulse = self.store.pulse(self.clock.now().plus_seconds(-reach)).await?;
+        if self.players.is_silenced() {
+            self.store.note_silence(self.players.instance()).await?;
+        }
+        let instance = self.players.instance();
+        let pulse = self.store.pulse(instance, self.clock.now().plus_seconds(-reach)).await?;
         let received = Instant::now();
         self.clock.observe(pulse.now, sent, received);
+        if pulse.silenced {
+            self.players.trust().warn(received);
+        }
         self.accounts.revocations().learn(&pulse.revocations, self.clock.now());
         self.catalogues.confirm(pulse.catalogue_version.unwrap_or(0), sent).await?;
         self.health.database_answered(received.duration_since(sent));

@@ -71,6 +71,7 @@ pub async fn serve(config: Config) -> Result<(), Error> {
         secret: secret.ok_or_else(|| Error::Other("JWT_SECRET is needed".into()))?,
         clock: Arc::new(DatabaseClock::new()),
         config: config.clone(),
+        alone: config.database.url.is_none(),
     };
     let server = Arc::new(Server::build(settings)?);
     let http = server.listen(listener)?;
@@ -90,7 +91,7 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     }
     handle.stop(true).await;
     server.game.drain().await;
-    server.close();
+    server.close().await;
     database.close();
     tracing::info!("stopped");
     Ok(())

@@ -10,6 +10,7 @@ use actix_web::{App, HttpServer, web};
 
 use super::Error;
 use crate::accounts::{AccessTokens, Accounts, PasswordHasher};
+use crate::cache::{self, Players};
 use crate::catalogue::Catalogues;
 use crate::clock::Clock;
 use crate::config::{Config, Secret};
@@ -39,6 +40,8 @@ pub struct Settings {
     /// The secret that access tokens are signed with.
     pub secret: Secret,
     pub clock: Arc<dyn Clock>,
+    /// Nobody else writes the database, as it is the server's own.
+    pub alone: bool,
 }
 
 /// A server's parts. Nothing listens yet.
@@ -46,6 +49,7 @@ pub struct Server {
     pub store: Store,
     /// None where the configuration names none.
     pub redis: Option<Redis>,
+    pub players: Players,
     pub clock: Arc<dyn Clock>,
     pub catalogues: Arc<Catalogues>,
     pub accounts: Arc<Accounts>,
@@ -62,7 +66,7 @@ impl Server {
     /// # Errors
     /// Where settings contradict each other.
     pub fn build(settings: Settings) -> Result<Self, Error> {
-        let Settings { config, connection, secret, clock } = settings;
+        let Settings { config, connection, secret, clock, alone } = settings;
         let store = Store::new(StoreOptions {
             connection,
             pool_size: config.database.pool_size,
@@ -79,8 +83,19 @@ impl Server {
         let auth = &config.auth;
         let tokens =
             AccessTokens::new(secret, auth.jwt_secret_previous.as_ref(), auth.access_token_ttl);
+        let health = Arc::new(Health::default());
+        let players = Players::start(cache::Settings {
+            store: store.clone(),
+            redis: redis.clone(),
+            clock: Arc::clone(&clock),
+            health: Arc::clone(&health),
+            metrics: metrics.clone(),
+            capacity: config.cache_bytes,
+            alone,
+        });
         let accounts = Arc::new(Accounts::new(
             store.clone(),
+            players.clone(),
             Arc::clone(&clock),
             Arc::clone(&catalogues),
             tokens,
@@ -89,14 +104,15 @@ impl Server {
         ));
         let game = Game::start(
             store.clone(),
+            players.clone(),
             Arc::clone(&clock),
             Arc::clone(&catalogues),
             metrics.clone(),
         );
         let game = Arc::new(game.map_err(|error| Error::Other(error.to_string()))?);
-        let health = Arc::new(Health::default());
         let operators = Operators::new(
             store.clone(),
+            players.clone(),
             Arc::clone(&clock),
             Arc::clone(&accounts),
             Arc::clone(&game),
@@ -116,11 +132,24 @@ impl Server {
             catalog_page: http::CatalogPage::default(),
         });
         let workers = config.http.workers;
-        Ok(Self { store, redis, clock, catalogues, accounts, game, health, metrics, api, workers })
+        Ok(Self {
+            store,
+            redis,
+            players,
+            clock,
+            catalogues,
+            accounts,
+            game,
+            health,
+            metrics,
+            api,
+            workers,
+        })
     }
 
-    /// Closes the connections to the stores; calls fail from then on.
-    pub fn close(&self) {
+    /// Tells the other instances of the end and closes the connections to the stores; calls fail from then on.
+    pub async fn close(&self) {
+        self.players.close().await;
         self.store.close();
         if let Some(redis) = &self.redis {
             redis.close();

@@ -41,6 +41,8 @@ pub struct Config {
     pub http: HttpConfig,
     pub database: DatabaseConfig,
     pub redis: Option<RedisConfig>,
+    /// Memory for players, in bytes.
+    pub cache_bytes: u64,
     pub auth: AuthConfig,
     pub log: LogConfig,
     /// How long production goes on without the player, before upgrades.

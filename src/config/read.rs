@@ -83,6 +83,7 @@ impl Config {
             http: read.http(),
             database: read.database(),
             redis: read.redis(),
+            cache_bytes: read.number("CACHE_MEGABYTES", 1, 1 << 20) << 20,
             auth: read.auth(),
             log: read.log(),
             offline_cap: read.seconds("OFFLINE_CAP_SECONDS", 60, 366 * 86_400),

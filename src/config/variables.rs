@@ -14,7 +14,7 @@ const fn variable(name: &'static str, default: &'static str, help: &'static str)
 }
 
 /// Every variable there is.
-pub const VARIABLES: [Variable; 23] = [
+pub const VARIABLES: [Variable; 24] = [
     variable("HOST", "127.0.0.1", "Address to listen on; 0.0.0.0 in a container"),
     variable("PORT", "8080", "Port of the API; 0 takes a free one"),
     variable("METRICS_HOST", "127.0.0.1", "Address of the operator port"),
@@ -52,6 +52,7 @@ pub const VARIABLES: [Variable; 23] = [
         "",
         "Certificate authority of Redis' certificate, in PEM form; the public ones where empty",
     ),
+    variable("CACHE_MEGABYTES", "64", "Memory for players who are read from it"),
     variable("DATA_DIR", "./data", "Folder of the server's own Postgres and secret"),
     variable(
         "PG_BINDIR",

@@ -3,6 +3,8 @@
 //! `energy(t) = energy + rate * clamp(min(t, accrues_until) - settled_at, 0, inf)`, with `accrues_until = last_seen_at +
 //! offline_cap`. Reading that never changes a player; *settling* writes down what the formula already says.
 
+use serde::{Deserialize, Serialize};
+
 use super::inventory::Inventory;
 use super::production::{Production, finite};
 use super::rules::{AWAY_AFTER_SECONDS, AWAY_SHOWN_SECONDS, PRESENCE_SECONDS, Rules};
@@ -10,7 +12,7 @@ use super::time::Timestamp;
 use super::timeline::Timeline;
 
 /// What the rules know of a player. All amounts are finite and none is negative.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Player {
     pub display_name: String,
     /// How many mutations have been applied.
@@ -36,7 +38,7 @@ pub struct Player {
 }
 
 /// An absence.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Away {
     pub seconds: f64,
     /// The part of it in which production went on.
@@ -48,7 +50,7 @@ pub struct Away {
 }
 
 /// The token bucket that bounds how many clicks are credited.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClickBucket {
     /// Clicks that would be credited at `filled_at`.
     pub tokens: f64,

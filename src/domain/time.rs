@@ -1,7 +1,9 @@
 //! Points in time as the rules see them. No clock is read here: callers pass the time in.
 
 /// A point in time: whole microseconds since the Unix epoch, the resolution of Postgres' `timestamptz`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 pub struct Timestamp(i64);
 
 const MICROS_PER_SECOND: f64 = 1e6;

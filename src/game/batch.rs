@@ -6,14 +6,15 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::Error;
-use super::bases::Bases;
 use super::fold::{Folded, Remembered, fold};
 use super::request::{Answer, Request};
+use crate::cache::Players;
 use crate::catalogue::Catalogues;
 use crate::clock::Clock;
 use crate::domain::{Timeline, Timestamp};
@@ -47,8 +48,8 @@ const ATTEMPTS: usize = 8;
 
 /// Writes batches, one at a time.
 pub(super) struct Writer {
-    /// The rows that the last commits left behind.
-    pub(super) bases: Bases,
+    /// What the last commits left behind, and where the next ones are put.
+    pub(super) players: Players,
     pub(super) store: Store,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) catalogues: Arc<Catalogues>,
@@ -59,6 +60,8 @@ pub(super) struct Writer {
 struct Moment {
     timeline: Arc<Timeline>,
     now: Timestamp,
+    /// When that was, for rows that are read or written from then on.
+    begun: Instant,
 }
 
 impl Writer {
@@ -95,7 +98,7 @@ impl Writer {
                 return Ok(());
             }
             let moment = match self.catalogues.confirmed_timeline() {
-                Ok(timeline) => Moment { timeline, now: self.clock.now() },
+                Ok(timeline) => Moment { timeline, now: self.clock.now(), begun: Instant::now() },
                 Err(error) => {
                     refuse(batch, &error.into());
                     return Ok(());
@@ -105,7 +108,7 @@ impl Writer {
             let result = if locking {
                 self.attempt_locked(&batch, &moment).await
             } else {
-                self.attempt_optimistic(&batch, &moment).await
+                self.attempt_optimistic(&batch, &moment, attempt == 0).await
             };
             match result {
                 Ok(settled) => batch = answer(batch, settled),
@@ -113,7 +116,13 @@ impl Writer {
                 Err(store::Error::Contention(reason)) => {
                     tracing::debug!(reason, attempt, "a batch was rolled back and is tried again");
                 }
-                Err(error) => return Err((error, batch)),
+                Err(error) => {
+                    // What has become of them is not known.
+                    for &player in batch.keys() {
+                        drop(self.players.touch(player));
+                    }
+                    return Err((error, batch));
+                }
             }
         }
         if batch.is_empty() {
@@ -122,15 +131,16 @@ impl Writer {
         Err((store::Error::Contention("too many conflicts".into()), batch))
     }
 
-    /// From rows that are kept or read now, guarded by their revisions.
+    /// From rows that are read now, or kept where `trusting`, guarded by their revisions.
     async fn attempt_optimistic(
         &mut self,
         batch: &Batch,
         moment: &Moment,
+        trusting: bool,
     ) -> Result<Vec<Settled>, store::Error> {
         let (mut rows, mut unknown) = (Rows::new(), Vec::new());
         for &player in batch.keys() {
-            match self.bases.take(player) {
+            match self.players.base(player).filter(|_| trusting) {
                 Some(record) => drop(rows.insert(player, Row { record, kept: true })),
                 None => unknown.push(player),
             }
@@ -151,7 +161,7 @@ impl Writer {
         } else {
             self.store.commit(&commit).await?.into_iter().collect()
         };
-        Ok(self.settle(folds, &written))
+        Ok(self.settle(folds, &written, moment))
     }
 
     /// From rows that nobody else can write until the transaction ends.
@@ -164,13 +174,19 @@ impl Writer {
         // Dropped at an error, the transaction is rolled back.
         let (folds, written) = locked(&mut transaction, batch, moment).await?;
         transaction.commit().await?;
-        Ok(self.settle(folds, &written))
+        Ok(self.settle(folds, &written, moment))
     }
 
     /// Those of `folds` that are done: written, or with nothing to write and from a row that was just read. Their rows
-    /// are kept; those of the others are not, so that they are read anew.
-    fn settle(&mut self, folds: Vec<Fold>, written: &HashSet<Uuid>) -> Vec<Settled> {
+    /// are kept; those of the others are read anew.
+    fn settle(
+        &mut self,
+        folds: Vec<Fold>,
+        written: &HashSet<Uuid>,
+        moment: &Moment,
+    ) -> Vec<Settled> {
         let (mut settled, mut commands) = (Vec::with_capacity(folds.len()), 0);
+        let mut committed = Vec::with_capacity(written.len());
         for fold in folds {
             let (kept, folded) = match fold {
                 Fold::Missing(player) => {
@@ -184,17 +200,18 @@ impl Writer {
                 Some(record) if written.contains(&player) => {
                     commands +=
                         folded.answers.iter().filter(|answer| answer.is_ok()).count() as u64;
-                    self.bases.keep(record);
+                    committed.push(record);
                 }
                 Some(_) => {
                     self.metrics.revision_conflicts.inc();
                     continue;
                 }
                 None if kept => continue,
-                None => self.bases.keep(folded.base),
+                None => self.players.loaded(folded.base, moment.begun),
             }
             settled.push(Settled { player, answers: Some(folded.answers) });
         }
+        self.players.committed(committed, moment.now, moment.begun);
         if !written.is_empty() {
             self.metrics.committed_batches.inc();
             self.metrics.committed_commands.inc_by(commands);

@@ -1,6 +1,5 @@
 //! Playing: one use case a file. Changes go through the lanes, which are the only writers of players' rows.
 
-mod bases;
 mod batch;
 mod export;
 mod fold;
@@ -16,12 +15,12 @@ pub use export::Export;
 pub use request::{Answer, IdempotencyKey, Request};
 pub use state::State;
 
+use crate::cache::{Entry, Players};
 use crate::catalogue::{Catalogues, Unconfirmed};
 use crate::clock::Clock;
 use crate::domain::{Refusal, Timestamp};
 use crate::store::{self, Store};
 use crate::telemetry::metrics::Metrics;
-use bases::Bases;
 use lane::{LANES, Lanes};
 use presence::Presence;
 
@@ -69,6 +68,7 @@ impl Error {
 /// All calls about playing.
 pub struct Game {
     store: Store,
+    players: Players,
     clock: Arc<dyn Clock>,
     catalogues: Arc<Catalogues>,
     lanes: Lanes,
@@ -82,13 +82,14 @@ impl Game {
     /// Where the system has no thread left for a lane.
     pub fn start(
         store: Store,
+        players: Players,
         clock: Arc<dyn Clock>,
         catalogues: Arc<Catalogues>,
         metrics: Metrics,
     ) -> Result<Self, Error> {
         let writer = || {
             Ok(batch::Writer {
-                bases: Bases::default(),
+                players: players.clone(),
                 store: store.for_lane()?,
                 clock: Arc::clone(&clock),
                 catalogues: Arc::clone(&catalogues),
@@ -98,7 +99,7 @@ impl Game {
         let writers = (0..LANES).map(|_| writer()).collect::<Result<_, store::Error>>()?;
         let lanes = Lanes::start(writers, metrics.clone());
         let lanes = lanes.map_err(|error| Error::Internal(format!("lanes: {error}")))?;
-        Ok(Self { store, clock, catalogues, lanes, presence: Presence::default() })
+        Ok(Self { store, players, clock, catalogues, lanes, presence: Presence::default() })
     }
 
     /// Applies a command and answers when it is durable.

@@ -5,16 +5,23 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::request::Request;
-use super::{Error, Game};
+use super::{Entry, Error, Game};
 use crate::domain::{Command, Timeline, Timestamp};
 use crate::store::players::PlayerRecord;
 
 /// A player at an instant.
 #[derive(Clone, Debug)]
 pub struct State {
-    pub record: Arc<PlayerRecord>,
+    pub entry: Arc<Entry>,
     pub timeline: Arc<Timeline>,
     pub now: Timestamp,
+}
+
+impl State {
+    /// The player's row.
+    pub fn record(&self) -> &PlayerRecord {
+        &self.entry.record
+    }
 }
 
 impl Game {
@@ -24,15 +31,16 @@ impl Game {
     /// [`Error::NoSuchPlayer`] or [`Error::Banned`].
     pub async fn state(&self, player: Uuid) -> Result<State, Error> {
         let state = self.look_up(player).await?;
-        if state.record.banned {
+        if state.record().banned {
             return Err(Error::Banned);
         }
-        if !state.record.player.presence_is_due(state.now) {
+        if !state.record().player.presence_is_due(state.now) {
             return Ok(state);
         }
         match self.perform(Request::new(player, Command::Arrive)).await {
             Ok(answer) => {
-                Ok(State { record: answer.record, timeline: answer.timeline, now: answer.now })
+                let entry = Entry::new(answer.record);
+                Ok(State { entry, timeline: answer.timeline, now: answer.now })
             }
             Err(error @ (Error::NoSuchPlayer | Error::Banned)) => Err(error),
             // What was read is still right; presence is noted with the next request.
@@ -46,7 +54,7 @@ impl Game {
     /// [`Error::NoSuchPlayer`].
     pub async fn look_up(&self, player: Uuid) -> Result<State, Error> {
         let timeline = self.catalogues.timeline()?;
-        let record = self.store.load_player(player).await?.ok_or(Error::NoSuchPlayer)?;
-        Ok(State { record: Arc::new(record), timeline, now: self.clock.now() })
+        let entry = self.players.get(player).await.map_err(|error| Error::from_store(&error))?;
+        Ok(State { entry: entry.ok_or(Error::NoSuchPlayer)?, timeline, now: self.clock.now() })
     }
 }

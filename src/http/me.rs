@@ -47,14 +47,13 @@ pub async fn read_state(
     if unchanged {
         return Ok(response.finish());
     }
-    Ok(json_with(response, &StateWire::new(&state.record, &state.timeline, state.now)))
+    Ok(json_with(response, &StateWire::new(state.record(), &state.timeline, state.now)))
 }
 
 /// The tag of a state: what a client cannot work out for itself.
 fn state_tag(state: &State) -> String {
-    let State { record, timeline, now } = state;
-    let player = &record.player;
-    let now = player.not_before_settled(*now);
+    let (player, timeline) = (&state.record().player, &state.timeline);
+    let now = player.not_before_settled(state.now);
     let production = player.production(timeline, now);
     let step = production.offline_cap_seconds * 1e6 / CAP_STEPS;
     let accrues_until = player.accrues_until(&production).as_micros() as f64;

@@ -6,6 +6,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::accounts::Accounts;
+use crate::cache::Players;
 use crate::clock::Clock;
 use crate::game::{self, Answer, Export, Game, Request};
 use crate::store::operators::FoundPlayer;
@@ -15,6 +16,7 @@ use crate::store::{self, Store};
 /// All calls of operators about players.
 pub struct Operators {
     store: Store,
+    players: Players,
     clock: Arc<dyn Clock>,
     accounts: Arc<Accounts>,
     game: Arc<Game>,
@@ -24,11 +26,12 @@ impl Operators {
     /// Wires the parts together.
     pub fn new(
         store: Store,
+        players: Players,
         clock: Arc<dyn Clock>,
         accounts: Arc<Accounts>,
         game: Arc<Game>,
     ) -> Self {
-        Self { store, clock, accounts, game }
+        Self { store, players, clock, accounts, game }
     }
 
     /// Up to `limit` players that match `text`, newest first, from below `before` on, and whether there are more.
@@ -68,7 +71,10 @@ impl Operators {
     ) -> Result<(), game::Error> {
         let now = self.clock.now();
         let detail = json!({ "reason": reason });
-        if self.store.set_banned(player, banned, now, &detail).await? {
+        let touch = self.players.touch(player);
+        let changed = self.store.set_banned(player, banned, now, &detail).await?;
+        drop(touch);
+        if changed {
             let reason = if banned { Reason::PlayerBanned } else { Reason::PlayerUnbanned };
             self.accounts.revocations().note(player, reason, now);
             return Ok(());

@@ -14,11 +14,18 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 1] = [Migration {
-    number: 1,
-    name: "initial",
-    sql: include_str!("../../sql/migrations/0001_initial.sql"),
-}];
+const MIGRATIONS: [Migration; 2] = [
+    Migration {
+        number: 1,
+        name: "initial",
+        sql: include_str!("../../sql/migrations/0001_initial.sql"),
+    },
+    Migration {
+        number: 4,
+        name: "silences",
+        sql: include_str!("../../sql/migrations/0004_silences.sql"),
+    },
+];
 
 impl Store {
     /// Applies the migrations that are missing and returns their names.

@@ -10,7 +10,7 @@ use super::pool::{Store, Transaction};
 use crate::domain::{Away, ClickBucket, Inventory, Player, Slug, Timestamp};
 
 /// A player's row.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PlayerRecord {
     pub id: Uuid,
     /// Rises with every write of the row; a write names the one that it was made from.
@@ -22,6 +22,19 @@ pub struct PlayerRecord {
     /// The catalogue in force at the player's `settled_at`.
     pub catalogue_version: u64,
     pub player: Player,
+}
+
+impl PlayerRecord {
+    /// The bytes that hang on it, roughly.
+    pub fn heap_bytes(&self) -> usize {
+        let name = self.player.display_name.len() + self.username.as_ref().map_or(0, String::len);
+        // A slug is shared text behind a pointer with two counts.
+        let slug = |slug: &Slug| 16 + 16 + slug.as_str().len();
+        let inventory = &self.player.inventory;
+        let generators: usize = inventory.generators().map(|(id, _)| slug(id) + 8).sum();
+        let upgrades: usize = inventory.upgrades().map(slug).sum();
+        name + generators + upgrades
+    }
 }
 
 impl Store {

@@ -13,6 +13,8 @@ pub struct Pulse {
     pub now: Timestamp,
     /// The newest catalogue; nothing before the first is stored.
     pub catalogue_version: Option<u64>,
+    /// Whether another instance cannot announce what it changes.
+    pub silenced: bool,
     /// In the order in which they were made.
     pub revocations: Vec<Revocation>,
 }
@@ -35,12 +37,13 @@ pub enum Reason {
 }
 
 impl Store {
-    /// Asks for the time, the newest catalogue, and the revocations since `since`.
+    /// Asks for the time, the newest catalogue, and the revocations since `since`, in the name of `instance`.
     ///
     /// # Errors
     /// As every statement's.
-    pub async fn pulse(&self, since: Timestamp) -> Result<Pulse, Error> {
-        let rows = self.query(include_str!("../../sql/queries/pulse/read.sql"), &[&since]).await?;
+    pub async fn pulse(&self, instance: Uuid, since: Timestamp) -> Result<Pulse, Error> {
+        let sql = include_str!("../../sql/queries/pulse/read.sql");
+        let rows = self.query(sql, &[&since, &instance]).await?;
         let first = rows.first().ok_or_else(|| Error::Corrupt("no pulse".into()))?;
         let version: Option<i64> = first.try_get("catalogue_version")?;
         let mut revocations = Vec::new();
@@ -52,8 +55,18 @@ impl Store {
         Ok(Pulse {
             now: first.try_get("now")?,
             catalogue_version: version.map(i64::unsigned_abs),
+            silenced: first.try_get("silenced")?,
             revocations,
         })
+    }
+
+    /// Notes that `instance` cannot announce what it changes.
+    ///
+    /// # Errors
+    /// As every statement's.
+    pub async fn note_silence(&self, instance: Uuid) -> Result<(), Error> {
+        let sql = include_str!("../../sql/queries/pulse/note_silence.sql");
+        self.execute(sql, &[&instance]).await.map(drop)
     }
 
     /// The database's time.

@@ -35,6 +35,36 @@ pub struct Metrics {
     pub redis_failures: IntCounter,
     /// How often Redis was given up until it answers again.
     pub redis_breaker_opened: IntCounter,
+    /// The cache of players.
+    pub players_cache: CacheMetrics,
+}
+
+/// What one cache counts.
+#[derive(Clone, Debug)]
+pub struct CacheMetrics {
+    /// Reads answered from memory.
+    pub memory_hits: IntCounter,
+    /// Loads answered by Redis.
+    pub redis_hits: IntCounter,
+    /// Loads from Postgres.
+    pub loads: IntCounter,
+    /// Reads answered with what was past its time, as Postgres was away.
+    pub stale: IntCounter,
+}
+
+impl CacheMetrics {
+    fn new(registry: &Registry, entry: &str) -> Result<Self, prometheus::Error> {
+        let opts = Opts::new("cache_reads_total", "Reads by where they were answered from");
+        let reads = IntCounterVec::new(opts, &["entry", "source"])?;
+        registry.register(Box::new(reads.clone()))?;
+        let of = |source| reads.with_label_values(&[entry, source]);
+        Ok(Self {
+            memory_hits: of("memory"),
+            redis_hits: of("redis"),
+            loads: of("postgres"),
+            stale: of("stale"),
+        })
+    }
 }
 
 /// From half a millisecond to ten seconds.
@@ -47,8 +77,10 @@ impl Metrics {
     /// # Errors
     /// Only where two metrics share a name.
     pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
         let metrics = Self {
-            registry: Registry::new(),
+            players_cache: CacheMetrics::new(&registry, "player")?,
+            registry,
             requests: IntCounterVec::new(
                 Opts::new("http_requests_total", "Requests answered"),
                 &["method", "route", "status"],

@@ -112,7 +112,7 @@ async fn a_new_price_holds_from_its_instant_on() {
     assert_eq!(bought.json["spent"], 10.0);
     world.advance(3.0);
     for app in [&here, &there] {
-        let state = ada.at(app).state().await;
+        let state = ada.at(app).state_at(2).await;
         assert!((number(&state["generators"][0]["next_cost"]) - 110.0).abs() < 1e-9, "{state}");
     }
     let bought = ada.at(&there).buy("hand_crank", json!(1)).await.expect(200);
@@ -140,7 +140,7 @@ async fn a_new_rate_divides_production_exactly_at_its_instant() {
     let clicked = ada.at(&there).click(1).await.expect(200);
     let after = number(&clicked.json["state"]["energy"]);
     assert!((after - expected - 1.0).abs() < 1e-9, "a write says what a read said: {after}");
-    let state = ada.state().await;
+    let state = ada.state_at(3).await;
     assert!((number(&state["energy"]) - expected - 1.0).abs() < 1e-9, "{state}");
 }
 

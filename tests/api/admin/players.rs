@@ -54,7 +54,7 @@ async fn a_ban_stops_a_running_player_on_every_instance_and_its_end_lets_it_on()
         player.click(1).await.expect(200);
     }
     assert_eq!(
-        ada.state().await["energy"],
+        ada.state_at(3).await["energy"],
         7.0,
         "nothing was lost, and nothing credited meanwhile"
     );

@@ -11,7 +11,7 @@ use idlewatt::domain::Timestamp;
 use tokio::task::JoinHandle;
 
 use super::client::Client;
-use super::cluster::{empty_database, new_database};
+use super::cluster::{administer, empty_database, new_database};
 use super::redis::{RedisServer, new_prefix, shared_redis};
 
 pub const ADMIN_TOKEN: &str = "operators-token-of-the-tests";
@@ -68,6 +68,20 @@ impl World {
         TestApp::start(self.clone(), options).await
     }
 
+    /// Ends all connections to the database and lets nobody in.
+    pub async fn cut_database(&self) {
+        let name = self.database.get_dbname().expect("a name");
+        administer(&format!("alter database {name} allow_connections false")).await;
+        let sql = "select pg_terminate_backend(pid) from pg_stat_activity where datname";
+        administer(&format!("{sql} = '{name}'")).await;
+    }
+
+    /// Undoes [`World::cut_database`].
+    pub async fn mend_database(&self) {
+        let name = self.database.get_dbname().expect("a name");
+        administer(&format!("alter database {name} allow_connections true")).await;
+    }
+
     /// A connection of the test's own.
     pub async fn connect(&self) -> tokio_postgres::Client {
         let (client, connection) =
@@ -117,6 +131,7 @@ impl TestApp {
             config,
             connection: world.database.clone(),
             clock: Arc::clone(&world.clock) as Arc<dyn Clock>,
+            alone: false,
         });
         let server = Arc::new(server.expect("built"));
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
@@ -135,11 +150,24 @@ impl TestApp {
         self.world.advance(seconds);
     }
 
+    /// The value of a metric, with its labels as they are written; 0 where there is none.
+    pub fn metric(&self, name: &str) -> f64 {
+        let text = String::from_utf8(self.server.metrics.render().expect("rendered"));
+        let text = text.expect("text");
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map_or(0.0, |value| value.parse().expect("a number"))
+    }
+
+    /// How often a player was loaded from Postgres to be read.
+    pub fn loads(&self) -> f64 {
+        self.metric("cache_reads_total{entry=\"player\",source=\"postgres\"}")
+    }
+
     /// Stops the server in order.
     pub async fn stop(self) {
         self.handle.stop(true).await;
         self.server.game.drain().await;
         self.pulse.abort();
-        self.server.close();
+        self.server.close().await;
     }
 }

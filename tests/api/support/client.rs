@@ -6,6 +6,7 @@ use reqwest::{Method, RequestBuilder, StatusCode, header};
 use serde_json::{Value, json};
 
 use super::app::{ADMIN_TOKEN, TestApp};
+use super::books::eventually;
 
 /// Speaks with one server.
 #[derive(Clone)]
@@ -148,6 +149,14 @@ impl Player {
     /// The state.
     pub async fn state(&self) -> Value {
         self.get("/me").await.expect(200).json
+    }
+
+    /// The state once it is of that version, as an instance may learn a moment later what another one changed.
+    pub async fn state_at(&self, version: u64) -> Value {
+        eventually("the change is seen", async || {
+            Some(self.state().await).filter(|state| state["version"] == version)
+        })
+        .await
     }
 
     pub async fn click(&self, clicks: u64) -> Reply {

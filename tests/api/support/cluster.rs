@@ -64,7 +64,8 @@ fn store(connection: tokio_postgres::Config) -> Store {
     .expect("a pool")
 }
 
-async fn administer(sql: &str) {
+/// Runs a statement that belongs to no test's database.
+pub async fn administer(sql: &str) {
     let (client, connection) = cluster()
         .connection_to("postgres")
         .connect(tokio_postgres::NoTls)

@@ -1,0 +1,94 @@
+//! What instances tell each other, and players as they are kept in Redis: postcard, with the form's number in front.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::domain::Timestamp;
+use crate::store::players::PlayerRecord;
+
+/// The number of the form. Change it with every change of what is written, so that instances of two releases do not
+/// misread each other.
+const FORM: u8 = 1;
+
+/// A message on the channel.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Message {
+    /// The sender lives, and hears.
+    Beat { from: Uuid },
+    /// The sender ends in order.
+    Bye { from: Uuid },
+    /// Players that the sender changed at `at`.
+    Changes { from: Uuid, at: Timestamp, changes: Vec<Change> },
+}
+
+/// A change of one player.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) enum Change {
+    /// The row after it.
+    State(Arc<PlayerRecord>),
+    /// Something changed.
+    Touched(Uuid),
+    /// The player is no more.
+    Gone(Uuid),
+}
+
+/// Writes a value, with the form's number in front. Nothing where it cannot be written.
+pub(super) fn encode(value: &impl Serialize) -> Option<Vec<u8>> {
+    postcard::to_extend(value, vec![FORM]).ok()
+}
+
+/// Reads a value; nothing where it has another form.
+pub(super) fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Option<T> {
+    let (&form, rest) = bytes.split_first()?;
+    (form == FORM).then(|| postcard::from_bytes(rest).ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::testing::{at, slug};
+    use crate::domain::{Away, Player, Rules};
+
+    pub(crate) fn record() -> PlayerRecord {
+        let mut player = Player::new("Ada".into(), &Rules::default(), at(5.0));
+        player.energy = 1e300;
+        player.inventory.add_generators(&slug("crank"), 3);
+        player.inventory.add_upgrade(slug("gloves"));
+        player.away =
+            Some(Away { seconds: 90.0, credited_seconds: 80.0, energy: 7.5, ended_at: at(4.0) });
+        PlayerRecord {
+            id: Uuid::from_u128(7),
+            revision: 9,
+            username: Some("ada".into()),
+            created_at: at(1.0),
+            banned: false,
+            catalogue_version: 2,
+            player,
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let bytes = encode(&record()).expect("written");
+        let read: PlayerRecord = decode(&bytes).expect("read");
+        assert_eq!(format!("{read:?}"), format!("{:?}", record()));
+    }
+
+    #[test]
+    fn other_forms_and_cut_off_values_are_not_read() {
+        let mut bytes = encode(&record()).expect("written");
+        assert!(decode::<PlayerRecord>(&bytes[..bytes.len() - 1]).is_none());
+        bytes[0] = FORM + 1;
+        assert!(decode::<PlayerRecord>(&bytes).is_none());
+        assert!(decode::<PlayerRecord>(&[]).is_none());
+    }
+
+    /// The length tells most changes of what is written: raise `FORM` when this fails, then the number.
+    #[test]
+    fn the_form_is_the_one_of_its_number() {
+        let length = encode(&record()).expect("written").len();
+        assert_eq!((FORM, length), (1, 160));
+    }
+}
