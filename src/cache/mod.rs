@@ -279,13 +279,11 @@ impl Players {
         if !self.0.trust.holds(right_at, Instant::now()) {
             return false;
         }
-        match held.record {
-            Some(record) => slot.put(Arc::new(record), right_at),
-            None => {
-                slot.raise(Floor { revision: GONE, changed_at: None });
-                true
-            }
-        }
+        let Some(record) = held.record else {
+            slot.raise(Floor { revision: GONE, changed_at: None });
+            return true;
+        };
+        slot.put(Arc::new(record), right_at)
     }
 }
 

@@ -82,7 +82,7 @@ impl Floor {
 
     /// Whether a row of that revision, read then, may be the present one.
     pub(super) fn admits(&self, revision: i64, right_at: Instant) -> bool {
-        revision >= self.revision && self.changed_at.is_none_or(|at| right_at >= at)
+        revision >= self.revision && self.changed_at.is_none_or(|at| right_at > at)
     }
 }
 
@@ -205,3 +205,7 @@ impl Known {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "slot_tests.rs"]
+mod tests;

@@ -153,18 +153,18 @@ async fn a_redis_that_dies_or_freezes_is_no_reason_to_lie() {
         let player = a.client.guest().await;
         player.at(&b).state().await;
         if freeze {
-            server.freeze()
+            server.freeze();
         } else {
-            server.kill()
+            server.kill();
         }
         for version in 1..=3 {
             player.click(1).await.expect(200);
             until_seen(&player.at(&b), version).await;
         }
         if freeze {
-            server.thaw()
+            server.thaw();
         } else {
-            server.run()
+            server.run();
         }
         // What was in Redis before is not served after it.
         for version in 4..=6 {
