@@ -119,7 +119,7 @@ fn run(steps: &[Step], announced: bool) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
     fn what_is_announced_is_served_and_nothing_older(
