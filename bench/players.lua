@@ -1,5 +1,4 @@
--- Requests for wrk, each of another player. TOKENS names a file with an access token a line; REQUEST is `clicks`,
--- `purchase` or `state`.
+-- Requests for wrk, each of another player. TOKENS names a file with an access token a line; REQUEST is one of `kinds`.
 local tokens = {}
 for line in io.lines(os.getenv("TOKENS")) do
     tokens[#tokens + 1] = line
@@ -9,6 +8,9 @@ local kinds = {
     clicks = { "POST", "/api/v1/me/clicks", '{"clicks":5}' },
     purchase = { "POST", "/api/v1/me/generators/hand_crank/purchase", '{"quantity":1}' },
     state = { "GET", "/api/v1/me", nil },
+    unchanged = { "GET", "/api/v1/me", nil, "*" },
+    catalog = { "GET", "/api/v1/catalog", nil },
+    bare = { "GET", "/", nil },
 }
 local kind = kinds[os.getenv("REQUEST")]
 local threads = 0
@@ -24,6 +26,9 @@ local next_player
 function init()
     for index, token in ipairs(tokens) do
         local headers = { ["Authorization"] = "Bearer " .. token }
+        if kind[4] then
+            headers["If-None-Match"] = kind[4]
+        end
         if kind[3] then
             headers["Content-Type"] = "application/json"
         end

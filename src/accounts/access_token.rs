@@ -12,6 +12,7 @@ use sha2::Sha256;
 use signature::{Signer, Verifier};
 use uuid::Uuid;
 
+use super::verified::{Verified, VerifiedTokens};
 use super::{Error, Identity};
 use crate::config::Secret;
 use crate::domain::Timestamp;
@@ -38,6 +39,7 @@ pub struct AccessTokens {
     validation: Validation,
     ttl: Duration,
     secret: Secret,
+    verified: VerifiedTokens,
 }
 
 impl AccessTokens {
@@ -56,6 +58,7 @@ impl AccessTokens {
             validation,
             ttl,
             secret,
+            verified: VerifiedTokens::default(),
         }
     }
 
@@ -83,16 +86,18 @@ impl AccessTokens {
     /// # Errors
     /// [`Error::Unauthenticated`] or [`Error::TokenExpired`].
     pub fn verify(&self, token: &str, now: Timestamp) -> Result<Identity, Error> {
-        let claims = self
-            .verifying_keys
-            .iter()
-            .find_map(|key| jsonwebtoken::decode::<Claims>(token, key, &self.validation).ok())
-            .ok_or(Error::Unauthenticated)?
-            .claims;
-        if now.as_micros() >= claims.exp.saturating_mul(1_000_000) {
+        let verified = self.verified.get_or(token, || self.decode(token))?;
+        if now.as_micros() >= verified.expires_at.saturating_mul(1_000_000) {
             return Err(Error::TokenExpired);
         }
-        Ok(Identity { player: claims.sub, session: claims.sid })
+        Ok(verified.identity)
+    }
+
+    fn decode(&self, token: &str) -> Result<Verified, Error> {
+        let decode = |key| jsonwebtoken::decode::<Claims>(token, key, &self.validation).ok();
+        let claims = self.verifying_keys.iter().find_map(decode).ok_or(Error::Unauthenticated)?;
+        let Claims { sub: player, sid: session, exp, .. } = claims.claims;
+        Ok(Verified { identity: Identity { player, session }, expires_at: exp })
     }
 
     /// A tag that only this server can make, for `purpose` and `parts`: the first 16 bytes of their HMAC.

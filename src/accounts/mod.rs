@@ -9,6 +9,7 @@ mod refresh_token;
 mod revocations;
 mod sessions;
 mod sign_in;
+mod verified;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -166,6 +166,7 @@ impl Server {
             let options = &api.options;
             App::new()
                 .app_data(api.clone())
+                .app_data(http::RouteCounters::default())
                 .wrap(Condition::new(!options.cors_allowed_origins.is_empty(), http::cors(options)))
                 .wrap(from_fn(http::edge))
                 .configure(http::routes)

@@ -31,21 +31,24 @@ impl Entry {
     }
 
     /// What was remembered, where it is of that type and `holds`; else what `make` makes, which is remembered.
-    pub fn memo<T: Any + Send + Sync>(
+    ///
+    /// # Errors
+    /// Those of `make`.
+    pub fn memo<T: Any + Send + Sync, E>(
         &self,
         holds: impl FnOnce(&T) -> bool,
-        make: impl FnOnce() -> T,
-    ) -> Arc<T> {
+        make: impl FnOnce() -> Result<T, E>,
+    ) -> Result<Arc<T>, E> {
         let held = self.memo.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(held) = held.and_then(|memo| memo.downcast::<T>().ok())
             && holds(&held)
         {
-            return held;
+            return Ok(held);
         }
-        let made = Arc::new(make());
+        let made = Arc::new(make()?);
         let kept = Arc::clone(&made) as Arc<dyn Any + Send + Sync>;
         *self.memo.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
-        made
+        Ok(made)
     }
 }
 

@@ -15,7 +15,8 @@ pub use export::Export;
 pub use request::{Answer, IdempotencyKey, Request};
 pub use state::State;
 
-use crate::cache::{Entry, Players};
+pub use crate::cache::Entry;
+use crate::cache::Players;
 use crate::catalogue::{Catalogues, Unconfirmed};
 use crate::clock::Clock;
 use crate::domain::{Refusal, Timestamp};

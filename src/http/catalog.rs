@@ -2,15 +2,17 @@
 
 use std::sync::{PoisonError, RwLock};
 
-use actix_web::http::header;
+use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 
-use super::Api;
 use super::etag;
 use super::problem::Problem;
 use super::wire::CatalogWire;
+use super::{Api, JSON};
 use crate::domain::{Catalogue, Rules};
+
+const PUBLIC: HeaderValue = HeaderValue::from_static("public, max-age=5");
 
 /// The page of the catalogue in force, ready-made.
 #[derive(Debug, Default)]
@@ -19,7 +21,7 @@ pub struct CatalogPage(RwLock<Option<Page>>);
 #[derive(Clone, Debug)]
 struct Page {
     version: u64,
-    etag: String,
+    etag: HeaderValue,
     body: Bytes,
 }
 
@@ -34,6 +36,7 @@ impl CatalogPage {
         // The rules are the process' own, so instances of different settings must not share a tag.
         let cap = rules.offline_cap_seconds;
         let etag = format!("\"catalog-{}-{cap}\"", catalogue.version);
+        let etag = HeaderValue::from_str(&etag).map_err(Problem::internal)?;
         let page = Page { version: catalogue.version, etag, body };
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(page.clone());
         Ok(page)
@@ -61,9 +64,9 @@ pub async fn read_catalog(
     let mut response = if unchanged { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     response
         .insert_header((header::ETAG, page.etag))
-        .insert_header((header::CACHE_CONTROL, "public, max-age=5"));
+        .insert_header((header::CACHE_CONTROL, PUBLIC));
     if unchanged {
         return Ok(response.finish());
     }
-    Ok(response.content_type("application/json").body(page.body))
+    Ok(response.insert_header((header::CONTENT_TYPE, JSON)).body(page.body))
 }

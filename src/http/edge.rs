@@ -1,17 +1,19 @@
 //! What every request passes: its id, its count, its log line, and the form of its problems.
 
-use std::time::Instant;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
-use actix_web::http::{ConnectionType, Method};
+use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::middleware::Next;
-use actix_web::{ResponseError, web};
+use actix_web::{HttpRequest, ResponseError, web};
 
 use super::Api;
 use super::problem::Problem;
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{Metrics, RouteMetrics};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_REQUEST_ID_LENGTH: usize = 128;
@@ -38,18 +40,55 @@ pub async fn edge(
     drop(in_flight);
     let duration = started.elapsed();
     let request = response.request();
-    let route = request.match_pattern().unwrap_or_else(|| "unknown".to_owned());
     let (method, status) = (method_label(request.method()), response.status());
-    api.metrics.request(method, &route, status.as_str(), duration);
+    match request.app_data::<RouteCounters>() {
+        Some(counters) => counters.count(request, &api.metrics, method, status, duration),
+        None => route_metrics(request, &api.metrics).count(method, status.as_u16(), duration),
+    }
     tracing::debug!(
-        request.id = id,
+        request.id = id.to_str().unwrap_or_default(),
         http.method = method,
-        http.route = route,
+        http.route = route(request),
         http.status = status.as_u16(),
         duration_ms = duration.as_secs_f64() * 1e3,
         "request"
     );
     Ok(response)
+}
+
+/// The counters of the routes that one worker serves, found by the path without asking the router for its template.
+#[derive(Debug, Default)]
+pub struct RouteCounters(RefCell<HashMap<Box<str>, RouteMetrics>>);
+
+impl RouteCounters {
+    fn count(
+        &self,
+        request: &HttpRequest,
+        metrics: &Metrics,
+        method: &'static str,
+        status: StatusCode,
+        duration: Duration,
+    ) {
+        let mut known = self.0.borrow_mut();
+        if let Some(counters) = known.get_mut(request.path()) {
+            return counters.count(method, status.as_u16(), duration);
+        }
+        let mut counters = route_metrics(request, metrics);
+        counters.count(method, status.as_u16(), duration);
+        // Only a path that is its own template is kept: of those there are as many as routes.
+        if request.match_pattern().as_deref() == Some(request.path()) {
+            known.insert(request.path().into(), counters);
+        }
+    }
+}
+
+/// The template of the route; one for all that is none.
+fn route(request: &HttpRequest) -> String {
+    request.match_pattern().unwrap_or_else(|| "unknown".to_owned())
+}
+
+fn route_metrics(request: &HttpRequest, metrics: &Metrics) -> RouteMetrics {
+    metrics.route(route(request))
 }
 
 /// Counts a request as being answered until it is dropped, be it because the client hung up.
@@ -69,13 +108,17 @@ impl Drop for InFlight<'_> {
 }
 
 /// The caller's own id, where it sent a sane one.
-fn request_id(request: &ServiceRequest, api: &Api) -> String {
-    let sane = |text: &&str| {
-        (1..=MAX_REQUEST_ID_LENGTH).contains(&text.len())
-            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
+fn request_id(request: &ServiceRequest, api: &Api) -> HeaderValue {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(byte);
+    let sane = |value: &&HeaderValue| {
+        (1..=MAX_REQUEST_ID_LENGTH).contains(&value.len()) && value.as_bytes().iter().all(plain)
     };
-    let given = request.headers().get(&REQUEST_ID).and_then(|value| value.to_str().ok());
-    given.filter(sane).map_or_else(|| api.accounts.new_id().to_string(), str::to_owned)
+    let given = request.headers().get(&REQUEST_ID).filter(sane).cloned();
+    given.unwrap_or_else(|| {
+        let mut text = uuid::Uuid::encode_buffer();
+        let text = api.accounts.new_id().as_hyphenated().encode_lower(&mut text);
+        HeaderValue::from_str(text).unwrap_or_else(|_| unreachable!("an id is plain text"))
+    })
 }
 
 /// Methods that are not ours share a label, so that nobody can make labels at will.
@@ -93,8 +136,9 @@ fn method_label(method: &actix_web::http::Method) -> &'static str {
 }
 
 /// Writes the problem's body and the headers that every response carries.
-fn finish(response: ServiceResponse, id: &str, draining: bool) -> ServiceResponse {
+fn finish(response: ServiceResponse, id: &HeaderValue, draining: bool) -> ServiceResponse {
     let body = response.response().error().map(|error| {
+        let id = id.to_str().unwrap_or_default();
         if let Some(problem) = error.as_error::<Problem>() {
             log(problem, id);
             return problem.body(id);
@@ -118,9 +162,7 @@ fn finish(response: ServiceResponse, id: &str, draining: bool) -> ServiceRespons
         }
         None => response,
     };
-    if let Ok(value) = HeaderValue::from_str(id) {
-        response.headers_mut().insert(REQUEST_ID, value);
-    }
+    response.headers_mut().insert(REQUEST_ID, id.clone());
     if draining {
         // Balancers and clients then open their next connection elsewhere.
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);

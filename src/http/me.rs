@@ -1,5 +1,6 @@
 //! The player's own calls.
 
+use actix_web::http::header::HeaderValue;
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
@@ -7,18 +8,18 @@ use utoipa::IntoParams;
 
 use super::extract::{Body, Caller, Key, Query, former_caller, slug};
 use super::problem::Problem;
+use super::state_page::StatePage;
 use super::wire::{
     ActionsRequest, ActionsWire, ClicksRequest, ClicksWire, ExpectingRequest, ExportWire,
     GeneratorPurchaseRequest, GeneratorPurchaseWire, LedgerEntryWire, Page, PrestigeWire,
     RenameWire, StateWire, UpgradePurchaseWire,
 };
-use super::{Api, cursor, etag, json, json_with};
+use super::{Api, JSON, cursor, etag, json, json_with};
 use crate::accounts;
 use crate::domain::{Action, Command, Outcome};
-use crate::game::{Answer, Request, State};
+use crate::game::{Answer, Request};
 
-/// Parts of the offline cap that an entity tag tells apart.
-const CAP_STEPS: f64 = 8.0;
+const PRIVATE: HeaderValue = HeaderValue::from_static("private, no-cache");
 /// What an answer to a repeat carries.
 const REPLAYED: (&str, &str) = ("Idempotency-Replayed", "true");
 
@@ -38,32 +39,16 @@ pub async fn read_state(
     caller: Caller,
 ) -> Result<HttpResponse, Problem> {
     let state = api.game.state(caller.player()).await?;
-    let tag = state_tag(&state);
-    let unchanged = etag::matches(&request, &tag);
+    let page = StatePage::of(&state)?;
+    let tag = page.tag(&state);
+    let unchanged = etag::matches(&request, tag);
     let mut response = if unchanged { HttpResponse::NotModified() } else { HttpResponse::Ok() };
-    response
-        .insert_header((header::ETAG, tag))
-        .insert_header((header::CACHE_CONTROL, "private, no-cache"));
+    response.insert_header((header::ETAG, tag.clone()));
+    response.insert_header((header::CACHE_CONTROL, PRIVATE));
     if unchanged {
         return Ok(response.finish());
     }
-    Ok(json_with(response, &StateWire::new(state.record(), &state.timeline, state.now)))
-}
-
-/// The tag of a state: what a client cannot work out for itself.
-fn state_tag(state: &State) -> String {
-    let (player, timeline) = (&state.record().player, &state.timeline);
-    let now = player.not_before_settled(state.now);
-    let production = player.production(timeline, now);
-    let step = production.offline_cap_seconds * 1e6 / CAP_STEPS;
-    let accrues_until = player.accrues_until(&production).as_micros() as f64;
-    let away = if player.away_to_tell(now).is_some() { "a" } else { "p" };
-    format!(
-        "W/\"{}-{}-{away}-{:.0}\"",
-        player.version,
-        timeline.at(now).version,
-        (accrues_until / step).floor()
-    )
+    Ok(response.insert_header((header::CONTENT_TYPE, JSON)).body(page.body(&state)))
 }
 
 /// What a mutation was sent with.

@@ -16,6 +16,7 @@ mod operator_port;
 mod players;
 pub mod problem;
 mod routes;
+mod state_page;
 pub mod wire;
 
 use std::sync::Arc;
@@ -26,7 +27,7 @@ use actix_web::{HttpResponse, HttpResponseBuilder};
 use serde::Serialize;
 
 pub use catalog::CatalogPage;
-pub use edge::edge;
+pub use edge::{RouteCounters, edge};
 pub use openapi::document as openapi_document;
 pub use operator_port::routes as operator_routes;
 pub use routes::{cors, routes};
@@ -62,6 +63,8 @@ pub struct Options {
     pub cors_allowed_origins: Vec<String>,
 }
 
+const JSON: header::HeaderValue = header::HeaderValue::from_static("application/json");
+
 /// An answer with a JSON body, which nobody may keep: it may hold tokens, and is a player's own.
 fn json(status: StatusCode, body: &impl Serialize) -> HttpResponse {
     json_with(HttpResponse::build(status), body)
@@ -71,7 +74,7 @@ fn json(status: StatusCode, body: &impl Serialize) -> HttpResponse {
 fn json_with(mut response: HttpResponseBuilder, body: &impl Serialize) -> HttpResponse {
     match serde_json::to_vec(body) {
         Ok(body) => {
-            let mut response = response.content_type("application/json").body(body);
+            let mut response = response.insert_header((header::CONTENT_TYPE, JSON)).body(body);
             if !response.headers().contains_key(header::CACHE_CONTROL) {
                 let never = header::HeaderValue::from_static("no-store");
                 response.headers_mut().insert(header::CACHE_CONTROL, never);

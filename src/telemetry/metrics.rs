@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use prometheus::{
-    Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 /// All metrics of one server.
@@ -37,6 +37,30 @@ pub struct Metrics {
     pub redis_breaker_opened: IntCounter,
     /// The cache of players.
     pub players_cache: CacheMetrics,
+}
+
+/// What is counted of one route, with its counters at hand.
+#[derive(Debug)]
+pub struct RouteMetrics {
+    requests: IntCounterVec,
+    durations: Histogram,
+    route: String,
+    counters: Vec<(&'static str, u16, IntCounter)>,
+}
+
+impl RouteMetrics {
+    /// Counts an answered request.
+    pub fn count(&mut self, method: &'static str, status: u16, duration: Duration) {
+        self.durations.observe(duration.as_secs_f64());
+        let known = self.counters.iter().find(|counter| (counter.0, counter.1) == (method, status));
+        if let Some((.., counter)) = known {
+            return counter.inc();
+        }
+        let labels = [method, &self.route, &status.to_string()];
+        let counter = self.requests.with_label_values(&labels);
+        counter.inc();
+        self.counters.push((method, status, counter));
+    }
 }
 
 /// What one cache counts.
@@ -129,10 +153,14 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// Counts an answered request. `route` is a template, never a path, so that the labels stay few.
-    pub fn request(&self, method: &str, route: &str, status: &str, duration: Duration) {
-        self.requests.with_label_values(&[method, route, status]).inc();
-        self.durations.with_label_values(&[route]).observe(duration.as_secs_f64());
+    /// What is counted of one route. `route` is a template, never a path, so that the labels stay few.
+    pub fn route(&self, route: String) -> RouteMetrics {
+        RouteMetrics {
+            requests: self.requests.clone(),
+            durations: self.durations.with_label_values(&[&route]),
+            route,
+            counters: Vec::new(),
+        }
     }
 
     /// Notes how the pool of connections is used.

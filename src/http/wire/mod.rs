@@ -26,4 +26,4 @@ pub use outcome::{
     RenameWire, UpgradePurchaseWire,
 };
 pub use state::{AwayWire, OwnedGeneratorWire, StateWire};
-pub use time::rfc3339;
+pub use time::{rfc3339, write_rfc3339};

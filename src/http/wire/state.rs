@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::number::whole;
 use super::time::rfc3339;
-use crate::domain::{Timeline, Timestamp};
+use crate::domain::{Away, Timeline, Timestamp};
 use crate::store::players::PlayerRecord;
 
 /// A player's numbers at `server_time`. Between versions a client extrapolates `energy + energy_per_second * (t -
@@ -89,11 +89,13 @@ impl StateWire {
             upgrades: player.inventory.upgrades().map(ToString::to_string).collect(),
             accrues_until: rfc3339(view.accrues_until),
             server_time: rfc3339(view.now),
-            away: view.away.map(|away| AwayWire {
-                seconds: away.seconds,
-                credited_seconds: away.credited_seconds,
-                energy: away.energy,
-            }),
+            away: view.away.map(AwayWire::from),
         }
+    }
+}
+
+impl From<&Away> for AwayWire {
+    fn from(away: &Away) -> Self {
+        Self { seconds: away.seconds, credited_seconds: away.credited_seconds, energy: away.energy }
     }
 }
