@@ -24,12 +24,26 @@ async fn wait_for(app: &TestApp, status: &str, redis: &str) {
     }
 }
 
+/// Plays, as if nothing were the matter, and checks that Redis was soon not asked any more.
+async fn play_on(app: &TestApp) {
+    let failures = app.metric("redis_failures_total");
+    let player = app.client.guest().await;
+    for version in 1..=60 {
+        player.click(1).await.expect(200);
+        assert_eq!(player.state().await["version"], version);
+        // What is past its time is asked of Redis first.
+        app.client.guest().await.state().await;
+    }
+    let failures = app.metric("redis_failures_total") - failures;
+    assert!(failures < 30.0, "asked {failures} times in vain");
+}
+
 #[tokio::test]
 async fn a_redis_that_comes_later_is_used_from_then_on() {
     let mut server = RedisServer::planned();
     let app = World::new().await.with_redis_of(&server).start().await;
     wait_for(&app, "degraded", "down").await;
-    app.client.guest().await.state().await;
+    play_on(&app).await;
     server.run();
     wait_for(&app, "ok", "ok").await;
     app.stop().await;
@@ -41,6 +55,7 @@ async fn a_redis_that_is_killed_is_missed_and_taken_back() {
     let app = World::new().await.with_redis_of(&server).start().await;
     wait_for(&app, "ok", "ok").await;
     server.kill();
+    play_on(&app).await;
     wait_for(&app, "degraded", "down").await;
     server.run();
     wait_for(&app, "ok", "ok").await;
@@ -53,6 +68,7 @@ async fn a_redis_that_accepts_and_never_answers_is_given_up() {
     let app = World::new().await.with_redis_of(&server).start().await;
     wait_for(&app, "ok", "ok").await;
     server.freeze();
+    play_on(&app).await;
     wait_for(&app, "degraded", "down").await;
     server.thaw();
     wait_for(&app, "ok", "ok").await;
@@ -77,6 +93,7 @@ async fn a_redis_that_takes_no_writes_is_not_used() {
         }),
     ] {
         command.exec_async(&mut connection).await.expect("set");
+        play_on(&app).await;
         wait_for(&app, "degraded", "down").await;
         undo.exec_async(&mut connection).await.expect("undone");
         wait_for(&app, "ok", "ok").await;

@@ -53,6 +53,11 @@ impl World {
         Self { redis: Some((server.url(), new_prefix())), ..self }
     }
 
+    /// The same with the Redis at that address.
+    pub fn with_redis_at(self, url: String) -> Self {
+        Self { redis: Some((url, new_prefix())), ..self }
+    }
+
     /// Moves the clock of all instances on.
     pub fn advance(&self, seconds: f64) {
         self.clock.advance(seconds);

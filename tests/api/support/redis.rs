@@ -133,3 +133,95 @@ fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
     listener.local_addr().expect("bound").port()
 }
+
+/// Three masters.
+pub struct RedisCluster {
+    nodes: Vec<RedisServer>,
+}
+
+impl RedisCluster {
+    /// Starts them and waits until all slots are served.
+    pub async fn start() -> Self {
+        let node = |_| {
+            let port = free_port().to_string();
+            RedisServer::start(&["--cluster-enabled", "yes", "--cluster-port", &port])
+        };
+        let cluster = Self { nodes: (0..3).map(node).collect() };
+        let addresses = cluster.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port));
+        let made = Command::new("redis-cli")
+            .args(["--cluster", "create", "--cluster-yes"])
+            .args(addresses)
+            .output()
+            .expect("redis-cli is installed");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stdout));
+        let deadline = Instant::now() + Duration::from_secs(20);
+        for node in &cluster.nodes {
+            let mut connection = node.connect().await;
+            loop {
+                let info: redis::RedisResult<String> =
+                    redis::cmd("CLUSTER").arg("INFO").query_async(&mut connection).await;
+                if info.expect("told").contains("cluster_state:ok") {
+                    break;
+                }
+                assert!(Instant::now() < deadline, "the cluster does not form");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+        cluster
+    }
+
+    /// The address of one of its nodes.
+    pub fn url(&self) -> String {
+        self.nodes[0].url()
+    }
+
+    /// Its nodes.
+    pub fn nodes(&self) -> &[RedisServer] {
+        &self.nodes
+    }
+}
+
+/// A server that speaks TLS only, with a certificate of the test's own.
+pub struct TlsRedis {
+    port: u16,
+    pub ca_file: PathBuf,
+    _server: RedisServer,
+}
+
+impl TlsRedis {
+    pub fn start() -> Self {
+        let folder = env::temp_dir().join(new_prefix().trim_end_matches(':'));
+        fs::create_dir_all(&folder).expect("a temporary folder");
+        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let made = rcgen::generate_simple_self_signed(names).expect("a certificate");
+        let file = |name: &str, text: String| {
+            let path = folder.join(name);
+            fs::write(&path, text).expect("written");
+            path
+        };
+        let ca_file = file("cert.pem", made.cert.pem());
+        let key = file("key.pem", made.signing_key.serialize_pem());
+        let text = |path: &PathBuf| path.to_str().expect("a path in UTF-8").to_owned();
+        let (cert, key, port) = (text(&ca_file), text(&key), free_port());
+        let server = RedisServer::start(&[
+            "--tls-port",
+            &port.to_string(),
+            "--tls-cert-file",
+            &cert,
+            "--tls-key-file",
+            &key,
+            "--tls-ca-cert-file",
+            &cert,
+            "--tls-auth-clients",
+            "no",
+            "--requirepass",
+            "hidden",
+        ]);
+        Self { port, ca_file, _server: server }
+    }
+
+    /// Its address, with its password and a database number.
+    pub fn url(&self) -> String {
+        format!("rediss://:hidden@localhost:{}/2", self.port)
+    }
+}
