@@ -173,6 +173,15 @@ impl Players {
         self.0.slots.get(&player)?.base()
     }
 
+    /// A row that a command led to, with what was made of the player's earlier rows.
+    pub fn entry(&self, record: Arc<PlayerRecord>) -> Arc<Entry> {
+        match self.0.slots.get(&record.id).and_then(|slot| slot.entry()) {
+            Some(entry) if Arc::ptr_eq(&entry.record, &record) => entry,
+            Some(entry) => entry.with(record),
+            None => Entry::new(record),
+        }
+    }
+
     /// Takes in rows that were committed at `at`, by a statement sent at `sent`, and announces them.
     pub fn committed(&self, records: Vec<Arc<PlayerRecord>>, at: Timestamp, sent: Instant) {
         for record in &records {

@@ -20,14 +20,21 @@ pub(super) const GONE: i64 = i64::MAX;
 #[derive(Debug)]
 pub struct Entry {
     pub record: Arc<PlayerRecord>,
-    /// What whoever shows the player has worked out, so that it is worked out once for each revision.
-    memo: Mutex<Option<Arc<dyn Any + Send + Sync>>>,
+    /// What whoever shows the player has worked out. The player's later rows have the same place.
+    memo: Arc<Memo>,
 }
+
+type Memo = Mutex<Option<Arc<dyn Any + Send + Sync>>>;
 
 impl Entry {
     /// An entry with nothing made of it yet.
     pub fn new(record: Arc<PlayerRecord>) -> Arc<Self> {
-        Arc::new(Self { record, memo: Mutex::new(None) })
+        Arc::new(Self { record, memo: Arc::default() })
+    }
+
+    /// Another row of the same player.
+    pub fn with(&self, record: Arc<PlayerRecord>) -> Arc<Self> {
+        Arc::new(Self { record, memo: Arc::clone(&self.memo) })
     }
 
     /// What was remembered, where it is of that type and `holds`; else what `make` makes, which is remembered.
@@ -132,7 +139,11 @@ impl Slot {
         known.right_at = if same { known.right_at.max(Some(right_at)) } else { Some(right_at) };
         known.floor.revision = record.revision;
         if !same {
-            known.entry = Some(Entry::new(record));
+            let entry = match known.entry.take() {
+                Some(before) => before.with(record),
+                None => Entry::new(record),
+            };
+            known.entry = Some(entry);
         }
         true
     }
@@ -158,6 +169,11 @@ impl Slot {
 
     pub(super) fn floor(&self) -> Floor {
         self.lock().floor
+    }
+
+    /// The newest entry that is known, be it out of date.
+    pub(super) fn entry(&self) -> Option<Arc<Entry>> {
+        self.lock().entry.clone()
     }
 
     /// The row to fold commands from: the newest that is known, be it out of date.

@@ -4,7 +4,6 @@ mod apply;
 mod catalogue;
 mod command;
 mod cost;
-mod course;
 mod inventory;
 mod player;
 mod production;
@@ -24,7 +23,6 @@ pub use command::{
     MAX_DISPLAY_NAME_LENGTH, MAX_QUANTITY, Outcome, Quantity, Refusal,
 };
 pub use cost::CostCurve;
-pub use course::Course;
 pub use inventory::Inventory;
 pub use player::{Away, ClickBucket, Player};
 pub use production::Production;

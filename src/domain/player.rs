@@ -95,7 +95,7 @@ impl Player {
 
     /// The rates under the catalogue in force at `now`.
     pub fn production(&self, timeline: &Timeline, now: Timestamp) -> Production {
-        Production::of(&self.inventory, self.cores, timeline.at(now), &timeline.rules)
+        self.inventory.production(self.cores, timeline.at(now), &timeline.rules)
     }
 
     /// Until when production goes on if the player does not come back.
@@ -112,8 +112,7 @@ impl Player {
         now: Timestamp,
     ) -> impl Iterator<Item = (Production, f64)> + 'a {
         timeline.segments(from, now).map(|(catalogue, start, end)| {
-            let production =
-                Production::of(&self.inventory, self.cores, catalogue, &timeline.rules);
+            let production = self.inventory.production(self.cores, catalogue, &timeline.rules);
             let seconds = end.min(self.accrues_until(&production)).seconds_since(start).max(0.0);
             (production, seconds)
         })
@@ -125,6 +124,12 @@ impl Player {
         spans.fold(0.0, |sum, (production, seconds)| {
             finite(sum + finite(production.energy_per_second * seconds))
         })
+    }
+
+    /// Energy and lifetime energy at `now`.
+    pub fn energy_at(&self, timeline: &Timeline, now: Timestamp) -> (f64, f64) {
+        let accrued = self.accrued(timeline, now);
+        (finite(self.energy + accrued), finite(self.lifetime_energy + accrued))
     }
 
     /// Credits production up to `now` without taking it for presence.

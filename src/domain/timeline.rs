@@ -27,18 +27,6 @@ impl Timeline {
         &self.catalogues[begun.saturating_sub(1)]
     }
 
-    /// From when the catalogue in force at `now` holds, and until when: nothing where it is the last one known.
-    pub fn span(&self, now: Timestamp) -> (Timestamp, Option<Timestamp>) {
-        let begun = self.catalogues.partition_point(|catalogue| catalogue.effective_at <= now);
-        let from = match begun {
-            0 => Timestamp::from_micros(i64::MIN),
-            _ => self.at(now).effective_at,
-        };
-        // Before the first one began, the first one holds already.
-        let next = self.catalogues.get(begun.max(1));
-        (from, next.map(|catalogue| catalogue.effective_at))
-    }
-
     /// The newest catalogue, in force or about to be.
     pub fn newest(&self) -> &Arc<Catalogue> {
         &self.catalogues[self.catalogues.len() - 1]

@@ -1,7 +1,7 @@
 //! What a player sees at a point in time. Reading never changes the player.
 
 use super::player::{Away, Player};
-use super::production::{Bonuses, Production, finite};
+use super::production::{Bonuses, Production};
 use super::slug::Slug;
 use super::time::Timestamp;
 use super::timeline::Timeline;
@@ -36,7 +36,7 @@ impl Player {
     pub fn view(&self, timeline: &Timeline, now: Timestamp) -> View<'_> {
         let now = self.not_before_settled(now);
         let catalogue = timeline.at(now);
-        let accrued = self.accrued(timeline, now);
+        let (energy, lifetime_energy) = self.energy_at(timeline, now);
         let bonuses = Bonuses::of(&self.inventory, self.cores, catalogue, &timeline.rules);
         let production = Production::with(&bonuses, &self.inventory, catalogue, &timeline.rules);
         let mut placed: Vec<_> = self
@@ -57,8 +57,8 @@ impl Player {
             }
         });
         View {
-            energy: finite(self.energy + accrued),
-            lifetime_energy: finite(self.lifetime_energy + accrued),
+            energy,
+            lifetime_energy,
             generators: generators.collect(),
             accrues_until: self.accrues_until(&production),
             away: self.away_to_tell(now),

@@ -111,6 +111,15 @@ impl Game {
         self.lanes.submit(request).await
     }
 
+    /// The player after a command.
+    pub fn state_after(&self, answer: &Answer) -> State {
+        State {
+            entry: self.players.entry(Arc::clone(&answer.record)),
+            timeline: Arc::clone(&answer.timeline),
+            now: answer.now,
+        }
+    }
+
     /// The time that everything is reckoned by.
     pub fn now(&self) -> Timestamp {
         self.clock.now()

@@ -38,10 +38,7 @@ impl Game {
             return Ok(state);
         }
         match self.perform(Request::new(player, Command::Arrive)).await {
-            Ok(answer) => {
-                let entry = Entry::new(answer.record);
-                Ok(State { entry, timeline: answer.timeline, now: answer.now })
-            }
+            Ok(answer) => Ok(self.state_after(&answer)),
             Err(error @ (Error::NoSuchPlayer | Error::Banned)) => Err(error),
             // What was read is still right; presence is noted with the next request.
             Err(_) => Ok(state),

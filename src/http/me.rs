@@ -8,13 +8,13 @@ use utoipa::IntoParams;
 
 use super::extract::{Body, Caller, Key, Query, former_caller, slug};
 use super::problem::Problem;
-use super::state_page::StatePage;
+use super::state_page::{StatePage, state_tag};
 use super::wire::{
     ActionsRequest, ActionsWire, ClicksRequest, ClicksWire, ExpectingRequest, ExportWire,
     GeneratorPurchaseRequest, GeneratorPurchaseWire, LedgerEntryWire, Page, PrestigeWire,
-    RenameWire, StateWire, UpgradePurchaseWire,
+    RenameWire, StatePlace, StateWire, UpgradePurchaseWire,
 };
-use super::{Api, JSON, cursor, etag, json, json_with};
+use super::{Api, JSON, NEVER_KEPT, cursor, etag, json, json_with};
 use crate::accounts;
 use crate::domain::{Action, Command, Outcome};
 use crate::game::{Answer, Request};
@@ -39,16 +39,17 @@ pub async fn read_state(
     caller: Caller,
 ) -> Result<HttpResponse, Problem> {
     let state = api.game.state(caller.player()).await?;
-    let page = StatePage::of(&state)?;
-    let tag = page.tag(&state);
-    let unchanged = etag::matches(&request, tag);
+    let tag = state_tag(&state)?;
+    let unchanged = etag::matches(&request, &tag);
     let mut response = if unchanged { HttpResponse::NotModified() } else { HttpResponse::Ok() };
-    response.insert_header((header::ETAG, tag.clone()));
+    response.insert_header((header::ETAG, tag));
     response.insert_header((header::CACHE_CONTROL, PRIVATE));
     if unchanged {
         return Ok(response.finish());
     }
-    Ok(response.insert_header((header::CONTENT_TYPE, JSON)).body(page.body(&state)))
+    let mut body = Vec::new();
+    StatePage::of(&state)?.write(&state, &mut body)?;
+    Ok(response.insert_header((header::CONTENT_TYPE, JSON)).body(body))
 }
 
 /// What a mutation was sent with.
@@ -70,14 +71,31 @@ async fn perform(api: &Api, sent: Sent<'_>, command: Command) -> Result<Answer, 
     Ok(api.game.perform(request).await?)
 }
 
-/// Answers a mutation: its outcome with the state after it.
-pub fn answered<T: Serialize>(answer: &Answer, wire: impl FnOnce(StateWire) -> T) -> HttpResponse {
-    let state = StateWire::new(&answer.record, &answer.timeline, answer.now);
-    let mut response = HttpResponse::build(StatusCode::OK);
+/// Answers a mutation: its outcome, whose last field is the place of the state after it.
+pub fn answered(
+    api: &Api,
+    answer: &Answer,
+    outcome: &impl Serialize,
+) -> Result<HttpResponse, Problem> {
+    let state = api.game.state_after(answer);
+    let mut body = serde_json::to_vec(outcome).map_err(Problem::internal)?;
+    if !body.ends_with(StatePlace::END.as_bytes()) {
+        return Err(Problem::internal("an outcome without a place for the state"));
+    }
+    body.truncate(body.len() - StatePlace::END.len());
+    StatePage::of(&state)?.write(&state, &mut body)?;
+    body.push(b'}');
+    Ok(respond(answer, body))
+}
+
+fn respond(answer: &Answer, body: Vec<u8>) -> HttpResponse {
+    let mut response = HttpResponse::Ok();
+    response.insert_header((header::CONTENT_TYPE, JSON));
+    response.insert_header((header::CACHE_CONTROL, NEVER_KEPT));
     if answer.replayed {
         response.insert_header(REPLAYED);
     }
-    json_with(response, &wire(state))
+    response.body(body)
 }
 
 /// The outcome of another kind of command than was sent: a remembered one that was tampered with.
@@ -102,7 +120,7 @@ pub async fn click(
     let answer = perform(&api, sent, command).await?;
     match answer.outcome {
         Outcome::Clicked { accepted } => {
-            Ok(answered(&answer, |state| ClicksWire { accepted, state }))
+            answered(&api, &answer, &ClicksWire { accepted, state: StatePlace })
         }
         ref other => Err(mismatched(other)),
     }
@@ -130,7 +148,7 @@ pub async fn buy_generator(
     let answer = perform(&api, sent, command).await?;
     match answer.outcome {
         Outcome::BoughtGenerators { purchased, spent } => {
-            Ok(answered(&answer, |state| GeneratorPurchaseWire { purchased, spent, state }))
+            answered(&api, &answer, &GeneratorPurchaseWire { purchased, spent, state: StatePlace })
         }
         ref other => Err(mismatched(other)),
     }
@@ -157,7 +175,7 @@ pub async fn buy_upgrade(
     let answer = perform(&api, sent, command).await?;
     match answer.outcome {
         Outcome::BoughtUpgrade { spent } => {
-            Ok(answered(&answer, |state| UpgradePurchaseWire { spent, state }))
+            answered(&api, &answer, &UpgradePurchaseWire { spent, state: StatePlace })
         }
         ref other => Err(mismatched(other)),
     }
@@ -180,7 +198,7 @@ pub async fn prestige(
     let answer = perform(&api, sent, Command::Prestige).await?;
     match answer.outcome {
         Outcome::Prestiged { gained_cores } => {
-            Ok(answered(&answer, |state| PrestigeWire { gained_cores, state }))
+            answered(&api, &answer, &PrestigeWire { gained_cores, state: StatePlace })
         }
         ref other => Err(mismatched(other)),
     }
@@ -204,7 +222,7 @@ pub async fn act(
     match &answer.outcome {
         Outcome::Acted { results } => {
             let results = results.iter().map(Into::into).collect();
-            Ok(answered(&answer, |state| ActionsWire { results, state }))
+            answered(&api, &answer, &ActionsWire { results, state: StatePlace })
         }
         other => Err(mismatched(other)),
     }
@@ -227,7 +245,10 @@ pub async fn rename(
     let command = Command::Rename(name);
     let sent = Sent { caller, key: &key, raw: &body.raw, expected_version: None };
     let answer = perform(&api, sent, command).await?;
-    Ok(answered(&answer, |state| state))
+    let state = api.game.state_after(&answer);
+    let mut body = Vec::new();
+    StatePage::of(&state)?.write(&state, &mut body)?;
+    Ok(respond(&answer, body))
 }
 
 /// Delete the account with everything that is held of it.

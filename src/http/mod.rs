@@ -22,7 +22,7 @@ pub mod wire;
 use std::sync::Arc;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header;
+use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use serde::Serialize;
 
@@ -63,7 +63,9 @@ pub struct Options {
     pub cors_allowed_origins: Vec<String>,
 }
 
-const JSON: header::HeaderValue = header::HeaderValue::from_static("application/json");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// Of answers that nobody may keep.
+const NEVER_KEPT: HeaderValue = HeaderValue::from_static("no-store");
 
 /// An answer with a JSON body, which nobody may keep: it may hold tokens, and is a player's own.
 fn json(status: StatusCode, body: &impl Serialize) -> HttpResponse {
@@ -76,8 +78,7 @@ fn json_with(mut response: HttpResponseBuilder, body: &impl Serialize) -> HttpRe
         Ok(body) => {
             let mut response = response.insert_header((header::CONTENT_TYPE, JSON)).body(body);
             if !response.headers().contains_key(header::CACHE_CONTROL) {
-                let never = header::HeaderValue::from_static("no-store");
-                response.headers_mut().insert(header::CACHE_CONTROL, never);
+                response.headers_mut().insert(header::CACHE_CONTROL, NEVER_KEPT);
             }
             response
         }

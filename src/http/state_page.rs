@@ -1,140 +1,140 @@
-//! A player's state as ready-made JSON: between two changes only the energy and the time differ from one answer to the
-//! next, so the rest is written once for each revision.
+//! A player's state as JSON. What a click does not change is written once: from one answer to the next only the energy,
+//! the version and the times differ.
 
+use std::fmt::Write;
 use std::sync::Arc;
 
 use actix_web::http::header::HeaderValue;
-use bytes::Bytes;
 
 use super::problem::Problem;
 use super::wire::{AwayWire, StateWire, write_rfc3339};
-use crate::domain::{Course, Timeline, Timestamp};
+use crate::domain::{Away, Catalogue, Inventory, Timeline, Timestamp};
 use crate::game::State;
 
 /// Parts of the offline cap that an entity tag tells apart.
 const CAP_STEPS: f64 = 8.0;
-/// What stands where the energy will: no text within a string looks so, as quotes there are escaped.
-const AMOUNTS: &str = r#""energy":0.0,"lifetime_energy":0.0,"#;
-const SERVER_TIME: &str = r#""server_time":"""#;
 
-/// The state of one revision of a player under one timeline.
+// What stands where the changing parts will: no text within a string looks so, as quotes there are escaped.
+const AMOUNTS: &str = r#""energy":0.0,"lifetime_energy":0.0,"#;
+const VERSION: &str = r#""version":0,"#;
+const TIMES: &str = r#""accrues_until":"","server_time":""}"#;
+
+/// The parts of a player's state that stay as long as its possessions, its names and the catalogue do.
 #[derive(Debug)]
 pub struct StatePage {
+    catalogue: Arc<Catalogue>,
     timeline: Arc<Timeline>,
-    course: Course,
-    /// Up to the energy, from there to the time, and the rest.
-    before: Box<str>,
-    between: Box<str>,
-    tag: HeaderValue,
-    away: Option<Away>,
-}
-
-/// What is told only for a while.
-#[derive(Debug)]
-struct Away {
-    json: Box<str>,
-    tag: HeaderValue,
+    inventory: Inventory,
+    cores: f64,
+    display_name: Box<str>,
+    username: Option<Box<str>>,
+    /// Up to the energy; from there to the version; from there to the times.
+    parts: [Box<str>; 3],
 }
 
 impl StatePage {
-    /// The page of `state`, made anew only where the one before does not hold.
+    /// The page of a state, made anew only where the one before does not hold.
     ///
     /// # Errors
     /// Where the state cannot be written.
     pub fn of(state: &State) -> Result<Arc<Self>, Problem> {
-        let now = state.record().player.not_before_settled(state.now);
-        let holds =
-            |page: &Self| Arc::ptr_eq(&page.timeline, &state.timeline) && page.course.holds(now);
-        state.entry.memo(holds, || Self::new(state, now))
+        state.entry.memo(|page: &Self| page.holds(state), || Self::new(state))
     }
 
-    fn new(state: &State, now: Timestamp) -> Result<Self, Problem> {
-        let State { timeline, .. } = state;
-        let player = &state.record().player;
-        let mut wire = StateWire::new(state.record(), timeline, now);
-        let away = player.away.as_ref().map(AwayWire::from);
-        (wire.energy, wire.lifetime_energy, wire.away) = (0.0, 0.0, None);
+    fn holds(&self, state: &State) -> bool {
+        let record = state.record();
+        let player = &record.player;
+        let now = player.not_before_settled(state.now);
+        self.inventory.is_shared_with(&player.inventory)
+            && self.cores == player.cores
+            && Arc::ptr_eq(&self.timeline, &state.timeline)
+            && Arc::ptr_eq(&self.catalogue, state.timeline.at(now))
+            && *self.display_name == *player.display_name
+            && self.username.as_deref() == record.username.as_deref()
+    }
+
+    fn new(state: &State) -> Result<Self, Problem> {
+        let (record, timeline) = (state.record(), &state.timeline);
+        let player = &record.player;
+        let now = player.not_before_settled(state.now);
+        let mut wire = StateWire::new(record, timeline, now);
+        (wire.energy, wire.lifetime_energy, wire.version, wire.away) = (0.0, 0.0, 0, None);
+        wire.accrues_until.clear();
         wire.server_time.clear();
         let json = serde_json::to_string(&wire).map_err(Problem::internal)?;
-        let split = json.split_once(AMOUNTS).and_then(|(before, rest)| {
-            let between = rest.strip_suffix(&format!("{SERVER_TIME}}}"))?;
-            Some((before.into(), between.into()))
+        let parts = json.split_once(AMOUNTS).and_then(|(before, rest)| {
+            let (middle, rest) = rest.split_once(VERSION)?;
+            Some([before.into(), middle.into(), rest.strip_suffix(TIMES)?.into()])
         });
-        let (before, between) =
-            split.ok_or_else(|| Problem::internal("a state of another form"))?;
-        let tag = |away| tag(state, now, away).map_err(Problem::internal);
-        let away = match away {
-            Some(away) => Some(Away {
-                json: serde_json::to_string(&away).map_err(Problem::internal)?.into(),
-                tag: tag("a")?,
-            }),
-            None => None,
-        };
         Ok(Self {
+            catalogue: Arc::clone(timeline.at(now)),
             timeline: Arc::clone(timeline),
-            course: player.course(timeline, now),
-            before,
-            between,
-            tag: tag("p")?,
-            away,
+            inventory: player.inventory.clone(),
+            cores: player.cores,
+            display_name: player.display_name.as_str().into(),
+            username: record.username.as_deref().map(Into::into),
+            parts: parts.ok_or_else(|| Problem::internal("a state of another form"))?,
         })
     }
 
-    /// What is told of an absence now.
-    fn away(&self, state: &State) -> Option<&Away> {
+    /// Appends the state at its time.
+    pub fn write(&self, state: &State, body: &mut Vec<u8>) -> Result<(), Problem> {
         let player = &state.record().player;
-        let told = player.away_to_tell(player.not_before_settled(state.now)).is_some();
-        self.away.as_ref().filter(|_| told)
-    }
-
-    /// The entity tag: what a client cannot work out for itself.
-    pub fn tag(&self, state: &State) -> &HeaderValue {
-        self.away(state).map_or(&self.tag, |away| &away.tag)
-    }
-
-    /// The state at its time.
-    pub fn body(&self, state: &State) -> Bytes {
-        let now = state.record().player.not_before_settled(state.now);
-        let (energy, lifetime_energy) = self.course.energy(now);
-        let away = self.away(state);
-        let length = self.before.len() + self.between.len() + away.map_or(0, |it| it.json.len());
-        let mut body = Vec::with_capacity(length + 160);
-        body.extend_from_slice(self.before.as_bytes());
+        let now = player.not_before_settled(state.now);
+        let (energy, lifetime_energy) = player.energy_at(&state.timeline, now);
+        let [before, middle, rest] = &self.parts;
+        body.reserve(before.len() + middle.len() + rest.len() + 320);
+        body.extend_from_slice(before.as_bytes());
         body.extend_from_slice(b"\"energy\":");
-        write_number(&mut body, energy);
+        write_json(body, &energy)?;
         body.extend_from_slice(b",\"lifetime_energy\":");
-        write_number(&mut body, lifetime_energy);
+        write_json(body, &lifetime_energy)?;
         body.push(b',');
-        body.extend_from_slice(self.between.as_bytes());
-        body.extend_from_slice(b"\"server_time\":\"");
-        write_rfc3339(&mut body, now);
+        body.extend_from_slice(middle.as_bytes());
+        body.extend_from_slice(b"\"version\":");
+        write_json(body, &player.version)?;
+        body.push(b',');
+        body.extend_from_slice(rest.as_bytes());
+        body.extend_from_slice(b"\"accrues_until\":\"");
+        write_rfc3339(body, player.accrues_until(&player.production(&state.timeline, now)));
+        body.extend_from_slice(b"\",\"server_time\":\"");
+        write_rfc3339(body, now);
         body.push(b'"');
-        if let Some(away) = away {
+        if let Some(away) = told(state, now) {
             body.extend_from_slice(b",\"away\":");
-            body.extend_from_slice(away.json.as_bytes());
+            write_json(body, &AwayWire::from(away))?;
         }
         body.push(b'}');
-        body.into()
+        Ok(())
     }
 }
 
-fn write_number(body: &mut Vec<u8>, number: f64) {
-    // Writing to memory does not fail.
-    serde_json::to_writer(body, &number).unwrap_or_default();
+fn write_json(body: &mut Vec<u8>, value: &impl serde::Serialize) -> Result<(), Problem> {
+    serde_json::to_writer(body, value).map_err(Problem::internal)
 }
 
-fn tag(
-    state: &State,
-    now: Timestamp,
-    away: &str,
-) -> Result<HeaderValue, actix_web::http::header::InvalidHeaderValue> {
+/// What is told of an absence.
+fn told(state: &State, now: Timestamp) -> Option<&Away> {
+    state.record().player.away_to_tell(now)
+}
+
+/// The entity tag of a state: what a client cannot work out for itself.
+///
+/// # Errors
+/// None that can be met: the tag is plain text.
+pub fn state_tag(state: &State) -> Result<HeaderValue, Problem> {
     let (player, timeline) = (&state.record().player, &state.timeline);
+    let now = player.not_before_settled(state.now);
     let production = player.production(timeline, now);
     let step = production.offline_cap_seconds * 1e6 / CAP_STEPS;
     let accrues_until = player.accrues_until(&production).as_micros() as f64;
+    let away = if told(state, now).is_some() { 'a' } else { 'p' };
     let (version, catalogue) = (player.version, timeline.at(now).version);
-    let accrues_step = (accrues_until / step).floor();
-    HeaderValue::from_str(&format!("W/\"{version}-{catalogue}-{away}-{accrues_step:.0}\""))
+    // The edges of time divide into fewer steps than a whole number can count.
+    let accrues_step = (accrues_until / step).floor() as i64;
+    let mut tag = String::with_capacity(48);
+    write!(tag, "W/\"{version}-{catalogue}-{away}-{accrues_step}\"").map_err(Problem::internal)?;
+    HeaderValue::try_from(tag).map_err(Problem::internal)
 }
 
 #[cfg(test)]
@@ -147,10 +147,17 @@ mod tests {
     use crate::game::Entry;
     use crate::store::players::PlayerRecord;
 
+    fn page(state: &State) -> (Arc<StatePage>, String) {
+        let page = StatePage::of(state).map_err(|_| "no page").expect("a page");
+        let mut body = Vec::new();
+        page.write(state, &mut body).map_err(|_| "no body").expect("a body");
+        (page, String::from_utf8(body).expect("text"))
+    }
+
     #[test]
-    fn a_page_says_what_the_state_says_at_any_time() {
+    fn a_page_says_what_the_state_says_at_any_time_and_is_made_once() {
         let timeline = Arc::new(two_catalogues(700.0));
-        let mut player = Player::new(AMOUNTS.into(), &Rules::default(), at(0.0));
+        let mut player = Player::new(format!("{AMOUNTS}{VERSION}"), &Rules::default(), at(0.0));
         player.inventory.add_generators(&slug("mill"), 2);
         player.inventory.add_generators(&slug("crank"), 3);
         player.arrive(&timeline, at(500.0));
@@ -163,22 +170,32 @@ mod tests {
             catalogue_version: 1,
             player,
         };
-        let entry = Entry::new(Arc::new(record));
+        let mut entry = Entry::new(Arc::new(record));
         let mut pages = Vec::new();
         for seconds in [400.0, 500.0, 529.9, 530.1, 699.9, 700.1, 1000.0, 50_000.0] {
-            let (entry, timeline) = (Arc::clone(&entry), Arc::clone(&timeline));
-            let state = State { entry, timeline, now: at(seconds) };
-            let page = StatePage::of(&state).map_err(|_| "no page").expect("a page");
+            let timeline = Arc::clone(&timeline);
+            let state = State { entry: Arc::clone(&entry), timeline, now: at(seconds) };
+            let (page, body) = page(&state);
             let wire = StateWire::new(state.record(), &state.timeline, state.now);
-            let expected = serde_json::to_string(&wire).expect("JSON");
-            assert_eq!(String::from_utf8(page.body(&state).to_vec()), Ok(expected), "{seconds}");
-            assert_eq!(
-                page.tag(&state).to_str().expect("text").contains("-a-"),
-                wire.away.is_some()
-            );
+            assert_eq!(body, serde_json::to_string(&wire).expect("JSON"), "{seconds}");
+            let tag = state_tag(&state).map_err(|_| "no tag").expect("a tag");
+            assert_eq!(tag.to_str().expect("text").contains("-a-"), wire.away.is_some());
             pages.push(page);
+            // A click.
+            let mut next = PlayerRecord::clone(&entry.record);
+            next.player.version += 1;
+            next.player.energy += 1.0;
+            entry = entry.with(Arc::new(next));
         }
         assert!(Arc::ptr_eq(&pages[0], &pages[4]), "made once");
         assert!(!Arc::ptr_eq(&pages[4], &pages[5]), "and again under another catalogue");
+        let mut next = PlayerRecord::clone(&entry.record);
+        next.player.inventory.add_generators(&slug("crank"), 1);
+        let entry = entry.with(Arc::new(next));
+        let state = State { entry, timeline, now: at(50_000.0) };
+        let (page, body) = page(&state);
+        assert!(!Arc::ptr_eq(&page, &pages[7]), "and after a purchase");
+        let wire = StateWire::new(state.record(), &state.timeline, state.now);
+        assert_eq!(body, serde_json::to_string(&wire).expect("JSON"));
     }
 }

@@ -11,7 +11,7 @@ use crate::game::{self, Request};
 use crate::http::extract::{Body, Key, Operator, Query, id};
 use crate::http::me::{answered, page_limit};
 use crate::http::problem::Problem;
-use crate::http::wire::{ExportWire, Page, StateWire, rfc3339};
+use crate::http::wire::{ExportWire, Page, StatePlace, StateWire, rfc3339};
 use crate::http::{Api, cursor, json};
 use crate::store::operators::FoundPlayer;
 
@@ -87,7 +87,8 @@ pub struct GrantRequest {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = GrantOutcome)]
 pub struct GrantWire {
-    state: StateWire,
+    #[schema(value_type = StateWire)]
+    state: StatePlace,
 }
 
 /// Find players, newest first.
@@ -198,7 +199,7 @@ pub async fn grant_energy(
     let command = Command::Grant { energy: *energy, reason: reason.clone() };
     let request = Request { key: key.of_operator(&body.raw), ..Request::new(player, command) };
     let answer = api.operators.grant(request).await.map_err(found)?;
-    Ok(answered(&answer, |state| GrantWire { state }))
+    answered(&api, &answer, &GrantWire { state: StatePlace })
 }
 
 fn check_reason(reason: &str) -> Result<(), Problem> {

@@ -25,5 +25,5 @@ pub use outcome::{
     GeneratorPurchaseRequest, GeneratorPurchaseWire, MaxWire, PrestigeWire, QuantityWire,
     RenameWire, UpgradePurchaseWire,
 };
-pub use state::{AwayWire, OwnedGeneratorWire, StateWire};
+pub use state::{AwayWire, OwnedGeneratorWire, StatePlace, StateWire};
 pub use time::{rfc3339, write_rfc3339};

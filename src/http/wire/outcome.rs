@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::number::whole;
-use super::state::StateWire;
+use super::state::{StatePlace, StateWire};
 use crate::domain::{
     Action, ActionResult, Command, MAX_ACTIONS, MAX_CLICKS, Outcome, Quantity, Slug,
 };
@@ -172,7 +172,8 @@ impl ActionWire {
 pub struct ClicksWire {
     /// How many were credited; those past the allowed rate are not.
     pub accepted: u64,
-    pub state: StateWire,
+    #[schema(value_type = StateWire)]
+    pub state: StatePlace,
 }
 
 /// What a purchase of generators came to.
@@ -181,7 +182,8 @@ pub struct ClicksWire {
 pub struct GeneratorPurchaseWire {
     pub purchased: u64,
     pub spent: f64,
-    pub state: StateWire,
+    #[schema(value_type = StateWire)]
+    pub state: StatePlace,
 }
 
 /// What the purchase of an upgrade came to.
@@ -189,7 +191,8 @@ pub struct GeneratorPurchaseWire {
 #[schema(as = UpgradePurchaseOutcome)]
 pub struct UpgradePurchaseWire {
     pub spent: f64,
-    pub state: StateWire,
+    #[schema(value_type = StateWire)]
+    pub state: StatePlace,
 }
 
 /// What prestige came to.
@@ -198,7 +201,8 @@ pub struct UpgradePurchaseWire {
 pub struct PrestigeWire {
     #[serde(serialize_with = "whole")]
     pub gained_cores: f64,
-    pub state: StateWire,
+    #[schema(value_type = StateWire)]
+    pub state: StatePlace,
 }
 
 /// What several actions came to, in their order.
@@ -206,7 +210,8 @@ pub struct PrestigeWire {
 #[schema(as = ActionsOutcome)]
 pub struct ActionsWire {
     pub results: Vec<ActionResultWire>,
-    pub state: StateWire,
+    #[schema(value_type = StateWire)]
+    pub state: StatePlace,
 }
 
 /// The outcome of an action, with `status` 200, or its problem, with the problem's.

@@ -41,6 +41,15 @@ pub struct StateWire {
     pub away: Option<AwayWire>,
 }
 
+/// The place of the state in an outcome's last field, for whoever writes the state as ready-made JSON.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct StatePlace;
+
+impl StatePlace {
+    /// What an outcome ends with as JSON.
+    pub const END: &str = "null}";
+}
+
 /// What a player has of one generator.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = OwnedGenerator)]
