@@ -1,0 +1,142 @@
+//! What an instance knows of one bucket in Redis, and the tokens that it has taken from it to spend by itself. Times are
+//! nanoseconds on a clock of the instance's own that never jumps; amounts are nanoseconds of refill.
+
+use super::policy::Quota;
+use super::table::Fading;
+
+/// How long Redis counts a leased token as one that may be spent.
+pub const LEASE_MICROS: u64 = 5_000_000;
+/// How long it is spent: less, so that no difference between clocks lets a token be spent that counts no longer.
+pub const LEASE_NANOS: u64 = 4_500_000_000;
+
+/// An instance's side of a bucket. Without an answer so far it knows nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Lease {
+    /// Tokens taken and not spent.
+    held: u32,
+    /// Tokens spent since the last answer, those among them that were taken with it.
+    spent: u32,
+    /// Until when held tokens may be spent.
+    lapses: u64,
+    /// What is in Redis, as far as can be told from here.
+    level: u64,
+    /// What is leased to others.
+    others: u64,
+    /// Up to when `level` was reckoned.
+    at: u64,
+    /// When the last question was sent.
+    asked: u64,
+    /// By how much `at` may be late: how long the last answer took.
+    slack: u64,
+    /// The bucket's version at the last answer, by which it is told whether anybody else has come since. 0: no answer.
+    stamp: u64,
+    answered: bool,
+}
+
+/// What became of a call, as far as it can be decided here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// A held token was spent; so much is left.
+    Spent { level: u64 },
+    /// Redis cannot have enough yet. `wait` nanoseconds from now it has.
+    Refused { level: u64, wait: u64 },
+    /// Redis must be asked.
+    Ask,
+}
+
+/// A question to Redis: the arguments of `bucket.lua`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Question {
+    pub need: u32,
+    pub lot: u32,
+    pub stamp: u64,
+    pub unspent: u32,
+    pub reckoned: u64,
+}
+
+/// Its answer: the result of `bucket.lua`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    pub taken: bool,
+    pub level: u64,
+    pub others: u64,
+    pub lease: u32,
+    pub version: u64,
+    pub wait: u64,
+}
+
+impl Lease {
+    /// Carries the level on. What is held counts against the depth, lapsed or not: Redis gets it back.
+    fn advance(&mut self, quota: Quota, now: u64) {
+        let room = quota.full().saturating_sub(self.others + quota.worth(self.held));
+        self.level = room.min(self.level + now.saturating_sub(self.at)).max(self.level.min(room));
+        self.at = self.at.max(now);
+    }
+
+    fn whole(&self, quota: Quota) -> u64 {
+        self.level + quota.worth(self.held)
+    }
+
+    /// Decides on a call of `cost` tokens.
+    pub fn decide(&mut self, quota: Quota, now: u64, cost: u32) -> Decision {
+        if !self.answered {
+            return Decision::Ask;
+        }
+        self.advance(quota, now);
+        if now < self.lapses && self.held >= cost {
+            self.held -= cost;
+            self.spent += cost;
+            return Decision::Spent { level: self.whole(quota) };
+        }
+        let (level, worth) = (self.whole(quota), quota.worth(cost));
+        // Redis may have begun to count a little earlier than the answer came.
+        if level + self.slack < worth {
+            return Decision::Refused { level, wait: worth - level };
+        }
+        Decision::Ask
+    }
+
+    /// Makes a question of a call that cannot be decided here. All that is held goes back with it, so that nothing is
+    /// spent twice should the answer not come. As many further tokens are asked for, `most` at most, as will be spent
+    /// before they lapse if things go on as they did.
+    pub fn question(&mut self, quota: Quota, now: u64, need: u32, most: u32) -> Question {
+        self.advance(quota, now);
+        let elapsed = now.saturating_sub(self.asked).max(1);
+        let pace = u128::from(self.spent) * u128::from(LEASE_NANOS) / u128::from(elapsed);
+        let question = Question {
+            need,
+            lot: u32::try_from(pace).unwrap_or(u32::MAX).min(most),
+            stamp: self.stamp,
+            unspent: self.held,
+            reckoned: self.whole(quota),
+        };
+        self.held = 0;
+        self.stamp = 0;
+        question
+    }
+
+    /// Takes in an answer.
+    pub fn learn(&mut self, question: Question, answer: Answer, sent: u64, received: u64) {
+        let spent = if answer.taken { question.need } else { 0 };
+        *self = Self {
+            held: answer.lease,
+            spent,
+            lapses: sent + LEASE_NANOS,
+            level: answer.level,
+            others: answer.others,
+            at: received,
+            asked: sent,
+            slack: received.saturating_sub(sent),
+            stamp: answer.version,
+            answered: true,
+        };
+    }
+}
+
+impl Fading for Lease {
+    /// When nothing is held and the pace at which tokens are spent says nothing any more. By then a bucket that is not
+    /// full is looked up in Redis as cheaply as it is known here.
+    fn fades_at(&self) -> u64 {
+        if self.answered { self.asked + LEASE_NANOS } else { u64::MAX }
+    }
+}
