@@ -91,15 +91,15 @@ if amount >= need then
     amount = amount - lease * interval
 else
     local later, level, out = now, amount, leased
-    for _, lease in ipairs(kept) do
+    for _, one in ipairs(kept) do
         if full - out >= need then break end
-        level = math.min(full - out, level + (lease.id + lasts - later) * 1000)
-        later, out = lease.id + lasts, out - lease.worth
+        level = math.min(full - out, level + (one.id + lasts - later) * 1000)
+        later, out = one.id + lasts, out - one.worth
     end
     wait = (later - now) * 1000 + need - level
 end
 
-if taken == 1 or returned then
+if taken == 1 or returned or shift > 0 then
     version = math.max(now, found - shift + 1)
     if lease > 0 then kept[#kept + 1] = { id = version, worth = lease * interval } end
     local state = { string.format('%.0f %.0f', version, amount) }

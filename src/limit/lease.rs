@@ -31,6 +31,8 @@ pub struct Lease {
     /// The bucket's version at the last answer, by which it is told whether anybody else has come since. 0: no answer.
     stamp: u64,
     answered: bool,
+    /// Whether it was a refusal.
+    refused: bool,
 }
 
 /// What became of a call, as far as it can be decided here.
@@ -38,7 +40,7 @@ pub struct Lease {
 pub enum Decision {
     /// A held token was spent; so much is left.
     Spent { level: u64 },
-    /// Redis cannot have enough yet. `wait` nanoseconds from now it has.
+    /// Redis has refused and cannot have enough yet. `wait` nanoseconds from now it has.
     Refused { level: u64, wait: u64 },
     /// Redis must be asked.
     Ask,
@@ -79,7 +81,8 @@ impl Lease {
 
     /// Decides on a call of `cost` tokens.
     pub fn decide(&mut self, quota: Quota, now: u64, cost: u32) -> Decision {
-        if !self.answered {
+        // What others hold has lapsed some time after the last answer, and with it what was reckoned of it.
+        if !self.answered || now >= self.asked + LEASE_NANOS {
             return Decision::Ask;
         }
         self.advance(quota, now);
@@ -89,8 +92,11 @@ impl Lease {
             return Decision::Spent { level: self.whole(quota) };
         }
         let (level, worth) = (self.whole(quota), quota.worth(cost));
-        // Redis may have begun to count a little earlier than the answer came.
-        if level + self.slack < worth {
+        // Only what Redis has refused is refused here: until then others may have taken more than is known, and the
+        // client would be told to come back too early. Redis may have begun to count a little before the answer came;
+        // and when those give up their tokens who hold too many of them is not known here.
+        let known = self.refused && worth + self.others <= quota.full();
+        if known && level + self.slack < worth {
             return Decision::Refused { level, wait: worth - level };
         }
         Decision::Ask
@@ -129,6 +135,7 @@ impl Lease {
             slack: received.saturating_sub(sent),
             stamp: answer.version,
             answered: true,
+            refused: !answer.taken,
         };
     }
 }

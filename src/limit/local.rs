@@ -57,13 +57,17 @@ impl StateStore for Buckets {
         if let Some(answer) = known {
             return answer;
         }
-        self.0.with(*key, || FullAt(Nanos::new(0)), |bucket| {
-            // Another thread may have made it meanwhile.
-            let held = Some(bucket.0).filter(|full_at| full_at.as_u64() > 0);
-            let (answer, full_at) = decide(held)?;
-            bucket.0 = full_at;
-            Ok(answer)
-        })
+        self.0.with(
+            *key,
+            || FullAt(Nanos::new(0)),
+            |bucket| {
+                // Another thread may have made it meanwhile.
+                let held = Some(bucket.0).filter(|full_at| full_at.as_u64() > 0);
+                let (answer, full_at) = decide(held)?;
+                bucket.0 = full_at;
+                Ok(answer)
+            },
+        )
     }
 }
 
@@ -96,7 +100,7 @@ impl Local {
             .unwrap_or_else(|| governor::Quota::per_second(burst))
             .allow_burst(burst);
         let limiter = RateLimiter::new(limits, Buckets(Table::new(MOST)), SteadyClock(clock));
-        Self { policy, quota, limiter: limiter.with_middleware() }
+        Self { policy, quota, limiter }
     }
 
     /// Takes `cost` tokens, or none.

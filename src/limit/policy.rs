@@ -144,7 +144,10 @@ mod tests {
     fn a_rate_that_does_not_divide_the_second_is_rounded_down() {
         let quota = Quota::per_second(3, 20).expect("a limit");
         assert_eq!(quota.interval, 333_333_334);
-        assert_eq!(Quota::per_minute(30).map(|it| (it.burst, it.interval)), Some((30, 2_000_000_000)));
+        assert_eq!(
+            Quota::per_minute(30).map(|it| (it.burst, it.interval)),
+            Some((30, 2_000_000_000))
+        );
     }
 
     #[test]

@@ -1,0 +1,4 @@
+//! Rate limits.
+
+mod bucket;
+mod model;
