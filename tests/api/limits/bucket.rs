@@ -138,19 +138,17 @@ proptest! {
         let mut bucket = Bucket::default();
         let mut plain = Plain::new(quota, START * 1000);
         let mut scene = Scene::new(quota, 1, |now, question| bucket.ask(quota, now, question));
-        let calls = events.len();
         for event in events {
+            // Where changes share a microsecond the version runs ahead of the clock, and the bucket behind it.
+            let event = Event { after: event.after.max(1), ..event };
             let told = scene.call(event).expect("no answer is lost");
             let now = scene.now * 1000;
             let cost = quota.cost(event.cost);
             let allowed = plain.take(now, cost);
             prop_assert_eq!(told.is_ok(), allowed, "at {}", now);
             match told {
-                Ok(level) => prop_assert!(plain.level(now).abs_diff(level) <= 1000 * calls as u64),
-                Err((_, wait)) => {
-                    let exact = quota.worth(cost) - plain.level(now);
-                    prop_assert!(wait.abs_diff(exact) <= 1000 * calls as u64, "{wait} {exact}");
-                }
+                Ok(level) => prop_assert_eq!(level, plain.level(now)),
+                Err((_, wait)) => prop_assert_eq!(wait, quota.worth(cost) - plain.level(now)),
             }
         }
     }
