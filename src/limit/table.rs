@@ -53,11 +53,6 @@ impl<K: Copy + Eq + Hash, V: Fading> Table<K, V> {
         self.shard(key).get_mut(key).map(act)
     }
 
-    /// Forgets the entry of a key.
-    pub fn remove(&self, key: &K) {
-        self.shard(key).remove(key);
-    }
-
     /// Forgets what has faded by then, and gives its memory back.
     pub fn forget(&self, now: u64) {
         for shard in &self.shards {
@@ -125,8 +120,6 @@ mod tests {
         }
         table.forget(89);
         assert_eq!(table.len(), 10);
-        table.remove(&99);
-        assert_eq!(table.len(), 9);
     }
 
     #[test]
