@@ -24,7 +24,7 @@ pub struct Lease {
     others: u64,
     /// Up to when `level` was reckoned.
     at: u64,
-    /// When the last question was sent.
+    /// When Redis was asked last.
     asked: u64,
     /// By how much `at` may be late: how long the last answer took.
     slack: u64,
@@ -33,6 +33,8 @@ pub struct Lease {
     answered: bool,
     /// Whether it was a refusal.
     refused: bool,
+    /// Tokens that were let through without Redis, as its answer came too late. They are paid for with the next question.
+    debt: u32,
 }
 
 /// What became of a call, as far as it can be decided here.
@@ -49,11 +51,21 @@ pub enum Decision {
 /// A question to Redis: the arguments of `bucket.lua`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Question {
-    pub need: u32,
+    /// What the call costs.
+    pub cost: u32,
+    /// Debt that is paid with it.
+    pub debt: u32,
     pub lot: u32,
     pub stamp: u64,
     pub unspent: u32,
     pub reckoned: u64,
+}
+
+impl Question {
+    /// Tokens that must be there.
+    pub fn need(&self) -> u32 {
+        self.cost + self.debt
+    }
 }
 
 /// Its answer: the result of `bucket.lua`.
@@ -91,7 +103,7 @@ impl Lease {
             self.spent += cost;
             return Decision::Spent { level: self.whole(quota) };
         }
-        let (level, worth) = (self.whole(quota), quota.worth(cost));
+        let (level, worth) = (self.whole(quota), quota.worth(cost + self.payable(quota, cost)));
         // Only what Redis has refused is refused here: until then others may have taken more than is known, and the
         // client would be told to come back too early. Redis may have begun to count a little before the answer came;
         // and when those give up their tokens who hold too many of them is not known here.
@@ -102,15 +114,21 @@ impl Lease {
         Decision::Ask
     }
 
+    /// As much of the debt as can be paid with a call: more than the bucket holds could never be.
+    fn payable(&self, quota: Quota, cost: u32) -> u32 {
+        self.debt.min(quota.burst - cost)
+    }
+
     /// Makes a question of a call that cannot be decided here. All that is held goes back with it, so that nothing is
     /// spent twice should the answer not come. As many further tokens are asked for, `most` at most, as will be spent
     /// before they lapse if things go on as they did.
-    pub fn question(&mut self, quota: Quota, now: u64, need: u32, most: u32) -> Question {
+    pub fn question(&mut self, quota: Quota, now: u64, cost: u32, most: u32) -> Question {
         self.advance(quota, now);
         let elapsed = now.saturating_sub(self.asked).max(1);
         let pace = u128::from(self.spent) * u128::from(LEASE_NANOS) / u128::from(elapsed);
         let question = Question {
-            need,
+            cost,
+            debt: self.payable(quota, cost),
             lot: u32::try_from(pace).unwrap_or(u32::MAX).min(most),
             stamp: self.stamp,
             unspent: self.held,
@@ -118,12 +136,28 @@ impl Lease {
         };
         self.held = 0;
         self.stamp = 0;
+        self.asked = now;
         question
+    }
+
+    /// Forgets all but the debt: the question's answer did not come, and whether it reached Redis is not known.
+    pub fn give_up(&mut self) {
+        *self = Self { asked: self.asked, debt: self.debt, ..Self::default() };
+    }
+
+    /// Tokens that were let through without Redis and are not paid for yet.
+    pub fn debt(&self) -> u32 {
+        self.debt
+    }
+
+    /// Notes that a call was let through without Redis.
+    pub fn owe(&mut self, cost: u32) {
+        self.debt = self.debt.saturating_add(cost);
     }
 
     /// Takes in an answer.
     pub fn learn(&mut self, question: Question, answer: Answer, sent: u64, received: u64) {
-        let spent = if answer.taken { question.need } else { 0 };
+        let (spent, paid) = if answer.taken { (question.cost, question.debt) } else { (0, 0) };
         *self = Self {
             held: answer.lease,
             spent,
@@ -136,6 +170,7 @@ impl Lease {
             stamp: answer.version,
             answered: true,
             refused: !answer.taken,
+            debt: self.debt - paid.min(self.debt),
         };
     }
 }
@@ -144,6 +179,6 @@ impl Fading for Lease {
     /// When nothing is held and the pace at which tokens are spent says nothing any more. By then a bucket that is not
     /// full is looked up in Redis as cheaply as it is known here.
     fn fades_at(&self) -> u64 {
-        if self.answered { self.asked + LEASE_NANOS } else { u64::MAX }
+        self.asked + LEASE_NANOS
     }
 }

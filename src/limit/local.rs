@@ -127,7 +127,7 @@ impl Local {
     }
 
     /// Buckets that are remembered.
-    pub fn len(&self) -> usize {
+    pub fn remembered(&self) -> usize {
         self.limiter.len()
     }
 }

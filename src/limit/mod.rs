@@ -79,15 +79,21 @@ impl Limiter {
     /// Takes `cost` tokens of a bucket, or none. Nothing is answered where the policy is not limited.
     pub async fn check(&self, policy: Policy, key: Key, cost: u32) -> Option<Verdict> {
         let quota = self.quota(policy)?;
-        if let Some(shared) = self.shared.as_ref().filter(|shared| shared.is_up()) {
-            match shared.check(policy, quota, key, cost).await {
-                Some((verdict, Found::Asked)) => return Some(self.counted(verdict, Store::Redis)),
-                Some((verdict, Found::Held)) => return Some(self.counted(verdict, Store::Lease)),
-                None => {}
+        let local = self.local[policy.index()].as_ref()?;
+        let Some(shared) = self.shared.as_ref().filter(|shared| shared.is_up()) else {
+            return Some(self.counted(local.check(key, cost), Store::Local));
+        };
+        match shared.check(policy, quota, key, cost).await {
+            Some((verdict, Found::Asked)) => Some(self.counted(verdict, Store::Redis)),
+            Some((verdict, Found::Held)) => Some(self.counted(verdict, Store::Lease)),
+            None => {
+                let verdict = self.counted(local.check(key, cost), Store::Local);
+                if verdict.is_allowed() {
+                    shared.owe(policy, quota, key, cost);
+                }
+                Some(verdict)
             }
         }
-        let local = self.local[policy.index()].as_ref()?;
-        Some(self.counted(local.check(key, cost), Store::Local))
     }
 
     fn counted(&self, verdict: Verdict, store: Store) -> Verdict {
@@ -102,16 +108,5 @@ impl Limiter {
         if let Some(shared) = &self.shared {
             shared.forget();
         }
-    }
-
-    /// Buckets that are remembered.
-    pub fn len(&self) -> usize {
-        let local: usize = self.local.iter().flatten().map(Local::len).sum();
-        local + self.shared.as_ref().map_or(0, Shared::len)
-    }
-
-    /// Whether no bucket is remembered.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 }

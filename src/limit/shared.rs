@@ -163,13 +163,19 @@ impl Shared {
         quota: Quota,
         question: Question,
     ) -> RedisResult<Answer> {
-        let Question { need, lot, stamp, unspent, reckoned } = question;
+        let Question { lot, stamp, unspent, reckoned, .. } = question;
         let mut call = self.script.key(name);
-        call.arg(quota.interval).arg(quota.burst).arg(need).arg(lot).arg(stamp).arg(unspent);
-        call.arg(reckoned).arg(LEASE_MICROS);
+        call.arg(quota.interval).arg(quota.burst).arg(question.need()).arg(lot).arg(stamp);
+        call.arg(unspent).arg(reckoned).arg(LEASE_MICROS);
         let (taken, level, others, lease, version, wait) =
             call.invoke_async(&mut connection).await?;
         Ok(Answer { taken, level, others, lease, version, wait })
+    }
+
+    /// Notes that a call was let through without Redis, though Redis is there: it is paid for when Redis answers again.
+    pub fn owe(&self, policy: Policy, quota: Quota, key: Key, cost: u32) {
+        let table = &self.tables[policy.index()];
+        table.with(key, Bucket::default, |bucket| bucket.lease.owe(quota.cost(cost)));
     }
 
     /// Forgets buckets of which nothing is held and that have not been asked for lately.
@@ -178,15 +184,10 @@ impl Shared {
             table.forget(self.now());
         }
     }
-
-    /// Buckets that are remembered.
-    pub fn len(&self) -> usize {
-        self.tables.iter().map(Table::len).sum()
-    }
 }
 
-/// A question under way. Given up on, be it because the client hung up, the bucket is forgotten: whether Redis did what
-/// was asked is not known, and tokens that nobody knows of lapse.
+/// A question under way. It may be given up on, be it because the client hung up: whether Redis did what was asked is not
+/// known then, and tokens that nobody knows of lapse.
 struct Asking<'a> {
     table: &'a Table<Key, Bucket>,
     key: Key,
@@ -210,7 +211,7 @@ impl Drop for Asking<'_> {
         let Some(answered) = self.answered.take() else { return };
         self.table.with_known(&self.key, |bucket| {
             if bucket.asking.take_if(|asking| Arc::ptr_eq(asking, &answered)).is_some() {
-                *bucket = Bucket::default();
+                bucket.lease.give_up();
             }
         });
         answered.notify_waiters();

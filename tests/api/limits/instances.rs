@@ -15,6 +15,7 @@ const RATE: f64 = 10.0;
 const BURST: f64 = 20.0;
 
 /// How long instances are loaded; `LIMITS_SECONDS` makes it longer.
+#[allow(clippy::disallowed_methods, reason = "it is the test's own setting")]
 fn load_seconds() -> f64 {
     std::env::var("LIMITS_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(4.0)
 }

@@ -63,11 +63,11 @@ fn a_scan_of_a_million_addresses_takes_bounded_memory_and_lets_nobody_off() {
         assert!(local.check(Key::address(address), 1).is_allowed(), "{address} is shut out");
         if number % 10_000 == 0 {
             assert!(!local.check(hammering, 1).is_allowed(), "the crowd let it off");
-            most = most.max(local.len());
+            most = most.max(local.remembered());
         }
     }
     assert!(most <= 65_536, "{most} buckets");
     clock.advance(Duration::from_nanos(quota.full()).as_secs_f64() + 2.0);
     local.forget();
-    assert_eq!(local.len(), 0);
+    assert_eq!(local.remembered(), 0);
 }

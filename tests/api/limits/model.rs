@@ -81,7 +81,7 @@ impl Bucket {
             amount = amount.max(most);
         }
         let others = leased;
-        let need = quota.worth(question.need);
+        let need = quota.worth(question.need());
         let taken = amount >= need;
         let (mut lease, mut wait) = (0, 0);
         if taken {

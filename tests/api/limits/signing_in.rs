@@ -108,7 +108,7 @@ async fn behind_a_trusted_proxy_its_word_counts_and_what_the_client_wrote_does_n
     let spread = |number: usize| vec![("X-Forwarded-For", format!("2001:db8::{number}"))];
     assert_eq!(let_through(&app, spread).await, 20);
     let mapped = |number: usize| {
-        let prefix = if number % 2 == 0 { "" } else { "::ffff:" };
+        let prefix = if number.is_multiple_of(2) { "" } else { "::ffff:" };
         vec![("X-Forwarded-For", format!("{prefix}198.51.100.4"))]
     };
     assert_eq!(let_through(&app, mapped).await, 20);
