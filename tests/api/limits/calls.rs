@@ -209,3 +209,29 @@ async fn request_ids_of_refusals_are_their_own() {
         assert!(seen.insert(reply.header("x-request-id").to_owned()));
     }
 }
+
+#[tokio::test]
+async fn the_document_tells_of_the_limits() {
+    let app = TestApp::new().await;
+    let reply = app.client.send(app.client.request("GET", "/openapi.json")).await.expect(200);
+    let paths = reply.json["paths"].as_object().expect("paths");
+    let mut limited = 0;
+    for (path, item) in paths {
+        for operation in item.as_object().expect("an item").values() {
+            let Some(responses) = operation["responses"].as_object() else { continue };
+            if !path.starts_with("/api/v1/") {
+                assert!(!responses.contains_key("429"), "{path}");
+                continue;
+            }
+            limited += 1;
+            assert!(responses["429"]["headers"]["Retry-After"].is_object(), "{path}");
+            for (status, response) in responses {
+                let told = response["headers"]["RateLimit"].is_object();
+                let operators = path.starts_with("/api/v1/admin/");
+                assert_eq!(told, !operators, "{path} {status}");
+                assert_eq!(response["headers"]["RateLimit-Policy"].is_object(), told);
+            }
+        }
+    }
+    assert!(limited > 20, "{limited}");
+}
