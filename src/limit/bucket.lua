@@ -69,7 +69,7 @@ for i, lease in ipairs(kept) do
     if lease.key == stamp then
         table.remove(kept, i)
         leased = leased - lease.worth
-        amount = math.min(full - leased, amount + math.min(unspent * interval, lease.worth))
+        amount = math.max(0, math.min(full - leased, amount + math.min(unspent * interval, lease.worth)))
         returned = true
         break
     end
