@@ -35,6 +35,9 @@ pub struct Lease {
     refused: bool,
     /// Tokens that were let through without Redis, as its answer came too late. They are paid for with the next question.
     debt: u32,
+    /// What lacked in the bucket of this process at `asked`, while Redis was away. It refilled since, as long as nobody
+    /// asks again; what still lacks then is paid for too.
+    away: u32,
 }
 
 /// What became of a call, as far as it can be decided here.
@@ -124,6 +127,10 @@ impl Lease {
     /// before they lapse if things go on as they did.
     pub fn question(&mut self, quota: Quota, now: u64, cost: u32, most: u32) -> Question {
         self.advance(quota, now);
+        let refilled = quota.tokens(now.saturating_sub(self.asked));
+        // No more than an empty bucket: it is not held against a player for ever that Redis was slow.
+        self.debt = (self.debt + self.away.saturating_sub(refilled)).min(quota.burst);
+        self.away = 0;
         let elapsed = now.saturating_sub(self.asked).max(1);
         let pace = u128::from(self.spent) * u128::from(LEASE_NANOS) / u128::from(elapsed);
         let question = Question {
@@ -142,7 +149,8 @@ impl Lease {
 
     /// Forgets all but the debt: the question's answer did not come, and whether it reached Redis is not known.
     pub fn give_up(&mut self) {
-        *self = Self { asked: self.asked, debt: self.debt, ..Self::default() };
+        let Self { asked, debt, away, .. } = *self;
+        *self = Self { asked, debt, away, ..Self::default() };
     }
 
     /// Tokens that were let through without Redis and are not paid for yet.
@@ -150,9 +158,14 @@ impl Lease {
         self.debt
     }
 
-    /// Notes that a call was let through without Redis.
+    /// Notes that a call was let through as the answer of Redis came too late.
     pub fn owe(&mut self, cost: u32) {
         self.debt = self.debt.saturating_add(cost);
+    }
+
+    /// Notes that a call was let through while Redis is away, and that so many tokens lack in the bucket of this process.
+    pub fn lack(&mut self, now: u64, tokens: u32) {
+        *self = Self { asked: now, debt: self.debt, away: tokens, ..Self::default() };
     }
 
     /// Takes in an answer.
@@ -171,6 +184,7 @@ impl Lease {
             answered: true,
             refused: !answer.taken,
             debt: self.debt - paid.min(self.debt),
+            away: self.away,
         };
     }
 }
@@ -180,5 +194,43 @@ impl Fading for Lease {
     /// full is looked up in Redis as cheaply as it is known here.
     fn fades_at(&self) -> u64 {
         self.asked + LEASE_NANOS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn debt_after(lack: u32, nanos: u64) -> (u32, u32) {
+        let quota = Quota::per_second(10, 20).expect("a limit");
+        let mut lease = Lease::default();
+        lease.lack(1_000, lack);
+        assert_eq!(lease.decide(quota, 1_000 + nanos, 1), Decision::Ask);
+        let question = lease.question(quota, 1_000 + nanos, 1, 5);
+        (question.debt, question.need())
+    }
+
+    #[test]
+    fn what_lacked_while_redis_was_away_is_paid_for_as_far_as_it_did_not_flow_in() {
+        assert_eq!(debt_after(8, 0), (8, 9));
+        assert_eq!(debt_after(8, 250_000_000), (6, 7));
+        assert_eq!(debt_after(8, 5_000_000_000), (0, 1));
+        // More than the bucket holds could never be paid.
+        assert_eq!(debt_after(20, 0), (19, 20));
+    }
+
+    #[test]
+    fn a_debt_is_kept_until_it_is_paid() {
+        let quota = Quota::per_second(10, 20).expect("a limit");
+        let mut lease = Lease::default();
+        lease.owe(2);
+        let question = lease.question(quota, 0, 1, 0);
+        lease.give_up();
+        assert_eq!((question.need(), lease.debt()), (3, 2));
+        let answer =
+            Answer { taken: true, level: quota.full(), others: 0, lease: 0, version: 1, wait: 0 };
+        let question = lease.question(quota, 1, 1, 0);
+        lease.learn(question, answer, 1, 2);
+        assert_eq!(lease.debt(), 0);
     }
 }

@@ -80,9 +80,16 @@ impl Limiter {
     pub async fn check(&self, policy: Policy, key: Key, cost: u32) -> Option<Verdict> {
         let quota = self.quota(policy)?;
         let local = self.local[policy.index()].as_ref()?;
-        let Some(shared) = self.shared.as_ref().filter(|shared| shared.is_up()) else {
+        let Some(shared) = &self.shared else {
             return Some(self.counted(local.check(key, cost), Store::Local));
         };
+        if !shared.is_up() {
+            let verdict = self.counted(local.check(key, cost), Store::Local);
+            if verdict.is_allowed() {
+                shared.lack(policy, key, quota.burst - verdict.remaining);
+            }
+            return Some(verdict);
+        }
         match shared.check(policy, quota, key, cost).await {
             Some((verdict, Found::Asked)) => Some(self.counted(verdict, Store::Redis)),
             Some((verdict, Found::Held)) => Some(self.counted(verdict, Store::Lease)),

@@ -178,6 +178,14 @@ impl Shared {
         table.with(key, Bucket::default, |bucket| bucket.lease.owe(quota.cost(cost)));
     }
 
+    /// Notes that a call was let through while Redis is away, and how many tokens lack in this process' own bucket, so
+    /// that the one in Redis does not begin where it was left.
+    pub fn lack(&self, policy: Policy, key: Key, tokens: u32) {
+        let now = self.now();
+        let table = &self.tables[policy.index()];
+        table.with(key, Bucket::default, |bucket| bucket.lease.lack(now, tokens));
+    }
+
     /// Forgets buckets of which nothing is held and that have not been asked for lately.
     pub fn forget(&self) {
         for table in &self.tables {
