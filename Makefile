@@ -3,7 +3,7 @@
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(shell command -v cargo-deny || echo .tools/bin/cargo-deny)
 
-.PHONY: help run test check audit audit-advisories k6-smoke bench-writes bench-reads balance
+.PHONY: help run test check audit audit-advisories k6-smoke bench-writes bench-reads bench-limits balance
 
 help: ## What can be done
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -39,6 +39,9 @@ bench-writes: ## Durable clicks beside pgbench, in turn on one database
 
 bench-reads: ## Reads beside a bare handler, in turn, with and without a Redis
 	@scripts/bench-reads
+
+bench-limits: ## The limiter off, in process and with Redis, in turn; refusals; one hammering player
+	@scripts/bench-limits
 
 balance: ## Rewrite docs/balance.md and its plot after a change of sql/catalogue.json
 	UPDATE_DOCS=1 cargo test --test balance

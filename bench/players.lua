@@ -1,4 +1,5 @@
 -- Requests for wrk, each of another player. TOKENS names a file with an access token a line; REQUEST is one of `kinds`.
+-- With DELAY_MS each connection waits so long between its requests.
 local tokens = {}
 for line in io.lines(os.getenv("TOKENS")) do
     tokens[#tokens + 1] = line
@@ -41,6 +42,13 @@ end
 function request()
     next_player = next_player % #ready + 1
     return ready[next_player]
+end
+
+local pause = tonumber(os.getenv("DELAY_MS") or "0")
+if pause > 0 then
+    function delay()
+        return pause
+    end
 end
 
 function done(summary, latency)

@@ -1,5 +1,6 @@
 // Fifty players for half a minute, a request a second each, spread over the second: sign in, click, buy, watch energy
-// rise, climb. Run it with `make k6-smoke`, or against a running server with BASE_URL=http://host:port.
+// rise, climb. Run it with `make k6-smoke`, or against a running server with BASE_URL=http://host:port;
+// the fifty come from one address, which RATE_LIMIT_AUTH_PER_MINUTE and the others must allow there.
 import http from 'k6/http';
 import { check, sleep } from 'k6';
 import { Counter } from 'k6/metrics';

@@ -10,6 +10,9 @@ pub trait Clock: Send + Sync {
     /// The time now.
     fn now(&self) -> Timestamp;
 
+    /// How long the clock has run, for what counts time and does not ask what time it is: it never jumps.
+    fn steady(&self) -> Duration;
+
     /// Takes in that the database said `database` to a question sent at `sent` and answered at `received`.
     fn observe(&self, database: Timestamp, sent: Instant, received: Instant);
 
@@ -68,6 +71,10 @@ impl Clock for DatabaseClock {
         Timestamp::from_micros(offset + self.micros_since_start(Instant::now()))
     }
 
+    fn steady(&self) -> Duration {
+        self.started.elapsed()
+    }
+
     fn observe(&self, database: Timestamp, sent: Instant, received: Instant) {
         let round_trip = received.saturating_duration_since(sent);
         let middle = self.micros_since_start(sent) + micros(round_trip) / 2;
@@ -118,6 +125,10 @@ impl ManualClock {
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
         Timestamp::from_micros(self.0.load(Ordering::SeqCst))
+    }
+
+    fn steady(&self) -> Duration {
+        Duration::from_micros(self.now().as_micros().unsigned_abs())
     }
 
     fn observe(&self, _: Timestamp, _: Instant, _: Instant) {}

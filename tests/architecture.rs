@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module with those that it may use beside itself.
-const MAY_USE: [(&str, &[&str]); 16] = [
+const MAY_USE: [(&str, &[&str]); 17] = [
     ("domain", &[]),
     ("config", &[]),
     ("health", &[]),
@@ -17,6 +17,7 @@ const MAY_USE: [(&str, &[&str]); 16] = [
     ("store", &["domain"]),
     ("redis_client", &["config", "telemetry"]),
     ("cache", &["clock", "domain", "health", "redis_client", "store", "telemetry"]),
+    ("limit", &["clock", "redis_client", "telemetry"]),
     ("catalogue", &["clock", "domain", "store"]),
     ("accounts", &["cache", "catalogue", "clock", "config", "domain", "store"]),
     ("game", &["cache", "catalogue", "clock", "domain", "store", "telemetry"]),
@@ -30,6 +31,7 @@ const MAY_USE: [(&str, &[&str]); 16] = [
             "domain",
             "game",
             "health",
+            "limit",
             "operators",
             "redis_client",
             "store",
@@ -50,6 +52,7 @@ const MAY_USE: [(&str, &[&str]); 16] = [
             "game",
             "health",
             "http",
+            "limit",
             "operators",
             "redis_client",
             "store",
@@ -59,13 +62,14 @@ const MAY_USE: [(&str, &[&str]); 16] = [
 ];
 
 /// Crates that only these modules name.
-const KEPT_TO: [(&str, &[&str]); 7] = [
+const KEPT_TO: [(&str, &[&str]); 8] = [
     ("actix_web", &["http", "app"]),
     ("tokio_postgres", &["store", "app", "config"]),
     ("deadpool_postgres", &["store"]),
     ("redis::", &["redis_client", "cache", "limit", "rankings"]),
     ("std::env::var", &["config"]),
     ("prometheus", &["telemetry"]),
+    ("governor::", &["limit"]),
     ("jsonwebtoken", &["accounts"]),
 ];
 

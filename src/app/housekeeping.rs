@@ -16,6 +16,7 @@ impl Server {
         let mut ticks = tokio::time::interval(INTERVAL);
         loop {
             ticks.tick().await;
+            self.limiter.forget();
             if let Err(error) = self.clean_up().await {
                 tracing::warn!(%error, "cleaning up failed and is tried again in a minute");
             }

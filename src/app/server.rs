@@ -13,11 +13,12 @@ use crate::accounts::{AccessTokens, Accounts, PasswordHasher};
 use crate::cache::{self, Players};
 use crate::catalogue::Catalogues;
 use crate::clock::Clock;
-use crate::config::{Config, Secret};
+use crate::config::{Config, LimitConfig, Secret};
 use crate::domain::Rules;
 use crate::game::Game;
 use crate::health::Health;
 use crate::http::{self, Api, Options};
+use crate::limit::{Limiter, Policy, Quota, Quotas};
 use crate::operators::Operators;
 use crate::redis_client::Redis;
 use crate::store::{Store, StoreOptions};
@@ -54,6 +55,7 @@ pub struct Server {
     pub catalogues: Arc<Catalogues>,
     pub accounts: Arc<Accounts>,
     pub game: Arc<Game>,
+    pub limiter: Arc<Limiter>,
     pub health: Arc<Health>,
     pub metrics: Metrics,
     api: web::Data<Api>,
@@ -117,6 +119,13 @@ impl Server {
             Arc::clone(&accounts),
             Arc::clone(&game),
         );
+        let limiter = Arc::new(Limiter::new(
+            quotas(&config.limits),
+            redis.clone(),
+            config.limits.leases,
+            &clock,
+            &metrics,
+        ));
         let api = web::Data::new(Api {
             accounts: Arc::clone(&accounts),
             game: Arc::clone(&game),
@@ -124,10 +133,12 @@ impl Server {
             operators,
             health: Arc::clone(&health),
             redis: redis.clone(),
+            limits: http::Limits::new(Arc::clone(&limiter)),
             metrics: metrics.clone(),
             options: Options {
                 admin_token: config.http.admin_token,
                 cors_allowed_origins: config.http.cors_allowed_origins,
+                trusted_proxy_hops: config.http.trusted_proxy_hops,
             },
             catalog_page: http::CatalogPage::default(),
         });
@@ -140,6 +151,7 @@ impl Server {
             catalogues,
             accounts,
             game,
+            limiter,
             health,
             metrics,
             api,
@@ -195,6 +207,16 @@ impl Server {
         let failed = |source| Error::Listen { address: "the operator port".into(), source };
         Ok(server.map_err(failed)?.run())
     }
+}
+
+/// What the configuration allows.
+fn quotas(config: &LimitConfig) -> Quotas {
+    let calls = Quota::per_second(config.per_second, config.burst);
+    Quotas::default()
+        .with(Policy::Player, calls)
+        .with(Policy::Address, calls)
+        .with(Policy::Auth, Quota::per_minute(config.auth_per_minute))
+        .with(Policy::Login, Quota::per_minute(config.login_per_username_per_minute))
 }
 
 /// Takes a port.

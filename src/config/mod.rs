@@ -44,6 +44,7 @@ pub struct Config {
     /// Memory for players, in bytes.
     pub cache_bytes: u64,
     pub auth: AuthConfig,
+    pub limits: LimitConfig,
     pub log: LogConfig,
     /// How long production goes on without the player, before upgrades.
     pub offline_cap: Duration,
@@ -65,6 +66,8 @@ pub struct HttpConfig {
     pub cors_allowed_origins: Vec<String>,
     /// Bearer token of operators; without one there are no admin routes.
     pub admin_token: Option<Secret>,
+    /// Proxies in front of the server, whose word for the client's address is taken.
+    pub trusted_proxy_hops: usize,
     /// How long requests are still taken after a SIGTERM.
     pub drain_delay: Duration,
 }
@@ -105,6 +108,21 @@ pub struct AuthConfig {
     pub session_ttl: Duration,
     /// Passwords hashed at the same time.
     pub hash_concurrency: usize,
+}
+
+/// How much may be asked. A rate of 0 is no limit.
+#[derive(Clone, Debug)]
+pub struct LimitConfig {
+    /// Calls a second, of a player and of an address without a token.
+    pub per_second: u32,
+    /// Calls that may come at once.
+    pub burst: u32,
+    /// Calls to sign in, register and become a guest, a minute and address.
+    pub auth_per_minute: u32,
+    /// Calls to sign in as one username, a minute.
+    pub login_per_username_per_minute: u32,
+    /// Whether instances take tokens from Redis in lots.
+    pub leases: bool,
 }
 
 /// What is logged, and how.

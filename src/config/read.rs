@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use super::variables::VARIABLES;
 use super::{
-    AuthConfig, Config, DatabaseConfig, HttpConfig, LogConfig, LogFormat, RedisConfig, Secret,
+    AuthConfig, Config, DatabaseConfig, HttpConfig, LimitConfig, LogConfig, LogFormat, RedisConfig,
+    Secret,
 };
 
 /// Where variables come from: the environment, or a test's map.
@@ -85,6 +86,7 @@ impl Config {
             redis: read.redis(),
             cache_bytes: read.number("CACHE_MEGABYTES", 1, 1 << 20) << 20,
             auth: read.auth(),
+            limits: read.limits(),
             log: read.log(),
             offline_cap: read.seconds("OFFLINE_CAP_SECONDS", 60, 366 * 86_400),
         };
@@ -174,6 +176,7 @@ impl Read<'_> {
             },
             cors_allowed_origins: self.origins("CORS_ALLOWED_ORIGINS"),
             admin_token: self.secret("ADMIN_TOKEN", MIN_ADMIN_TOKEN_BYTES),
+            trusted_proxy_hops: self.count("TRUSTED_PROXY_HOPS", 0, 16),
             drain_delay: self.seconds("DRAIN_DELAY_SECONDS", 0, 600),
         }
     }
@@ -243,6 +246,27 @@ impl Read<'_> {
                 concurrency => concurrency,
             },
         }
+    }
+
+    fn limits(&mut self) -> LimitConfig {
+        LimitConfig {
+            per_second: self.rate("RATE_LIMIT_PER_SECOND", 0),
+            burst: self.rate("RATE_LIMIT_BURST", 1),
+            auth_per_minute: self.rate("RATE_LIMIT_AUTH_PER_MINUTE", 0),
+            login_per_username_per_minute: self.rate("RATE_LIMIT_LOGIN_PER_USERNAME_PER_MINUTE", 0),
+            leases: match self.text("RATE_LIMIT_LEASES").as_str() {
+                "on" => true,
+                "off" => false,
+                other => {
+                    self.fault("RATE_LIMIT_LEASES", format!("must be on or off, and is `{other}`"));
+                    true
+                }
+            },
+        }
+    }
+
+    fn rate(&mut self, name: &str, least: u64) -> u32 {
+        u32::try_from(self.number(name, least, 100_000)).unwrap_or(u32::MAX)
     }
 
     fn log(&mut self) -> LogConfig {

@@ -14,7 +14,7 @@ const fn variable(name: &'static str, default: &'static str, help: &'static str)
 }
 
 /// Every variable there is.
-pub const VARIABLES: [Variable; 24] = [
+pub const VARIABLES: [Variable; 30] = [
     variable("HOST", "127.0.0.1", "Address to listen on; 0.0.0.0 in a container"),
     variable("PORT", "8080", "Port of the API; 0 takes a free one"),
     variable("METRICS_HOST", "127.0.0.1", "Address of the operator port"),
@@ -29,6 +29,11 @@ pub const VARIABLES: [Variable; 24] = [
         "ADMIN_TOKEN",
         "",
         "Bearer token of operators, 16 bytes or more; without one the admin routes are 404",
+    ),
+    variable(
+        "TRUSTED_PROXY_HOPS",
+        "0",
+        "Proxies in front of the server that append the client's address to X-Forwarded-For or Forwarded",
     ),
     variable(
         "DRAIN_DELAY_SECONDS",
@@ -71,6 +76,27 @@ pub const VARIABLES: [Variable; 24] = [
         "PASSWORD_HASH_CONCURRENCY",
         "0",
         "Passwords hashed at once; 0 is one for every two cores",
+    ),
+    variable(
+        "RATE_LIMIT_PER_SECOND",
+        "10",
+        "Calls a second of a player, and of an address without a token; 0 is no limit",
+    ),
+    variable("RATE_LIMIT_BURST", "20", "Calls of theirs that may come at once"),
+    variable(
+        "RATE_LIMIT_AUTH_PER_MINUTE",
+        "30",
+        "Calls of an address to sign in, register and become a guest; 0 is no limit",
+    ),
+    variable(
+        "RATE_LIMIT_LOGIN_PER_USERNAME_PER_MINUTE",
+        "20",
+        "Calls to sign in as one username, from wherever; 0 is no limit",
+    ),
+    variable(
+        "RATE_LIMIT_LEASES",
+        "on",
+        "Whether an instance takes tokens from Redis in lots: on or off, where each call asks Redis",
     ),
     variable("OFFLINE_CAP_SECONDS", "28800", "Seconds that production goes on without the player"),
     variable("LOG_FORMAT", "text", "Form of log lines: text or json"),

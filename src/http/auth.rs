@@ -90,6 +90,9 @@ pub async fn login(
     // What cannot be a name or a password is a wrong one, and answered as such.
     let username = accounts::username(&username).ok();
     let password = if accounts::password(&password).is_ok() { password } else { String::new() };
+    if let Some(username) = &username {
+        api.limit_login(&request, username).await?;
+    }
     let agent = user_agent(&request);
     let signed_in = api.accounts.login(username.as_deref(), password, agent).await?;
     Ok(json(StatusCode::OK, &SignedInWire::from(signed_in)))

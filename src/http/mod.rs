@@ -4,12 +4,14 @@
 pub mod admin;
 mod auth;
 mod catalog;
+mod client_address;
 mod cursor;
 mod docs;
 mod edge;
 mod etag;
 pub mod extract;
 mod health;
+mod limits;
 mod me;
 mod openapi;
 mod operator_port;
@@ -28,6 +30,7 @@ use serde::Serialize;
 
 pub use catalog::CatalogPage;
 pub use edge::{RouteCounters, edge};
+pub use limits::Limits;
 pub use openapi::document as openapi_document;
 pub use operator_port::routes as operator_routes;
 pub use routes::{cors, routes};
@@ -50,6 +53,7 @@ pub struct Api {
     pub health: Arc<Health>,
     /// None where the configuration names none.
     pub redis: Option<Redis>,
+    pub limits: Limits,
     pub metrics: Metrics,
     pub options: Options,
     pub catalog_page: CatalogPage,
@@ -61,6 +65,8 @@ pub struct Options {
     /// Without one the admin routes are 404.
     pub admin_token: Option<Secret>,
     pub cors_allowed_origins: Vec<String>,
+    /// Proxies whose word for the client's address is taken.
+    pub trusted_proxy_hops: usize,
 }
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");

@@ -1,7 +1,11 @@
 //! The OpenAPI document, made from the handlers.
 
+use serde_json::Value;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr, ResponseBuilder};
+use utoipa::openapi::{
+    ContentBuilder, Header, HeaderBuilder, ObjectBuilder, OpenApi as Document, Ref, RefOr,
+    Response, ResponseBuilder, Type,
+};
 use utoipa::{Modify, OpenApi};
 
 use super::problem::{Code, FieldError, ProblemBody};
@@ -55,7 +59,7 @@ use super::{admin, auth, catalog, health, me, players};
         admin::players::grant_energy,
     ),
     components(schemas(ProblemBody<'static>, Code, FieldError, QuantityWire, MaxWire)),
-    modifiers(&Security, &Problems, &OperationIds)
+    modifiers(&Security, &Problems, &Limits, &OperationIds)
 )]
 struct Api;
 
@@ -89,17 +93,62 @@ impl Modify for Problems {
     fn modify(&self, document: &mut Document) {
         for item in document.paths.paths.values_mut() {
             for operation in operations(item) {
-                let content = ContentBuilder::new()
-                    .schema(Some(RefOr::Ref(Ref::from_schema_name("Problem"))))
-                    .build();
-                let response = ResponseBuilder::new()
-                    .description("What went wrong")
-                    .content("application/problem+json", content)
-                    .build();
+                let response = problem("What went wrong");
                 operation.responses.responses.insert("default".to_owned(), RefOr::T(response));
             }
         }
     }
+}
+
+fn problem(description: &str) -> Response {
+    let content =
+        ContentBuilder::new().schema(Some(RefOr::Ref(Ref::from_schema_name("Problem")))).build();
+    let response = ResponseBuilder::new().description(description);
+    response.content("application/problem+json", content).build()
+}
+
+/// Every call below `/api/v1` is limited, and its answers tell of it. Operators are only limited until they have shown
+/// their token.
+struct Limits;
+
+impl Modify for Limits {
+    fn modify(&self, document: &mut Document) {
+        for (path, item) in &mut document.paths.paths {
+            if !path.starts_with("/api/v1/") {
+                continue;
+            }
+            for operation in operations(item) {
+                let mut refused = problem(
+                    "`rate_limited`: too much was asked. The same call is allowed after `retry_after_ms` milliseconds.",
+                );
+                let seconds = "Seconds to wait, rounded up";
+                refused.headers.insert("Retry-After".to_owned(), header(Type::Integer, seconds, 1));
+                operation.responses.responses.insert("429".to_owned(), RefOr::T(refused));
+                if path.starts_with("/api/v1/admin/") {
+                    continue;
+                }
+                for response in operation.responses.responses.values_mut() {
+                    if let RefOr::T(response) = response {
+                        tell_of_limits(response);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn tell_of_limits(response: &mut Response) {
+    let policy = "The limits that apply: `q` calls at most in `w` seconds";
+    let limit = "What is left of them: `r` calls; after `t` seconds without one, all";
+    let policy = header(Type::String, policy, r#""player";q=20;w=2"#);
+    let limit = header(Type::String, limit, r#""player";r=19;t=1"#);
+    response.headers.insert("RateLimit-Policy".to_owned(), policy);
+    response.headers.insert("RateLimit".to_owned(), limit);
+}
+
+fn header(kind: Type, description: &str, example: impl Into<Value>) -> RefOr<Header> {
+    let schema = ObjectBuilder::new().schema_type(kind).examples([example.into()]);
+    RefOr::T(HeaderBuilder::new().schema(Some(schema)).description(Some(description)).build())
 }
 
 /// Names of operations are those of the handlers; `admin_` tells apart what both have.

@@ -3,8 +3,10 @@
 use actix_cors::Cors;
 use actix_web::guard::{self, Guard};
 use actix_web::http::{Method, header};
+use actix_web::middleware::from_fn;
 use actix_web::{Handler, HttpRequest, HttpResponse, Resource, Responder, Route, web};
 
+use super::limits::limited;
 use super::problem::Problem;
 use super::{Api, Options, admin, auth, catalog, docs, health, me, players};
 
@@ -17,7 +19,8 @@ pub fn routes(config: &mut web::ServiceConfig) {
                 .configure(game_routes)
                 .configure(auth_routes)
                 .configure(admin_routes)
-                .default_service(web::to(unknown_path)),
+                .default_service(web::to(unknown_path))
+                .wrap(from_fn(limited)),
         )
         .service(Endpoint::at("/healthz").get(health::healthz).resource())
         .service(Endpoint::at("/readyz").get(health::readyz).resource())

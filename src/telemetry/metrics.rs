@@ -7,6 +7,9 @@ use prometheus::{
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
+/// A number that rises.
+pub type Counter = IntCounter;
+
 /// All metrics of one server.
 #[derive(Clone, Debug)]
 pub struct Metrics {
@@ -29,6 +32,8 @@ pub struct Metrics {
     connections: IntGaugeVec,
     /// Whether Postgres answers: 1 or 0.
     pub database_up: IntGauge,
+    /// Calls that a rate limit let through or refused.
+    limit_decisions: IntCounterVec,
     /// Whether Redis is used: 1 or 0.
     pub redis_up: IntGauge,
     /// Calls to Redis that failed or came too late.
@@ -127,6 +132,13 @@ impl Metrics {
                 &["state"],
             )?,
             database_up: IntGauge::new("database_up", "Whether Postgres answers")?,
+            limit_decisions: IntCounterVec::new(
+                Opts::new(
+                    "rate_limit_decisions_total",
+                    "Calls that a limit allowed or refused: by asking Redis, from tokens leased from it, or without it",
+                ),
+                &["policy", "store", "outcome"],
+            )?,
             redis_up: IntGauge::new("redis_up", "Whether Redis is used")?,
             redis_failures: IntCounter::new("redis_failures_total", "Calls to Redis that failed")?,
             redis_breaker_opened: IntCounter::new(
@@ -147,6 +159,7 @@ impl Metrics {
         registry.register(Box::new(metrics.queued_commands.clone()))?;
         registry.register(Box::new(metrics.connections.clone()))?;
         registry.register(Box::new(metrics.database_up.clone()))?;
+        registry.register(Box::new(metrics.limit_decisions.clone()))?;
         registry.register(Box::new(metrics.redis_up.clone()))?;
         registry.register(Box::new(metrics.redis_failures.clone()))?;
         registry.register(Box::new(metrics.redis_breaker_opened.clone()))?;
@@ -161,6 +174,11 @@ impl Metrics {
             route,
             counters: Vec::new(),
         }
+    }
+
+    /// The count of a limit's decisions of one kind.
+    pub fn limit_decisions(&self, policy: &str, store: &str, outcome: &str) -> Counter {
+        self.limit_decisions.with_label_values(&[policy, store, outcome])
     }
 
     /// Notes how the pool of connections is used.

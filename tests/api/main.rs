@@ -22,6 +22,7 @@ mod guests;
 mod idempotency;
 mod instances;
 mod ledger;
+mod limits;
 mod openapi;
 mod outage;
 mod passwords;

@@ -56,7 +56,10 @@ impl Program {
     /// Starts a server on free ports and returns when it says that it listens.
     pub fn start(variables: &[(&str, &str)]) -> Self {
         let mut command = command(variables);
-        command.env("PORT", "0").env("METRICS_PORT", "0").envs(variables.iter().copied());
+        command.env("PORT", "0").env("METRICS_PORT", "0");
+        // Tests ask more than players do.
+        command.env("RATE_LIMIT_PER_SECOND", "50000").env("RATE_LIMIT_BURST", "100000");
+        command.envs(variables.iter().copied());
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -12,8 +12,8 @@ pub use body::Body;
 pub use idempotency::Key;
 pub use numbers::{count, quantity};
 pub use object::objects;
-pub use operator::Operator;
-pub use player::{Caller, MaybeCaller, former_caller};
+pub use operator::{Operator, is_operator};
+pub use player::{Caller, MaybeCaller, bearer, former_caller};
 pub use query::Query;
 
 use actix_web::HttpRequest;

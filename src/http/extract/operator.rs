@@ -28,15 +28,21 @@ fn check(request: &HttpRequest) -> Result<Operator, Problem> {
         .app_data::<web::Data<Api>>()
         .ok_or_else(|| Problem::internal("the application has no state"))?;
     let unknown = || Problem::not_found("There is nothing at this path.");
-    let expected = api.options.admin_token.as_ref().ok_or_else(unknown)?;
+    api.options.admin_token.as_ref().ok_or_else(unknown)?;
     let token = bearer(request).transpose()?.ok_or_else(|| {
         Problem::new(Code::Unauthenticated, "Send the operators' token as Authorization: Bearer.")
     })?;
-    if bool::from(token.as_bytes().ct_eq(expected.reveal().as_bytes())) {
+    if is_operator(token, api) {
         return Ok(Operator);
     }
     match api.accounts.identify(token) {
         Ok(_) => Err(Problem::new(Code::Forbidden, "Players are no operators.")),
         Err(_) => Err(Problem::new(Code::Unauthenticated, "This is not the operators' token.")),
     }
+}
+
+/// Whether it is the operators' token.
+pub fn is_operator(token: &str, api: &Api) -> bool {
+    let expected = api.options.admin_token.as_ref();
+    expected.is_some_and(|it| token.as_bytes().ct_eq(it.reveal().as_bytes()).into())
 }

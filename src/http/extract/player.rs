@@ -4,7 +4,7 @@ use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
 use actix_web::http::header;
-use actix_web::{FromRequest, HttpRequest, web};
+use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 use uuid::Uuid;
 
 use crate::accounts::{self, Identity};
@@ -39,6 +39,10 @@ pub fn bearer(request: &HttpRequest) -> Option<Result<&str, Problem>> {
 }
 
 fn identify(request: &HttpRequest) -> Result<Option<Identity>, Problem> {
+    // The limiter has checked the token already, where it holds.
+    if let Some(identity) = request.extensions().get::<Identity>() {
+        return Ok(Some(*identity));
+    }
     let api = request
         .app_data::<web::Data<Api>>()
         .ok_or_else(|| Problem::internal("the application has no state"))?;

@@ -193,6 +193,15 @@ impl Problem {
         problem
     }
 
+    /// Too much was asked. The same call is allowed after `millis` milliseconds.
+    pub fn rate_limited(policy: &'static str, millis: u64) -> Self {
+        let mut problem = Self::new(Code::RateLimited, "Wait as long as retry_after_ms says.")
+            .with("retry_after_ms", millis)
+            .with("policy", policy);
+        problem.0.retry_after_seconds = Some(millis.div_ceil(1000).max(1));
+        problem
+    }
+
     /// Come back in a moment. `cause` is only logged.
     pub fn unavailable(detail: &'static str, cause: impl fmt::Display) -> Self {
         let mut problem = Self::new(Code::Unavailable, detail);

@@ -122,6 +122,11 @@ impl TestApp {
             ("HTTP_WORKERS".to_owned(), "1".to_owned()),
             ("DATABASE_POOL_SIZE".to_owned(), "4".to_owned()),
             ("PASSWORD_HASH_CONCURRENCY".to_owned(), "2".to_owned()),
+            // Tests ask more than a player does; those of the limits set their own.
+            ("RATE_LIMIT_PER_SECOND".to_owned(), "50000".to_owned()),
+            ("RATE_LIMIT_BURST".to_owned(), "100000".to_owned()),
+            ("RATE_LIMIT_AUTH_PER_MINUTE".to_owned(), "100000".to_owned()),
+            ("RATE_LIMIT_LOGIN_PER_USERNAME_PER_MINUTE".to_owned(), "100000".to_owned()),
         ]);
         if let Some((url, prefix)) = &world.redis {
             source.insert("REDIS_URL".to_owned(), url.clone());

@@ -1,0 +1,221 @@
+//! Rate limits at the door: whose bucket a call is taken from, what it costs, and what the answer says of it.
+
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::{HttpMessage, HttpRequest, web};
+
+use super::Api;
+use super::client_address::client_address;
+use super::extract::{bearer, is_operator};
+use super::problem::Problem;
+use crate::limit::{Key, Limiter, Policy, Quota, Verdict};
+
+const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+
+/// Values of `RateLimit` that are kept ready-made for each policy; deeper buckets write theirs anew.
+const READY: u32 = 1024;
+
+/// The limiter, and the headers that tell of it.
+#[derive(Debug)]
+pub struct Limits {
+    limiter: Arc<Limiter>,
+    texts: [Option<Texts>; Policy::ALL.len()],
+}
+
+/// A policy in headers.
+#[derive(Debug)]
+struct Texts {
+    quota: Quota,
+    policy: HeaderValue,
+    /// By what is left.
+    left: Vec<HeaderValue>,
+}
+
+impl Limits {
+    /// Prepares the headers of every policy.
+    pub fn new(limiter: Arc<Limiter>) -> Self {
+        let texts = Policy::ALL.map(|policy| {
+            let quota = limiter.quota(policy)?;
+            let left =
+                (0..=quota.burst.min(READY)).map(|left| text(&left_text(policy, quota, left)));
+            Some(Texts { quota, policy: text(&policy_text(policy, quota)), left: left.collect() })
+        });
+        Self { limiter, texts }
+    }
+
+    /// Says in an answer's headers what came of the checks.
+    fn tell(&self, headers: &mut HeaderMap, verdicts: &[Verdict]) {
+        if let [verdict] = verdicts
+            && verdict.is_allowed()
+            && let Some(texts) = &self.texts[verdict.policy.index()]
+            && let Some(left) = texts.left.get(verdict.remaining as usize)
+        {
+            headers.insert(POLICY, texts.policy.clone());
+            headers.insert(LIMIT, left.clone());
+            return;
+        }
+        let (mut policies, mut limits) = (String::new(), String::new());
+        for verdict in verdicts {
+            let Some(texts) = &self.texts[verdict.policy.index()] else { continue };
+            let separator = if policies.is_empty() { "" } else { ", " };
+            let limit = verdict.retry_after.map_or_else(
+                || left_text(verdict.policy, texts.quota, verdict.remaining),
+                |wait| limit_text(verdict.policy, verdict.remaining, whole_seconds(wait)),
+            );
+            // Writing to a string does not fail.
+            let _ = write!(policies, "{separator}{}", policy_text(verdict.policy, texts.quota));
+            let _ = write!(limits, "{separator}{limit}");
+        }
+        headers.insert(POLICY, text(&policies));
+        headers.insert(LIMIT, text(&limits));
+    }
+}
+
+fn text(value: &str) -> HeaderValue {
+    HeaderValue::from_str(value).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+fn policy_text(policy: Policy, quota: Quota) -> String {
+    let window = whole_seconds(Duration::from_nanos(quota.full()));
+    format!("\"{}\";q={};w={window}", policy.name(), quota.burst)
+}
+
+/// `t` is when all of the quota is there again, if nothing is asked until then.
+fn left_text(policy: Policy, quota: Quota, left: u32) -> String {
+    let missing = Duration::from_nanos(quota.worth(quota.burst.saturating_sub(left)));
+    limit_text(policy, left, whole_seconds(missing))
+}
+
+fn limit_text(policy: Policy, left: u32, seconds: u64) -> String {
+    format!("\"{}\";r={left};t={seconds}", policy.name())
+}
+
+/// Rounded up.
+fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
+}
+
+/// Lets a call through to the routes, or refuses it. Wraps all that is below `/api/v1`.
+pub async fn limited(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let Some(api) = request.app_data::<web::Data<Api>>().cloned() else {
+        return Ok(next.call(request).await?.map_into_boxed_body());
+    };
+    let verdict = match bucket(&request, &api) {
+        Some((policy, key, cost)) => api.limits.limiter.check(policy, key, cost).await,
+        None => None,
+    };
+    let Some(verdict) = verdict else {
+        return Ok(next.call(request).await?.map_into_boxed_body());
+    };
+    let mut response = match refusal(&verdict) {
+        Some(problem) => request.error_response(problem),
+        None => next.call(request).await?.map_into_boxed_body(),
+    };
+    let further = match verdict.policy {
+        Policy::Auth => response.request().extensions().get::<Verdict>().copied(),
+        _ => None,
+    };
+    match further {
+        Some(further) => api.limits.tell(response.headers_mut(), &[verdict, further]),
+        None => api.limits.tell(response.headers_mut(), &[verdict]),
+    }
+    Ok(response)
+}
+
+/// Whose bucket a call is taken from, and what it costs there. Preflights and operators are not limited.
+fn bucket(request: &ServiceRequest, api: &Api) -> Option<(Policy, Key, u32)> {
+    if request.method() == Method::OPTIONS {
+        return None;
+    }
+    let address = || Key::address(api.client_address(request.request()));
+    // As it is routed, so that no other spelling of a path is another path.
+    let path = request.match_info().unprocessed();
+    let cost = cost(request.method(), path);
+    if request.method() == Method::POST
+        && matches!(path, "/auth/login" | "/auth/register" | "/auth/guest")
+    {
+        return Some((Policy::Auth, address(), cost));
+    }
+    let Some(Ok(token)) = bearer(request.request()) else {
+        return Some((Policy::Address, address(), cost));
+    };
+    if path.starts_with("/admin/") && is_operator(token, api) {
+        return None;
+    }
+    match api.accounts.authenticate(token) {
+        Ok(identity) => {
+            // The handler need not check the token again.
+            request.extensions_mut().insert(identity);
+            Some((Policy::Player, Key::player(identity.player), cost))
+        }
+        Err(_) => Some((Policy::Address, address(), cost)),
+    }
+}
+
+/// What a call costs: more than one token where it makes the server work for many.
+fn cost(method: &Method, path: &str) -> u32 {
+    match path {
+        // Reads everything there is of a player.
+        "/me/export" => 4,
+        // Hashes two passwords.
+        "/auth/password" if method == Method::POST => 4,
+        _ => 1,
+    }
+}
+
+fn refusal(verdict: &Verdict) -> Option<Problem> {
+    let wait = verdict.retry_after?;
+    let millis = u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+    Some(Problem::rate_limited(verdict.policy.name(), millis))
+}
+
+impl Api {
+    /// The address of the client that a request comes from.
+    fn client_address(&self, request: &HttpRequest) -> std::net::IpAddr {
+        client_address(request.peer_addr(), request.headers(), self.options.trusted_proxy_hops)
+    }
+
+    /// Takes a token of a username, so that guesses at one account are few from however many addresses.
+    ///
+    /// # Errors
+    /// 429.
+    pub(super) async fn limit_login(
+        &self,
+        request: &HttpRequest,
+        username: &str,
+    ) -> Result<(), Problem> {
+        let key = Key::username(username);
+        let Some(verdict) = self.limits.limiter.check(Policy::Login, key, 1).await else {
+            return Ok(());
+        };
+        request.extensions_mut().insert(verdict);
+        refusal(&verdict).map_or(Ok(()), Err)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_structured_fields() {
+        let quota = Quota::per_second(10, 20).expect("a limit");
+        assert_eq!(policy_text(Policy::Player, quota), "\"player\";q=20;w=2");
+        assert_eq!(left_text(Policy::Player, quota, 19), "\"player\";r=19;t=1");
+        assert_eq!(left_text(Policy::Player, quota, 20), "\"player\";r=20;t=0");
+        let quota = Quota::per_minute(30).expect("a limit");
+        assert_eq!(policy_text(Policy::Auth, quota), "\"auth\";q=30;w=60");
+        assert_eq!(left_text(Policy::Auth, quota, 0), "\"auth\";r=0;t=60");
+    }
+}

@@ -1,0 +1,116 @@
+-- A token bucket that instances take tokens from, one at a time or in lots ("leases") that they spend by themselves.
+--
+-- KEYS[1]  the bucket
+-- ARGV     1 nanoseconds in which the bucket gains a token    2 its depth in tokens
+--          3 tokens needed now, all or none                   4 further tokens wanted as a lease
+--          5 the version of the caller's last answer, which is also the id of its lease; 0 without one
+--          6 tokens of that lease which are unspent and herewith returned
+--          7 what the caller reckons is in the bucket, those included, if nobody else came since that version
+--          8 microseconds that a lease holds
+-- Result   1 whether the needed tokens were taken     2 what is left in the bucket     3 what is leased to others
+--          4 tokens leased to the caller              5 the version
+--          6 nanoseconds after which the tokens needed will be there, where they were not taken
+--
+-- Amounts are nanoseconds of refill: whole numbers, which doubles hold exactly up to 2^53. The state is text: version,
+-- amount, then id and tokens of each lease, oldest first. The version is the time of the last change, or a little more
+-- where two changes share a microsecond; a lease's id is the version that it was given at, so it tells when it lapses.
+--
+-- What holds: amount + leased tokens <= depth, at all times. A leased token counts until it is returned or its lease has
+-- lapsed, as it may be spent any moment; so however many instances lease, no more than depth + rate * time is spent.
+
+local interval, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
+local need, wanted = tonumber(ARGV[3]) * interval, tonumber(ARGV[4])
+local stamp, unspent, reckoned = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local lasts = tonumber(ARGV[8])
+local full = burst * interval
+local clock = redis.call('TIME')
+local now = clock[1] * 1000000 + clock[2]
+
+local numbers = {}
+for number in string.gmatch(redis.call('GET', KEYS[1]) or '', '%d+') do
+    numbers[#numbers + 1] = tonumber(number)
+end
+local version, amount = numbers[1] or 0, numbers[2] or full
+local found = version
+
+-- The clock may stand still for a moment, as after a failover; where it went back for good, time goes on from there.
+local shift = 0
+if version > now + 1000000 then shift = version - now end
+local at = version - shift
+if version == 0 then at = now end
+if now < at then now = at end
+
+local leases, leased = {}, 0
+for i = 3, #numbers, 2 do
+    leases[#leases + 1] = { id = numbers[i] - shift, key = numbers[i], worth = numbers[i + 1] * interval }
+    leased = leased + numbers[i + 1] * interval
+end
+
+local function refill(till)
+    amount = math.max(0, math.min(full - leased, amount + (till - at) * 1000))
+    at = till
+end
+
+local before, since, own, kept = amount, now - at, 0, {}
+for _, lease in ipairs(leases) do
+    if lease.key == stamp then own = lease.worth end
+    if lease.id + lasts <= now then
+        refill(math.max(at, lease.id + lasts))
+        leased = leased - lease.worth
+    else
+        kept[#kept + 1] = lease
+    end
+end
+refill(now)
+
+-- What is returned was counted as leased until now, while it lay about in vain.
+local returned = false
+for i, lease in ipairs(kept) do
+    if lease.key == stamp then
+        table.remove(kept, i)
+        leased = leased - lease.worth
+        amount = math.max(0, math.min(full - leased, amount + math.min(unspent * interval, lease.worth)))
+        returned = true
+        break
+    end
+end
+-- A token that was spent made room for another at once. If nobody else was here since, the caller knows when that was.
+if found > 0 and found == stamp then
+    local most = math.min(reckoned, before + own + since * 1000, full - leased)
+    amount = math.max(amount, most)
+end
+
+local others, taken, lease, wait = leased, 0, 0, 0
+if amount >= need then
+    taken = 1
+    amount = amount - need
+    -- No more than half of what is there, and never more than half of the depth lies with instances: the rest is there
+    -- for those who come to others.
+    lease = math.min(wanted, math.floor(amount / interval / 2), math.floor(burst / 2) - leased / interval)
+    if lease < 0 then lease = 0 end
+    amount = amount - lease * interval
+else
+    local later, level, out = now, amount, leased
+    for _, one in ipairs(kept) do
+        if full - out >= need then break end
+        level = math.min(full - out, level + (one.id + lasts - later) * 1000)
+        later, out = one.id + lasts, out - one.worth
+    end
+    wait = (later - now) * 1000 + need - level
+end
+
+if taken == 1 or returned or shift > 0 then
+    version = math.max(now, found - shift + 1)
+    if lease > 0 then kept[#kept + 1] = { id = version, worth = lease * interval } end
+    local state = { string.format('%.0f %.0f', version, amount) }
+    for _, one in ipairs(kept) do
+        state[#state + 1] = string.format('%.0f %.0f', one.id, one.worth / interval)
+    end
+    -- A bucket that is full and of which nothing is leased need not be remembered.
+    local lives = (full - amount) / 1000000 + 1
+    if #kept > 0 then lives = lives + (kept[#kept].id + lasts - now) / 1000 end
+    redis.call('SET', KEYS[1], table.concat(state, ' '), 'PX', math.ceil(lives))
+else
+    version = found
+end
+return { taken, amount, others, lease, version, wait }

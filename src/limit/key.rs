@@ -1,0 +1,75 @@
+//! Whose bucket it is. Keys are small and copied; making one takes no memory.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+/// Whose bucket: 128 bits that mean something within one policy only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key(u128);
+
+/// A network that one client commonly has to itself.
+const V6_CLIENT_PREFIX: u32 = 64;
+
+impl Key {
+    /// A player's.
+    pub fn player(player: Uuid) -> Self {
+        Self(player.as_u128())
+    }
+
+    /// An address'. IPv6 counts by its /64, as whoever has one address there has them all; an IPv4 address that is
+    /// written as IPv6 is the IPv4 address.
+    pub fn address(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(v4) => Self(v4.to_ipv6_mapped().to_bits()),
+            IpAddr::V6(v6) => Self(v6.to_bits() & !(u128::MAX >> V6_CLIENT_PREFIX)),
+        }
+    }
+
+    /// A username's. The key is a digest: names do not lie about in Redis.
+    pub fn username(username: &str) -> Self {
+        let digest: [u8; 32] = Sha256::digest(username.as_bytes()).into();
+        let mut half = [0; 16];
+        half.copy_from_slice(&digest[..16]);
+        Self(u128::from_be_bytes(half))
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv6Addr;
+
+    use super::*;
+
+    fn key(text: &str) -> Key {
+        Key::address(text.parse().expect("an address"))
+    }
+
+    #[test]
+    fn an_address_of_either_family_is_one_clients() {
+        assert_eq!(key("2001:db8::1"), key("2001:db8:0:0:ffff:ffff:ffff:ffff"));
+        assert_ne!(key("2001:db8::1"), key("2001:db8:0:1::1"));
+        assert_ne!(key("192.0.2.1"), key("192.0.2.2"));
+        assert_eq!(key("::ffff:192.0.2.1"), key("192.0.2.1"));
+        assert_ne!(key("::1"), key("127.0.0.1"));
+    }
+
+    #[test]
+    fn unspecified_and_mapped_do_not_meet() {
+        assert_ne!(Key::address(Ipv6Addr::UNSPECIFIED.into()), key("0.0.0.0"));
+    }
+
+    #[test]
+    fn usernames_are_not_told_by_their_keys() {
+        assert_ne!(Key::username("ada"), Key::username("bob"));
+        assert!(!Key::username("ada").to_string().contains("ada"));
+    }
+}

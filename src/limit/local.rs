@@ -1,0 +1,133 @@
+//! The limiter of one process, which asks nobody: governor's arithmetic over a table of limited size.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use governor::clock::{self as governor_clock, Clock as _};
+use governor::middleware::StateInformationMiddleware;
+use governor::nanos::Nanos;
+use governor::state::StateStore;
+use governor::state::keyed::ShrinkableKeyedStateStore;
+use governor::{NotUntil, RateLimiter};
+
+use super::key::Key;
+use super::policy::{Policy, Quota, Verdict};
+use super::table::{Fading, Table};
+use crate::clock::Clock;
+
+/// Buckets of one policy that are remembered at once: with their table some 4 MB. Those that are full again go first.
+const MOST: usize = 65_536;
+
+/// The server's clock as governor reads it.
+struct SteadyClock(Arc<dyn Clock>);
+
+impl governor_clock::Clock for SteadyClock {
+    type Instant = Duration;
+
+    fn now(&self) -> Duration {
+        self.0.steady()
+    }
+}
+
+/// A bucket as governor keeps it: when it is full again.
+struct FullAt(Nanos);
+
+impl Fading for FullAt {
+    fn fades_at(&self) -> u64 {
+        self.0.as_u64()
+    }
+}
+
+struct Buckets(Table<Key, FullAt>);
+
+impl StateStore for Buckets {
+    type Key = Key;
+
+    fn measure_and_replace<T, F, E>(&self, key: &Key, decide: F) -> Result<T, E>
+    where
+        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
+    {
+        // Whom we do not know is not refused, so nothing is kept of who is.
+        let known = self.0.with_known(key, |bucket| {
+            let (answer, full_at) = decide(Some(bucket.0))?;
+            bucket.0 = full_at;
+            Ok(answer)
+        });
+        if let Some(answer) = known {
+            return answer;
+        }
+        self.0.with(
+            *key,
+            || FullAt(Nanos::new(0)),
+            |bucket| {
+                // Another thread may have made it meanwhile.
+                let held = Some(bucket.0).filter(|full_at| full_at.as_u64() > 0);
+                let (answer, full_at) = decide(held)?;
+                bucket.0 = full_at;
+                Ok(answer)
+            },
+        )
+    }
+}
+
+impl ShrinkableKeyedStateStore<Key> for Buckets {
+    fn retain_recent(&self, drop_below: Nanos) {
+        self.0.forget(drop_below.as_u64());
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.len() == 0
+    }
+}
+
+/// The buckets of one policy.
+pub struct Local {
+    policy: Policy,
+    quota: Quota,
+    limiter: RateLimiter<Key, Buckets, SteadyClock, StateInformationMiddleware>,
+}
+
+impl Local {
+    /// Full buckets for everybody.
+    pub fn new(policy: Policy, quota: Quota, clock: Arc<dyn Clock>) -> Self {
+        let burst = NonZeroU32::new(quota.burst).unwrap_or(NonZeroU32::MIN);
+        let limits = governor::Quota::with_period(Duration::from_nanos(quota.interval))
+            .unwrap_or_else(|| governor::Quota::per_second(burst))
+            .allow_burst(burst);
+        let limiter = RateLimiter::new(limits, Buckets(Table::new(MOST)), SteadyClock(clock));
+        Self { policy, quota, limiter }
+    }
+
+    /// Takes `cost` tokens, or none.
+    pub fn check(&self, key: Key, cost: u32) -> Verdict {
+        let cost = NonZeroU32::new(self.quota.cost(cost)).unwrap_or(NonZeroU32::MIN);
+        match self.limiter.check_key_n(&key, cost) {
+            Ok(Ok(state)) => Verdict::allowed(self.policy, state.remaining_burst_capacity()),
+            Ok(Err(not_until)) => self.refused(&not_until, cost),
+            // Not reached, as no call costs more than the bucket holds.
+            Err(_) => Verdict::refused(self.policy, self.quota, 0, self.quota.full()),
+        }
+    }
+
+    fn refused(&self, not_until: &NotUntil<Duration>, cost: NonZeroU32) -> Verdict {
+        let wait = not_until.wait_time_from(self.limiter.clock().now());
+        let wait = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
+        let level = self.quota.worth(cost.get()).saturating_sub(wait);
+        Verdict::refused(self.policy, self.quota, level, wait)
+    }
+
+    /// Forgets whose bucket is full again.
+    pub fn forget(&self) {
+        self.limiter.retain_recent();
+    }
+
+    /// Buckets that are remembered.
+    pub fn remembered(&self) -> usize {
+        self.limiter.len()
+    }
+}

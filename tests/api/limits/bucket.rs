@@ -1,0 +1,355 @@
+//! The bucket in Redis and its leases, against a reference: never more than the bucket allows, and never less than it
+//! should.
+
+use idlewatt::limit::lease::{Answer, Decision, LEASE_MICROS, Lease, Question};
+use idlewatt::limit::{BUCKET_SCRIPT, Quota};
+use proptest::prelude::*;
+use proptest::test_runner::Config;
+
+use super::model::{Bucket, Plain};
+use crate::support::redis::{new_prefix, shared_redis};
+
+/// Microseconds that a run begins at, so that 0 is no time.
+const START: u64 = 1_700_000_000_000_000;
+
+/// One thing that happens.
+#[derive(Clone, Copy, Debug)]
+struct Event {
+    /// Microseconds after the one before.
+    after: u64,
+    instance: usize,
+    cost: u32,
+    /// Microseconds that a question takes, half of it to Redis, and half back.
+    travel: u64,
+    /// Whether the answer is lost.
+    lost: bool,
+}
+
+fn events(instances: usize, mishaps: bool) -> impl Strategy<Value = Vec<Event>> {
+    let pause = prop_oneof![
+        6 => Just(0_u64),
+        6 => 1..2_000_u64,
+        4 => 2_000..150_000_u64,
+        2 => 150_000..2_000_000_u64,
+        1 => 4_000_000..9_000_000_u64,
+    ];
+    let travel = if mishaps { 0..40_000_u64 } else { 0..1 };
+    let lost = prop::bool::weighted(if mishaps { 0.05 } else { 0.0 });
+    let cost = prop_oneof![8 => Just(1_u32), 1 => 2..5_u32];
+    let event = (pause, 0..instances, cost, travel, lost);
+    let event = event.prop_map(|(after, instance, cost, travel, lost)| Event {
+        after,
+        instance,
+        cost,
+        travel,
+        lost,
+    });
+    prop::collection::vec(event, 1..250)
+}
+
+/// Many calls at once, of which many meet a Redis that does not answer.
+fn rush() -> impl Strategy<Value = Vec<Event>> {
+    let event = (0..2_000_u64, 0..3_usize, 0..2_000_u64, prop::bool::weighted(0.2));
+    let event = event.prop_map(|(after, instance, travel, lost)| Event {
+        after,
+        instance,
+        cost: 1,
+        travel,
+        lost,
+    });
+    prop::collection::vec(event, 1..250)
+}
+
+fn quotas() -> impl Strategy<Value = Quota> {
+    prop_oneof![Just((10, 20)), Just((100, 200)), Just((1, 5)), Just((3, 1)), Just((7, 2)),]
+        .prop_map(|(rate, burst)| Quota::per_second(rate, burst).expect("a limit"))
+}
+
+/// Instances that share a bucket.
+struct Scene<A> {
+    quota: Quota,
+    now: u64,
+    leases: Vec<Lease>,
+    /// Nanoseconds by which each instance's clock is off: they share no time.
+    offsets: [u64; 3],
+    /// Whether calls whose answer is lost are let through all the same, as the limiter of the process may decide.
+    lenient: bool,
+    ask: A,
+    /// When tokens were spent, in nanoseconds, and how many.
+    spent: Vec<(u64, u32)>,
+    asked: usize,
+}
+
+impl<A: FnMut(u64, Question) -> Answer> Scene<A> {
+    fn new(quota: Quota, instances: usize, ask: A) -> Self {
+        let leases = vec![Lease::default(); instances];
+        let offsets = [0, 77_000_000_000, 5];
+        Self {
+            quota,
+            now: START,
+            leases,
+            offsets,
+            lenient: false,
+            ask,
+            spent: Vec::new(),
+            asked: 0,
+        }
+    }
+
+    fn local(&self, instance: usize) -> u64 {
+        (self.now - START) * 1000 + self.offsets[instance]
+    }
+
+    /// Whether the call was allowed, what was left, and how long to wait where it was not. Nothing where the answer was
+    /// lost.
+    fn call(&mut self, event: Event) -> Option<Result<u64, (u64, u64)>> {
+        self.now += event.after;
+        let Event { instance, .. } = event;
+        let (quota, cost) = (self.quota, self.quota.cost(event.cost));
+        let local = self.local(instance);
+        let lease = &mut self.leases[instance];
+        match lease.decide(quota, local, cost) {
+            Decision::Spent { level } => {
+                self.spent.push((self.now * 1000, cost));
+                Some(Ok(level))
+            }
+            Decision::Refused { level, wait } => Some(Err((level, wait))),
+            Decision::Ask => {
+                self.asked += 1;
+                let question = lease.question(quota, local, cost, quota.burst / 4);
+                self.now += event.travel / 2;
+                // A question may be lost before Redis hears it, or its answer after.
+                let heard = !event.lost || event.travel.is_multiple_of(2);
+                let answer = heard.then(|| (self.ask)(self.now, question));
+                let at = self.now;
+                self.now += event.travel / 2;
+                let received = self.local(instance);
+                let Some(answer) = answer.filter(|_| !event.lost) else {
+                    self.leases[instance].give_up();
+                    if self.lenient {
+                        self.leases[instance].owe(cost);
+                        self.spent.push((self.now * 1000, cost));
+                    }
+                    return None;
+                };
+                self.leases[instance].learn(question, answer, local, received);
+                if !answer.taken {
+                    return Some(Err((answer.level, answer.wait)));
+                }
+                self.spent.push((at * 1000, cost));
+                Some(Ok(answer.level + quota.worth(answer.lease)))
+            }
+        }
+    }
+
+    /// Nowhere was more spent than the depth and what flowed in meanwhile.
+    fn check_every_window(&mut self) -> Result<(), TestCaseError> {
+        // A question's tokens are spent at Redis' time, which may lie after a later call's to another instance.
+        self.spent.sort_unstable();
+        for from in 0..self.spent.len() {
+            let mut sum = 0;
+            for &(at, tokens) in &self.spent[from..] {
+                sum += self.quota.worth(tokens);
+                let most = self.quota.full() + (at - self.spent[from].0);
+                // The version runs ahead of the clock by a microsecond where changes share one.
+                let slack = 1000 * (self.spent.len() as u64);
+                prop_assert!(sum <= most + slack, "{sum} > {most}");
+            }
+        }
+        Ok(())
+    }
+}
+
+proptest! {
+    #![proptest_config(Config { cases: 400, failure_persistence: None, ..Config::default() })]
+
+    #[test]
+    fn one_instance_decides_as_the_plain_bucket_does(quota in quotas(), events in events(1, false)) {
+        let mut bucket = Bucket::default();
+        let mut plain = Plain::new(quota, START * 1000);
+        let mut scene = Scene::new(quota, 1, |now, question| bucket.ask(quota, now, question));
+        for event in events {
+            // Where changes share a microsecond the version runs ahead of the clock, and the bucket behind it.
+            let event = Event { after: event.after.max(1), ..event };
+            let told = scene.call(event).expect("no answer is lost");
+            let now = scene.now * 1000;
+            let cost = quota.cost(event.cost);
+            let allowed = plain.take(now, cost);
+            prop_assert_eq!(told.is_ok(), allowed, "at {}", now);
+            match told {
+                Ok(level) => prop_assert_eq!(level, plain.level(now)),
+                Err((_, wait)) => prop_assert_eq!(wait, quota.worth(cost) - plain.level(now)),
+            }
+        }
+    }
+
+    #[test]
+    fn instances_together_never_spend_more_than_the_bucket_allows(
+        quota in quotas(), events in events(3, true)
+    ) {
+        let mut bucket = Bucket::default();
+        let mut scene = Scene::new(quota, 3, |now, question| bucket.ask(quota, now, question));
+        for event in events {
+            scene.call(event);
+        }
+        scene.check_every_window()?;
+    }
+
+    #[test]
+    fn what_was_let_through_without_an_answer_is_paid_for(events in rush()) {
+        let quota = Quota::per_second(10, 20).expect("a limit");
+        let mut bucket = Bucket::default();
+        let mut scene = Scene::new(quota, 3, |now, question| bucket.ask(quota, now, question));
+        scene.lenient = true;
+        for event in events {
+            scene.call(event);
+        }
+        let owed: u32 = scene.leases.iter().map(Lease::debt).sum();
+        let spent: u32 = scene.spent.iter().map(|it| it.1).sum();
+        let slack = 1000 * scene.spent.len() as u64;
+        let most = quota.full() + (scene.now - START) * 1000 + quota.worth(owed) + slack;
+        prop_assert!(quota.worth(spent) <= most, "{spent} spent, {owed} owed");
+    }
+
+    #[test]
+    fn who_waits_as_told_is_let_through(quota in quotas(), events in events(3, true)) {
+        let mut bucket = Bucket::default();
+        let mut scene = Scene::new(quota, 3, |now, question| bucket.ask(quota, now, question));
+        for event in events {
+            // Others that need less are let through meanwhile, and it takes longer then.
+            let event = Event { cost: 1, ..event };
+            let Some(Err((_, wait))) = scene.call(event) else { continue };
+            // What the client is told: whole milliseconds.
+            let after = wait.div_ceil(1_000_000) * 1000;
+            let again = Event { after, travel: 0, lost: false, ..event };
+            prop_assert!(scene.call(again).expect("an answer").is_ok(), "after {wait} ns");
+        }
+    }
+
+    #[test]
+    fn a_forgotten_bucket_is_a_full_one(quota in quotas(), events in events(3, true)) {
+        let mut bucket = Bucket::default();
+        let mut last = (START, START);
+        let mut scene = Scene::new(quota, 3, |now, question| {
+            let answer = bucket.ask(quota, now, question);
+            last = (bucket.lives, now);
+            answer
+        });
+        for event in events {
+            scene.call(event);
+        }
+        let (lives, changed) = last;
+        if lives > START / 2 {
+            return Ok(());
+        }
+        let question =
+            Question { cost: 1, debt: 0, lot: 0, stamp: 0, unspent: 0, reckoned: 0 };
+        let answer = bucket.ask(quota, changed + lives * 1000, question);
+        prop_assert_eq!((answer.level, answer.others), (quota.full() - quota.interval, 0));
+    }
+}
+
+#[test]
+fn under_excess_load_next_to_nothing_is_lost() {
+    let quota = Quota::per_second(10, 20).expect("a limit");
+    let mut bucket = Bucket::default();
+    let mut scene = Scene::new(quota, 3, |now, question| bucket.ask(quota, now, question));
+    let event = |call: u64| Event {
+        after: 10_000,
+        instance: (call % 3) as usize,
+        cost: 1,
+        travel: 0,
+        lost: false,
+    };
+    // A minute at ten times the rate.
+    for call in 0..6000 {
+        scene.call(event(call));
+    }
+    let spent: u32 = scene.spent.iter().map(|it| it.1).sum();
+    assert!((589..=620).contains(&spent), "{spent} of 620");
+    scene.check_every_window().expect("within the bucket");
+}
+
+#[test]
+fn an_ordinary_player_costs_few_round_trips_and_a_rare_one_strands_nothing() {
+    let quota = Quota::per_second(10, 20).expect("a limit");
+    let mut bucket = Bucket::default();
+    let mut scene = Scene::new(quota, 1, |now, question| bucket.ask(quota, now, question));
+    let call = |after| Event { after, instance: 0, cost: 1, travel: 0, lost: false };
+    for _ in 0..100 {
+        assert!(scene.call(call(1_000_000)).expect("an answer").is_ok());
+    }
+    assert!(scene.asked <= 25, "{} round trips for 100 calls", scene.asked);
+    let mut last = 0;
+    let mut bucket = Bucket::default();
+    let mut scene = Scene::new(quota, 1, |now, question: Question| {
+        last = question.lot;
+        bucket.ask(quota, now, question)
+    });
+    for _ in 0..20 {
+        assert!(scene.call(call(10_000_000)).expect("an answer").is_ok());
+    }
+    assert_eq!(last, 0);
+}
+
+/// The script with a clock and a life that the test sets.
+fn script() -> redis::Script {
+    let replaced = |text: String, old: &str, new: &str| {
+        assert_eq!(text.matches(old).count(), 1, "{old}");
+        text.replace(old, new)
+    };
+    let text = replaced(BUCKET_SCRIPT.to_owned(), "redis.call('TIME')", "{ ARGV[9], ARGV[10] }");
+    redis::Script::new(&replaced(text, "'PX', math.ceil(lives)", "'PX', 900000 + math.ceil(lives)"))
+}
+
+proptest! {
+    #![proptest_config(Config { cases: 24, failure_persistence: None, ..Config::default() })]
+
+    #[test]
+    fn the_script_does_what_the_model_does(quota in quotas(), events in events(3, true)) {
+        let client = redis::Client::open(shared_redis()).expect("an address");
+        let mut connection = client.get_connection().expect("connected");
+        let (script, key) = (script(), format!("{}bucket", new_prefix()));
+        let mut bucket = Bucket::default();
+        let mut scene = Scene::new(quota, 3, |now, question| {
+            let expected = bucket.ask(quota, now, question);
+            let Question { lot, stamp, unspent, reckoned, .. } = question;
+            let mut call = script.key(&key);
+            call.arg(quota.interval).arg(quota.burst).arg(question.need()).arg(lot).arg(stamp).arg(unspent);
+            call.arg(reckoned).arg(LEASE_MICROS).arg(now / 1_000_000).arg(now % 1_000_000);
+            let (taken, level, others, lease, version, wait) =
+                call.invoke(&mut connection).expect("an answer");
+            let answer = Answer { taken, level, others, lease, version, wait };
+            assert_eq!(answer, expected, "{question:?} at {now}");
+            let lives: i64 = redis::cmd("PTTL").arg(&key).query(&mut connection).expect("a life");
+            let lives = lives - 900_000;
+            let most = i64::try_from(bucket.lives).expect("small") + 2;
+            assert!(lives <= most && lives > most - 60_000, "{lives} of {most}");
+            answer
+        });
+        for event in events {
+            scene.call(event);
+        }
+        scene.check_every_window()?;
+    }
+}
+
+#[test]
+fn a_clock_that_goes_back_neither_opens_nor_shuts_a_bucket() {
+    let quota = Quota::per_second(10, 20).expect("a limit");
+    let client = redis::Client::open(shared_redis()).expect("an address");
+    let mut connection = client.get_connection().expect("connected");
+    let (script, key) = (script(), format!("{}bucket", new_prefix()));
+    let mut take = |now: u64| -> bool {
+        let mut call = script.key(&key);
+        call.arg(quota.interval).arg(quota.burst).arg(1).arg(0).arg(0).arg(0).arg(0);
+        call.arg(LEASE_MICROS).arg(now / 1_000_000).arg(now % 1_000_000);
+        let answer: Vec<u64> = call.invoke(&mut connection).expect("an answer");
+        answer[0] == 1
+    };
+    assert_eq!((0..30).filter(|_| take(START)).count(), 20);
+    let hour = 3_600_000_000;
+    assert!(!take(START - hour), "it opened");
+    // Half a second back is waited out, an hour is not.
+    assert!(take(START - hour + 200_000), "it shut");
+}

@@ -1,0 +1,213 @@
+//! One limit over many instances, with Redis there, gone and back.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use tokio::time::{sleep, timeout};
+
+use super::{LIMITED, counted};
+use crate::support::redis::RedisServer;
+use crate::support::{Player, TestApp, World};
+
+const RATE: f64 = 10.0;
+const BURST: f64 = 20.0;
+
+/// How long instances are loaded; `LIMITS_SECONDS` makes it longer.
+#[allow(clippy::disallowed_methods, reason = "it is the test's own setting")]
+fn load_seconds() -> f64 {
+    std::env::var("LIMITS_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(4.0)
+}
+
+async fn until_redis_is(app: &TestApp, up: bool) {
+    let redis = app.server.redis.as_ref().expect("a Redis");
+    let mut changes = redis.watch();
+    let reached = changes.wait_for(|&now| now == up);
+    timeout(Duration::from_secs(20), reached).await.expect("in time").expect("it is kept");
+}
+
+async fn start(world: &World) -> TestApp {
+    let app = world.start_with(&LIMITED).await;
+    until_redis_is(&app, true).await;
+    app
+}
+
+/// What a load met.
+#[derive(Debug, Default)]
+struct Met {
+    allowed: AtomicU64,
+    refused: AtomicU64,
+    others: AtomicU64,
+}
+
+impl Met {
+    fn allowed(&self) -> f64 {
+        self.allowed.load(Ordering::SeqCst) as f64
+    }
+}
+
+/// Asks one call after another until told to stop, with a short breath between them.
+async fn hammer(player: Player, met: Arc<Met>, stop: Arc<AtomicBool>) {
+    while !stop.load(Ordering::SeqCst) {
+        let count = match player.get("/me").await.status {
+            200 => &met.allowed,
+            429 => &met.refused,
+            _ => &met.others,
+        };
+        count.fetch_add(1, Ordering::SeqCst);
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+fn decided(apps: &[TestApp], stores: &[&str], outcome: &str) -> u64 {
+    let of = |app| stores.iter().map(move |store| counted(app, "player", store, outcome));
+    apps.iter().flat_map(of).sum()
+}
+
+#[tokio::test]
+async fn three_instances_together_allow_what_one_bucket_does() {
+    let world = World::new().await.with_redis();
+    let apps = join_all((0..3).map(|_| start(&world))).await;
+    let ada = apps[0].client.guest().await;
+    let (met, stop) = (Arc::new(Met::default()), Arc::new(AtomicBool::new(false)));
+    let began = Instant::now();
+    // Two callers an instance, each at several times the rate.
+    let callers = apps.iter().flat_map(|app| [ada.at(app), ada.at(app)]);
+    let callers: Vec<_> = callers
+        .map(|player| tokio::spawn(hammer(player, Arc::clone(&met), Arc::clone(&stop))))
+        .collect();
+    sleep(Duration::from_secs_f64(load_seconds())).await;
+    let loaded = began.elapsed().as_secs_f64();
+    stop.store(true, Ordering::SeqCst);
+    join_all(callers).await;
+    let lasted = began.elapsed().as_secs_f64();
+    assert_eq!(met.others.load(Ordering::SeqCst), 0);
+    let shared = decided(&apps, &["redis", "lease"], "allowed") as f64;
+    // On a busy machine an answer of Redis may come too late, and the call is decided without it; that is counted apart.
+    let alone = decided(&apps, &["local"], "allowed") as f64;
+    assert_eq!(met.allowed(), shared + alone);
+    let most = BURST + RATE * lasted;
+    assert!(shared <= most, "{shared} of {most}");
+    let least = 0.95 * (BURST + RATE * loaded);
+    assert!(met.allowed() >= least.floor(), "{} of at least {least}", met.allowed());
+    println!("{shared} of {most:.1} allowed, {alone} without Redis, {met:?}");
+}
+
+#[tokio::test]
+async fn a_refusal_by_redis_says_how_long_to_wait_on_any_instance() {
+    let world = World::new().await.with_redis();
+    let (one, two) = (start(&world).await, start(&world).await);
+    let ada = one.client.guest().await;
+    for _ in 0..3 {
+        while ada.get("/me").await.status == 200 {}
+        let refused = ada.at(&two).get("/me").await;
+        if refused.status == 200 {
+            continue;
+        }
+        let wait = refused.json["retry_after_ms"].as_u64().expect("a number");
+        // On a busy machine an answer of Redis may come too late, and there is something to pay for first.
+        if [&one, &two].iter().all(|app| counted(app, "player", "local", "allowed") == 0) {
+            assert_eq!(refused.header("ratelimit"), "\"player\";r=0;t=1");
+            assert!((1..=100).contains(&wait), "{wait}");
+        }
+        sleep(Duration::from_millis(wait)).await;
+        ada.at(&two).get("/me").await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn most_calls_of_a_busy_player_need_no_round_trip() {
+    let world = World::new().await.with_redis();
+    let generous = [("RATE_LIMIT_PER_SECOND", "100"), ("RATE_LIMIT_BURST", "200")];
+    let app = world.start_with(&generous).await;
+    until_redis_is(&app, true).await;
+    let ada = app.client.guest().await;
+    for _ in 0..100 {
+        ada.get("/me").await.expect(200);
+    }
+    let asked = counted(&app, "player", "redis", "allowed");
+    let leased = counted(&app, "player", "lease", "allowed");
+    let alone = counted(&app, "player", "local", "allowed");
+    assert_eq!(asked + leased + alone, 100);
+    assert!(asked <= 20, "{asked} round trips");
+    let app = world.start_with(&[&generous[..], &[("RATE_LIMIT_LEASES", "off")]].concat()).await;
+    until_redis_is(&app, true).await;
+    for _ in 0..20 {
+        ada.at(&app).get("/me").await.expect(200);
+    }
+    assert_eq!(counted(&app, "player", "lease", "allowed"), 0);
+}
+
+/// The instances' own clock stands still in tests; here it goes on as Redis' does.
+fn let_time_pass(world: &World, stop: &Arc<AtomicBool>) -> tokio::task::JoinHandle<()> {
+    let (world, stop) = (world.clone(), Arc::clone(stop));
+    tokio::spawn(async move {
+        let mut last = Instant::now();
+        while !stop.load(Ordering::SeqCst) {
+            sleep(Duration::from_millis(5)).await;
+            let now = Instant::now();
+            world.advance((now - last).as_secs_f64());
+            last = now;
+        }
+    })
+}
+
+/// Lets a load go on until it was let through so many times more: the limiter is not shut.
+async fn until_allowed(met: &Met, further: f64) {
+    let (aim, deadline) = (met.allowed() + further, Instant::now() + Duration::from_secs(20));
+    while met.allowed() < aim {
+        assert!(Instant::now() < deadline, "nothing is let through: {met:?}");
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn limits_hold_while_redis_goes_and_comes_back() {
+    let mut server = RedisServer::start(&[]);
+    let world = World::new().await.with_redis_of(&server);
+    let app = start(&world).await;
+    let ada = app.client.guest().await;
+    let (met, stop) = (Arc::new(Met::default()), Arc::new(AtomicBool::new(false)));
+    let time = let_time_pass(&world, &stop);
+    let began = Instant::now();
+    let callers: Vec<_> = (0..4)
+        .map(|_| tokio::spawn(hammer(ada.clone(), Arc::clone(&met), Arc::clone(&stop))))
+        .collect();
+    until_allowed(&met, BURST + 5.0).await;
+    server.kill();
+    until_redis_is(&app, false).await;
+    until_allowed(&met, BURST + 5.0).await;
+    server.run();
+    until_redis_is(&app, true).await;
+    until_allowed(&met, BURST + 5.0).await;
+    server.freeze();
+    until_redis_is(&app, false).await;
+    until_allowed(&met, 5.0).await;
+    server.thaw();
+    until_redis_is(&app, true).await;
+    until_allowed(&met, 5.0).await;
+    stop.store(true, Ordering::SeqCst);
+    join_all(callers).await;
+    time.await.expect("it ends");
+    assert_eq!(met.others.load(Ordering::SeqCst), 0, "{met:?}");
+    assert!(met.refused.load(Ordering::SeqCst) > 0);
+    // One bucket here and one in Redis, which forgot what it held when it was killed.
+    let most = 2.0 * (BURST + RATE * began.elapsed().as_secs_f64()) + BURST;
+    assert!(met.allowed() <= most, "{met:?}: more than {most}");
+    for store in ["redis", "local"] {
+        assert!(counted(&app, "player", store, "allowed") > 0, "{store}");
+    }
+}
+
+#[tokio::test]
+async fn calls_that_come_together_wait_for_one_round_trip() {
+    let world = World::new().await.with_redis();
+    let app = start(&world).await;
+    let ada = app.client.guest().await;
+    let replies = join_all((0..40).map(|_| ada.get("/me"))).await;
+    let allowed = replies.iter().filter(|reply| reply.status == 200).count();
+    assert!(replies.iter().all(|reply| [200, 429].contains(&reply.status)));
+    let alone = counted(&app, "player", "local", "allowed");
+    assert!(allowed as u64 >= 20 && allowed as u64 <= 30 + alone, "{allowed}");
+}
