@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module with those that it may use beside itself.
-const MAY_USE: [(&str, &[&str]); 16] = [
+const MAY_USE: [(&str, &[&str]); 17] = [
     ("domain", &[]),
     ("config", &[]),
     ("health", &[]),
@@ -21,6 +21,10 @@ const MAY_USE: [(&str, &[&str]); 16] = [
     ("accounts", &["cache", "catalogue", "clock", "config", "domain", "store"]),
     ("game", &["cache", "catalogue", "clock", "domain", "store", "telemetry"]),
     ("operators", &["accounts", "cache", "clock", "domain", "game", "store"]),
+    (
+        "jobs",
+        &["accounts", "catalogue", "clock", "config", "domain", "health", "store", "telemetry"],
+    ),
     (
         "http",
         &[
@@ -43,6 +47,7 @@ const MAY_USE: [(&str, &[&str]); 16] = [
             "accounts",
             "cache",
             "catalogue",
+            "cli",
             "clock",
             "config",
             "data_dir",
@@ -50,6 +55,7 @@ const MAY_USE: [(&str, &[&str]); 16] = [
             "game",
             "health",
             "http",
+            "jobs",
             "operators",
             "redis_client",
             "store",
@@ -60,6 +66,7 @@ const MAY_USE: [(&str, &[&str]); 16] = [
 
 /// Crates that only these modules name.
 const KEPT_TO: [(&str, &[&str]); 7] = [
+    ("apalis", &["jobs"]),
     ("actix_web", &["http", "app"]),
     ("tokio_postgres", &["store", "app", "config"]),
     ("deadpool_postgres", &["store"]),

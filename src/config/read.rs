@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use super::variables::VARIABLES;
 use super::{
-    AuthConfig, Config, DatabaseConfig, HttpConfig, LogConfig, LogFormat, RedisConfig, Secret,
+    AuthConfig, Config, DatabaseConfig, HttpConfig, JobsConfig, LogConfig, LogFormat, RedisConfig,
+    Role, Secret,
 };
 
 /// Where variables come from: the environment, or a test's map.
@@ -86,6 +87,11 @@ impl Config {
             cache_bytes: read.number("CACHE_MEGABYTES", 1, 1 << 20) << 20,
             auth: read.auth(),
             log: read.log(),
+            role: read.role(),
+            jobs: JobsConfig {
+                lease: read.seconds("JOB_LEASE_SECONDS", 1, 25),
+                concurrency: read.count("JOB_CONCURRENCY", 1, 8),
+            },
             offline_cap: read.seconds("OFFLINE_CAP_SECONDS", 60, 366 * 86_400),
         };
         if config.database.url.is_some() && config.auth.jwt_secret.is_none() {
@@ -245,6 +251,18 @@ impl Read<'_> {
         }
     }
 
+    fn role(&mut self) -> Role {
+        match self.text("ROLE").as_str() {
+            "all" => Role::All,
+            "api" => Role::Api,
+            "worker" => Role::Worker,
+            other => {
+                self.fault("ROLE", format!("must be all, api or worker, and is `{other}`"));
+                Role::All
+            }
+        }
+    }
+
     fn log(&mut self) -> LogConfig {
         let format = match self.text("LOG_FORMAT").as_str() {
             "text" => LogFormat::Text,
@@ -296,8 +314,11 @@ mod tests {
             ("CORS_ALLOWED_ORIGINS", "https://a.example, *"),
             ("LOG_FORMAT", "xml"),
             ("RUST_LOG", "idlewatt=loud"),
+            ("ROLE", "leader"),
+            ("JOB_LEASE_SECONDS", "60"),
+            ("JOB_CONCURRENCY", "0"),
         ])
-        .expect_err("ten faults and a missing secret");
+        .expect_err("thirteen faults and a missing secret");
         let mut named: Vec<_> = faults.iter().map(|fault| fault.variable.as_str()).collect();
         named.sort_unstable();
         assert_eq!(
@@ -308,11 +329,14 @@ mod tests {
                 "DATABASE_POOL_SIZE",
                 "DATABASE_URL",
                 "HOST",
+                "JOB_CONCURRENCY",
+                "JOB_LEASE_SECONDS",
                 "JWT_SECRET",
                 "LOG_FORMAT",
                 "OFFLINE_CAP_SECONDS",
                 "PORT",
                 "REDIS_URL",
+                "ROLE",
                 "RUST_LOG",
             ]
         );

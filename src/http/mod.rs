@@ -30,7 +30,7 @@ pub use catalog::CatalogPage;
 pub use edge::{RouteCounters, edge};
 pub use openapi::document as openapi_document;
 pub use operator_port::routes as operator_routes;
-pub use routes::{cors, routes};
+pub use routes::{cors, probe_routes, routes};
 
 use crate::accounts::Accounts;
 use crate::catalogue::Catalogues;
