@@ -117,7 +117,7 @@ pub async fn list_jobs(
 /// Let a dead letter, or a job that waits, run at once with all its attempts.
 #[utoipa::path(
     post, path = "/api/v1/admin/jobs/{id}/retry", tag = "admin", params(("id" = Uuid, Path)),
-    responses((status = 204), (status = 409, description = "It runs, or is done")),
+    responses((status = 204)),
     security(("operator" = []))
 )]
 pub async fn retry_job(
