@@ -97,7 +97,7 @@ impl Runner {
                 kind: kind.name,
                 unique_key: &key_of(turn),
                 arguments: &json!({}),
-                run_after: turn,
+                run_after: now,
                 max_attempts: kind.max_attempts,
                 created_at: now,
             };

@@ -112,9 +112,12 @@ impl Store {
     /// As every statement's.
     pub async fn fire_schedule(&self, slot: Timestamp, job: &NewJob<'_>) -> Result<bool, Error> {
         let sql = include_str!("../../sql/queries/jobs/fire.sql");
-        let NewJob { id, kind, unique_key, arguments, max_attempts, created_at, .. } = job;
+        let NewJob { id, kind, unique_key, arguments, run_after, max_attempts, created_at } = job;
         let fired = self
-            .execute(sql, &[id, kind, unique_key, arguments, &slot, max_attempts, created_at])
+            .execute(
+                sql,
+                &[id, kind, unique_key, arguments, &slot, run_after, max_attempts, created_at],
+            )
             .await?;
         Ok(fired > 0)
     }

@@ -11,7 +11,9 @@ use serde_json::{Value, json};
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use crate::support::books::{Dice, assert_close, count, eventually, number, revision, start_for_days};
+use crate::support::books::{
+    Dice, assert_close, count, eventually, number, revision, start_for_days,
+};
 use crate::support::{TestApp, World};
 
 const PLAYERS: usize = 4_000;
@@ -164,7 +166,11 @@ async fn settling_in_bulk_writes_what_the_rules_say() {
         // Who was settled goes on as who was not, also past the next few hours.
         for hours in [1.0, 30.0] {
             let later = now.plus_seconds(hours * HOUR);
-            assert_same(after.view(&timeline, later).energy, expected.view(&timeline, later).energy, &what);
+            assert_same(
+                after.view(&timeline, later).energy,
+                expected.view(&timeline, later).energy,
+                &what,
+            );
         }
         settled += usize::from(record.revision > 1);
         let old = timeline.at(before.settled_at).version < timeline.at(now).version;
@@ -242,9 +248,8 @@ async fn a_sweep_passes_by_whom_somebody_is_writing() {
     let mut database = app.world.connect().await;
     let onlooker = app.world.connect().await;
     app.advance(HOUR);
-    let revisions = async || {
-        join_all(players.iter().map(|player| revision(&onlooker, player))).await
-    };
+    let revisions =
+        async || join_all(players.iter().map(|player| revision(&onlooker, player))).await;
     let before = revisions().await;
     let writing = database.transaction().await.expect("begun");
     let hold = "select from players where player_id = $1::text::uuid for update";

@@ -7,5 +7,5 @@ with turn as (
     returning kind
 )
 insert into jobs (job_id, kind, unique_key, arguments, run_after, max_attempts, created_at)
-select $1, kind, $3, $4, $5, $6, $7 from turn
+select $1, kind, $3, $4, $6, $7, $8 from turn
 on conflict on constraint jobs_unique_key do nothing
