@@ -33,7 +33,9 @@ async fn manage(store: &Store, command: JobsCommand) -> Result<bool, Error> {
     match command {
         JobsCommand::List { status, limit } => {
             let jobs = store.list_jobs(status.map(Into::into), None, i64::from(limit)).await?;
-            jobs.iter().for_each(|job| print_line(&line(job)));
+            for job in &jobs {
+                print_line(&line(job));
+            }
             Ok(true)
         }
         JobsCommand::Retry { id } => {

@@ -8,7 +8,7 @@ use super::work::{Error, Finished, Work};
 /// Rows that a statement forgets at most.
 const CHUNK: u64 = 1_000;
 /// Guests that one step removes.
-const GUESTS: usize = 200;
+const GUESTS: u32 = 200;
 const DAY_SECONDS: f64 = 86_400.0;
 /// Guests who never did anything are kept this long after they were last seen, in seconds.
 const IDLE_GUEST_SECONDS: f64 = 30.0 * DAY_SECONDS;
@@ -42,7 +42,7 @@ pub(super) async fn revocations(work: Work) -> Result<Finished, Error> {
 /// Empties the slots of idempotency records whose turn comes next.
 pub(super) async fn idempotency_slots(work: Work) -> Result<Finished, Error> {
     match work.parts.store.empty_idle_slots(work.lease(), work.now()).await? {
-        Some(_) => Ok(work.finished_by_statement()),
+        Some(_) => Ok(Finished::by_statement()),
         None => Err(Error::LeaseLost),
     }
 }
@@ -59,11 +59,11 @@ pub(super) async fn guests(work: Work) -> Result<Finished, Error> {
     loop {
         let now = work.now();
         let unseen_since = now.plus_seconds(-IDLE_GUEST_SECONDS);
-        let found = work.store().find_idle_guests(after, unseen_since, GUESTS as i64).await?;
+        let found = work.store().find_idle_guests(after, unseen_since, GUESTS.into()).await?;
         let mut step = work.begin().await?;
         step.purge_guests(&found, unseen_since, now).await?;
         match found.last() {
-            Some(&last) if found.len() == GUESTS => after = last,
+            Some(&last) if found.len() == GUESTS as usize => after = last,
             _ => return work.finish(step).await,
         }
         work.advance(step, &After { after }).await?;

@@ -40,6 +40,13 @@ pub enum Error {
 #[derive(Debug)]
 pub struct Finished(());
 
+impl Finished {
+    /// What a handler ends with whose last statement has noted by itself that the job is done.
+    pub(super) fn by_statement() -> Self {
+        Self(())
+    }
+}
+
 /// A job that runs, and the lease that lets it have an effect.
 ///
 /// A job is one step or several. A step is a transaction from [`Work::begin`] to [`Work::finish`] or [`Work::advance`],
@@ -133,10 +140,5 @@ impl Work {
     pub async fn hand_back(&self) -> Result<Finished, Error> {
         let held = self.parts.store.hand_back_job(self.lease).await?;
         if held { Ok(Finished(())) } else { Err(Error::LeaseLost) }
-    }
-
-    /// What a handler ends with whose last statement has noted by itself that the job is done.
-    pub(super) fn finished_by_statement(&self) -> Finished {
-        Finished(())
     }
 }
