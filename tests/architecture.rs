@@ -23,7 +23,17 @@ const MAY_USE: [(&str, &[&str]); 17] = [
     ("operators", &["accounts", "cache", "clock", "domain", "game", "store"]),
     (
         "jobs",
-        &["accounts", "catalogue", "clock", "config", "domain", "health", "store", "telemetry"],
+        &[
+            "accounts",
+            "cache",
+            "catalogue",
+            "clock",
+            "config",
+            "domain",
+            "health",
+            "store",
+            "telemetry",
+        ],
     ),
     (
         "http",
@@ -65,7 +75,7 @@ const MAY_USE: [(&str, &[&str]); 17] = [
 ];
 
 /// Crates that only these modules name.
-const KEPT_TO: [(&str, &[&str]); 7] = [
+const KEPT_TO: [(&str, &[&str]); 8] = [
     ("apalis", &["jobs"]),
     ("actix_web", &["http", "app"]),
     ("tokio_postgres", &["store", "app", "config"]),

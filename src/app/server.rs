@@ -116,6 +116,7 @@ impl Server {
         let game = Arc::new(game.map_err(|error| Error::Other(error.to_string()))?);
         let parts = jobs::Parts {
             store: store.clone(),
+            players: players.clone(),
             clock: Arc::clone(&clock),
             catalogues: Arc::clone(&catalogues),
             accounts: Arc::clone(&accounts),

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::work::{Error, Finished, Work};
+use crate::cache::Touch;
 
 /// Rows that a statement forgets at most.
 const CHUNK: u64 = 1_000;
@@ -61,12 +62,21 @@ pub(super) async fn guests(work: Work) -> Result<Finished, Error> {
         let unseen_since = now.plus_seconds(-IDLE_GUEST_SECONDS);
         let found = work.store().find_idle_guests(after, unseen_since, GUESTS.into()).await?;
         let mut step = work.begin().await?;
-        step.purge_guests(&found, unseen_since, now).await?;
-        match found.last() {
-            Some(&last) if found.len() == GUESTS as usize => after = last,
-            _ => return work.finish(step).await,
+        let purged = step.purge_guests(&found, unseen_since, now).await?;
+        let touches: Vec<_> = purged.iter().map(|&id| work.parts.players.touch(id)).collect();
+        let last = found.last().filter(|_| found.len() == GUESTS as usize).copied();
+        let finished = match last {
+            Some(last) => {
+                work.advance(step, &After { after: last }).await?;
+                after = last;
+                None
+            }
+            None => Some(work.finish(step).await?),
+        };
+        touches.into_iter().for_each(Touch::gone);
+        if let Some(finished) = finished {
+            return Ok(finished);
         }
-        work.advance(step, &After { after }).await?;
         if work.is_stopping() {
             return work.hand_back().await;
         }

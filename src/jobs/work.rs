@@ -8,6 +8,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::accounts::Accounts;
+use crate::cache::Players;
 use crate::catalogue::{Catalogues, Unconfirmed};
 use crate::clock::Clock;
 use crate::domain::Timestamp;
@@ -17,6 +18,7 @@ use crate::store::{self, Store, Transaction};
 /// All that handlers may reach.
 pub struct Parts {
     pub store: Store,
+    pub players: Players,
     pub clock: Arc<dyn Clock>,
     pub catalogues: Arc<Catalogues>,
     pub accounts: Arc<Accounts>,

@@ -86,7 +86,7 @@ async fn insert(database: &tokio_postgres::Client, timeline: &Timeline, players:
                 .collect::<serde_json::Map<_, _>>(),
             "upgrades": player.inventory.upgrades().map(Slug::to_string).collect::<Vec<_>>(),
         });
-        let version = timeline.at(player.settled_at).version as i64;
+        let version = timeline.at(player.settled_at).version.cast_signed();
         let parameters: [&(dyn ToSql + Sync); 11] = [
             id,
             &player.energy,

@@ -1,11 +1,8 @@
 -- store::Store::for_sweep: what the sweep's connection begins with. It settles in statements that are transactions of their
--- own and end in 25 ms or leave no trace, so no player waits longer for a row. That a settle is durable need not be waited
--- for with the rows locked: one that a crash takes back says nothing that the formula does not, and whatever is committed
--- upon it is durable only together with it.
+-- own and end in 25 ms or leave no trace, so no player waits much longer for a row.
 set statement_timeout = '25ms';
 set lock_timeout = '25ms';
 set idle_in_transaction_session_timeout = '25ms';
-set synchronous_commit = off;
 -- Few rows of many, by key.
 set enable_hashjoin = off;
 set enable_mergejoin = off;

@@ -16,6 +16,7 @@ impl TestApp {
     pub fn jobs_of(&self, kinds: Vec<Kind>, lease: Duration) -> Arc<Jobs> {
         let parts = Parts {
             store: self.server.store.clone(),
+            players: self.server.players.clone(),
             clock: Arc::clone(&self.world.clock) as Arc<dyn Clock>,
             catalogues: Arc::clone(&self.server.catalogues),
             accounts: Arc::clone(&self.server.accounts),
