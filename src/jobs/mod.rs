@@ -66,7 +66,7 @@ impl Jobs {
     /// Jobs of those kinds. Nothing runs yet.
     ///
     /// # Errors
-    /// As [`Store::new`].
+    /// As [`store::Store::new`].
     pub fn new(
         parts: Parts,
         kinds: Vec<Kind>,

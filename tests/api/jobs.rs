@@ -298,6 +298,7 @@ async fn draining_finishes_what_runs_and_takes_nothing_new() {
         let jobs = Arc::clone(&jobs);
         async move { jobs.drain().await }
     });
+    app.advance(1.0);
     jobs.enqueue("slow", "second", &json!({})).await.expect("enqueued");
     permits.add_permits(1);
     draining.await.expect("drained");
@@ -343,8 +344,11 @@ async fn what_has_lapsed_is_forgotten_and_the_rest_is_not() {
     let app = world.start_with(&[("ACCESS_TOKEN_TTL_SECONDS", "86400")]).await;
     let database = world.connect().await;
     let idle = app.client.guest().await;
+    // Ids sort by their time.
+    world.advance(1.0);
     let playing = app.client.guest().await;
     playing.click(1).await.expect(200);
+    world.advance(1.0);
     let named = app.client.register("ada").await;
     world.advance(29.0 * 86_400.0);
     let young = app.client.guest().await;
