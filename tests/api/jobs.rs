@@ -77,7 +77,6 @@ async fn a_schedule_fires_once_a_turn_however_many_instances_run() {
                 (done >= turns).then_some(())
             })
             .await;
-            // Not every instance looks at the same moment: each is waited for, by a turn of a kind that nobody runs.
             world.advance(600.0);
         }
         let mut keys = Vec::new();
