@@ -1,6 +1,7 @@
 //! The command line.
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
+use uuid::Uuid;
 
 use crate::config::VARIABLES;
 
@@ -22,6 +23,37 @@ pub enum Command {
     Migrate,
     /// Check the configuration and every dependency, and say what to mend
     Doctor,
+    /// Look at the jobs, and mend what failed
+    #[command(subcommand)]
+    Jobs(JobsCommand),
+}
+
+/// What to do about jobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+pub enum JobsCommand {
+    /// List jobs, newest first
+    List {
+        /// Only those of this status
+        #[arg(long)]
+        status: Option<JobStatusArgument>,
+        /// Jobs at most
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        limit: u32,
+    },
+    /// Let a dead letter, or a job that waits, run at once with all its attempts
+    Retry { id: Uuid },
+    /// Remove a job; nothing comes of one that runs
+    Discard { id: Uuid },
+}
+
+/// A status of jobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum JobStatusArgument {
+    Queued,
+    Running,
+    Done,
+    /// The last attempt has failed
+    Dead,
 }
 
 /// The variables in the help text.
@@ -50,7 +82,7 @@ mod tests {
         for variable in &VARIABLES {
             assert!(help.contains(variable.name), "{}", variable.name);
         }
-        for command in ["serve", "migrate", "doctor"] {
+        for command in ["serve", "migrate", "doctor", "jobs"] {
             assert!(help.contains(command), "{command}");
         }
     }
@@ -60,5 +92,6 @@ mod tests {
         let arguments = Arguments::try_parse_from(["idlewatt"]).expect("nothing is needed");
         assert_eq!(arguments.command.unwrap_or_default(), Command::Serve);
         assert!(Arguments::try_parse_from(["idlewatt", "dance"]).is_err());
+        assert!(Arguments::try_parse_from(["idlewatt", "jobs", "retry", "all"]).is_err());
     }
 }

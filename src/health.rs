@@ -1,6 +1,6 @@
 //! What the process knows of its own state.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Whether requests can be served, and how its parts fare. Written by the pulse, read by everybody.
@@ -10,7 +10,28 @@ pub struct Health {
     draining: AtomicBool,
     database_up: AtomicBool,
     database_latency_micros: AtomicU64,
+    jobs: AtomicU8,
+    jobs_latency_micros: AtomicU64,
 }
+
+/// How the jobs fare, as far as this process works on them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobsHealth {
+    /// This process does not work on jobs.
+    Disabled,
+    /// It does; and how fast the queue answered last, once it has.
+    Working(Option<Duration>),
+    /// It does, and yet jobs that are due have to wait; and how fast the queue answered last.
+    Behind(Duration),
+    /// The queue does not answer.
+    Down,
+}
+
+const JOBS_DISABLED: u8 = 0;
+const JOBS_STARTING: u8 = 1;
+const JOBS_WORKING: u8 = 2;
+const JOBS_BEHIND: u8 = 3;
+const JOBS_DOWN: u8 = 4;
 
 /// Whether the process should be sent requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +82,36 @@ impl Health {
     pub fn database_latency(&self) -> Option<Duration> {
         let up = self.database_up.load(Ordering::Relaxed);
         up.then(|| Duration::from_micros(self.database_latency_micros.load(Ordering::Relaxed)))
+    }
+
+    /// Notes that this process works on jobs.
+    pub fn enable_jobs(&self) {
+        self.jobs.store(JOBS_STARTING, Ordering::Relaxed);
+    }
+
+    /// Notes that the queue of jobs answered in that time, and whether jobs that are due have to wait.
+    pub fn jobs_answered(&self, latency: Duration, behind: bool) {
+        let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
+        self.jobs_latency_micros.store(micros, Ordering::Relaxed);
+        let state = if behind { JOBS_BEHIND } else { JOBS_WORKING };
+        self.jobs.store(state, Ordering::Relaxed);
+    }
+
+    /// Notes that the queue of jobs did not answer.
+    pub fn jobs_failed(&self) {
+        self.jobs.store(JOBS_DOWN, Ordering::Relaxed);
+    }
+
+    /// How the jobs fare.
+    pub fn jobs(&self) -> JobsHealth {
+        let latency = Duration::from_micros(self.jobs_latency_micros.load(Ordering::Relaxed));
+        match self.jobs.load(Ordering::Relaxed) {
+            JOBS_DISABLED => JobsHealth::Disabled,
+            JOBS_STARTING => JobsHealth::Working(None),
+            JOBS_WORKING => JobsHealth::Working(Some(latency)),
+            JOBS_BEHIND => JobsHealth::Behind(latency),
+            _ => JobsHealth::Down,
+        }
     }
 
     /// Whether the process should be sent requests.

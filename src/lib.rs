@@ -3,7 +3,7 @@
 //! Energy is a formula over a player's row, so reading never writes. Changes go through lanes, which commit many
 //! players' commands together; each row is guarded by its revision, so any number of instances may run.
 //!
-//! Modules in the order of who may know whom, from the top: [`app`] wires; [`http`] speaks; [`operators`], [`game`],
+//! Modules in the order of who may know whom, from the top: [`app`] wires; [`http`] speaks, [`jobs`] work; [`operators`], [`game`],
 //! [`accounts`] and [`catalogue`] hold the use cases; [`store`] speaks with Postgres; [`domain`] holds the rules, and
 //! knows none of the others.
 
@@ -19,6 +19,7 @@ pub mod domain;
 pub mod game;
 pub mod health;
 pub mod http;
+pub mod jobs;
 pub mod limit;
 pub mod operators;
 pub mod redis_client;

@@ -30,6 +30,7 @@ fn main() -> ExitCode {
             Command::Serve => app::serve(config).await.map(|()| true),
             Command::Migrate => app::migrate(&config).await.map(|()| true),
             Command::Doctor => Ok(app::diagnose(&config).await),
+            Command::Jobs(command) => app::manage_jobs(&config, command).await,
         }
     });
     // Nothing that is left matters, and a blocked hash must not hold the exit up.

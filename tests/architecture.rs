@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module with those that it may use beside itself.
-const MAY_USE: [(&str, &[&str]); 17] = [
+const MAY_USE: [(&str, &[&str]); 18] = [
     ("domain", &[]),
     ("config", &[]),
     ("health", &[]),
@@ -22,6 +22,20 @@ const MAY_USE: [(&str, &[&str]); 17] = [
     ("accounts", &["cache", "catalogue", "clock", "config", "domain", "store"]),
     ("game", &["cache", "catalogue", "clock", "domain", "store", "telemetry"]),
     ("operators", &["accounts", "cache", "clock", "domain", "game", "store"]),
+    (
+        "jobs",
+        &[
+            "accounts",
+            "cache",
+            "catalogue",
+            "clock",
+            "config",
+            "domain",
+            "health",
+            "store",
+            "telemetry",
+        ],
+    ),
     (
         "http",
         &[
@@ -45,6 +59,7 @@ const MAY_USE: [(&str, &[&str]); 17] = [
             "accounts",
             "cache",
             "catalogue",
+            "cli",
             "clock",
             "config",
             "data_dir",
@@ -53,6 +68,7 @@ const MAY_USE: [(&str, &[&str]); 17] = [
             "health",
             "http",
             "limit",
+            "jobs",
             "operators",
             "redis_client",
             "store",
@@ -62,7 +78,8 @@ const MAY_USE: [(&str, &[&str]); 17] = [
 ];
 
 /// Crates that only these modules name.
-const KEPT_TO: [(&str, &[&str]); 8] = [
+const KEPT_TO: [(&str, &[&str]); 9] = [
+    ("apalis", &["jobs"]),
     ("actix_web", &["http", "app"]),
     ("tokio_postgres", &["store", "app", "config"]),
     ("deadpool_postgres", &["store"]),

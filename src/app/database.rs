@@ -49,6 +49,19 @@ impl Database {
         Ok(Self { connection, own: Some(Own { embedded, folder, settings }) })
     }
 
+    /// As [`Database::open`], but one of our own that a server runs already is shared with that server.
+    ///
+    /// # Errors
+    /// What keeps our own from starting.
+    pub async fn attach(config: &DatabaseConfig) -> Result<Self, Error> {
+        if config.url.is_none()
+            && let Some(connection) = embedded::running(Path::new(&config.data_dir)).await
+        {
+            return Ok(Self { connection, own: None });
+        }
+        Self::open(config).await
+    }
+
     /// How to connect to it.
     pub fn connection(&self) -> &tokio_postgres::Config {
         &self.connection

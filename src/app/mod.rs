@@ -3,6 +3,7 @@
 mod database;
 mod doctor;
 mod housekeeping;
+mod jobs;
 mod migrate;
 mod pulse;
 mod serve;
@@ -10,6 +11,7 @@ mod server;
 
 pub use database::Database;
 pub use doctor::diagnose;
+pub use jobs::manage_jobs;
 pub use migrate::migrate;
 pub use serve::serve;
 pub use server::{Server, Settings};

@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 use super::server::bind;
 use super::{Database, Error, Server, Settings};
 use crate::clock::DatabaseClock;
-use crate::config::{Config, HttpConfig};
+use crate::config::{Config, HttpConfig, Role};
 
 /// How the process was asked to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,7 +114,10 @@ async fn work(server: &Arc<Server>, address: SocketAddr) -> Error {
     if let Err(error) = prepare(server).await {
         return error;
     }
-    announce(address);
+    if server.role.works() {
+        server.jobs.start();
+    }
+    announce(address, server.role);
     tokio::join!(server.keep_pulse(), server.keep_house());
     Error::Other("the pulse ended".into())
 }
@@ -136,8 +139,12 @@ async fn prepare(server: &Server) -> Result<(), Error> {
 }
 
 /// One line, on standard output, for people and scripts.
-fn announce(address: SocketAddr) {
-    let line = format!("Idlewatt listens on http://{address}, try it at http://{address}/docs");
+fn announce(address: SocketAddr, role: Role) {
+    let line = if role.answers() {
+        format!("Idlewatt listens on http://{address}, try it at http://{address}/docs")
+    } else {
+        format!("Idlewatt works on jobs, and answers probes on http://{address}")
+    };
     tracing::info!(%address, "ready");
     let mut out = std::io::stdout().lock();
     // Nobody may be listening on standard output; the server runs all the same.
@@ -146,25 +153,28 @@ fn announce(address: SocketAddr) {
     }
 }
 
-/// Waits until the process is asked to end, asks balancers to go elsewhere, gives them time to, and lets requests that
-/// have begun finish. Asked a second time it does not wait for balancers any more.
+/// Waits until the process is asked to end, asks balancers to go elsewhere, gives them time to, and lets requests and jobs
+/// that have begun finish. Asked a second time it does not wait for balancers any more.
 async fn drain(server: &Server, http: &ServerHandle, stops: &mut Stops, delay: Duration) {
     let stop = stops.next().await;
     server.health.drain();
     tracing::info!(?stop, "stopping");
-    if stop == Stop::Gently {
-        tokio::select! {
-            () = sleep(delay) => {}
-            _ = stops.next() => {}
+    let requests = async {
+        if stop == Stop::Gently {
+            tokio::select! {
+                () = sleep(delay) => {}
+                _ = stops.next() => {}
+            }
         }
-    }
-    http.pause().await;
-    let finished = async {
-        while server.metrics.in_flight.get() > 0 {
-            sleep(IN_FLIGHT_POLL).await;
+        http.pause().await;
+        let finished = async {
+            while server.metrics.in_flight.get() > 0 {
+                sleep(IN_FLIGHT_POLL).await;
+            }
+        };
+        if timeout(IN_FLIGHT_LIMIT, finished).await.is_err() {
+            tracing::warn!(requests = server.metrics.in_flight.get(), "requests are cut off");
         }
     };
-    if timeout(IN_FLIGHT_LIMIT, finished).await.is_err() {
-        tracing::warn!(requests = server.metrics.in_flight.get(), "requests are cut off");
-    }
+    tokio::join!(requests, server.jobs.drain());
 }

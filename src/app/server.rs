@@ -13,11 +13,12 @@ use crate::accounts::{AccessTokens, Accounts, PasswordHasher};
 use crate::cache::{self, Players};
 use crate::catalogue::Catalogues;
 use crate::clock::Clock;
-use crate::config::{Config, LimitConfig, Secret};
+use crate::config::{Config, LimitConfig, Role, Secret};
 use crate::domain::Rules;
 use crate::game::Game;
 use crate::health::Health;
 use crate::http::{self, Api, Options};
+use crate::jobs::{self, Jobs};
 use crate::limit::{Limiter, Policy, Quota, Quotas};
 use crate::operators::Operators;
 use crate::redis_client::Redis;
@@ -58,6 +59,9 @@ pub struct Server {
     pub limiter: Arc<Limiter>,
     pub health: Arc<Health>,
     pub metrics: Metrics,
+    pub jobs: Arc<Jobs>,
+    /// What this process does.
+    pub role: Role,
     api: web::Data<Api>,
     workers: usize,
 }
@@ -112,6 +116,19 @@ impl Server {
             metrics.clone(),
         );
         let game = Arc::new(game.map_err(|error| Error::Other(error.to_string()))?);
+        let parts = jobs::Parts {
+            store: store.clone(),
+            players: players.clone(),
+            clock: Arc::clone(&clock),
+            catalogues: Arc::clone(&catalogues),
+            accounts: Arc::clone(&accounts),
+        };
+        let role = config.role;
+        if role.works() {
+            health.enable_jobs();
+        }
+        let jobs =
+            Jobs::new(parts, jobs::kinds(), config.jobs, Arc::clone(&health), metrics.clone())?;
         let operators = Operators::new(
             store.clone(),
             players.clone(),
@@ -154,6 +171,8 @@ impl Server {
             limiter,
             health,
             metrics,
+            jobs: Arc::new(jobs),
+            role,
             api,
             workers,
         })
@@ -168,12 +187,13 @@ impl Server {
         }
     }
 
-    /// Serves the API on `listener` once it is awaited or spawned.
+    /// Serves the API on `listener`, or probes alone where the process only works on jobs, once it is awaited or spawned.
     ///
     /// # Errors
     /// Where the listener cannot be used.
     pub fn listen(&self, listener: TcpListener) -> Result<HttpServerFuture, Error> {
         let api = self.api.clone();
+        let routes = if self.role.answers() { http::routes } else { http::probe_routes };
         let server = HttpServer::new(move || {
             let options = &api.options;
             App::new()
@@ -181,7 +201,7 @@ impl Server {
                 .app_data(http::RouteCounters::default())
                 .wrap(Condition::new(!options.cors_allowed_origins.is_empty(), http::cors(options)))
                 .wrap(from_fn(http::edge))
-                .configure(http::routes)
+                .configure(routes)
         });
         let server = server
             .workers(self.workers)

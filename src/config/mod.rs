@@ -46,8 +46,42 @@ pub struct Config {
     pub auth: AuthConfig,
     pub limits: LimitConfig,
     pub log: LogConfig,
+    pub role: Role,
+    pub jobs: JobsConfig,
     /// How long production goes on without the player, before upgrades.
     pub offline_cap: Duration,
+}
+
+/// What a process does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It answers requests and works on jobs.
+    All,
+    /// It answers requests.
+    Api,
+    /// It works on jobs; its port answers probes alone.
+    Worker,
+}
+
+impl Role {
+    /// Whether it answers requests.
+    pub fn answers(self) -> bool {
+        self != Self::Worker
+    }
+
+    /// Whether it works on jobs.
+    pub fn works(self) -> bool {
+        self != Self::Api
+    }
+}
+
+/// How jobs are worked on.
+#[derive(Clone, Copy, Debug)]
+pub struct JobsConfig {
+    /// How long a job stays with a worker that is not heard of.
+    pub lease: Duration,
+    /// Jobs worked on at the same time.
+    pub concurrency: usize,
 }
 
 /// Where and how requests are taken.

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use super::variables::VARIABLES;
 use super::{
-    AuthConfig, Config, DatabaseConfig, HttpConfig, LimitConfig, LogConfig, LogFormat, RedisConfig,
-    Secret,
+    AuthConfig, Config, DatabaseConfig, HttpConfig, JobsConfig, LimitConfig, LogConfig, LogFormat,
+    RedisConfig, Role, Secret,
 };
 
 /// Where variables come from: the environment, or a test's map.
@@ -88,6 +88,11 @@ impl Config {
             auth: read.auth(),
             limits: read.limits(),
             log: read.log(),
+            role: read.role(),
+            jobs: JobsConfig {
+                lease: read.seconds("JOB_LEASE_SECONDS", 1, 25),
+                concurrency: read.count("JOB_CONCURRENCY", 1, 8),
+            },
             offline_cap: read.seconds("OFFLINE_CAP_SECONDS", 60, 366 * 86_400),
         };
         if config.database.url.is_some() && config.auth.jwt_secret.is_none() {
@@ -269,6 +274,18 @@ impl Read<'_> {
         u32::try_from(self.number(name, least, 100_000)).unwrap_or(u32::MAX)
     }
 
+    fn role(&mut self) -> Role {
+        match self.text("ROLE").as_str() {
+            "all" => Role::All,
+            "api" => Role::Api,
+            "worker" => Role::Worker,
+            other => {
+                self.fault("ROLE", format!("must be all, api or worker, and is `{other}`"));
+                Role::All
+            }
+        }
+    }
+
     fn log(&mut self) -> LogConfig {
         let format = match self.text("LOG_FORMAT").as_str() {
             "text" => LogFormat::Text,
@@ -320,8 +337,11 @@ mod tests {
             ("CORS_ALLOWED_ORIGINS", "https://a.example, *"),
             ("LOG_FORMAT", "xml"),
             ("RUST_LOG", "idlewatt=loud"),
+            ("ROLE", "leader"),
+            ("JOB_LEASE_SECONDS", "60"),
+            ("JOB_CONCURRENCY", "0"),
         ])
-        .expect_err("ten faults and a missing secret");
+        .expect_err("thirteen faults and a missing secret");
         let mut named: Vec<_> = faults.iter().map(|fault| fault.variable.as_str()).collect();
         named.sort_unstable();
         assert_eq!(
@@ -332,11 +352,14 @@ mod tests {
                 "DATABASE_POOL_SIZE",
                 "DATABASE_URL",
                 "HOST",
+                "JOB_CONCURRENCY",
+                "JOB_LEASE_SECONDS",
                 "JWT_SECRET",
                 "LOG_FORMAT",
                 "OFFLINE_CAP_SECONDS",
                 "PORT",
                 "REDIS_URL",
+                "ROLE",
                 "RUST_LOG",
             ]
         );

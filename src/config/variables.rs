@@ -14,7 +14,7 @@ const fn variable(name: &'static str, default: &'static str, help: &'static str)
 }
 
 /// Every variable there is.
-pub const VARIABLES: [Variable; 30] = [
+pub const VARIABLES: [Variable; 33] = [
     variable("HOST", "127.0.0.1", "Address to listen on; 0.0.0.0 in a container"),
     variable("PORT", "8080", "Port of the API; 0 takes a free one"),
     variable("METRICS_HOST", "127.0.0.1", "Address of the operator port"),
@@ -99,6 +99,17 @@ pub const VARIABLES: [Variable; 30] = [
         "Whether an instance takes tokens from Redis in lots: on or off, where each call asks Redis",
     ),
     variable("OFFLINE_CAP_SECONDS", "28800", "Seconds that production goes on without the player"),
+    variable(
+        "ROLE",
+        "all",
+        "What the process does: api answers requests, worker works on jobs, all does both",
+    ),
+    variable(
+        "JOB_LEASE_SECONDS",
+        "15",
+        "Seconds until a job is taken over from a worker that is not heard of, 25 at most",
+    ),
+    variable("JOB_CONCURRENCY", "2", "Jobs that the process works on at the same time"),
     variable("LOG_FORMAT", "text", "Form of log lines: text or json"),
     variable(
         "RUST_LOG",

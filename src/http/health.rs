@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Api;
-use crate::health::Readiness;
+use crate::health::{JobsHealth, Readiness};
 
 /// Whether the process lives.
 #[derive(Debug, Serialize, ToSchema)]
@@ -41,7 +41,7 @@ pub struct ChecksWire {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Check)]
 pub struct CheckWire {
-    /// `ok`, `down` or `disabled`.
+    /// `ok`, `degraded` (jobs that are due have to wait), `down` or `disabled`.
     #[schema(example = "ok")]
     status: &'static str,
     /// Null where there is no answer to time.
@@ -77,7 +77,7 @@ pub async fn readyz(api: web::Data<Api>) -> HttpResponse {
     };
     let postgres = answering(api.health.database_latency());
     let redis = api.redis.as_ref().map_or(DISABLED, |redis| answering(redis.latency()));
-    let checks = ChecksWire { postgres, redis, jobs: DISABLED };
+    let checks = ChecksWire { postgres, redis, jobs: jobs(api.health.jobs()) };
     respond(code, &ReadinessWire { status, checks })
 }
 
@@ -86,6 +86,16 @@ fn answering(latency: Option<Duration>) -> CheckWire {
         status: if latency.is_some() { "ok" } else { "down" },
         latency_ms: latency.map(|latency| latency.as_secs_f64() * 1e3),
     }
+}
+
+fn jobs(health: JobsHealth) -> CheckWire {
+    let (status, latency) = match health {
+        JobsHealth::Disabled => return DISABLED,
+        JobsHealth::Working(latency) => ("ok", latency),
+        JobsHealth::Behind(latency) => ("degraded", Some(latency)),
+        JobsHealth::Down => ("down", None),
+    };
+    CheckWire { status, latency_ms: latency.map(|latency| latency.as_secs_f64() * 1e3) }
 }
 
 fn respond(status: StatusCode, body: &impl Serialize) -> HttpResponse {

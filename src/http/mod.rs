@@ -33,7 +33,7 @@ pub use edge::{RouteCounters, edge};
 pub use limits::Limits;
 pub use openapi::document as openapi_document;
 pub use operator_port::routes as operator_routes;
-pub use routes::{cors, routes};
+pub use routes::{cors, probe_routes, routes};
 
 use crate::accounts::Accounts;
 use crate::catalogue::Catalogues;

@@ -22,11 +22,18 @@ pub fn routes(config: &mut web::ServiceConfig) {
                 .default_service(web::to(unknown_path))
                 .wrap(from_fn(limited)),
         )
-        .service(Endpoint::at("/healthz").get(health::healthz).resource())
-        .service(Endpoint::at("/readyz").get(health::readyz).resource())
+        .configure(probe_routes)
         .service(Endpoint::at("/openapi.json").get(docs::openapi_json).resource())
         .service(Endpoint::at("/docs").get(docs::docs).resource())
         .service(Endpoint::at("/docs/{file:.*}").get(docs::docs_file).resource())
+        .default_service(web::to(unknown_path));
+}
+
+/// Registers what probes ask; all else is unknown.
+pub fn probe_routes(config: &mut web::ServiceConfig) {
+    config
+        .service(Endpoint::at("/healthz").get(health::healthz).resource())
+        .service(Endpoint::at("/readyz").get(health::readyz).resource())
         .default_service(web::to(unknown_path));
 }
 
@@ -68,7 +75,7 @@ fn game_routes(config: &mut web::ServiceConfig) {
 }
 
 fn admin_routes(config: &mut web::ServiceConfig) {
-    use admin::players;
+    use admin::{jobs, players};
     let scope = web::scope("/admin").guard(guard::fn_guard(|context| {
         // Without operators the paths are as unknown as any other, whatever the method.
         let api = context.app_data::<web::Data<Api>>();
@@ -82,6 +89,9 @@ fn admin_routes(config: &mut web::ServiceConfig) {
                     .put(admin::catalog::replace_catalog)
                     .resource(),
             )
+            .service(Endpoint::at("/jobs").get(jobs::list_jobs).resource())
+            .service(Endpoint::at("/jobs/{id}").delete(jobs::discard_job).resource())
+            .service(Endpoint::at("/jobs/{id}/retry").post(jobs::retry_job).resource())
             .service(Endpoint::at("/players").get(players::search_players).resource())
             .service(Endpoint::at("/players/{id}").get(players::read_player).resource())
             .service(Endpoint::at("/players/{id}/ban").post(players::ban_player).resource())

@@ -1,4 +1,4 @@
-//! What operators do to players. Each change leaves a line in the audit log.
+//! What operators do to players and jobs. Each change leaves a line in the audit log.
 
 use std::sync::Arc;
 
@@ -9,11 +9,12 @@ use crate::accounts::Accounts;
 use crate::cache::Players;
 use crate::clock::Clock;
 use crate::game::{self, Answer, Export, Game, Request};
+use crate::store::jobs::{JobRecord, JobStatus};
 use crate::store::operators::FoundPlayer;
 use crate::store::pulse::Reason;
 use crate::store::{self, Store};
 
-/// All calls of operators about players.
+/// All calls of operators about players and jobs.
 pub struct Operators {
     store: Store,
     players: Players,
@@ -88,5 +89,39 @@ impl Operators {
     /// As those of [`Game::perform`].
     pub async fn grant(&self, request: Request) -> Result<Answer, game::Error> {
         self.game.perform(request).await
+    }
+
+    /// Up to `limit` jobs of that status, or all, newest first, from below `before` on, and whether there are more.
+    ///
+    /// # Errors
+    /// As every statement's.
+    pub async fn list_jobs(
+        &self,
+        of: Option<JobStatus>,
+        before: Option<Uuid>,
+        limit: usize,
+    ) -> Result<(Vec<JobRecord>, bool), store::Error> {
+        let asked = i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1;
+        let mut jobs = self.store.list_jobs(of, before, asked).await?;
+        let more = jobs.len() > limit;
+        jobs.truncate(limit);
+        Ok((jobs, more))
+    }
+
+    /// Lets a dead letter, or a job that waits, run at once with all its attempts. Returns whether it could be; nothing
+    /// where there is no such job.
+    ///
+    /// # Errors
+    /// As every statement's.
+    pub async fn retry_job(&self, job: Uuid) -> Result<Option<bool>, store::Error> {
+        self.store.retry_job(job, self.clock.now()).await
+    }
+
+    /// Removes a job; nothing comes of one that runs. Returns whether there was one.
+    ///
+    /// # Errors
+    /// As every statement's.
+    pub async fn discard_job(&self, job: Uuid) -> Result<bool, store::Error> {
+        self.store.discard_job(job, self.clock.now()).await
     }
 }

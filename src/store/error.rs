@@ -14,6 +14,9 @@ pub enum Error {
     /// A row is held by somebody else for too long: it was certainly not written.
     #[error("a row is locked: {0}")]
     Locked(String),
+    /// Postgres ended a statement that took longer than it may: it was rolled back.
+    #[error("the statement took too long: {0}")]
+    OutOfTime(String),
     /// A named constraint refused a row.
     #[error("constraint {0} refuses the row")]
     Constraint(String),
@@ -28,7 +31,10 @@ pub enum Error {
 impl Error {
     /// Whether it passes by itself, so that asking again may help.
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::Contention(_) | Self::Locked(_))
+        matches!(
+            self,
+            Self::Unavailable(_) | Self::Contention(_) | Self::Locked(_) | Self::OutOfTime(_)
+        )
     }
 
     /// Whether the named constraint is what refused.
@@ -59,6 +65,9 @@ impl From<tokio_postgres::Error> for Error {
         }
         if *code == SqlState::LOCK_NOT_AVAILABLE {
             return Self::Locked(message);
+        }
+        if *code == SqlState::QUERY_CANCELED {
+            return Self::OutOfTime(message);
         }
         let passing = PASSING_CLASSES.iter().any(|class| code.code().starts_with(class))
             || [SqlState::READ_ONLY_SQL_TRANSACTION, SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT]

@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use super::error::Error;
+use super::jobs::Lease;
 use super::pool::{Store, Transaction};
 use crate::domain::Timestamp;
 
@@ -126,20 +127,24 @@ impl Store {
             .collect()
     }
 
-    /// Empties the slots whose turn comes next, by dropping their pages rather than row by row. Returns how many it
-    /// emptied.
+    /// Empties the slots whose turn comes next, by dropping their pages rather than row by row, and finishes the job that
+    /// does it. Returns how many it emptied; nothing where the job's lease has been lost.
     ///
     /// # Errors
     /// As every statement's.
-    pub async fn empty_idle_slots(&self, now: Timestamp) -> Result<usize, Error> {
+    pub async fn empty_idle_slots(
+        &self,
+        lease: Lease,
+        now: Timestamp,
+    ) -> Result<Option<usize>, Error> {
+        let slots = [Retention::Short, Retention::Long].map(|it| it.idle_slot(now));
+        let sql = include_str!("../../sql/queries/idempotency/empty_slots.sql");
+        let rows = self.query(sql, &[&lease.job, &lease.token, &now, &slots.as_slice()]).await?;
         let mut emptied = 0;
-        for retention in [Retention::Short, Retention::Long] {
-            let sql = include_str!("../../sql/queries/idempotency/empty_slot.sql");
-            let row = self.query_opt(sql, &[&retention.idle_slot(now)]).await?;
-            let held = row.map(|row| row.try_get("emptied")).transpose()?.unwrap_or(false);
-            emptied += usize::from(held);
+        for row in &rows {
+            emptied += usize::from(row.try_get::<_, bool>("emptied")?);
         }
-        Ok(emptied)
+        Ok((!rows.is_empty()).then_some(emptied))
     }
 }
 

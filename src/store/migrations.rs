@@ -14,12 +14,13 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 2] = [
+const MIGRATIONS: [Migration; 3] = [
     Migration {
         number: 1,
         name: "initial",
         sql: include_str!("../../sql/migrations/0001_initial.sql"),
     },
+    Migration { number: 2, name: "jobs", sql: include_str!("../../sql/migrations/0002_jobs.sql") },
     Migration {
         number: 4,
         name: "silences",

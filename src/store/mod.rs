@@ -7,13 +7,16 @@ mod commit;
 pub mod embedded;
 mod error;
 pub mod idempotency;
+pub mod jobs;
 pub mod ledger;
 pub mod migrations;
 pub mod operators;
 pub mod players;
 mod pool;
 pub mod pulse;
+pub mod purge;
 pub mod sessions;
+pub mod sweep;
 mod time;
 
 pub use commit::{Change, Commit};

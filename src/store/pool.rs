@@ -31,8 +31,16 @@ pub struct StoreOptions {
 
 /// Connections of one lane: one for its commits, one to spare while a broken one is replaced.
 const LANE_POOL_SIZE: usize = 2;
+/// Connections of jobs: one for each that runs, at most.
+const JOB_POOL_SIZE: usize = 8;
+/// A job's statement may go over a whole table.
+const JOB_STATEMENT_TIMEOUT: Duration = Duration::from_mins(2);
+/// The sweep settles in one statement at a time.
+const SWEEP_POOL_SIZE: usize = 1;
 const SESSION: &str = include_str!("../../sql/queries/pool/session.sql");
 const LANE_SESSION: &str = include_str!("../../sql/queries/lanes/session.sql");
+const JOB_SESSION: &str = include_str!("../../sql/queries/jobs/session.sql");
+const SWEEP_SESSION: &str = include_str!("../../sql/queries/sweep/session.sql");
 
 /// The handle that every statement goes through. Cheap to clone.
 #[derive(Clone)]
@@ -73,6 +81,29 @@ impl Store {
         let options =
             StoreOptions { pool_size: LANE_POOL_SIZE, ..StoreOptions::clone(&self.options) };
         Self::with_session(options, LANE_SESSION)
+    }
+
+    /// A store for jobs, with connections of its own, so that long statements keep no request waiting for one.
+    ///
+    /// # Errors
+    /// As [`Store::new`].
+    pub fn for_jobs(&self) -> Result<Self, Error> {
+        let options = StoreOptions {
+            pool_size: JOB_POOL_SIZE,
+            statement_timeout: JOB_STATEMENT_TIMEOUT,
+            ..StoreOptions::clone(&self.options)
+        };
+        Self::with_session(options, JOB_SESSION)
+    }
+
+    /// A store for settling in bulk, whose statements end before a player's click would notice.
+    ///
+    /// # Errors
+    /// As [`Store::new`].
+    pub fn for_sweep(&self) -> Result<Self, Error> {
+        let options =
+            StoreOptions { pool_size: SWEEP_POOL_SIZE, ..StoreOptions::clone(&self.options) };
+        Self::with_session(options, SWEEP_SESSION)
     }
 
     /// A store whose connections begin with the statements of `session`.
@@ -176,6 +207,15 @@ pub struct Transaction {
 }
 
 impl Transaction {
+    /// Runs a statement and returns how many rows it wrote.
+    pub(super) async fn execute(
+        &mut self,
+        statement: &'static str,
+        parameters: Parameters<'_>,
+    ) -> Result<u64, Error> {
+        execute(&mut self.client, self.statement_timeout, statement, parameters).await
+    }
+
     pub(super) async fn query(
         &mut self,
         statement: &'static str,

@@ -79,15 +79,6 @@ impl Store {
         let row = row.ok_or_else(|| Error::Corrupt("no time".into()))?;
         Ok(row.try_get("now")?)
     }
-
-    /// Forgets revocations made before `before`; returns how many.
-    ///
-    /// # Errors
-    /// As every statement's.
-    pub async fn purge_revocations(&self, before: Timestamp) -> Result<u64, Error> {
-        self.execute(include_str!("../../sql/queries/pulse/purge_revocations.sql"), &[&before])
-            .await
-    }
 }
 
 fn decode(reason: &str) -> Result<Reason, Error> {

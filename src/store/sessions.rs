@@ -137,14 +137,6 @@ impl Store {
     ) -> Result<Vec<Uuid>, Error> {
         ids(&self.query(END_OTHERS, &[&player, &kept, &now]).await?)
     }
-
-    /// Forgets sessions that have lapsed; returns how many, at most 1,000.
-    ///
-    /// # Errors
-    /// As every statement's.
-    pub async fn purge_sessions(&self, now: Timestamp) -> Result<u64, Error> {
-        self.execute(include_str!("../../sql/queries/sessions/purge.sql"), &[&now]).await
-    }
 }
 
 impl Transaction {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
@@ -42,6 +42,16 @@ pub struct Metrics {
     pub redis_breaker_opened: IntCounter,
     /// The cache of players.
     pub players_cache: CacheMetrics,
+    /// Attempts at jobs, by kind.
+    job_runs: IntCounterVec,
+    /// Attempts at jobs that failed, by kind.
+    job_failures: IntCounterVec,
+    /// Duration of attempts in seconds, by kind.
+    job_durations: HistogramVec,
+    /// For how long the oldest job that is due has waited, in seconds.
+    pub oldest_due_job: Gauge,
+    /// Jobs whose last attempt has failed.
+    pub dead_jobs: IntGauge,
 }
 
 /// What is counted of one route, with its counters at hand.
@@ -96,6 +106,10 @@ impl CacheMetrics {
     }
 }
 
+/// From a millisecond to ten minutes.
+const JOB_BUCKETS: [f64; 12] =
+    [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 120.0, 600.0];
+
 /// From half a millisecond to ten seconds.
 const DURATION_BUCKETS: [f64; 14] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -145,6 +159,24 @@ impl Metrics {
                 "redis_breaker_opened_total",
                 "How often Redis was given up until it answers again",
             )?,
+            job_runs: IntCounterVec::new(
+                Opts::new("job_runs_total", "Attempts at jobs"),
+                &["kind"],
+            )?,
+            job_failures: IntCounterVec::new(
+                Opts::new("job_failures_total", "Attempts at jobs that failed"),
+                &["kind"],
+            )?,
+            job_durations: HistogramVec::new(
+                HistogramOpts::new("job_duration_seconds", "Time of an attempt at a job")
+                    .buckets(JOB_BUCKETS.to_vec()),
+                &["kind"],
+            )?,
+            oldest_due_job: Gauge::new(
+                "job_oldest_due_seconds",
+                "How long the oldest job that is due has waited",
+            )?,
+            dead_jobs: IntGauge::new("job_dead_letters", "Jobs whose last attempt has failed")?,
         };
         let build = IntGaugeVec::new(Opts::new("build_info", "The running build"), &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
@@ -163,6 +195,11 @@ impl Metrics {
         registry.register(Box::new(metrics.redis_up.clone()))?;
         registry.register(Box::new(metrics.redis_failures.clone()))?;
         registry.register(Box::new(metrics.redis_breaker_opened.clone()))?;
+        registry.register(Box::new(metrics.job_runs.clone()))?;
+        registry.register(Box::new(metrics.job_failures.clone()))?;
+        registry.register(Box::new(metrics.job_durations.clone()))?;
+        registry.register(Box::new(metrics.oldest_due_job.clone()))?;
+        registry.register(Box::new(metrics.dead_jobs.clone()))?;
         Ok(metrics)
     }
 
@@ -179,6 +216,14 @@ impl Metrics {
     /// The count of a limit's decisions of one kind.
     pub fn limit_decisions(&self, policy: &str, store: &str, outcome: &str) -> Counter {
         self.limit_decisions.with_label_values(&[policy, store, outcome])
+    }
+
+    /// Counts an attempt at a job that has ended.
+    pub fn job(&self, kind: &str, failed: bool, duration: Duration) {
+        self.job_runs.with_label_values(&[kind]).inc();
+        self.job_durations.with_label_values(&[kind]).observe(duration.as_secs_f64());
+        // Both begin with the first attempt, so that a rate can be told from the first failure on.
+        self.job_failures.with_label_values(&[kind]).inc_by(u64::from(failed));
     }
 
     /// Notes how the pool of connections is used.

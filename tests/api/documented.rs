@@ -171,6 +171,14 @@ async fn operate(observer: &mut Observer<'_>, id: &str) {
     let catalog =
         observer.call(200, "GET", "/api/v1/admin/catalog", ADMIN_TOKEN, Value::Null).await;
     observer.call(200, "PUT", "/api/v1/admin/catalog", ADMIN_TOKEN, catalog).await;
+    observer.app.run_jobs().await;
+    let jobs = "/api/v1/admin/jobs?limit=1";
+    let page = observer.call(200, "GET", jobs, ADMIN_TOKEN, Value::Null).await;
+    let job = format!("/api/v1/admin/jobs/{}", page["entries"][0]["id"].as_str().expect("an id"));
+    let retry = format!("{job}/retry");
+    observer.call(409, "POST", &retry, ADMIN_TOKEN, Value::Null).await;
+    observer.call(204, "DELETE", &job, ADMIN_TOKEN, Value::Null).await;
+    observer.call(404, "POST", &retry, ADMIN_TOKEN, Value::Null).await;
 }
 
 /// Everything about names and sessions.

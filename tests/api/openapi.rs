@@ -10,7 +10,7 @@ use crate::support::{ADMIN_TOKEN, Reply, TestApp};
 const METHODS: [&str; 5] = ["get", "put", "post", "patch", "delete"];
 
 /// The routes that clients are written against, below `/api/v1`.
-const ROUTES: [(&str, &str); 28] = [
+const ROUTES: [(&str, &str); 31] = [
     ("post", "/auth/guest"),
     ("post", "/auth/register"),
     ("post", "/auth/login"),
@@ -34,6 +34,9 @@ const ROUTES: [(&str, &str); 28] = [
     ("get", "/players/{id}"),
     ("get", "/admin/catalog"),
     ("put", "/admin/catalog"),
+    ("get", "/admin/jobs"),
+    ("post", "/admin/jobs/{id}/retry"),
+    ("delete", "/admin/jobs/{id}"),
     ("get", "/admin/players"),
     ("get", "/admin/players/{id}"),
     ("post", "/admin/players/{id}/ban"),

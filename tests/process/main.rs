@@ -10,5 +10,6 @@
 mod configuration;
 mod crashing;
 mod embedded;
+mod jobs;
 mod program;
 mod stopping;

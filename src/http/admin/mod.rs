@@ -1,4 +1,5 @@
 //! What operators call.
 
 pub mod catalog;
+pub mod jobs;
 pub mod players;

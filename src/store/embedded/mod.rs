@@ -113,15 +113,7 @@ impl Embedded {
 
     /// How to connect to one of its databases; `postgres` is always there.
     pub fn connection_to(&self, database: &str) -> tokio_postgres::Config {
-        let mut config = tokio_postgres::Config::new();
-        config
-            .host_path(&self.sockets)
-            .port(PORT)
-            .user(USER)
-            .dbname(database)
-            .application_name("idlewatt")
-            .ssl_mode(tokio_postgres::config::SslMode::Disable);
-        config
+        connection_in(&self.sockets, database)
     }
 
     /// Makes the server's database where it is missing.
@@ -194,6 +186,28 @@ impl Drop for Embedded {
 }
 
 /// Where the sockets go: beside the data, unless the path would be too long for a socket.
+/// How to connect to the server's database in `folder` where a server runs it at present.
+pub async fn running(folder: &Path) -> Option<tokio_postgres::Config> {
+    let connection = connection_in(&socket_folder(&folder.canonicalize().ok()?), DATABASE);
+    let (client, driver) = connection.connect(tokio_postgres::NoTls).await.ok()?;
+    let driver = tokio::spawn(driver);
+    drop(client);
+    driver.await.ok()?.ok()?;
+    Some(connection)
+}
+
+fn connection_in(sockets: &Path, database: &str) -> tokio_postgres::Config {
+    let mut config = tokio_postgres::Config::new();
+    config
+        .host_path(sockets)
+        .port(PORT)
+        .user(USER)
+        .dbname(database)
+        .application_name("idlewatt")
+        .ssl_mode(tokio_postgres::config::SslMode::Disable);
+    config
+}
+
 fn socket_folder(folder: &Path) -> PathBuf {
     let beside = folder.join("run");
     let file_name = format!("/.s.PGSQL.{PORT}");

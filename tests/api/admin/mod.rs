@@ -20,6 +20,9 @@ fn every_route(client: &Client) -> Vec<RequestBuilder> {
     vec![
         at("GET", "/catalog"),
         at("PUT", "/catalog").json(&json!({ "generators": [], "upgrades": [] })),
+        at("GET", "/jobs"),
+        at("POST", &format!("/jobs/{NOBODY}/retry")),
+        at("DELETE", &format!("/jobs/{NOBODY}")),
         at("GET", "/players"),
         at("GET", &player("")),
         at("POST", &player("/ban")).json(&json!({})),

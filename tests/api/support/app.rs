@@ -173,9 +173,15 @@ impl TestApp {
         self.metric("cache_reads_total{entry=\"player\",source=\"postgres\"}")
     }
 
+    /// Runs every job that is due, here and now.
+    pub async fn run_jobs(&self) -> usize {
+        self.server.jobs.run_due().await.expect("the queue answers")
+    }
+
     /// Stops the server in order.
     pub async fn stop(self) {
         self.handle.stop(true).await;
+        self.server.jobs.drain().await;
         self.server.game.drain().await;
         self.pulse.abort();
         self.server.close().await;

@@ -4,6 +4,7 @@ mod app;
 pub mod books;
 mod client;
 mod cluster;
+mod jobs;
 mod raw;
 pub mod redis;
 pub mod schema;

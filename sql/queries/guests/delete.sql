@@ -1,0 +1,15 @@
+-- store::purge::purge_guests: removes all that is held of some guests, as players/delete.sql does for one player, and
+-- tells the instances.
+with gone as (
+    delete from players where player_id = any($1) returning player_id
+),
+gone_sessions as (delete from sessions where player_id = any($1)),
+gone_ledger as (delete from ledger where player_id = any($1)),
+gone_records as (delete from idempotency_records where player_id = any($1)),
+tombstones as (
+    insert into deleted_players (player_id, deleted_at)
+    select player_id, $2 from gone
+    on conflict (player_id) do nothing
+)
+insert into revocations (subject, reason, revoked_at)
+select player_id, 'player_deleted', $2 from gone

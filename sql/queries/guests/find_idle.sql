@@ -1,0 +1,7 @@
+-- store::purge::find_idle_guests: guests after $1, in the order of ids, who never did anything and have not been seen since
+-- $2.
+select player_id
+from players
+where player_id > $1 and username is null and version = 0 and last_seen_at < $2 and created_at < $2
+order by player_id
+limit $3

@@ -1,0 +1,9 @@
+-- store::jobs::bury_lapsed: makes dead letters of jobs whose worker died in their last attempt.
+update jobs
+set status = 'dead',
+    finished_at = $1,
+    error = 'the worker ' || coalesce(worker, '') || ' died, or stalled past its lease, in the last attempt',
+    lease_token = null,
+    lease_expires_at = null
+where status = 'running' and lease_expires_at <= clock_timestamp() and attempt >= max_attempts
+returning kind

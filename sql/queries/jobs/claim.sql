@@ -1,0 +1,28 @@
+-- store::jobs::claim_job: takes the job of some kinds that is due for longest: one that waits, or one whose worker has let
+-- its lease lapse. Whoever else looks at the same moment takes another one.
+with due as (
+    select job_id
+    from jobs
+    where kind = any($1)
+        and (
+            (status = 'queued' and run_after <= $2)
+            or (
+                status = 'running'
+                and lease_expires_at <= clock_timestamp()
+                and attempt < max_attempts
+            )
+        )
+    order by run_after, job_id
+    limit 1
+    for no key update skip locked
+)
+update jobs as job
+set status = 'running',
+    attempt = job.attempt + 1,
+    started_at = $2,
+    worker = $3,
+    lease_token = $4,
+    lease_expires_at = clock_timestamp() + $5 * interval '1 second'
+from due
+where job.job_id = due.job_id
+returning job.job_id, job.kind, job.arguments, job.progress, job.attempt

@@ -1,0 +1,7 @@
+-- store::jobs::list_jobs: jobs of a status, or all, newest first, from below $2 on.
+select job_id, kind, unique_key, arguments, status, progress, attempt, max_attempts, run_after,
+    created_at, started_at, finished_at, worker, error
+from jobs
+where ($1::text is null or status = $1) and ($2::uuid is null or job_id < $2)
+order by job_id desc
+limit $3

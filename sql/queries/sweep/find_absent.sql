@@ -1,0 +1,13 @@
+-- store::sweep::find_absent: players after $1, in the order of ids, who have not been seen since $2 and whose rows say less
+-- than the formula at $3: they still make energy, or were settled under another catalogue than $4. `plain` are those that
+-- SQL can settle: one rate holds from their last settle on, and what it makes is not too small for a double.
+select player_id, catalogue_version = $4 and energy_per_second >= 1e-290 as plain
+from players
+where player_id > $1
+    and last_seen_at < $2
+    and (
+        catalogue_version <> $4
+        or (energy_per_second > 0 and settled_at < least(accrues_until, $3::timestamptz))
+    )
+order by player_id
+limit $5

@@ -1,0 +1,39 @@
+-- store::sweep::settle_folded: as settle_plain.sql, for players that were settled by the rules themselves, each from the
+-- revision that it names.
+with lease as (
+    update jobs set progress = $3 where job_id = $1 and lease_token = $2 returning job_id
+),
+change as (
+    select *
+    from unnest(
+        $4::uuid[], $5::bigint[], $6::float8[], $7::float8[], $8::float8[], $9::timestamptz[],
+        $10::timestamptz[], $11::float8[], $12::bigint[]
+    ) as change (
+        player_id, expected_revision, energy, lifetime_energy, unseen_energy, settled_at,
+        accrues_until, energy_per_second, catalogue_version
+    )
+),
+due as materialized (
+    select player.player_id
+    from players as player
+    join change using (player_id)
+    where player.revision = change.expected_revision and exists (select from lease)
+    order by player.player_id
+    for no key update of player skip locked
+),
+settled as (
+    update players as player
+    set revision = player.revision + 1,
+        energy = change.energy,
+        lifetime_energy = change.lifetime_energy,
+        unseen_energy = change.unseen_energy,
+        settled_at = change.settled_at,
+        accrues_until = change.accrues_until,
+        energy_per_second = change.energy_per_second,
+        catalogue_version = change.catalogue_version
+    from due
+    join change using (player_id)
+    where player.player_id = due.player_id
+    returning player.player_id
+)
+select (select count(*) from settled) as settled from lease

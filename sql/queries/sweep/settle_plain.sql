@@ -1,0 +1,34 @@
+-- store::sweep::settle_plain: settles some players, as domain::Player::settle does, and notes how far the sweep has come.
+-- Who is being written by somebody else, or has come back, is left alone; where the job's lease has been lost, all are.
+-- last_seen_at stays: presence noted without the player would pay for an absence beyond the cap. settled_at goes no further
+-- than accrues_until, where production ends.
+with lease as (
+    update jobs set progress = $3 where job_id = $1 and lease_token = $2 returning job_id
+),
+due as materialized (
+    select player_id
+    from players
+    where player_id = any($4)
+        and exists (select from lease)
+        and last_seen_at < $5
+        and catalogue_version = $7
+        and energy_per_second >= 1e-290
+        and settled_at < least(accrues_until, $6::timestamptz)
+    order by player_id
+    for no key update skip locked
+),
+settled as (
+    update players as player
+    set revision = player.revision + 1,
+        energy = capped_sum(player.energy, capped_product(player.energy_per_second,
+            extract(epoch from least(player.accrues_until, $6) - player.settled_at)::float8)),
+        lifetime_energy = capped_sum(player.lifetime_energy, capped_product(player.energy_per_second,
+            extract(epoch from least(player.accrues_until, $6) - player.settled_at)::float8)),
+        unseen_energy = capped_sum(player.unseen_energy, capped_product(player.energy_per_second,
+            extract(epoch from least(player.accrues_until, $6) - player.settled_at)::float8)),
+        settled_at = least(player.accrues_until, $6)
+    from due
+    where player.player_id = due.player_id
+    returning player.player_id
+)
+select (select count(*) from settled) as settled from lease

@@ -1,0 +1,62 @@
+//! What kinds of jobs there are.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use super::schedule::Schedule;
+use super::work::{Error, Finished, Work};
+
+/// Attempts that a job has unless its kind says otherwise: with the pauses between them they take about ten minutes.
+const MAX_ATTEMPTS: i32 = 8;
+
+type Handling = Pin<Box<dyn Future<Output = Result<Finished, Error>> + Send>>;
+
+/// A kind of job: its name, when it is enqueued by itself, and what it does.
+#[derive(Clone)]
+pub struct Kind {
+    pub(super) name: &'static str,
+    pub(super) schedule: Option<Schedule>,
+    pub(super) max_attempts: i32,
+    pub(super) handler: Arc<dyn Fn(Work) -> Handling + Send + Sync>,
+}
+
+impl Kind {
+    /// A kind that is only enqueued by hand. Its handler ends with what [`Work::finish`] gives.
+    pub fn new<F, Fut>(name: &'static str, handler: F) -> Self
+    where
+        F: Fn(Work) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Finished, Error>> + Send + 'static,
+    {
+        Self {
+            name,
+            schedule: None,
+            max_attempts: MAX_ATTEMPTS,
+            handler: Arc::new(move |work| Box::pin(handler(work))),
+        }
+    }
+
+    /// Enqueues one at each turn of `schedule`.
+    #[must_use]
+    pub fn on(self, schedule: Schedule) -> Self {
+        Self { schedule: Some(schedule), ..self }
+    }
+
+    /// Gives its jobs that many attempts.
+    #[must_use]
+    pub fn with_max_attempts(self, max_attempts: i32) -> Self {
+        Self { max_attempts, ..self }
+    }
+
+    /// Its name in the database and in the metrics.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+}
+
+impl fmt::Debug for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kind").field("name", &self.name).field("schedule", &self.schedule).finish()
+    }
+}

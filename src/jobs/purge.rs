@@ -1,0 +1,98 @@
+//! Forgetting what has lapsed.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::work::{Error, Finished, Work};
+use crate::cache::Touch;
+
+/// Rows that a statement forgets at most.
+const CHUNK: u64 = 1_000;
+/// Guests that one step removes.
+const GUESTS: u32 = 200;
+const DAY_SECONDS: f64 = 86_400.0;
+/// Guests who never did anything are kept this long after they were last seen, in seconds.
+const IDLE_GUEST_SECONDS: f64 = 30.0 * DAY_SECONDS;
+/// Jobs are kept this long after they were done, in seconds.
+const DONE_JOB_SECONDS: f64 = DAY_SECONDS;
+/// Revocations are kept this much longer than the access tokens that they are about, in seconds.
+const REVOCATION_MARGIN_SECONDS: f64 = 600.0;
+
+/// Forgets sessions that have lapsed.
+pub(super) async fn sessions(work: Work) -> Result<Finished, Error> {
+    loop {
+        let mut step = work.begin().await?;
+        if step.purge_sessions(work.now()).await? < CHUNK {
+            return work.finish(step).await;
+        }
+        work.advance(step, &()).await?;
+        if work.is_stopping() {
+            return work.hand_back().await;
+        }
+    }
+}
+
+/// Forgets revocations older than any access token.
+pub(super) async fn revocations(work: Work) -> Result<Finished, Error> {
+    let horizon = work.parts.accounts.access_token_ttl().as_secs_f64() + REVOCATION_MARGIN_SECONDS;
+    let mut step = work.begin().await?;
+    step.purge_revocations(work.now().plus_seconds(-horizon)).await?;
+    work.finish(step).await
+}
+
+/// Empties the slots of idempotency records whose turn comes next.
+pub(super) async fn idempotency_slots(work: Work) -> Result<Finished, Error> {
+    match work.parts.store.empty_idle_slots(work.lease(), work.now()).await? {
+        Some(_) => Ok(Finished::by_statement()),
+        None => Err(Error::LeaseLost),
+    }
+}
+
+/// How far the walk over the guests has come.
+#[derive(Serialize, Deserialize)]
+struct After {
+    after: Uuid,
+}
+
+/// Removes guests who never did anything and have been away for thirty days.
+pub(super) async fn guests(work: Work) -> Result<Finished, Error> {
+    let mut after = work.progress::<After>()?.map_or(Uuid::nil(), |it| it.after);
+    loop {
+        let now = work.now();
+        let unseen_since = now.plus_seconds(-IDLE_GUEST_SECONDS);
+        let found = work.store().find_idle_guests(after, unseen_since, GUESTS.into()).await?;
+        let mut step = work.begin().await?;
+        let purged = step.purge_guests(&found, unseen_since, now).await?;
+        let touches: Vec<_> = purged.iter().map(|&id| work.parts.players.touch(id)).collect();
+        let last = found.last().filter(|_| found.len() == GUESTS as usize).copied();
+        let finished = match last {
+            Some(last) => {
+                work.advance(step, &After { after: last }).await?;
+                after = last;
+                None
+            }
+            None => Some(work.finish(step).await?),
+        };
+        touches.into_iter().for_each(Touch::gone);
+        if let Some(finished) = finished {
+            return Ok(finished);
+        }
+        if work.is_stopping() {
+            return work.hand_back().await;
+        }
+    }
+}
+
+/// Forgets jobs that were done long ago.
+pub(super) async fn finished_jobs(work: Work) -> Result<Finished, Error> {
+    loop {
+        let mut step = work.begin().await?;
+        if step.trim_jobs(work.now().plus_seconds(-DONE_JOB_SECONDS)).await? < CHUNK {
+            return work.finish(step).await;
+        }
+        work.advance(step, &()).await?;
+        if work.is_stopping() {
+            return work.hand_back().await;
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! The queue as apalis sees it: an apalis `Backend` over Postgres.
+//!
+//! It hands out a job only when the worker has a hand free, so that no lease runs for a job that only waits. And it never
+//! fails: to apalis an error of the backend is the end of the worker, whereas a database that is away comes back.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use apalis::prelude::{Backend, Task, WorkerContext};
+use apalis_core::backend::BackendConfig;
+use apalis_core::backend::finalize::Ephemeral;
+use apalis_core::layers::Identity;
+use tokio::time::{Sleep, sleep};
+
+use super::runner::Runner;
+use crate::store::jobs::ClaimedJob;
+
+/// How long an empty queue is left alone.
+pub(super) const POLL: Duration = Duration::from_secs(1);
+
+type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// The queue.
+pub(super) struct Queue {
+    runner: Arc<Runner>,
+    state: State,
+}
+
+enum State {
+    Idle,
+    /// A job is being asked for.
+    Asking(Boxed<Option<ClaimedJob>>),
+    /// There was none.
+    Resting(Pin<Box<Sleep>>),
+    /// A job that came when the worker was stopping is being put back.
+    HandingBack(Boxed<()>),
+}
+
+impl Queue {
+    pub(super) fn new(runner: Arc<Runner>) -> Self {
+        Self { runner, state: State::Idle }
+    }
+
+    fn ask(&self) -> Boxed<Option<ClaimedJob>> {
+        let runner = Arc::clone(&self.runner);
+        Box::pin(async move {
+            runner.claim().await.unwrap_or_else(|error| {
+                tracing::warn!(%error, "the queue of jobs does not answer");
+                None
+            })
+        })
+    }
+
+    fn hand_back(&self, job: ClaimedJob) -> Boxed<()> {
+        let runner = Arc::clone(&self.runner);
+        Box::pin(async move {
+            // Where that fails the lease lapses.
+            if let Err(error) = runner.parts.store.hand_back_job(job.lease).await {
+                tracing::warn!(%error, "a job could not be handed back");
+            }
+        })
+    }
+}
+
+impl Backend for Queue {
+    type Task = Task<ClaimedJob>;
+    type Error = Infallible;
+
+    fn poll_ready(
+        &mut self,
+        _: &mut Context<'_>,
+        _: &WorkerContext,
+    ) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_next(
+        &mut self,
+        context: &mut Context<'_>,
+        _: &WorkerContext,
+    ) -> Poll<Option<Result<Self::Task, Infallible>>> {
+        loop {
+            match &mut self.state {
+                State::Idle => self.state = State::Asking(self.ask()),
+                State::Asking(asking) => match ready!(asking.as_mut().poll(context)) {
+                    Some(job) => {
+                        self.state = State::Idle;
+                        return Poll::Ready(Some(Ok(Task::new(job))));
+                    }
+                    None => self.state = State::Resting(Box::pin(sleep(POLL))),
+                },
+                State::Resting(resting) => {
+                    ready!(resting.as_mut().poll(context));
+                    self.state = State::Idle;
+                }
+                State::HandingBack(_) => return Poll::Ready(None),
+            }
+        }
+    }
+
+    fn poll_close(
+        &mut self,
+        context: &mut Context<'_>,
+        _: &WorkerContext,
+    ) -> Poll<Result<(), Infallible>> {
+        loop {
+            match &mut self.state {
+                State::Idle | State::Resting(_) => return Poll::Ready(Ok(())),
+                State::Asking(asking) => match ready!(asking.as_mut().poll(context)) {
+                    Some(job) => self.state = State::HandingBack(self.hand_back(job)),
+                    None => self.state = State::Idle,
+                },
+                State::HandingBack(handing_back) => {
+                    ready!(handing_back.as_mut().poll(context));
+                    self.state = State::Idle;
+                }
+            }
+        }
+    }
+}
+
+impl BackendConfig for Queue {
+    type Args = ClaimedJob;
+    type Id = uuid::Uuid;
+    type Kind = Ephemeral;
+    type Config = ();
+    type Layer = Identity;
+
+    fn config(&self) -> &() {
+        &()
+    }
+
+    fn middleware(&mut self, _: &mut WorkerContext) -> Identity {
+        Identity::new()
+    }
+}

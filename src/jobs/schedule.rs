@@ -1,0 +1,161 @@
+//! When jobs are enqueued by themselves.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
+
+use super::runner::Runner;
+use crate::domain::Timestamp;
+use crate::store;
+use crate::store::jobs::NewJob;
+
+/// How often the schedules are looked at.
+const TICK: Duration = Duration::from_secs(1);
+/// How often the queue is looked over.
+const TICKS_PER_CHECK: u32 = 5;
+/// Jobs that have been due for longer than this have too few workers, in seconds.
+const BEHIND_AFTER_SECONDS: f64 = 60.0;
+
+/// Turns at equal distances, the same for every instance: they are counted from the Unix epoch, a Thursday at 00:00 UTC.
+///
+/// Of turns that nobody was there for only the last is made up for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    period: Duration,
+    offset: Duration,
+}
+
+impl Schedule {
+    /// A turn at each multiple of `period`, which is at least a second.
+    pub const fn every(period: Duration) -> Self {
+        Self { period, offset: Duration::ZERO }
+    }
+
+    /// A turn each Monday at 00:00 UTC.
+    pub const fn every_monday() -> Self {
+        Self { period: Duration::from_hours(7 * 24), offset: Duration::from_hours(4 * 24) }
+    }
+
+    /// The same turns, later by `offset`.
+    #[must_use]
+    pub const fn shifted_by(self, offset: Duration) -> Self {
+        Self { offset: self.offset.saturating_add(offset), ..self }
+    }
+
+    /// The last turn at or before `now`.
+    pub fn turn_at(&self, now: Timestamp) -> Timestamp {
+        let micros = |span: Duration| i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
+        let (period, offset) = (micros(self.period).max(1), micros(self.offset));
+        let since = now.as_micros().saturating_sub(offset);
+        Timestamp::from_micros(now.as_micros() - since.rem_euclid(period))
+    }
+}
+
+/// The turns that this process knows to be enqueued, by kind.
+pub(super) type Fired = Vec<(&'static str, Timestamp)>;
+
+impl Runner {
+    /// Enqueues jobs when their turn comes and looks after the queue, until `stopped`.
+    pub(super) async fn keep_schedule(&self, mut stopped: watch::Receiver<bool>) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut fired = Fired::new();
+        let mut ticked = 0;
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                _ = stopped.wait_for(|it| *it) => return,
+            }
+            // A time that jumps could skip turns for good: they never go back.
+            if self.parts.clock.is_steady()
+                && let Err(error) = self.fire_due(&mut fired).await
+            {
+                tracing::warn!(%error, "schedules could not be kept and are tried again");
+            }
+            if ticked % TICKS_PER_CHECK == 0
+                && let Err(error) = self.check_queue().await
+            {
+                tracing::warn!(%error, "the queue of jobs could not be looked over");
+            }
+            ticked = ticked.wrapping_add(1);
+        }
+    }
+
+    /// Enqueues a job for each kind whose turn has come, unless `fired` tells or the database knows that it has been
+    /// enqueued.
+    pub(super) async fn fire_due(&self, fired: &mut Fired) -> Result<(), store::Error> {
+        let now = self.parts.clock.now();
+        for kind in &self.kinds {
+            let Some(turn) = kind.schedule.map(|schedule| schedule.turn_at(now)) else { continue };
+            if fired.iter().any(|&(name, last)| name == kind.name && last >= turn) {
+                continue;
+            }
+            let job = NewJob {
+                id: self.parts.accounts.new_id(),
+                kind: kind.name,
+                unique_key: &key_of(turn),
+                arguments: &json!({}),
+                run_after: now,
+                max_attempts: kind.max_attempts,
+                created_at: now,
+            };
+            if self.parts.store.fire_schedule(turn, &job).await? {
+                tracing::debug!(kind = kind.name, turn = job.unique_key, "enqueued");
+            }
+            fired.retain(|&(name, _)| name != kind.name);
+            fired.push((kind.name, turn));
+        }
+        Ok(())
+    }
+
+    /// Buries jobs that killed their workers, and tells how the queue fares.
+    async fn check_queue(&self) -> Result<(), store::Error> {
+        let now = self.parts.clock.now();
+        for kind in self.parts.store.bury_lapsed(now).await? {
+            tracing::error!(kind, "a job is a dead letter: its worker died in the last attempt");
+        }
+        let stats = self.parts.store.job_stats(now).await?;
+        let age = stats.oldest_due.map_or(0.0, |due| now.seconds_since(due).max(0.0));
+        self.metrics.oldest_due_job.set(age);
+        self.metrics.dead_jobs.set(stats.dead);
+        self.behind.store(age > BEHIND_AFTER_SECONDS, std::sync::atomic::Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// A turn as the unique key of its job.
+fn key_of(turn: Timestamp) -> String {
+    jiff::Timestamp::from_microsecond(turn.as_micros())
+        .map_or_else(|_| turn.as_micros().to_string(), |turn| turn.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        let time: jiff::Timestamp = text.parse().expect("a time");
+        Timestamp::from_micros(time.as_microsecond())
+    }
+
+    #[test]
+    fn turns_are_the_same_for_everybody() {
+        let schedule = Schedule::every(Duration::from_mins(10));
+        for now in ["2026-01-05T00:10:00Z", "2026-01-05T00:13:07.5Z", "2026-01-05T00:19:59.999Z"] {
+            assert_eq!(schedule.turn_at(at(now)), at("2026-01-05T00:10:00Z"), "{now}");
+        }
+        assert_eq!(schedule.turn_at(at("2026-01-05T00:20:00Z")), at("2026-01-05T00:20:00Z"));
+        assert_eq!(key_of(at("2026-01-05T00:10:00Z")), "2026-01-05T00:10:00Z");
+    }
+
+    #[test]
+    fn weeks_begin_on_monday() {
+        let schedule = Schedule::every_monday();
+        assert_eq!(schedule.turn_at(at("2026-01-11T23:59:59Z")), at("2026-01-05T00:00:00Z"));
+        assert_eq!(schedule.turn_at(at("2026-01-12T00:00:00Z")), at("2026-01-12T00:00:00Z"));
+        let later = schedule.shifted_by(Duration::from_secs(10));
+        assert_eq!(later.turn_at(at("2026-01-12T00:00:09Z")), at("2026-01-05T00:00:10Z"));
+    }
+}

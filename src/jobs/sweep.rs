@@ -1,0 +1,129 @@
+//! Settling players who have been away for a while, so that what the database says of them is never old.
+//!
+//! It settles in single statements, each a transaction of its own that notes the sweep's progress too: however a worker
+//! dies or freezes, it holds no row. A statement that would keep a player waiting is ended by its session's time limit;
+//! the next one takes fewer players.
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::work::{Error, Finished, Work};
+use crate::domain::Timeline;
+use crate::store;
+use crate::store::players::PlayerRecord;
+use crate::store::sweep::{AbsentPlayer, SettledPlayer, SweepTime};
+
+/// Players not seen for this long are swept, in seconds.
+const ABSENT_AFTER_SECONDS: f64 = 600.0;
+/// Players looked up at once.
+const LOOKED_UP: i64 = 5_000;
+/// Players settled by one statement at most.
+const MOST_AT_ONCE: usize = 500;
+/// Statements that may fail in a row at the least size before the attempt is given up.
+const MOST_FAILURES: u32 = 20;
+
+/// How far the walk over the players has come.
+#[derive(Serialize, Deserialize)]
+struct After {
+    after: Uuid,
+}
+
+/// Settles every player who has not been seen for ten minutes and whose row says less than the formula.
+pub(super) async fn sweep(work: Work) -> Result<Finished, Error> {
+    let mut after = work.progress::<After>()?.map_or(Uuid::nil(), |it| it.after);
+    let mut pace = Pace { at_once: MOST_AT_ONCE, failures: 0 };
+    loop {
+        let timeline = work.parts.catalogues.confirmed_timeline()?;
+        let now = work.now();
+        let time = SweepTime {
+            now,
+            unseen_since: now.plus_seconds(-ABSENT_AFTER_SECONDS),
+            catalogue_version: timeline.at(now).version,
+        };
+        let found = work.store().find_absent(after, &time, LOOKED_UP).await?;
+        if found.is_empty() {
+            return work.finish(work.begin().await?).await;
+        }
+        let mut rest = found.as_slice();
+        while let Some((players, later)) = rest.split_at_checked(pace.at_once.min(rest.len()))
+            && let Some(last) = players.last()
+        {
+            if work.is_stopping() {
+                return work.hand_back().await;
+            }
+            match settle(&work, &timeline, &time, after, players).await {
+                Ok(()) => {
+                    pace.speed_up();
+                    (rest, after) = (later, last.id);
+                }
+                Err(Error::Store(error)) => pace.slow_down(error)?,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// How many players are settled at once: half as many after a statement that took too long, slowly more otherwise.
+struct Pace {
+    at_once: usize,
+    failures: u32,
+}
+
+impl Pace {
+    fn speed_up(&mut self) {
+        self.failures = 0;
+        self.at_once = (self.at_once + self.at_once / 8 + 1).min(MOST_AT_ONCE);
+    }
+
+    fn slow_down(&mut self, error: store::Error) -> Result<(), Error> {
+        use store::Error as Fault;
+        let too_many =
+            matches!(error, Fault::OutOfTime(_) | Fault::Locked(_) | Fault::Contention(_));
+        self.failures += 1;
+        if !too_many || self.failures > MOST_FAILURES {
+            return Err(error.into());
+        }
+        self.at_once = (self.at_once / 2).max(1);
+        Ok(())
+    }
+}
+
+/// Settles some players; the sweep has then come from `before` to the last of them.
+async fn settle(
+    work: &Work,
+    timeline: &Timeline,
+    time: &SweepTime,
+    before: Uuid,
+    players: &[AbsentPlayer],
+) -> Result<(), Error> {
+    let ids = |plain: bool| {
+        players.iter().filter(|it| it.plain == plain).map(|it| it.id).collect::<Vec<_>>()
+    };
+    let (plain, others) = (ids(true), ids(false));
+    if !others.is_empty() {
+        // These are left to the rules: a change of the catalogue lies between their last settle and now, or their rate is
+        // so small that Postgres would not multiply it.
+        let records = work.store().load_players(&others).await?;
+        let absent = records.into_iter().filter(|it| it.player.last_seen_at < time.unseen_since);
+        let settled: Vec<_> = absent.map(|record| by_the_rules(record, timeline, time)).collect();
+        let noted = json!(After { after: before });
+        let held = work.sweep_store.settle_folded(work.lease(), &noted, &settled).await?;
+        held.ok_or(Error::LeaseLost)?;
+    }
+    let noted = json!(After { after: players.last().map_or(before, |last| last.id) });
+    let held = work.sweep_store.settle_plain(work.lease(), &noted, &plain, time).await?;
+    held.ok_or(Error::LeaseLost).map(drop)
+}
+
+fn by_the_rules(mut record: PlayerRecord, timeline: &Timeline, time: &SweepTime) -> SettledPlayer {
+    let player = &mut record.player;
+    player.settle(timeline, time.now);
+    record.catalogue_version = timeline.at(player.settled_at).version;
+    let production = player.production(timeline, player.settled_at);
+    SettledPlayer {
+        energy_per_second: production.energy_per_second,
+        accrues_until: player.accrues_until(&production),
+        record,
+    }
+}

@@ -1,0 +1,129 @@
+//! Settling absent players in bulk.
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::commit::signed;
+use super::error::Error;
+use super::jobs::Lease;
+use super::players::PlayerRecord;
+use super::pool::Store;
+use crate::domain::Timestamp;
+
+/// What a sweep goes by.
+#[derive(Clone, Copy, Debug)]
+pub struct SweepTime {
+    pub now: Timestamp,
+    /// Players seen later are not absent.
+    pub unseen_since: Timestamp,
+    /// The version of the catalogue in force at `now`.
+    pub catalogue_version: u64,
+}
+
+/// A player to settle.
+#[derive(Clone, Copy, Debug)]
+pub struct AbsentPlayer {
+    pub id: Uuid,
+    /// Whether SQL can settle it: one rate holds from its last settle on.
+    pub plain: bool,
+}
+
+/// A player as the rules settled it, and the row that they started from.
+#[derive(Clone, Debug)]
+pub struct SettledPlayer {
+    /// With the revision that it was read at.
+    pub record: PlayerRecord,
+    /// Energy per second from now on, under the catalogue of the record.
+    pub energy_per_second: f64,
+    pub accrues_until: Timestamp,
+}
+
+impl Store {
+    /// Up to `limit` absent players after `after`, in the order of ids, whose rows say less than the formula.
+    ///
+    /// # Errors
+    /// As every statement's.
+    pub async fn find_absent(
+        &self,
+        after: Uuid,
+        time: &SweepTime,
+        limit: i64,
+    ) -> Result<Vec<AbsentPlayer>, Error> {
+        let sql = include_str!("../../sql/queries/sweep/find_absent.sql");
+        let SweepTime { now, unseen_since, catalogue_version } = time;
+        let version = signed(*catalogue_version);
+        let rows = self.query(sql, &[&after, unseen_since, now, &version, &limit]).await?;
+        let decode = |row: &tokio_postgres::Row| {
+            Ok(AbsentPlayer { id: row.try_get("player_id")?, plain: row.try_get("plain")? })
+        };
+        rows.iter().map(decode).collect()
+    }
+
+    /// Settles those of `players` that are plain and still absent, and notes the sweep's progress, in one statement.
+    /// Returns how many were settled; nothing, and none is, where the job's lease has been lost.
+    ///
+    /// # Errors
+    /// As every statement's. [`Error::OutOfTime`] and [`Error::Locked`] ask for fewer players.
+    pub async fn settle_plain(
+        &self,
+        lease: Lease,
+        progress: &Value,
+        players: &[Uuid],
+        time: &SweepTime,
+    ) -> Result<Option<i64>, Error> {
+        let sql = include_str!("../../sql/queries/sweep/settle_plain.sql");
+        let SweepTime { now, unseen_since, catalogue_version } = time;
+        let row = self
+            .query_opt(
+                sql,
+                &[
+                    &lease.job,
+                    &lease.token,
+                    progress,
+                    &players,
+                    unseen_since,
+                    now,
+                    &signed(*catalogue_version),
+                ],
+            )
+            .await?;
+        Ok(row.map(|row| row.try_get("settled")).transpose()?)
+    }
+
+    /// As [`Store::settle_plain`], for players that the rules themselves have settled. One that was written since it was
+    /// read is left alone.
+    ///
+    /// # Errors
+    /// As those of [`Store::settle_plain`].
+    pub async fn settle_folded(
+        &self,
+        lease: Lease,
+        progress: &Value,
+        players: &[SettledPlayer],
+    ) -> Result<Option<i64>, Error> {
+        fn column<T>(players: &[SettledPlayer], value: impl Fn(&SettledPlayer) -> T) -> Vec<T> {
+            players.iter().map(value).collect()
+        }
+        let sql = include_str!("../../sql/queries/sweep/settle_folded.sql");
+        let row = self
+            .query_opt(
+                sql,
+                &[
+                    &lease.job,
+                    &lease.token,
+                    progress,
+                    &column(players, |it| it.record.id),
+                    &column(players, |it| it.record.revision),
+                    &column(players, |it| it.record.player.energy),
+                    &column(players, |it| it.record.player.lifetime_energy),
+                    &column(players, |it| it.record.player.unseen_energy),
+                    &column(players, |it| it.record.player.settled_at),
+                    &column(players, |it| it.accrues_until),
+                    &column(players, |it| it.energy_per_second),
+                    &column(players, |it| signed(it.record.catalogue_version)),
+                ],
+            )
+            .await?;
+        Ok(row.map(|row| row.try_get("settled")).transpose()?)
+    }
+}

@@ -1,0 +1,379 @@
+//! The queue of jobs: schedules, attempts, leases, steps, and what is forgotten.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use idlewatt::domain::Timestamp;
+use idlewatt::jobs::{Error, Kind, Schedule, Work};
+use serde_json::{Value, json};
+use tokio::sync::{Notify, Semaphore};
+use tokio_postgres::Client;
+
+use crate::support::books::eventually;
+use crate::support::{TestApp, World};
+
+const LEASE: Duration = Duration::from_secs(15);
+const SHORT_LEASE: Duration = Duration::from_secs(1);
+
+/// Rows whose going is the effect of a test's job.
+async fn leave_effects(database: &Client, count: i32) {
+    let sql = "insert into revocations (subject, reason, revoked_at)
+        select gen_random_uuid(), 'session_ended', '2000-01-01' from generate_series(1, $1)";
+    database.execute(sql, &[&count]).await.expect("inserted");
+}
+
+/// How many of them are left.
+async fn effects_left(database: &Client) -> i64 {
+    let sql = "select count(*) from revocations where revoked_at = '2000-01-01'";
+    database.query_one(sql, &[]).await.expect("counted").get(0)
+}
+
+fn long_after_all_effects(work: &Work) -> Timestamp {
+    work.now().plus_seconds(-365.0 * 86_400.0)
+}
+
+/// A job that has its effect, then says that it did and waits for a permit, then finishes.
+fn slow(effected: &Arc<Notify>, permits: &Arc<Semaphore>) -> Kind {
+    let (effected, permits) = (Arc::clone(effected), Arc::clone(permits));
+    Kind::new("slow", move |work: Work| {
+        let (effected, permits) = (Arc::clone(&effected), Arc::clone(&permits));
+        async move {
+            let mut step = work.begin().await?;
+            step.purge_revocations(long_after_all_effects(&work)).await?;
+            effected.notify_one();
+            permits.acquire().await.expect("open").forget();
+            work.finish(step).await
+        }
+    })
+}
+
+#[tokio::test]
+async fn a_schedule_fires_once_a_turn_however_many_instances_run() {
+    for instances in [1, 3, 5] {
+        let world = World::new().await;
+        let runs = Arc::new(AtomicUsize::new(0));
+        let mut running = Vec::new();
+        for _ in 0..instances {
+            let app = world.start().await;
+            let runs = Arc::clone(&runs);
+            let kind = Kind::new("count", move |work: Work| {
+                let runs = Arc::clone(&runs);
+                async move {
+                    runs.fetch_add(1, Ordering::SeqCst);
+                    work.finish(work.begin().await?).await
+                }
+            });
+            let kind = kind.on(Schedule::every(Duration::from_mins(10)));
+            let jobs = app.jobs_of(vec![kind], LEASE);
+            jobs.start();
+            running.push((app, jobs));
+        }
+        let app = &running[0].0;
+        for turns in 1..=3 {
+            eventually("every turn has run", async || {
+                let jobs = app.jobs("count").await;
+                let done = jobs.iter().filter(|job| job["status"] == "done").count();
+                (done >= turns).then_some(())
+            })
+            .await;
+            world.advance(600.0);
+        }
+        let mut keys = Vec::new();
+        for (_, jobs) in &running {
+            jobs.drain().await;
+            // What an instance has yet to fire it fires here, and finds fired.
+            jobs.run_due().await.expect("run");
+        }
+        for job in app.jobs("count").await {
+            assert_eq!((&job["status"], &job["attempt"]), (&json!("done"), &json!(1)), "{job}");
+            keys.push(job["key"].as_str().expect("a key").to_owned());
+        }
+        keys.reverse();
+        let expected =
+            ["00:00", "10:00", "20:00", "30:00"].map(|it| format!("2026-01-05T00:{it}Z"));
+        assert_eq!(keys, expected, "{instances} instances");
+        assert_eq!(runs.load(Ordering::SeqCst), expected.len(), "{instances} instances");
+    }
+}
+
+#[tokio::test]
+async fn turns_that_nobody_was_there_for_are_made_up_for_by_the_last() {
+    let app = TestApp::new().await;
+    app.run_jobs().await;
+    app.advance(20.0 * 3600.0 + 7.0 * 60.0);
+    app.run_jobs().await;
+    app.run_jobs().await;
+    let keys: Vec<Value> = app.jobs("sweep").await.iter().map(|job| job["key"].clone()).collect();
+    assert_eq!(keys, ["2026-01-05T20:00:00Z", "2026-01-05T00:00:00Z"]);
+    // A time that goes back fires nothing, also when the jobs of those turns are forgotten.
+    app.world.connect().await.batch_execute("delete from jobs").await.expect("deleted");
+    app.advance(-7200.0);
+    app.run_jobs().await;
+    assert!(app.jobs("sweep").await.is_empty());
+}
+
+#[tokio::test]
+async fn failures_are_tried_again_after_longer_and_longer_pauses_and_end_as_a_dead_letter() {
+    let app = TestApp::new().await;
+    let attempts = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&attempts);
+    let kind = Kind::new("failing", move |_| {
+        let attempt = counted.fetch_add(1, Ordering::SeqCst) + 1;
+        async move {
+            assert!(attempt != 2, "the second attempt panics");
+            Err(Error::Other(format!("attempt {attempt} failed")))
+        }
+    });
+    let jobs = app.jobs_of(vec![kind.with_max_attempts(4)], LEASE);
+    jobs.enqueue("failing", "once", &json!({})).await.expect("enqueued");
+    let mut pauses = Vec::new();
+    for attempt in 1..=4 {
+        assert_eq!(jobs.run_due().await.expect("run"), 1);
+        assert_eq!(jobs.run_due().await.expect("run"), 0, "it is not tried again at once");
+        let job = app.job("failing").await;
+        assert_eq!(job["attempt"], attempt);
+        let error = job["error"].as_str().expect("an error");
+        if attempt == 2 {
+            assert!(error.contains("panic"), "{error}");
+        } else {
+            assert_eq!(error, format!("attempt {attempt} failed"));
+        }
+        assert_eq!(job["status"], if attempt < 4 { "queued" } else { "dead" });
+        if attempt < 4 {
+            let mut pause = 0.0;
+            while jobs.run_due().await.expect("run") == 0 {
+                app.advance(0.5);
+                pause += 0.5;
+                assert!(pause < 60.0, "it is never tried again");
+            }
+            // That was the next attempt already: it is taken back.
+            attempts.fetch_sub(1, Ordering::SeqCst);
+            let sql = "update jobs set attempt = attempt - 1, status = 'queued', run_after = '2000-01-01'";
+            app.world.connect().await.batch_execute(sql).await.expect("taken back");
+            pauses.push(pause);
+        }
+    }
+    for pair in pauses.windows(2) {
+        assert!(pair[1] > pair[0] * 1.5, "{pauses:?}");
+    }
+    app.advance(86_400.0);
+    assert_eq!(jobs.run_due().await.expect("run"), 0);
+}
+
+#[tokio::test]
+async fn what_comes_after_the_lease_is_lost_changes_nothing() {
+    let app = TestApp::new().await;
+    let database = app.world.connect().await;
+    leave_effects(&database, 5).await;
+    let (effected, permits) = (Arc::new(Notify::new()), Arc::new(Semaphore::new(0)));
+    let stalling = app.jobs_of(vec![slow(&effected, &permits)], LEASE);
+    stalling.enqueue("slow", "once", &json!({})).await.expect("enqueued");
+    stalling.start();
+    effected.notified().await;
+    // The worker has its effect in hand and stalls: to everybody else its lease lapses.
+    let lapse = "update jobs set lease_expires_at = clock_timestamp() - interval '1 second'";
+    database.batch_execute(lapse).await.expect("lapsed");
+    let other = Kind::new("slow", async |work: Work| {
+        // It does something else than the stalled one, so that the two can be told apart.
+        work.finish(work.begin().await?).await
+    });
+    let other = app.jobs_of(vec![other], LEASE);
+    assert_eq!(other.run_due().await.expect("run"), 1);
+    let done = app.job("slow").await;
+    assert_eq!((&done["status"], &done["attempt"]), (&json!("done"), &json!(2)));
+    assert_eq!(done["worker"], other.worker());
+    permits.add_permits(1);
+    stalling.drain().await;
+    assert_eq!(effects_left(&database).await, 5, "the stalled worker's effect is rolled back");
+    assert_eq!(app.job("slow").await, done);
+}
+
+#[tokio::test]
+async fn a_discarded_job_that_runs_has_no_effect() {
+    let app = TestApp::new().await;
+    let database = app.world.connect().await;
+    leave_effects(&database, 5).await;
+    let (effected, permits) = (Arc::new(Notify::new()), Arc::new(Semaphore::new(0)));
+    let jobs = app.jobs_of(vec![slow(&effected, &permits)], LEASE);
+    jobs.enqueue("slow", "once", &json!({})).await.expect("enqueued");
+    jobs.start();
+    effected.notified().await;
+    let path = format!("/jobs/{}", app.job("slow").await["id"].as_str().expect("an id"));
+    let retry = app.client.admin("POST", &format!("{path}/retry"), None).await;
+    retry.expect_problem(409, "requirement_not_met");
+    app.client.admin("DELETE", &path, None).await.expect(204);
+    permits.add_permits(1);
+    jobs.drain().await;
+    assert_eq!(effects_left(&database).await, 5);
+    assert!(app.jobs("slow").await.is_empty());
+}
+
+#[tokio::test]
+async fn a_long_job_keeps_its_lease() {
+    let app = TestApp::new().await;
+    let database = app.world.connect().await;
+    let (effected, permits) = (Arc::new(Notify::new()), Arc::new(Semaphore::new(0)));
+    let kind = slow(&effected, &permits);
+    let jobs = app.jobs_of(vec![kind.clone()], SHORT_LEASE);
+    let others = app.jobs_of(vec![kind], SHORT_LEASE);
+    jobs.enqueue("slow", "once", &json!({})).await.expect("enqueued");
+    jobs.start();
+    effected.notified().await;
+    others.start();
+    let began = "select lease_expires_at from jobs";
+    let began: std::time::SystemTime =
+        database.query_one(began, &[]).await.expect("the job").get(0);
+    let renewed = "select lease_expires_at > $1::timestamptz + interval '3 seconds' from jobs";
+    eventually("the lease is three times its length", async || {
+        let row = database.query_one(renewed, &[&began]).await.expect("the job");
+        row.get::<_, bool>(0).then_some(())
+    })
+    .await;
+    permits.add_permits(1);
+    let done = app.job_of_status("slow", "done").await;
+    assert_eq!((&done["attempt"], &done["worker"]), (&json!(1), &json!(jobs.worker())));
+    jobs.drain().await;
+    others.drain().await;
+}
+
+#[tokio::test]
+async fn a_job_that_is_taken_over_goes_on_from_its_last_step() {
+    let app = TestApp::new().await;
+    let begun = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let noted = Arc::clone(&begun);
+    let kind = Kind::new("steps", move |work: Work| {
+        let noted = Arc::clone(&noted);
+        async move {
+            let mut step = work.progress::<u64>()?.unwrap_or(0);
+            noted.lock().expect("unpoisoned").push(step);
+            while step < 4 {
+                step += 1;
+                work.advance(work.begin().await?, &step).await?;
+                if step == 3 {
+                    return Err(Error::Other("stumbled".into()));
+                }
+            }
+            work.finish(work.begin().await?).await
+        }
+    });
+    let jobs = app.jobs_of(vec![kind], LEASE);
+    jobs.enqueue("steps", "once", &json!({})).await.expect("enqueued");
+    jobs.run_due().await.expect("run");
+    app.advance(60.0);
+    jobs.run_due().await.expect("run");
+    assert_eq!(*begun.lock().expect("unpoisoned"), [0, 3]);
+    assert_eq!(app.job("steps").await["status"], "done");
+}
+
+#[tokio::test]
+async fn a_job_that_kills_every_worker_ends_as_a_dead_letter() {
+    let app = TestApp::new().await;
+    let kind = Kind::new("deadly", async |_| std::future::pending().await);
+    let jobs = app.jobs_of(vec![kind.with_max_attempts(1)], LEASE);
+    jobs.enqueue("deadly", "once", &json!({})).await.expect("enqueued");
+    let database = app.world.connect().await;
+    let die = "update jobs set status = 'running', attempt = 1, worker = 'somebody',
+        lease_token = gen_random_uuid(), lease_expires_at = clock_timestamp()";
+    database.batch_execute(die).await.expect("died");
+    jobs.start();
+    let dead = app.job_of_status("deadly", "dead").await;
+    let error = dead["error"].as_str().expect("an error");
+    assert!(error.contains("somebody died"), "{error}");
+    jobs.drain().await;
+}
+
+#[tokio::test]
+async fn draining_finishes_what_runs_and_takes_nothing_new() {
+    let app = TestApp::new().await;
+    let database = app.world.connect().await;
+    leave_effects(&database, 5).await;
+    let (effected, permits) = (Arc::new(Notify::new()), Arc::new(Semaphore::new(0)));
+    let jobs = app.jobs_of(vec![slow(&effected, &permits)], LEASE);
+    jobs.enqueue("slow", "first", &json!({})).await.expect("enqueued");
+    jobs.start();
+    effected.notified().await;
+    let draining = tokio::spawn({
+        let jobs = Arc::clone(&jobs);
+        async move { jobs.drain().await }
+    });
+    app.advance(1.0);
+    jobs.enqueue("slow", "second", &json!({})).await.expect("enqueued");
+    permits.add_permits(1);
+    draining.await.expect("drained");
+    let (second, first) = (&app.jobs("slow").await[0], &app.jobs("slow").await[1]);
+    assert_eq!((&first["key"], &first["status"]), (&json!("first"), &json!("done")));
+    assert_eq!(effects_left(&database).await, 0);
+    // It is as it was, or was handed back untouched.
+    assert_eq!((&second["status"], &second["attempt"]), (&json!("queued"), &json!(0)));
+}
+
+#[tokio::test]
+async fn a_job_of_several_steps_is_handed_back_when_the_process_ends() {
+    let app = TestApp::new().await;
+    let begun = Arc::new(Notify::new());
+    let told = Arc::clone(&begun);
+    let kind = Kind::new("endless", move |work: Work| {
+        let told = Arc::clone(&told);
+        async move {
+            let mut step = work.progress::<u64>()?.unwrap_or(0);
+            while !work.is_stopping() {
+                step += 1;
+                work.advance(work.begin().await?, &step).await?;
+                told.notify_one();
+            }
+            work.hand_back().await
+        }
+    });
+    let jobs = app.jobs_of(vec![kind], LEASE);
+    jobs.enqueue("endless", "once", &json!({})).await.expect("enqueued");
+    jobs.start();
+    begun.notified().await;
+    jobs.drain().await;
+    let job = app.job("endless").await;
+    assert_eq!((&job["status"], &job["attempt"]), (&json!("queued"), &json!(0)));
+    let database = app.world.connect().await;
+    let row = database.query_one("select progress::text::bigint from jobs", &[]).await;
+    assert!(row.expect("the job").get::<_, i64>(0) >= 1);
+}
+
+#[tokio::test]
+async fn what_has_lapsed_is_forgotten_and_the_rest_is_not() {
+    let world = World::new().await;
+    let app = world.start_with(&[("ACCESS_TOKEN_TTL_SECONDS", "86400")]).await;
+    let database = world.connect().await;
+    let idle = app.client.guest().await;
+    // Ids sort by their time.
+    world.advance(1.0);
+    let playing = app.client.guest().await;
+    playing.click(1).await.expect(200);
+    world.advance(1.0);
+    let named = app.client.register("ada").await;
+    world.advance(29.0 * 86_400.0);
+    let young = app.client.guest().await;
+    app.run_jobs().await;
+    let players = async || {
+        let sql = "select player_id::text from players order by player_id";
+        let rows = database.query(sql, &[]).await.expect("rows");
+        rows.iter().map(|row| row.get(0)).collect::<Vec<String>>()
+    };
+    let all = [&idle, &playing, &named, &young].map(|player| player.id.clone());
+    assert_eq!(players().await, all);
+    world.advance(2.0 * 86_400.0);
+    app.run_jobs().await;
+    assert_eq!(players().await, all[1..]);
+    let count =
+        async |sql: &str| -> i64 { database.query_one(sql, &[]).await.expect("counted").get(0) };
+    assert_eq!(count("select count(*) from sessions").await, 3);
+    assert_eq!(count("select count(*) from deleted_players").await, 1);
+    assert_eq!(count("select count(*) from revocations").await, 1, "the instances are told");
+    // Sessions hold for ninety days.
+    world.advance(70.0 * 86_400.0);
+    app.run_jobs().await;
+    assert_eq!(count("select count(*) from sessions").await, 0);
+    assert_eq!(count("select count(*) from revocations").await, 1, "of the younger guest");
+    assert_eq!(players().await, all[1..3]);
+    // Jobs that were done are forgotten after a day.
+    let old = "select count(*) from jobs where finished_at < '2026-04-01'";
+    assert_eq!(count(old).await, 0);
+}
