@@ -1,7 +1,7 @@
 //! Players in memory: what reads are answered from. In front of Redis, which is in front of Postgres.
 //!
 //! A row is kept with a time at which it was right. How long it may be served from then on is [`Trust`]'s to say; that
-//! nothing older than what was seen is served, [`Slot`]'s. Whoever changes a player says so here: this instance sees the
+//! nothing older than what was seen is served, `Slot`'s. Whoever changes a player says so here: this instance sees the
 //! change at once, the others by an announcement.
 
 mod feed;
