@@ -7,6 +7,7 @@ end
 
 local kinds = {
     clicks = { "POST", "/api/v1/me/clicks", '{"clicks":5}' },
+    keyed = { "POST", "/api/v1/me/clicks", '{"clicks":5}', keyed = true },
     purchase = { "POST", "/api/v1/me/generators/hand_crank/purchase", '{"quantity":1}' },
     state = { "GET", "/api/v1/me", nil },
     unchanged = { "GET", "/api/v1/me", nil, "*" },
@@ -23,6 +24,8 @@ end
 
 local ready = {}
 local next_player
+-- Keys are never used twice.
+local run, sent = os.time() .. "-", 0
 
 function init()
     for index, token in ipairs(tokens) do
@@ -30,18 +33,29 @@ function init()
         if kind[4] then
             headers["If-None-Match"] = kind[4]
         end
+        if kind.keyed then
+            headers["Idempotency-Key"] = "HERE"
+        end
         if kind[3] then
             headers["Content-Type"] = "application/json"
         end
         ready[index] = wrk.format(kind[1], kind[2], headers, kind[3])
+        if kind.keyed then
+            ready[index] = { ready[index]:match("(.*)HERE(.*)") }
+        end
     end
-    -- Threads walk the same players from different places.
-    next_player = math.floor(first * #ready / 2)
+    -- Threads walk the same players from different places, and so do processes with an OFFSET, from 0 to 1.
+    next_player = math.floor((first / 2 + tonumber(os.getenv("OFFSET") or 0)) * #ready)
 end
 
 function request()
     next_player = next_player % #ready + 1
-    return ready[next_player]
+    if not kind.keyed then
+        return ready[next_player]
+    end
+    sent = sent + 1
+    local parts = ready[next_player]
+    return parts[1] .. run .. sent .. parts[2]
 end
 
 local pause = tonumber(os.getenv("DELAY_MS") or "0")
