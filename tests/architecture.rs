@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module with those that it may use beside itself.
-const MAY_USE: [(&str, &[&str]); 18] = [
+const MAY_USE: [(&str, &[&str]); 19] = [
     ("domain", &[]),
     ("config", &[]),
     ("health", &[]),
@@ -20,7 +20,8 @@ const MAY_USE: [(&str, &[&str]); 18] = [
     ("limit", &["clock", "redis_client", "telemetry"]),
     ("catalogue", &["clock", "domain", "store"]),
     ("accounts", &["cache", "catalogue", "clock", "config", "domain", "store"]),
-    ("game", &["cache", "catalogue", "clock", "domain", "store", "telemetry"]),
+    ("rankings", &["catalogue", "clock", "domain", "redis_client", "store"]),
+    ("game", &["cache", "catalogue", "clock", "domain", "rankings", "store", "telemetry"]),
     ("operators", &["accounts", "cache", "clock", "domain", "game", "store"]),
     (
         "jobs",
@@ -47,6 +48,7 @@ const MAY_USE: [(&str, &[&str]); 18] = [
             "health",
             "limit",
             "operators",
+            "rankings",
             "redis_client",
             "store",
             "telemetry",
@@ -70,6 +72,7 @@ const MAY_USE: [(&str, &[&str]); 18] = [
             "limit",
             "jobs",
             "operators",
+            "rankings",
             "redis_client",
             "store",
             "telemetry",

@@ -42,3 +42,5 @@ create table season_standings (
     primary key (player_id, season)
 );
 create index season_standings_rank on season_standings (season, rank);
+
+create index deleted_players_deleted_at on deleted_players (deleted_at);

@@ -6,6 +6,7 @@ mod housekeeping;
 mod jobs;
 mod migrate;
 mod pulse;
+mod rankings;
 mod serve;
 mod server;
 

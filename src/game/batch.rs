@@ -18,6 +18,7 @@ use crate::cache::Players;
 use crate::catalogue::Catalogues;
 use crate::clock::Clock;
 use crate::domain::{Timeline, Timestamp};
+use crate::rankings::Seen;
 use crate::store::idempotency::Record;
 use crate::store::players::PlayerRecord;
 use crate::store::{self, Commit, Store, Transaction};
@@ -54,6 +55,8 @@ pub(super) struct Writer {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) catalogues: Arc<Catalogues>,
     pub(super) metrics: Metrics,
+    /// Where it is noted who was there.
+    pub(super) seen: Arc<Seen>,
 }
 
 /// What the folds of one attempt share.
@@ -214,6 +217,7 @@ impl Writer {
                 Some(record) if written.contains(&player) => {
                     commands +=
                         folded.answers.iter().filter(|answer| answer.is_ok()).count() as u64;
+                    self.seen.note(&record, moment.now);
                     committed.push(record);
                 }
                 Some(_) => {
@@ -221,7 +225,10 @@ impl Writer {
                     continue;
                 }
                 None if kept => continue,
-                None => self.players.loaded(folded.base, moment.begun),
+                None => {
+                    self.seen.note(&folded.base, moment.now);
+                    self.players.loaded(folded.base, moment.begun);
+                }
             }
             settled.push(Settled { player, answers: Some(folded.answers) });
         }

@@ -15,6 +15,8 @@ pub mod players;
 mod pool;
 pub mod pulse;
 pub mod purge;
+mod rankings;
+pub mod seasons;
 pub mod sessions;
 pub mod sweep;
 mod time;

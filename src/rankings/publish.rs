@@ -1,0 +1,100 @@
+//! Publishing the scores of the players that this instance saw lately.
+
+use std::collections::HashMap;
+use std::mem;
+use std::sync::PoisonError;
+
+use uuid::Uuid;
+
+use super::board::{Place, Standing};
+use super::{Error, Rankings};
+use crate::domain::{Timeline, Timestamp};
+
+/// Rows loaded at once.
+const LOADED_AT_ONCE: usize = 500;
+
+/// What was published last of each player who is published again and again. What has not changed is not sent again.
+#[derive(Debug, Default)]
+pub(super) struct Published {
+    places: HashMap<Uuid, (i64, Option<Place>)>,
+    /// Whether that was to Redis.
+    to_shared: bool,
+}
+
+impl Rankings {
+    /// Publishes the scores that the players have now whom this instance saw within the last minute, and takes those
+    /// off the boards who were banned or deleted. Several instances may do so at once.
+    ///
+    /// # Errors
+    /// Where a store is away; what was to be published is with the next call.
+    pub async fn publish(&self) -> Result<(), Error> {
+        let mut published = self.published.lock().await;
+        let (timeline, now) = (self.catalogues.timeline()?, self.clock.now());
+        let to_shared = self.shared_up().is_some();
+        if published.to_shared != to_shared {
+            *published = Published { to_shared, ..Published::default() };
+        }
+        let mut standings = HashMap::new();
+        let (looked_at, fault) = match self.look_again(&timeline, now).await {
+            Ok(standings) => (standings, None),
+            Err(fault) => (Vec::new(), Some(fault)),
+        };
+        let seen = self.seen.collect(now).into_iter();
+        let seen = seen.map(|record| Standing::of(&record, &timeline, now));
+        for standing in looked_at.into_iter().chain(seen) {
+            let known: &mut Standing =
+                standings.entry(standing.player).or_insert_with(|| standing.clone());
+            if standing.stamp > known.stamp {
+                *known = standing;
+            }
+        }
+        let mut places = HashMap::with_capacity(standings.len());
+        let mut changed = Vec::with_capacity(standings.len());
+        for standing in standings.into_values() {
+            let place = (standing.stamp.revision, standing.place.clone());
+            if published.places.get(&standing.player) != Some(&place) {
+                changed.push(standing.clone());
+            }
+            places.insert(standing.player, place);
+        }
+        published.places.clear();
+        let status = self.write(now, &changed).await?;
+        published.places = places;
+        if Self::is_due(status, now) {
+            self.wanted.notify_one();
+        }
+        if to_shared && self.local.status().rebuilt.is_some() {
+            // Redis is back: the boards that stood in for it are not needed any more.
+            self.local.clear();
+        }
+        fault.map_or(Ok(()), Err)
+    }
+
+    /// The standings of players whose row has to be looked at.
+    async fn look_again(
+        &self,
+        timeline: &Timeline,
+        now: Timestamp,
+    ) -> Result<Vec<Standing>, Error> {
+        let players =
+            mem::take(&mut *self.to_look_at.lock().unwrap_or_else(PoisonError::into_inner));
+        let players: Vec<Uuid> = players.into_iter().collect();
+        let mut standings = Vec::with_capacity(players.len());
+        for chunk in players.chunks(LOADED_AT_ONCE) {
+            let records = match self.store.load_players(chunk).await {
+                Ok(records) => records,
+                Err(error) => {
+                    self.look_at(players);
+                    return Err(error.into());
+                }
+            };
+            let mut missing: std::collections::HashSet<Uuid> = chunk.iter().copied().collect();
+            for record in records {
+                missing.remove(&record.id);
+                standings.push(Standing::of(&record, timeline, now));
+            }
+            standings.extend(missing.into_iter().map(|player| Standing::deleted(player, now)));
+        }
+        Ok(standings)
+    }
+}
