@@ -44,3 +44,13 @@ create table season_standings (
 create index season_standings_rank on season_standings (season, rank);
 
 create index deleted_players_deleted_at on deleted_players (deleted_at);
+
+-- Whose rows an instance has changed, told to the others every few seconds where there is no Redis. It is news for half a
+-- minute, and worth nothing after a crash.
+create unlogged table ranking_news (
+    news_id bigint generated always as identity primary key,
+    instance uuid not null,
+    players uuid[] not null,
+    told_at timestamptz not null
+);
+create index ranking_news_told_at on ranking_news (told_at);

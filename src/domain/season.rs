@@ -6,7 +6,9 @@ use super::time::Timestamp;
 use super::timeline::Timeline;
 
 /// A week from Monday 00:00 UTC to the next, by its number: 0 began on 1970-01-05.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 pub struct Season(i64);
 
 const DAY_MICROS: i64 = 86_400 * 1_000_000;

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use actix_web::http::StatusCode;
+use actix_web::http::header::HeaderValue;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -21,7 +22,7 @@ const KEEP_BOARD: Duration = Duration::from_secs(1);
 /// Final standings change by bans and deletions only.
 const KEEP_FINAL: Duration = Duration::from_secs(5);
 /// What shared caches may do: less than it takes the page to change.
-const CACHE_CONTROL: &str = "public, max-age=1";
+const CACHE_CONTROL: HeaderValue = HeaderValue::from_static("public, max-age=1");
 
 /// How long a request waits for boards that are being built, as they are after a start.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -48,7 +49,11 @@ pub struct PageKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum ListKey {
     Board(Board),
-    Season(Season),
+    /// While it runs and afterwards are two lists.
+    Season {
+        season: Season,
+        running: bool,
+    },
 }
 
 /// Which part of a board.
@@ -152,8 +157,8 @@ pub(super) async fn serve_season(
     season: Season,
     (offset, limit): (usize, usize),
 ) -> Result<HttpResponse, Problem> {
-    let key = PageKey { list: ListKey::Season(season), offset, limit };
     let running = season == Season::at(api.rankings.now());
+    let key = PageKey { list: ListKey::Season { season, running }, offset, limit };
     let keep = if running { KEEP_BOARD } else { KEEP_FINAL };
     let load = async || {
         let standings = api.rankings.standings(season, offset, limit).await?;

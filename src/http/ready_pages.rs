@@ -6,42 +6,47 @@ use std::mem;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use actix_web::http::header;
+use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use super::etag;
 use super::problem::Problem;
+use super::{JSON, etag};
 
+/// Bytes of a page's digest in its tag.
+const TAG_BYTES: usize = 15;
 /// Pages in each half.
 const HALF: usize = 500;
 
 /// A body with its strong tag.
 #[derive(Clone, Debug)]
 pub struct Ready {
-    etag: String,
+    etag: HeaderValue,
     body: Bytes,
 }
 
 impl Ready {
-    fn new(body: Vec<u8>) -> Self {
+    fn new(body: Vec<u8>) -> Result<Self, Problem> {
         let digest = Sha256::digest(&body);
-        let tag: String = digest[..12].iter().map(|byte| format!("{byte:02x}")).collect();
-        Self { etag: format!("\"{tag}\""), body: Bytes::from(body) }
+        let etag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(&digest[..TAG_BYTES]));
+        let etag = HeaderValue::from_str(&etag).map_err(Problem::internal)?;
+        Ok(Self { etag, body: Bytes::from(body) })
     }
 
     /// Answers with it, or that the asker has it already.
-    pub fn answer(&self, request: &HttpRequest, cache_control: &'static str) -> HttpResponse {
+    pub fn answer(&self, request: &HttpRequest, cache_control: HeaderValue) -> HttpResponse {
         let unchanged = etag::matches(request, &self.etag);
         let mut response = if unchanged { HttpResponse::NotModified() } else { HttpResponse::Ok() };
         response
-            .insert_header((header::ETAG, self.etag.as_str()))
+            .insert_header((header::ETAG, self.etag.clone()))
             .insert_header((header::CACHE_CONTROL, cache_control));
         if unchanged {
             return response.finish();
         }
-        response.content_type("application/json").body(self.body.clone())
+        response.insert_header((header::CONTENT_TYPE, JSON)).body(self.body.clone())
     }
 }
 
@@ -70,7 +75,7 @@ impl Page {
     /// # Errors
     /// Where it has no JSON.
     pub fn new(content: Box<dyn Content>, generation: u64) -> Result<Self, Problem> {
-        let fresh = Ready::new(content.body(false).map_err(Problem::internal)?);
+        let fresh = Ready::new(content.body(false).map_err(Problem::internal)?)?;
         let (stale, loaded_at) = (OnceLock::new(), Instant::now());
         Ok(Self { content, fresh, stale, generation, loaded_at })
     }
@@ -86,8 +91,8 @@ impl Page {
         if let Some(ready) = self.stale.get() {
             return Ok(ready);
         }
-        let body = self.content.body(true).map_err(Problem::internal)?;
-        Ok(self.stale.get_or_init(|| Ready::new(body)))
+        let ready = Ready::new(self.content.body(true).map_err(Problem::internal)?)?;
+        Ok(self.stale.get_or_init(|| ready))
     }
 }
 

@@ -56,6 +56,8 @@ pub enum Error {
 
 /// All calls about rankings.
 pub struct Rankings {
+    /// Tells this instance from others.
+    instance: Uuid,
     store: Store,
     clock: Arc<dyn Clock>,
     catalogues: Arc<Catalogues>,
@@ -85,6 +87,7 @@ impl Rankings {
         redis: Option<Redis>,
     ) -> Self {
         Self {
+            instance: Uuid::from_u128(rand::random()),
             store,
             clock,
             catalogues,

@@ -1,17 +1,22 @@
 //! Publishing the scores of the players that this instance saw lately.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::mem;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use uuid::Uuid;
 
 use super::board::{Place, Standing};
+use super::seen::Collected;
 use super::{Error, Rankings};
 use crate::domain::{Timeline, Timestamp};
 
 /// Rows loaded at once.
 const LOADED_AT_ONCE: usize = 500;
+
+/// How far back, in seconds, other instances' news is asked for, and how long it is kept.
+const NEWS_OVERLAP_SECONDS: f64 = 30.0;
+const NEWS_KEPT_SECONDS: f64 = 300.0;
 
 /// What was published last of each player who is published again and again. What has not changed is not sent again.
 #[derive(Debug, Default)]
@@ -19,6 +24,8 @@ pub(super) struct Published {
     places: HashMap<Uuid, (i64, Option<Place>)>,
     /// Whether that was to Redis.
     to_shared: bool,
+    /// What was heard lately from other instances.
+    heard: HashSet<i64>,
 }
 
 impl Rankings {
@@ -35,12 +42,18 @@ impl Rankings {
             *published = Published { to_shared, ..Published::default() };
         }
         let mut standings = HashMap::new();
+        let Collected { records, news } = self.seen.collect(now);
+        // Through Redis the others have it anyhow.
+        let exchanged = if to_shared {
+            Ok(())
+        } else {
+            self.exchange_news(&mut published.heard, news, now).await
+        };
         let (looked_at, fault) = match self.look_again(&timeline, now).await {
-            Ok(standings) => (standings, None),
+            Ok(standings) => (standings, exchanged.err()),
             Err(fault) => (Vec::new(), Some(fault)),
         };
-        let seen = self.seen.collect(now).into_iter();
-        let seen = seen.map(|record| Standing::of(&record, &timeline, now));
+        let seen = records.into_iter().map(|record| Standing::of(&record, &timeline, now));
         for standing in looked_at.into_iter().chain(seen) {
             let known: &mut Standing =
                 standings.entry(standing.player).or_insert_with(|| standing.clone());
@@ -70,6 +83,29 @@ impl Rankings {
         fault.map_or(Ok(()), Err)
     }
 
+    /// Tells the other instances whose rows this one has changed, and hears the same from them, by way of Postgres. What is
+    /// heard is asked for again for a while, as of two that tell at once the later may be visible first.
+    async fn exchange_news(
+        &self,
+        heard: &mut HashSet<i64>,
+        news: Vec<Uuid>,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        if !news.is_empty() {
+            let forgotten = now.plus_seconds(-NEWS_KEPT_SECONDS);
+            self.store.tell_ranking_news(self.instance, &news, now, forgotten).await?;
+        }
+        let since = now.plus_seconds(-NEWS_OVERLAP_SECONDS);
+        let told = self.store.ranking_news(self.instance, since).await?;
+        for (number, players) in &told {
+            if !heard.contains(number) {
+                self.look_at(players.iter().copied());
+            }
+        }
+        *heard = told.into_iter().map(|(number, _)| number).collect();
+        Ok(())
+    }
+
     /// The standings of players whose row has to be looked at.
     async fn look_again(
         &self,
@@ -88,10 +124,11 @@ impl Rankings {
                     return Err(error.into());
                 }
             };
-            let mut missing: std::collections::HashSet<Uuid> = chunk.iter().copied().collect();
-            for record in records {
+            let mut missing: HashSet<Uuid> = chunk.iter().copied().collect();
+            for record in records.into_iter().map(Arc::new) {
                 missing.remove(&record.id);
                 standings.push(Standing::of(&record, timeline, now));
+                self.seen.hear(&record);
             }
             standings.extend(missing.into_iter().map(|player| Standing::deleted(player, now)));
         }

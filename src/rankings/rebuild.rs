@@ -78,15 +78,12 @@ impl Rankings {
     /// Where a store is away or what was built is gone; the boards are as they were.
     pub async fn rebuild(&self) -> Result<Option<Rebuilt>, Error> {
         let Ok(_alone) = self.rebuilding.try_lock() else { return Ok(None) };
-        let target = match self.shared_up() {
-            Some(shared) => match shared.begin().await? {
-                Some(build) => Target::Shared(shared, build),
-                None => return Ok(None),
-            },
-            None => {
-                self.local.begin();
-                Target::Local
-            }
+        let target = if let Some(shared) = self.shared_up() {
+            let Some(build) = shared.begin().await? else { return Ok(None) };
+            Target::Shared(shared, build)
+        } else {
+            self.local.begin();
+            Target::Local
         };
         let began = self.clock.now();
         let season = Season::at(began);

@@ -1,6 +1,8 @@
 //! The players that this instance saw lately, each with the newest row that it knows.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use uuid::Uuid;
@@ -24,42 +26,69 @@ struct Sighting {
     at: Timestamp,
     /// Whether it has been collected since it was last seen.
     collected: bool,
+    /// Whether the row is news of this instance that has not been collected.
+    is_news: bool,
+}
+
+/// What was collected.
+#[derive(Debug, Default)]
+pub(super) struct Collected {
+    pub(super) records: Vec<Arc<PlayerRecord>>,
+    /// Those of them whose row this instance has changed or first seen since the last call.
+    pub(super) news: Vec<Uuid>,
 }
 
 impl Seen {
     /// Notes that a player was there, or was changed, at `now`. An older row does not take the place of a newer one.
     pub fn note(&self, record: &Arc<PlayerRecord>, now: Timestamp) {
+        self.take(record, now, true);
+    }
+
+    /// Notes what another instance has told of a player.
+    pub(super) fn hear(&self, record: &Arc<PlayerRecord>) {
+        self.take(record, record.player.last_seen_at, false);
+    }
+
+    fn take(&self, record: &Arc<PlayerRecord>, at: Timestamp, own: bool) {
         let [.., last] = *record.id.as_bytes();
         let part = &self.0[usize::from(last) % PARTS];
         let mut part = part.lock().unwrap_or_else(PoisonError::into_inner);
-        let sighting = part.entry(record.id).or_insert_with(|| Sighting {
-            record: Arc::clone(record),
-            at: now,
-            collected: false,
-        });
-        if record.revision > sighting.record.revision {
-            sighting.record = Arc::clone(record);
+        match part.entry(record.id) {
+            Entry::Vacant(vacant) => {
+                let record = Arc::clone(record);
+                vacant.insert(Sighting { record, at, collected: false, is_news: own });
+            }
+            Entry::Occupied(mut occupied) => {
+                let sighting = occupied.get_mut();
+                if record.revision > sighting.record.revision {
+                    sighting.record = Arc::clone(record);
+                    sighting.is_news = own;
+                }
+                sighting.at = sighting.at.max(at);
+                sighting.collected = false;
+            }
         }
-        sighting.at = sighting.at.max(now);
-        sighting.collected = false;
     }
 
     /// The rows of all who were seen in the last minute, or since the last call.
-    pub(super) fn collect(&self, now: Timestamp) -> Vec<Arc<PlayerRecord>> {
-        let mut records = Vec::new();
+    pub(super) fn collect(&self, now: Timestamp) -> Collected {
+        let mut collected = Collected::default();
         for part in &self.0 {
             let mut part = part.lock().unwrap_or_else(PoisonError::into_inner);
-            part.retain(|_, sighting| {
+            part.retain(|player, sighting| {
                 let lately = now.seconds_since(sighting.at) < SEEN_SECONDS;
                 let wanted = lately || !sighting.collected;
                 if wanted {
                     sighting.collected = true;
-                    records.push(Arc::clone(&sighting.record));
+                    collected.records.push(Arc::clone(&sighting.record));
+                }
+                if mem::take(&mut sighting.is_news) {
+                    collected.news.push(*player);
                 }
                 wanted
             });
         }
-        records
+        collected
     }
 }
 
@@ -86,9 +115,27 @@ mod tests {
         let seen = Seen::default();
         seen.note(&record(2), at(0.0));
         seen.note(&record(1), at(1.0));
-        let collected = |seconds| seen.collect(at(seconds)).iter().map(|it| it.revision).sum();
+        let collected = |seconds| -> i64 {
+            seen.collect(at(seconds)).records.iter().map(|it| it.revision).sum()
+        };
         assert_eq!([2.0, 60.0, 61.0, 62.0].map(collected), [2, 2, 0, 0]);
         seen.note(&record(3), at(62.0));
         assert_eq!([1000.0, 1000.0].map(collected), [3, 0]);
+    }
+
+    #[test]
+    fn a_row_is_news_once_and_what_was_heard_is_none() {
+        let seen = Seen::default();
+        let news = || seen.collect(at(0.0)).news.len();
+        seen.note(&record(1), at(0.0));
+        assert_eq!((news(), news()), (1, 0));
+        seen.note(&record(1), at(1.0));
+        assert_eq!(news(), 0);
+        seen.hear(&record(2));
+        assert_eq!(news(), 0);
+        seen.note(&record(2), at(2.0));
+        assert_eq!(news(), 0);
+        seen.note(&record(3), at(2.0));
+        assert_eq!(news(), 1);
     }
 }

@@ -22,6 +22,35 @@ impl Store {
         self.query(sql, &[&after, &limit]).await?.iter().map(decode).collect()
     }
 
+    /// Tells the other instances of rows that `instance` has changed, and forgets what was told before `forgotten`.
+    ///
+    /// # Errors
+    /// As every statement's.
+    pub async fn tell_ranking_news(
+        &self,
+        instance: Uuid,
+        players: &[Uuid],
+        now: Timestamp,
+        forgotten: Timestamp,
+    ) -> Result<(), Error> {
+        let sql = include_str!("../../sql/queries/rankings/tell_news.sql");
+        self.execute(sql, &[&instance, &players, &now, &forgotten]).await.map(drop)
+    }
+
+    /// What instances other than `instance` have told since `since`, by number.
+    ///
+    /// # Errors
+    /// As every statement's.
+    pub async fn ranking_news(
+        &self,
+        instance: Uuid,
+        since: Timestamp,
+    ) -> Result<Vec<(i64, Vec<Uuid>)>, Error> {
+        let sql = include_str!("../../sql/queries/rankings/news.sql");
+        let rows = self.query(sql, &[&instance, &since]).await?;
+        rows.iter().map(|row| Ok((row.try_get("news_id")?, row.try_get("players")?))).collect()
+    }
+
     /// Players who were deleted since `since`.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::{add_players, equip, ids, on_both_forms, page, shown};
+use super::{add_players, equip, ids, on_both_forms, page, rebuild, shown};
 use crate::support::books::{assert_close, eventually, number};
 use crate::support::{TestApp, World};
 
@@ -40,7 +40,7 @@ async fn one_finds_oneself_among_ones_neighbours(world: World) {
     let app = world.start().await;
     let scores: Vec<_> = (0..9).map(|index| (f64::from(index) * 100.0 + 50.0, 0, 0.0)).collect();
     let others = add_players(&world, &scores).await;
-    app.server.rankings.rebuild().await.expect("rebuilt");
+    rebuild(&app).await;
     let ada = app.client.register("ada").await;
     let alone = ada.get("/rankings/me?around=0").await.expect(200).json;
     assert_eq!(keys(&alone), ["as_of", "board", "entries", "percentile", "rank", "score"].into());
@@ -109,7 +109,7 @@ async fn names_bans_and_deletions_are_shown(world: World) {
     for app in [&app, &other] {
         shown(app, "", "the deletion", |list| ids(list) == [eve.id.clone()]).await;
     }
-    app.server.rankings.rebuild().await.expect("rebuilt");
+    rebuild(&app).await;
     shown(&app, "", "it stays", |list| ids(list) == [eve.id.clone()]).await;
 }
 
@@ -154,7 +154,7 @@ async fn scores_of_who_is_there_go_on_with_the_formula(world: World) {
     assert_close(number(&list.await["entries"][0]["score"]), 600.0);
     // Who has not been seen for long is as the last rebuild has it.
     app.advance(5000.0);
-    app.server.rankings.rebuild().await.expect("rebuilt");
+    rebuild(&app).await;
     let list = shown(&app, "", "the rebuild", |list| number(&list["entries"][0]["score"]) > 600.0);
     assert_close(number(&list.await["entries"][0]["score"]), 5050.0 * 12.0);
 }

@@ -59,6 +59,18 @@ async fn perform(app: &TestApp, player: Uuid, command: Command) {
     app.server.game.perform(Request::new(player, command)).await.expect("performed");
 }
 
+/// Builds the boards in use anew, after whoever is at it.
+async fn rebuild(app: &TestApp) {
+    eventually("the boards are built", async || {
+        let up = app.server.redis.as_ref().is_none_or(|redis| redis.is_up());
+        if !up {
+            return None;
+        }
+        app.server.rankings.rebuild().await.expect("rebuilt").map(drop)
+    })
+    .await;
+}
+
 /// A page of a board as anybody reads it.
 async fn page(app: &TestApp, query: &str) -> Reply {
     app.client.call("GET", &format!("/rankings?{query}"), "", None).await

@@ -5,7 +5,7 @@ use std::time::Duration;
 use redis::AsyncCommands;
 use serde_json::{Value, json};
 
-use super::{add_players, ids, page, shown};
+use super::{add_players, ids, page, rebuild, shown};
 use crate::support::books::eventually;
 use crate::support::redis::{RedisServer, connect, shared_redis};
 use crate::support::{TestApp, World};
@@ -20,7 +20,7 @@ async fn board_keys(world: &World) -> Vec<String> {
 async fn three_players(app: &TestApp) -> Vec<String> {
     let rows = [(30.0, 0, 0.0), (20.0, 0, 0.0), (10.0, 0, 0.0)];
     let players = add_players(&app.world, &rows).await;
-    app.server.rankings.rebuild().await.expect("rebuilt");
+    rebuild(app).await;
     let players: Vec<_> = players.iter().map(ToString::to_string).collect();
     shown(app, "", "all", |list| ids(list) == players).await;
     players
@@ -127,19 +127,13 @@ async fn a_build_that_was_never_finished_gives_way_to_the_next() {
     let (_, prefix) = world.redis.clone().expect("a Redis");
     let key = |part: &str| format!("{prefix}{{rankings}}:build:{part}");
     let mut connection = connect(shared_redis()).await;
-    eventually("nobody builds", async || {
-        let rebuilt = app.server.rankings.rebuild().await.expect("rebuilt");
-        rebuilt.map(|_| ())
-    })
-    .await;
+    rebuild(&app).await;
     // Somebody began, and died before he was through.
     let () = connection.hset(key("meta"), "token", "of the dead").await.expect("set");
     let () = connection.zadd(key("lifetime_energy"), "ghost", 1).await.expect("added");
     assert_eq!(app.server.rankings.rebuild().await.expect("not needed"), None);
     let () = connection.del(key("meta")).await.expect("lapsed");
-    let rebuilt =
-        eventually("it is built", async || app.server.rankings.rebuild().await.expect("rebuilt"));
-    assert_eq!(rebuilt.await.players, 3);
+    rebuild(&app).await;
     let list = page(&app, "limit=100").await.expect(200).json;
     assert_eq!(ids(&list), players);
 }
