@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::Server;
 use crate::rankings::Error;
@@ -11,6 +11,8 @@ use crate::rankings::Error;
 const PUBLISH_INTERVAL: Duration = Duration::from_secs(4);
 /// How often it is asked whether the boards have to be built anew, where nobody asks for it before.
 const REBUILD_INTERVAL: Duration = Duration::from_secs(15);
+/// Between two rebuilds at the least, and two attempts.
+const REBUILD_PAUSE: Duration = Duration::from_millis(500);
 /// How often it is asked whether a season has ended.
 const SEASON_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -32,6 +34,8 @@ impl Server {
     async fn keep_rebuilding(&self) {
         loop {
             note("rebuilding", self.rankings.rebuild_if_due().await);
+            // Every request that finds the boards wanting asks for a rebuild.
+            sleep(REBUILD_PAUSE).await;
             // Who waits in vain asks all the same: others may have died of their rebuild.
             drop(timeout(REBUILD_INTERVAL, self.rankings.wanted()).await);
         }

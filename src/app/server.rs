@@ -115,6 +115,7 @@ impl Server {
             Arc::clone(&clock),
             Arc::clone(&catalogues),
             redis.clone(),
+            alone,
         ));
         let game = Game::start(
             store.clone(),

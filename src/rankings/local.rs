@@ -29,7 +29,8 @@ struct Member {
 
 impl Member {
     fn new(player: Uuid, score: f64) -> Self {
-        Self { inverted: !score.max(0.0).to_bits(), player }
+        // Adding 0 makes 0 of -0, whose bits are others.
+        Self { inverted: !(score + 0.0).to_bits(), player }
     }
 
     fn score(self) -> f64 {

@@ -14,7 +14,7 @@ mod seasons;
 mod seen;
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
@@ -58,6 +58,7 @@ pub enum Error {
 pub struct Rankings {
     /// Tells this instance from others.
     instance: Uuid,
+    alone: bool,
     store: Store,
     clock: Arc<dyn Clock>,
     catalogues: Arc<Catalogues>,
@@ -72,6 +73,8 @@ pub struct Rankings {
     rebuilding: tokio::sync::Mutex<()>,
     /// Wakes whoever rebuilds.
     wanted: Notify,
+    /// Boards that were built before, in microseconds since the epoch, lack something.
+    outdated_before: AtomicI64,
     /// Whether an operator wants the boards built anew.
     demanded: AtomicBool,
     /// Rises with everything that this instance publishes.
@@ -79,15 +82,18 @@ pub struct Rankings {
 }
 
 impl Rankings {
-    /// Wires the parts together; nothing stands on the boards yet.
+    /// Wires the parts together; nothing stands on the boards yet. One that is `alone`, as nobody else writes the database,
+    /// has nobody to tell its news.
     pub fn new(
         store: Store,
         clock: Arc<dyn Clock>,
         catalogues: Arc<Catalogues>,
         redis: Option<Redis>,
+        alone: bool,
     ) -> Self {
         Self {
             instance: Uuid::from_u128(rand::random()),
+            alone,
             store,
             clock,
             catalogues,
@@ -98,6 +104,7 @@ impl Rankings {
             published: tokio::sync::Mutex::default(),
             rebuilding: tokio::sync::Mutex::default(),
             wanted: Notify::new(),
+            outdated_before: AtomicI64::new(i64::MIN),
             demanded: AtomicBool::new(false),
             generation: AtomicU64::new(0),
         }

@@ -22,8 +22,10 @@ const NEWS_KEPT_SECONDS: f64 = 300.0;
 #[derive(Debug, Default)]
 pub(super) struct Published {
     places: HashMap<Uuid, (i64, Option<Place>)>,
-    /// Whether that was to Redis.
-    to_shared: bool,
+    /// Whether that was to Redis; none before the first time.
+    to_shared: Option<bool>,
+    /// What is to be told to other instances.
+    untold: HashSet<Uuid>,
     /// What was heard lately from other instances.
     heard: HashSet<i64>,
 }
@@ -38,21 +40,32 @@ impl Rankings {
         let mut published = self.published.lock().await;
         let (timeline, now) = (self.catalogues.timeline()?, self.clock.now());
         let to_shared = self.shared_up().is_some();
-        if published.to_shared != to_shared {
-            *published = Published { to_shared, ..Published::default() };
+        if published.to_shared != Some(to_shared) {
+            if to_shared && published.to_shared.is_some() {
+                // Redis is back, and does not know what was published while it was away.
+                self.rebuild_since(now);
+            }
+            let untold = mem::take(&mut published.untold);
+            *published = Published { to_shared: Some(to_shared), untold, ..Published::default() };
         }
-        let mut standings = HashMap::new();
         let Collected { records, news } = self.seen.collect(now);
-        // Through Redis the others have it anyhow.
-        let exchanged = if to_shared {
+        published.untold.extend(news);
+        // Through Redis the others have it anyhow, and who is alone has nobody to tell.
+        let exchanged = if to_shared || self.alone {
+            published.untold.clear();
             Ok(())
         } else {
-            self.exchange_news(&mut published.heard, news, now).await
+            self.exchange_news(&mut published, now).await
         };
-        let (looked_at, fault) = match self.look_again(&timeline, now).await {
+        let again = mem::take(&mut *self.to_look_at.lock().unwrap_or_else(PoisonError::into_inner));
+        let (looked_at, fault) = match self.look_again(&again, &timeline, now).await {
             Ok(standings) => (standings, exchanged.err()),
-            Err(fault) => (Vec::new(), Some(fault)),
+            Err(fault) => {
+                self.look_at(again.iter().copied());
+                (Vec::new(), Some(fault))
+            }
         };
+        let mut standings = HashMap::new();
         let seen = records.into_iter().map(|record| Standing::of(&record, &timeline, now));
         for standing in looked_at.into_iter().chain(seen) {
             let known: &mut Standing =
@@ -71,9 +84,10 @@ impl Rankings {
             places.insert(standing.player, place);
         }
         published.places.clear();
-        let status = self.write(now, &changed).await?;
+        let written = self.write(now, &changed).await;
+        let status = written.inspect_err(|_| self.look_at(again.iter().copied()))?;
         published.places = places;
-        if Self::is_due(status, now) {
+        if self.is_due(status, now) {
             self.wanted.notify_one();
         }
         if to_shared && self.local.status().rebuilt.is_some() {
@@ -85,45 +99,35 @@ impl Rankings {
 
     /// Tells the other instances whose rows this one has changed, and hears the same from them, by way of Postgres. What is
     /// heard is asked for again for a while, as of two that tell at once the later may be visible first.
-    async fn exchange_news(
-        &self,
-        heard: &mut HashSet<i64>,
-        news: Vec<Uuid>,
-        now: Timestamp,
-    ) -> Result<(), Error> {
-        if !news.is_empty() {
+    async fn exchange_news(&self, published: &mut Published, now: Timestamp) -> Result<(), Error> {
+        if !published.untold.is_empty() {
+            let news: Vec<Uuid> = published.untold.iter().copied().collect();
             let forgotten = now.plus_seconds(-NEWS_KEPT_SECONDS);
             self.store.tell_ranking_news(self.instance, &news, now, forgotten).await?;
+            published.untold.clear();
         }
         let since = now.plus_seconds(-NEWS_OVERLAP_SECONDS);
         let told = self.store.ranking_news(self.instance, since).await?;
         for (number, players) in &told {
-            if !heard.contains(number) {
+            if !published.heard.contains(number) {
                 self.look_at(players.iter().copied());
             }
         }
-        *heard = told.into_iter().map(|(number, _)| number).collect();
+        published.heard = told.into_iter().map(|(number, _)| number).collect();
         Ok(())
     }
 
     /// The standings of players whose row has to be looked at.
     async fn look_again(
         &self,
+        players: &HashSet<Uuid>,
         timeline: &Timeline,
         now: Timestamp,
     ) -> Result<Vec<Standing>, Error> {
-        let players =
-            mem::take(&mut *self.to_look_at.lock().unwrap_or_else(PoisonError::into_inner));
-        let players: Vec<Uuid> = players.into_iter().collect();
+        let players: Vec<Uuid> = players.iter().copied().collect();
         let mut standings = Vec::with_capacity(players.len());
         for chunk in players.chunks(LOADED_AT_ONCE) {
-            let records = match self.store.load_players(chunk).await {
-                Ok(records) => records,
-                Err(error) => {
-                    self.look_at(players);
-                    return Err(error.into());
-                }
-            };
+            let records = self.store.load_players(chunk).await?;
             let mut missing: HashSet<Uuid> = chunk.iter().copied().collect();
             for record in records.into_iter().map(Arc::new) {
                 missing.remove(&record.id);

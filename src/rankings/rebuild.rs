@@ -34,10 +34,18 @@ enum Target<'a> {
 
 impl Rankings {
     /// Whether boards of that status have to be built anew.
-    pub(super) fn is_due(status: Status, now: Timestamp) -> bool {
+    pub(super) fn is_due(&self, status: Status, now: Timestamp) -> bool {
+        let outdated = Timestamp::from_micros(self.outdated_before.load(Ordering::Relaxed));
         status.rebuilt.is_none_or(|(at, season)| {
-            season != Season::at(now) || now.seconds_since(at).abs() >= REBUILD_AFTER
+            season != Season::at(now)
+                || at < outdated
+                || now.seconds_since(at).abs() >= REBUILD_AFTER
         })
+    }
+
+    /// Has boards that were built before `now` built anew.
+    pub(super) fn rebuild_since(&self, now: Timestamp) {
+        self.outdated_before.store(now.as_micros(), Ordering::Relaxed);
     }
 
     /// Waits until the boards may have to be built anew.
@@ -67,7 +75,7 @@ impl Rankings {
             None => self.local.status(),
         };
         let demanded = self.demanded.swap(false, Ordering::Relaxed);
-        if demanded || Self::is_due(status, now) { self.rebuild().await } else { Ok(None) }
+        if demanded || self.is_due(status, now) { self.rebuild().await } else { Ok(None) }
     }
 
     /// Builds the boards anew from Postgres and puts them in the place of the old ones at once. What is published

@@ -62,8 +62,11 @@ async fn one_finds_oneself_among_ones_neighbours(world: World) {
     assert_eq!(own["rank"], 8);
     assert_close(number(&own["percentile"]), 200.0 / 9.0);
     let expected = [3, 2].map(|index| others[index].to_string());
-    let expected =
-        [&expected[..], &[ada.id.clone()], &[1, 0].map(|index| others[index].to_string())];
+    let expected = [
+        &expected[..],
+        std::slice::from_ref(&ada.id),
+        &[1, 0].map(|index| others[index].to_string()),
+    ];
     assert_eq!(ids(&own), expected.concat());
     let ranks: Vec<_> =
         own["entries"].as_array().expect("entries").iter().map(|it| &it["rank"]).collect();

@@ -172,7 +172,7 @@ async fn seasons_that_passed_while_all_were_down_are_frozen_all_the_same() {
     let mut made = Vec::new();
     for season in ["2026-w02", "2026-w03", "2026-w04"] {
         let standings = final_standings(&app, season).await;
-        assert_eq!(ids(&standings), [ada.id.clone()]);
+        assert_eq!(ids(&standings), std::slice::from_ref(&ada.id));
         made.push(scores(&standings)[0]);
     }
     let expected = [12.0 * HOUR, 12.0 * 7.0 * HOUR, 0.0];

@@ -80,7 +80,7 @@ async fn without_redis_the_boards_are_served_in_process_until_it_is_back() {
     server.kill();
     // A page that was read before is served at every moment, and play shows on it when the process has boards of its own.
     ada.click(25).await.expect(200);
-    let with_ada = [&players[..1], &[ada.id.clone()], &players[1..]].concat();
+    let with_ada = [&players[..1], std::slice::from_ref(&ada.id), &players[1..]].concat();
     eventually("the process' own boards", async || {
         app.server.rankings.publish().await.ok();
         let reply = page(&app, "").await.expect(200);
@@ -117,6 +117,33 @@ async fn a_redis_that_hangs_holds_nobody_up() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     server.thaw();
+}
+
+#[tokio::test]
+async fn what_happened_while_redis_was_away_is_on_its_boards_when_it_is_back() {
+    let server = RedisServer::start(&[]);
+    let world = World::new().await.with_redis_of(&server);
+    let app = world.start().await;
+    let players = three_players(&app).await;
+    let redis = app.server.redis.as_ref().expect("a Redis");
+    // It forgets nothing meanwhile, so nobody would miss anything.
+    server.freeze();
+    eventually("Redis is given up", async || (!redis.is_up()).then_some(())).await;
+    let ban = format!("/players/{}/ban", players[0]);
+    app.client.admin("POST", &ban, Some(json!({}))).await.expect(204);
+    shown(&app, "", "the ban", |list| list["stale"] == false && ids(list) == players[1..]).await;
+    world.advance(2.0);
+    server.thaw();
+    eventually("Redis is used again", async || redis.is_up().then_some(())).await;
+    eventually("the ban in Redis", async || {
+        app.server.rankings.publish().await.ok();
+        let key =
+            format!("{}{{rankings}}:lifetime_energy", world.redis.as_ref().expect("a Redis").1);
+        let ranked: u64 = server.connect().await.zcard(key).await.expect("a count");
+        (ranked == 2).then_some(())
+    })
+    .await;
+    shown(&app, "", "the ban", |list| ids(list) == players[1..]).await;
 }
 
 #[tokio::test]

@@ -37,7 +37,7 @@ impl Schemas<'_> {
                 }
                 "const" if limit != value => fault(format!("is not {limit}")),
                 "minimum" if value.is_number() && value.as_f64() < limit.as_f64() => {
-                    fault(format!("is below {limit}"))
+                    fault(format!("is below {limit}"));
                 }
                 "maximum" if value.as_f64() > limit.as_f64() => fault(format!("is above {limit}")),
                 "minItems" if length(value) < limit.as_u64() => fault(format!("has not {limit}")),
