@@ -24,5 +24,6 @@ pub mod limit;
 pub mod operators;
 pub mod rankings;
 pub mod redis_client;
+pub mod seed;
 pub mod store;
 pub mod telemetry;

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module with those that it may use beside itself.
-const MAY_USE: [(&str, &[&str]); 19] = [
+const MAY_USE: [(&str, &[&str]); 20] = [
     ("domain", &[]),
     ("config", &[]),
     ("health", &[]),
@@ -20,7 +20,7 @@ const MAY_USE: [(&str, &[&str]); 19] = [
     ("limit", &["clock", "redis_client", "telemetry"]),
     ("catalogue", &["clock", "domain", "store"]),
     ("accounts", &["cache", "catalogue", "clock", "config", "domain", "store"]),
-    ("rankings", &["catalogue", "clock", "domain", "redis_client", "store"]),
+    ("rankings", &["catalogue", "clock", "domain", "redis_client", "store", "telemetry"]),
     ("game", &["cache", "catalogue", "clock", "domain", "rankings", "store", "telemetry"]),
     ("operators", &["accounts", "cache", "clock", "domain", "game", "store"]),
     (
@@ -54,6 +54,7 @@ const MAY_USE: [(&str, &[&str]); 19] = [
             "telemetry",
         ],
     ),
+    ("seed", &["domain", "store"]),
     ("cli", &["config"]),
     (
         "app",
@@ -74,6 +75,7 @@ const MAY_USE: [(&str, &[&str]); 19] = [
             "operators",
             "rankings",
             "redis_client",
+            "seed",
             "store",
             "telemetry",
         ],

@@ -116,6 +116,7 @@ impl Server {
             Arc::clone(&catalogues),
             redis.clone(),
             alone,
+            metrics.rankings.clone(),
         ));
         let game = Game::start(
             store.clone(),

@@ -31,6 +31,7 @@ use crate::domain::{Season, Timestamp};
 use crate::redis_client::Redis;
 use crate::store::pulse::{Reason, Revocation};
 use crate::store::{self, Store};
+use crate::telemetry::metrics::RankingsMetrics;
 use board::{Publication, Standing, Status};
 use local::Local;
 use publish::Published;
@@ -59,6 +60,7 @@ pub struct Rankings {
     /// Tells this instance from others.
     instance: Uuid,
     alone: bool,
+    metrics: RankingsMetrics,
     store: Store,
     clock: Arc<dyn Clock>,
     catalogues: Arc<Catalogues>,
@@ -90,10 +92,12 @@ impl Rankings {
         catalogues: Arc<Catalogues>,
         redis: Option<Redis>,
         alone: bool,
+        metrics: RankingsMetrics,
     ) -> Self {
         Self {
             instance: Uuid::from_u128(rand::random()),
             alone,
+            metrics,
             store,
             clock,
             catalogues,
@@ -214,6 +218,7 @@ impl Rankings {
             None => self.local.publish(&publication),
         };
         self.generation.fetch_add(1, Ordering::Relaxed);
+        self.metrics.published.inc_by(standings.len() as u64);
         Ok(status)
     }
 }

@@ -1,6 +1,7 @@
 //! Building the boards anew from Postgres, for the players whom nobody sees.
 
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use uuid::Uuid;
 
@@ -93,7 +94,7 @@ impl Rankings {
             self.local.begin();
             Target::Local
         };
-        let began = self.clock.now();
+        let (began, started) = (self.clock.now(), Instant::now());
         let season = Season::at(began);
         let players = self.fill(&target, began).await?;
         match &target {
@@ -101,7 +102,11 @@ impl Rankings {
             Target::Shared(shared, build) => shared.finish(build, season, began).await?,
         }
         self.generation.fetch_add(1, Ordering::Relaxed);
-        tracing::info!(players, "the rankings were built anew");
+        let seconds = started.elapsed().as_secs_f64();
+        self.metrics.rebuilds.inc();
+        self.metrics.rebuild_seconds.set(seconds);
+        self.metrics.rebuild_players.set(i64::try_from(players).unwrap_or(i64::MAX));
+        tracing::info!(players, seconds, "the rankings were built anew");
         Ok(Some(Rebuilt { players }))
     }
 

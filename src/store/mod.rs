@@ -17,6 +17,7 @@ pub mod pulse;
 pub mod purge;
 mod rankings;
 pub mod seasons;
+pub mod seed;
 pub mod sessions;
 pub mod sweep;
 mod time;
