@@ -22,7 +22,7 @@ pub enum Board {
 pub(super) const BOARDS: usize = 3;
 
 impl Board {
-    /// All of them, each at its [`Board::index`].
+    /// All of them.
     pub const ALL: [Self; BOARDS] = [Self::LifetimeEnergy, Self::EnergyPerSecond, Self::Season];
 
     /// Its name on the wire.

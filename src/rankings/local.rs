@@ -88,9 +88,13 @@ impl Local {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Forgets everything.
+    /// Forgets everything. A rebuild that is under way comes to nothing.
     pub(super) fn clear(&self) {
-        let forgotten = std::mem::take(&mut *self.write());
+        let forgotten = {
+            let mut boards = self.write();
+            let empty = Boards { pass: boards.pass + 1, ..Boards::default() };
+            std::mem::replace(&mut *boards, empty)
+        };
         // Freed without the lock, as a million players take a while.
         drop(forgotten);
     }
@@ -114,13 +118,20 @@ impl Local {
         Status { rebuilt: boards.rebuilt }
     }
 
-    /// Begins a rebuild. What is written from now on is kept at its end.
-    pub(super) fn begin(&self) {
-        self.write().pass += 1;
+    /// Begins a rebuild and returns its number. What is written from now on is kept at its end.
+    pub(super) fn begin(&self) -> u64 {
+        let mut boards = self.write();
+        boards.pass += 1;
+        boards.pass
     }
 
     /// Ends a rebuild: who has not been written since it began is not in the database any more.
-    pub(super) fn finish(&self, season: Season, began: Timestamp) {
+    pub(super) fn finish(
+        &self,
+        pass: u64,
+        season: Season,
+        began: Timestamp,
+    ) -> Result<(), Unavailable> {
         let gone: Vec<Uuid> = {
             let boards = self.read();
             let gone = |ranked: &Ranked| {
@@ -141,8 +152,12 @@ impl Local {
             }
         }
         let mut boards = self.write();
+        if boards.pass != pass {
+            return Err(Unavailable::CutShort);
+        }
         boards.rebuilt = Some((began, season));
         boards.as_of = boards.as_of.max(began);
+        Ok(())
     }
 
     /// A part of a board.
@@ -262,6 +277,56 @@ fn on_boards(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rebuild_of_boards_that_were_cleared_comes_to_nothing() {
+        let (local, now) = (Local::default(), Timestamp::from_micros(1));
+        let pass = local.begin();
+        local.clear();
+        assert!(local.finish(pass, Season::at(now), now).is_err());
+        assert!(local.page(Board::Season, 0, 1).is_err());
+        let pass = local.begin();
+        assert!(local.finish(pass, Season::at(now), now).is_ok());
+        assert!(local.page(Board::Season, 0, 1).is_ok());
+    }
+
+    #[test]
+    fn what_is_older_takes_no_place() {
+        let (local, player) = (Local::default(), Uuid::from_u128(1));
+        let at = |seconds| Timestamp::from_micros(0).plus_seconds(seconds);
+        let season = Season::at(at(0.0));
+        let publish = |revision, seconds, score: Option<f64>| {
+            let place = score.map(|score| Place { name: "Ada".into(), scores: [score; BOARDS] });
+            let stamp = Stamp { revision, at: at(seconds) };
+            let standings = [Standing { player, stamp, place }];
+            local.publish(&Publication { season, as_of: at(seconds), standings: &standings });
+        };
+        let pass = local.begin();
+        local.finish(pass, season, at(0.0)).expect("whole");
+        let scores = || {
+            let list = local.page(Board::LifetimeEnergy, 0, 9).expect("whole");
+            list.entries.iter().map(|entry| entry.score).collect::<Vec<_>>()
+        };
+        publish(2, 5.0, Some(10.0));
+        publish(1, 9.0, Some(1.0));
+        publish(2, 4.0, Some(2.0));
+        assert_eq!(scores(), [10.0]);
+        publish(2, 6.0, Some(11.0));
+        assert_eq!(scores(), [11.0]);
+        // Who left stays away until something newer comes, also through a rebuild.
+        publish(3, 6.0, None);
+        publish(2, 9.0, Some(12.0));
+        let pass = local.begin();
+        local.finish(pass, season, at(10.0)).expect("whole");
+        publish(2, 11.0, Some(13.0));
+        assert_eq!(scores(), [0.0; 0]);
+        publish(4, 12.0, Some(14.0));
+        assert_eq!(scores(), [14.0]);
+        // A row that a rebuild has not found is gone.
+        let pass = local.begin();
+        local.finish(pass, season, at(13.0)).expect("whole");
+        assert_eq!(scores(), [0.0; 0]);
+    }
 
     #[test]
     fn members_are_in_order_of_their_scores_and_then_of_age() {

@@ -29,7 +29,8 @@ pub struct Rebuilt {
 
 /// Where what is rebuilt is written to.
 enum Target<'a> {
-    Local,
+    /// The number of the rebuild.
+    Local(u64),
     Shared(&'a Shared, Build),
 }
 
@@ -72,7 +73,7 @@ impl Rankings {
     pub async fn rebuild_if_due(&self) -> Result<Option<Rebuilt>, Error> {
         let now = self.clock.now();
         let status = match self.shared_up() {
-            Some(_) => self.write(now, &[]).await?,
+            Some(shared) => shared.status().await?,
             None => self.local.status(),
         };
         let demanded = self.demanded.swap(false, Ordering::Relaxed);
@@ -91,14 +92,13 @@ impl Rankings {
             let Some(build) = shared.begin().await? else { return Ok(None) };
             Target::Shared(shared, build)
         } else {
-            self.local.begin();
-            Target::Local
+            Target::Local(self.local.begin())
         };
         let (began, started) = (self.clock.now(), Instant::now());
         let season = Season::at(began);
         let players = self.fill(&target, began).await?;
         match &target {
-            Target::Local => self.local.finish(season, began),
+            Target::Local(pass) => self.local.finish(*pass, season, began)?,
             Target::Shared(shared, build) => shared.finish(build, season, began).await?,
         }
         self.generation.fetch_add(1, Ordering::Relaxed);
@@ -138,7 +138,7 @@ impl Rankings {
         let now = self.clock.now();
         let publication = Publication { season: Season::at(now), as_of: now, standings };
         match target {
-            Target::Local => {
+            Target::Local(_) => {
                 self.local.publish(&publication);
                 // A long fill must not keep others from this thread.
                 tokio::task::yield_now().await;

@@ -163,6 +163,35 @@ impl Store {
     }
 }
 
+/// What a player reached in a season.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SeasonResult {
+    pub season: Season,
+    /// None before the standings are final.
+    pub rank: Option<u64>,
+    pub score: f64,
+}
+
+impl Store {
+    /// What a player reached in the seasons that it has left, newest first.
+    ///
+    /// # Errors
+    /// As every statement's.
+    pub async fn season_results_of(&self, player: Uuid) -> Result<Vec<SeasonResult>, Error> {
+        let sql = include_str!("../../sql/queries/seasons/results_of_player.sql");
+        let rows = self.query(sql, &[&player]).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(SeasonResult {
+                    season: Season::from_number(row.try_get("season")?),
+                    rank: row.try_get::<_, Option<i64>>("rank")?.map(i64::unsigned_abs),
+                    score: row.try_get("score")?,
+                })
+            })
+            .collect()
+    }
+}
+
 impl Transaction {
     async fn rank(&mut self, season: Season, now: Timestamp) -> Result<u64, Error> {
         let sql = include_str!("../../sql/queries/seasons/freeze.sql");

@@ -15,6 +15,12 @@ done as (
     delete from season_scores
     where season in (select season from seasons where season = $1 or frozen_at is not null)
 ),
+-- Somebody may have been deleted in the very moment in which the last ones were made.
+orphans as (
+    delete from season_standings as standing
+    where standing.season = $1 - 1
+        and not exists (select from players where players.player_id = standing.player_id)
+),
 frozen as (
     update seasons
     set frozen_at = $2, ranked_players = counted.ranked_players, claimed_until = null

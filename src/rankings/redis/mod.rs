@@ -69,6 +69,17 @@ impl Shared {
         self.redis.is_up()
     }
 
+    pub(super) async fn status(&self) -> Result<Status, Unavailable> {
+        let key = &self.live[0];
+        let run = |mut connection| async move {
+            let mut command = redis::cmd("HMGET");
+            command.arg(key).arg("built_at").arg("built_season");
+            command.query_async::<(Option<String>, Option<String>)>(&mut connection).await
+        };
+        let (at, season) = self.redis.with_limit(BACKGROUND_LIMIT, run).await?;
+        Ok(codec::status(&(at.unwrap_or_default(), season.unwrap_or_default())))
+    }
+
     /// Writes standings, none over a newer one.
     pub(super) async fn publish(
         &self,

@@ -162,7 +162,31 @@ async fn scores_of_who_is_there_go_on_with_the_formula(world: World) {
     assert_close(number(&list.await["entries"][0]["score"]), 5050.0 * 12.0);
 }
 
+async fn without_the_database_the_last_list_is_served_and_says_so(world: World) {
+    let app = world.start().await;
+    let ada = app.client.register("ada").await;
+    ada.click(5).await.expect(200);
+    let clicked = |list: &Value| list["entries"][0]["score"] == 5.0;
+    shown(&app, "", "the clicks", clicked).await;
+    world.cut_database().await;
+    let stale = eventually("the outage is noticed", async || {
+        let reply = page(&app, "").await.expect(200);
+        (reply.json["stale"] == true).then_some(reply)
+    });
+    let stale = stale.await;
+    assert!(clicked(&stale.json), "{}", stale.text);
+    let ready = page(&app, "").await.expect(200);
+    assert_eq!(ready.json["stale"], true);
+    world.mend_database().await;
+    let fresh = eventually("the end of the outage is noticed", async || {
+        let reply = page(&app, "").await.expect(200);
+        (reply.json["stale"] == false).then_some(reply)
+    });
+    assert_ne!(fresh.await.header("etag"), stale.header("etag"));
+}
+
 on_both_forms!(
+    without_the_database_the_last_list_is_served_and_says_so,
     a_page_has_what_the_contract_says,
     one_finds_oneself_among_ones_neighbours,
     who_is_alone_is_first,

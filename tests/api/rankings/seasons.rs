@@ -105,6 +105,10 @@ async fn a_season_ends_at_its_end_and_stays_so(world: World) {
         (number(&own["score"]) > 1000.0).then_some(own)
     });
     assert_close(number(&own.await["score"]), 12.0 * (HOUR + GRACE - 1.0) + 10.0);
+    let export = ada.get("/me/export").await.expect(200).json;
+    let reached = &export["seasons"][0];
+    assert_eq!((&reached["season"], &reached["rank"]), (&json!("2026-w02"), &json!(2)));
+    assert_close(number(&reached["score"]), 12.0 * HOUR);
     let listed = seasons(&app).await;
     assert_eq!((&listed[1]["state"], &listed[1]["ranked_players"]), (&json!("final"), &json!(2)));
     assert_eq!(listed[0]["id"], "2026-w03");

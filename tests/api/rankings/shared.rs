@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{add_players, ids, page, rebuild, shown};
 use crate::support::books::eventually;
-use crate::support::redis::{RedisServer, connect, shared_redis};
+use crate::support::redis::{RedisCluster, RedisServer, connect, shared_redis};
 use crate::support::{TestApp, World};
 
 /// The keys of a world's boards.
@@ -50,6 +50,28 @@ async fn instances_share_the_boards() {
         (!keys.is_empty() && keys.iter().all(|key| !key.contains("build"))).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_cluster_keeps_the_boards_on_one_node() {
+    let cluster = RedisCluster::start().await;
+    let world = World::new().await.with_redis_at(cluster.url());
+    let app = world.start().await;
+    let players = three_players(&app).await;
+    let ada = app.client.register("ada").await;
+    ada.click(25).await.expect(200);
+    let expected = [&players[..1], std::slice::from_ref(&ada.id), &players[1..]].concat();
+    shown(&app, "", "the clicks", |list| ids(list) == expected).await;
+    let own = ada.get("/rankings/me?around=1").await.expect(200).json;
+    assert_eq!((&own["rank"], ids(&own)), (&json!(2), expected[..3].to_vec()));
+    rebuild(&app).await;
+    shown(&app, "", "the rebuild", |list| ids(list) == expected).await;
+    let mut nodes = 0;
+    for node in cluster.nodes() {
+        let keys: Vec<String> = node.connect().await.keys("*{rankings}*").await.expect("keys");
+        nodes += usize::from(!keys.is_empty());
+    }
+    assert_eq!(nodes, 1);
 }
 
 #[tokio::test]
