@@ -3,7 +3,8 @@
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(shell command -v cargo-deny || echo .tools/bin/cargo-deny)
 
-.PHONY: help run test check audit audit-advisories k6-smoke bench-writes bench-instances bench-reads bench-limits balance
+.PHONY: help run test check audit audit-advisories k6-smoke bench-writes bench-instances bench-reads bench-rankings bench-limits \
+	balance
 
 help: ## What can be done
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -39,6 +40,9 @@ bench-writes: ## Durable clicks beside pgbench, in turn on one database
 
 bench-instances: ## What requests that go to another instance each time cost the database
 	@scripts/bench-instances
+
+bench-rankings: ## Boards of a million players: pages, ranks, a rebuild, memory
+	@scripts/bench-rankings
 
 bench-reads: ## Reads beside a bare handler, in turn, with and without a Redis
 	@scripts/bench-reads

@@ -12,6 +12,9 @@ local kinds = {
     state = { "GET", "/api/v1/me", nil },
     unchanged = { "GET", "/api/v1/me", nil, "*" },
     catalog = { "GET", "/api/v1/catalog", nil },
+    top = { "GET", "/api/v1/rankings?limit=100", nil },
+    rank = { "GET", "/api/v1/rankings/me?around=0", nil },
+    around = { "GET", "/api/v1/rankings/me?around=5", nil },
     bare = { "GET", "/", nil },
 }
 local kind = kinds[os.getenv("REQUEST")]
@@ -69,4 +72,5 @@ function done(summary, latency)
     io.write(string.format("RESULT %.0f %.2f %.2f %d %d\n", summary.requests / summary.duration * 1e6,
         latency:percentile(50) / 1000, latency:percentile(99) / 1000, summary.errors.status,
         summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.timeout))
+    io.write(string.format("SLOWEST %.2f\n", latency.max / 1000))
 end

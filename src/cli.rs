@@ -23,6 +23,12 @@ pub enum Command {
     Migrate,
     /// Check the configuration and every dependency, and say what to mend
     Doctor,
+    /// Add plausible players to the database, and end
+    Seed {
+        /// How many
+        #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+        players: u64,
+    },
     /// Look at the jobs, and mend what failed
     #[command(subcommand)]
     Jobs(JobsCommand),
@@ -82,7 +88,7 @@ mod tests {
         for variable in &VARIABLES {
             assert!(help.contains(variable.name), "{}", variable.name);
         }
-        for command in ["serve", "migrate", "doctor", "jobs"] {
+        for command in ["serve", "migrate", "doctor", "seed", "jobs"] {
             assert!(help.contains(command), "{command}");
         }
     }

@@ -4,7 +4,7 @@
 //! players' commands together; each row is guarded by its revision, so any number of instances may run.
 //!
 //! Modules in the order of who may know whom, from the top: [`app`] wires; [`http`] speaks, [`jobs`] work; [`operators`], [`game`],
-//! [`accounts`] and [`catalogue`] hold the use cases; [`store`] speaks with Postgres; [`domain`] holds the rules, and
+//! [`accounts`], [`rankings`] and [`catalogue`] hold the use cases; [`store`] speaks with Postgres; [`domain`] holds the rules, and
 //! knows none of the others.
 
 pub mod accounts;
@@ -22,6 +22,8 @@ pub mod http;
 pub mod jobs;
 pub mod limit;
 pub mod operators;
+pub mod rankings;
 pub mod redis_client;
+pub mod seed;
 pub mod store;
 pub mod telemetry;

@@ -31,6 +31,7 @@ fn main() -> ExitCode {
             Command::Migrate => app::migrate(&config).await.map(|()| true),
             Command::Doctor => Ok(app::diagnose(&config).await),
             Command::Jobs(command) => app::manage_jobs(&config, command).await,
+            Command::Seed { players } => app::seed(&config, players).await.map(|()| true),
         }
     });
     // Nothing that is left matters, and a blocked hash must not hold the exit up.

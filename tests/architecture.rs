@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module with those that it may use beside itself.
-const MAY_USE: [(&str, &[&str]); 18] = [
+const MAY_USE: [(&str, &[&str]); 20] = [
     ("domain", &[]),
     ("config", &[]),
     ("health", &[]),
@@ -20,7 +20,8 @@ const MAY_USE: [(&str, &[&str]); 18] = [
     ("limit", &["clock", "redis_client", "telemetry"]),
     ("catalogue", &["clock", "domain", "store"]),
     ("accounts", &["cache", "catalogue", "clock", "config", "domain", "store"]),
-    ("game", &["cache", "catalogue", "clock", "domain", "store", "telemetry"]),
+    ("rankings", &["catalogue", "clock", "domain", "redis_client", "store", "telemetry"]),
+    ("game", &["cache", "catalogue", "clock", "domain", "rankings", "store", "telemetry"]),
     ("operators", &["accounts", "cache", "clock", "domain", "game", "store"]),
     (
         "jobs",
@@ -47,11 +48,13 @@ const MAY_USE: [(&str, &[&str]); 18] = [
             "health",
             "limit",
             "operators",
+            "rankings",
             "redis_client",
             "store",
             "telemetry",
         ],
     ),
+    ("seed", &["domain", "store"]),
     ("cli", &["config"]),
     (
         "app",
@@ -70,7 +73,9 @@ const MAY_USE: [(&str, &[&str]); 18] = [
             "limit",
             "jobs",
             "operators",
+            "rankings",
             "redis_client",
+            "seed",
             "store",
             "telemetry",
         ],

@@ -6,6 +6,8 @@ mod housekeeping;
 mod jobs;
 mod migrate;
 mod pulse;
+mod rankings;
+mod seed;
 mod serve;
 mod server;
 
@@ -13,6 +15,7 @@ pub use database::Database;
 pub use doctor::diagnose;
 pub use jobs::manage_jobs;
 pub use migrate::migrate;
+pub use seed::seed;
 pub use serve::serve;
 pub use server::{Server, Settings};
 

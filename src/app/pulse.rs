@@ -29,6 +29,7 @@ impl Server {
             self.players.trust().warn(received);
         }
         self.accounts.revocations().learn(&pulse.revocations, self.clock.now());
+        self.rankings.learn(&pulse.revocations);
         self.catalogues.confirm(pulse.catalogue_version.unwrap_or(0), sent).await?;
         self.health.database_answered(received.duration_since(sent));
         self.metrics.database_up.set(1);

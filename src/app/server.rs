@@ -21,6 +21,7 @@ use crate::http::{self, Api, Options};
 use crate::jobs::{self, Jobs};
 use crate::limit::{Limiter, Policy, Quota, Quotas};
 use crate::operators::Operators;
+use crate::rankings::Rankings;
 use crate::redis_client::Redis;
 use crate::store::{Store, StoreOptions};
 use crate::telemetry::metrics::Metrics;
@@ -57,6 +58,7 @@ pub struct Server {
     pub accounts: Arc<Accounts>,
     pub game: Arc<Game>,
     pub limiter: Arc<Limiter>,
+    pub rankings: Arc<Rankings>,
     pub health: Arc<Health>,
     pub metrics: Metrics,
     pub jobs: Arc<Jobs>,
@@ -108,12 +110,21 @@ impl Server {
             PasswordHasher::new(auth.hash_concurrency),
             auth.session_ttl,
         ));
+        let rankings = Arc::new(Rankings::new(
+            store.clone(),
+            Arc::clone(&clock),
+            Arc::clone(&catalogues),
+            redis.clone(),
+            alone,
+            metrics.rankings.clone(),
+        ));
         let game = Game::start(
             store.clone(),
             players.clone(),
             Arc::clone(&clock),
             Arc::clone(&catalogues),
             metrics.clone(),
+            rankings.seen(),
         );
         let game = Arc::new(game.map_err(|error| Error::Other(error.to_string()))?);
         let parts = jobs::Parts {
@@ -148,6 +159,7 @@ impl Server {
             game: Arc::clone(&game),
             catalogues: Arc::clone(&catalogues),
             operators,
+            rankings: Arc::clone(&rankings),
             health: Arc::clone(&health),
             redis: redis.clone(),
             limits: http::Limits::new(Arc::clone(&limiter)),
@@ -158,6 +170,7 @@ impl Server {
                 trusted_proxy_hops: config.http.trusted_proxy_hops,
             },
             catalog_page: http::CatalogPage::default(),
+            rankings_pages: http::RankingsPages::default(),
         });
         let workers = config.http.workers;
         Ok(Self {
@@ -169,6 +182,7 @@ impl Server {
             accounts,
             game,
             limiter,
+            rankings,
             health,
             metrics,
             jobs: Arc::new(jobs),

@@ -8,6 +8,7 @@ mod inventory;
 mod player;
 mod production;
 mod rules;
+mod season;
 mod slug;
 #[cfg(test)]
 pub mod testing;
@@ -27,6 +28,7 @@ pub use inventory::Inventory;
 pub use player::{Away, ClickBucket, Player};
 pub use production::Production;
 pub use rules::{AWAY_AFTER_SECONDS, AWAY_SHOWN_SECONDS, PRESENCE_SECONDS, Rules};
+pub use season::Season;
 pub use slug::Slug;
 pub use time::Timestamp;
 pub use timeline::Timeline;

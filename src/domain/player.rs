@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::inventory::Inventory;
 use super::production::{Production, finite};
 use super::rules::{AWAY_AFTER_SECONDS, AWAY_SHOWN_SECONDS, PRESENCE_SECONDS, Rules};
+use super::season::Season;
 use super::time::Timestamp;
 use super::timeline::Timeline;
 
@@ -35,6 +36,10 @@ pub struct Player {
     pub clicks: ClickBucket,
     /// The balance after the last ledger entry.
     pub ledger_balance: f64,
+    /// The season in which `settled_at` lies.
+    pub season: Season,
+    /// The lifetime energy that the player had when that season began.
+    pub season_base: f64,
 }
 
 /// An absence.
@@ -85,6 +90,8 @@ impl Player {
             away: None,
             clicks: ClickBucket { tokens: rules.click_burst, filled_at: now },
             ledger_balance: 0.0,
+            season: Season::at(now),
+            season_base: 0.0,
         }
     }
 
@@ -135,6 +142,7 @@ impl Player {
     /// Credits production up to `now` without taking it for presence.
     pub fn settle(&mut self, timeline: &Timeline, now: Timestamp) {
         let now = self.not_before_settled(now);
+        self.enter_season(timeline, now);
         let accrued = self.accrued(timeline, now);
         self.earn(accrued);
         self.unseen_energy = finite(self.unseen_energy + accrued);

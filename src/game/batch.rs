@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use uuid::Uuid;
@@ -18,6 +18,7 @@ use crate::cache::Players;
 use crate::catalogue::Catalogues;
 use crate::clock::Clock;
 use crate::domain::{Timeline, Timestamp};
+use crate::rankings::Seen;
 use crate::store::idempotency::Record;
 use crate::store::players::PlayerRecord;
 use crate::store::{self, Commit, Store, Transaction};
@@ -54,6 +55,8 @@ pub(super) struct Writer {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) catalogues: Arc<Catalogues>,
     pub(super) metrics: Metrics,
+    /// Where it is noted who was there.
+    pub(super) seen: Arc<Seen>,
 }
 
 /// What the folds of one attempt share.
@@ -62,6 +65,19 @@ struct Moment {
     now: Timestamp,
     /// When that was, for rows that are read or written from then on.
     begun: Instant,
+}
+
+/// How old `now` may be when a batch is sent to be written. A process that was stopped in between folds anew, so that
+/// nothing that was played in a season arrives after its final standings were made.
+const STALE_AFTER: Duration = Duration::from_secs(10);
+
+impl Moment {
+    fn still_holds(&self) -> Result<(), store::Error> {
+        if self.begun.elapsed() < STALE_AFTER {
+            return Ok(());
+        }
+        Err(store::Error::Contention("the batch took too long to fold".into()))
+    }
 }
 
 impl Writer {
@@ -159,6 +175,7 @@ impl Writer {
         let written = if commit.is_empty() {
             HashSet::new()
         } else {
+            moment.still_holds()?;
             self.store.commit(&commit).await?.into_iter().collect()
         };
         Ok(self.settle(folds, &written, moment))
@@ -200,6 +217,7 @@ impl Writer {
                 Some(record) if written.contains(&player) => {
                     commands +=
                         folded.answers.iter().filter(|answer| answer.is_ok()).count() as u64;
+                    self.seen.note(&record, moment.now);
                     committed.push(record);
                 }
                 Some(_) => {
@@ -207,7 +225,10 @@ impl Writer {
                     continue;
                 }
                 None if kept => continue,
-                None => self.players.loaded(folded.base, moment.begun),
+                None => {
+                    self.seen.note(&folded.base, moment.now);
+                    self.players.loaded(folded.base, moment.begun);
+                }
             }
             settled.push(Settled { player, answers: Some(folded.answers) });
         }
@@ -251,6 +272,7 @@ async fn locked(
     };
     let folds = fold_all(batch, read(records).collect(), remembered, moment);
     let commit = commit_of(&folds, moment);
+    moment.still_holds()?;
     let written = if commit.is_empty() { Vec::new() } else { transaction.write(&commit).await? };
     Ok((folds, written.into_iter().collect()))
 }
@@ -325,6 +347,9 @@ fn commit_of<'a>(folds: &'a [Fold], moment: &Moment) -> Commit<'a> {
         let Fold::Found { folded, .. } = fold else { continue };
         let Some(change) = folded.change(&moment.timeline) else { continue };
         commit.write(change);
+        for (season, score) in folded.finished_seasons(&moment.timeline) {
+            commit.finish(folded.base.id, season, score);
+        }
         for entry in &folded.ledger {
             commit.book(folded.base.id, entry);
         }

@@ -7,6 +7,7 @@ use super::{Error, Game};
 use crate::store::idempotency::ListedRecord;
 use crate::store::ledger::LedgerLine;
 use crate::store::operators::AuditEntry;
+use crate::store::seasons::SeasonResult;
 use crate::store::sessions::ListedSession;
 
 /// Lines of the ledger read at a time.
@@ -19,6 +20,8 @@ pub struct Export {
     /// Newest first.
     pub ledger: Vec<LedgerLine>,
     pub sessions: Vec<ListedSession>,
+    /// What the player reached in the seasons that it has left, newest first.
+    pub seasons: Vec<SeasonResult>,
     /// Requests that carried an idempotency key, as far as they are remembered.
     pub remembered_requests: Vec<ListedRecord>,
     /// What operators did to the player.
@@ -45,6 +48,7 @@ impl Game {
         Ok(Export {
             ledger,
             sessions: self.store.list_sessions(player, state.now).await?,
+            seasons: self.store.season_results_of(player).await?,
             remembered_requests: self.store.list_records(player).await?,
             audit: self.store.audit_of(player).await?,
             state,

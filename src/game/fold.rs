@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::request::{Answer, Request};
 use super::{Error, IdempotencyKey};
-use crate::domain::{Command, LedgerEntry, Outcome, Player, Refusal, Timeline, Timestamp};
+use crate::domain::{Command, LedgerEntry, Outcome, Player, Refusal, Season, Timeline, Timestamp};
 use crate::store::Change;
 use crate::store::idempotency::NewRecord;
 use crate::store::players::PlayerRecord;
@@ -172,6 +172,15 @@ impl Folded {
             energy_per_second: production.energy_per_second,
             accrues_until: player.accrues_until(&production),
         })
+    }
+
+    /// The final scores of the seasons that the row leaves by what is written.
+    pub(super) fn finished_seasons<'a>(
+        &'a self,
+        timeline: &'a Timeline,
+    ) -> impl Iterator<Item = (Season, f64)> + 'a {
+        let left = self.written.as_deref().map(|record| record.player.season);
+        left.into_iter().flat_map(|entered| self.base.player.finished_seasons(timeline, entered))
     }
 }
 

@@ -20,6 +20,7 @@ use crate::cache::Players;
 use crate::catalogue::{Catalogues, Unconfirmed};
 use crate::clock::Clock;
 use crate::domain::{Refusal, Timestamp};
+use crate::rankings::Seen;
 use crate::store::{self, Store};
 use crate::telemetry::metrics::Metrics;
 use lane::{LANES, Lanes};
@@ -74,6 +75,7 @@ pub struct Game {
     catalogues: Arc<Catalogues>,
     lanes: Lanes,
     presence: Presence,
+    seen: Arc<Seen>,
 }
 
 impl Game {
@@ -87,6 +89,7 @@ impl Game {
         clock: Arc<dyn Clock>,
         catalogues: Arc<Catalogues>,
         metrics: Metrics,
+        seen: Arc<Seen>,
     ) -> Result<Self, Error> {
         let writer = || {
             Ok(batch::Writer {
@@ -95,12 +98,14 @@ impl Game {
                 clock: Arc::clone(&clock),
                 catalogues: Arc::clone(&catalogues),
                 metrics: metrics.clone(),
+                seen: Arc::clone(&seen),
             })
         };
         let writers = (0..LANES).map(|_| writer()).collect::<Result<_, store::Error>>()?;
         let lanes = Lanes::start(writers, metrics.clone());
         let lanes = lanes.map_err(|error| Error::Internal(format!("lanes: {error}")))?;
-        Ok(Self { store, players, clock, catalogues, lanes, presence: Presence::default() })
+        let presence = Presence::default();
+        Ok(Self { store, players, clock, catalogues, lanes, presence, seen })
     }
 
     /// Applies a command and answers when it is durable.

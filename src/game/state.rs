@@ -34,6 +34,7 @@ impl Game {
         if state.record().banned {
             return Err(Error::Banned);
         }
+        self.seen.note(&state.entry.record, state.now);
         if !state.record().player.presence_is_due(state.now) {
             return Ok(state);
         }

@@ -17,7 +17,10 @@ mod openapi;
 mod operator_port;
 mod players;
 pub mod problem;
+mod rankings;
+mod ready_pages;
 mod routes;
+mod seasons;
 mod state_page;
 pub mod wire;
 
@@ -33,6 +36,7 @@ pub use edge::{RouteCounters, edge};
 pub use limits::Limits;
 pub use openapi::document as openapi_document;
 pub use operator_port::routes as operator_routes;
+pub use rankings::RankingsPages;
 pub use routes::{cors, probe_routes, routes};
 
 use crate::accounts::Accounts;
@@ -41,6 +45,7 @@ use crate::config::Secret;
 use crate::game::Game;
 use crate::health::Health;
 use crate::operators::Operators;
+use crate::rankings::Rankings;
 use crate::redis_client::Redis;
 use crate::telemetry::metrics::Metrics;
 
@@ -50,6 +55,7 @@ pub struct Api {
     pub game: Arc<Game>,
     pub catalogues: Arc<Catalogues>,
     pub operators: Operators,
+    pub rankings: Arc<Rankings>,
     pub health: Arc<Health>,
     /// None where the configuration names none.
     pub redis: Option<Redis>,
@@ -57,6 +63,7 @@ pub struct Api {
     pub metrics: Metrics,
     pub options: Options,
     pub catalog_page: CatalogPage,
+    pub rankings_pages: RankingsPages,
 }
 
 /// What the configuration says about HTTP.

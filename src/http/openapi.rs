@@ -10,7 +10,7 @@ use utoipa::{Modify, OpenApi};
 
 use super::problem::{Code, FieldError, ProblemBody};
 use super::wire::{MaxWire, QuantityWire};
-use super::{admin, auth, catalog, health, me, players};
+use super::{admin, auth, catalog, health, me, players, rankings, seasons};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -23,6 +23,7 @@ use super::{admin, auth, catalog, health, me, players};
     tags(
         (name = "auth", description = "Signing in and out"),
         (name = "game", description = "Playing"),
+        (name = "rankings", description = "Boards and seasons"),
         (name = "operators", description = "Probes"),
         (name = "admin", description = "What operators change")
     ),
@@ -48,6 +49,10 @@ use super::{admin, auth, catalog, health, me, players};
         me::read_ledger,
         me::export,
         players::read_profile,
+        rankings::read_rankings,
+        rankings::read_own_ranking,
+        seasons::list_seasons,
+        seasons::read_season_rankings,
         health::healthz,
         health::readyz,
         admin::catalog::read_catalog,
@@ -55,6 +60,7 @@ use super::{admin, auth, catalog, health, me, players};
         admin::jobs::list_jobs,
         admin::jobs::retry_job,
         admin::jobs::discard_job,
+        admin::rankings::rebuild_rankings,
         admin::players::search_players,
         admin::players::read_player,
         admin::players::ban_player,

@@ -8,7 +8,7 @@ use actix_web::{Handler, HttpRequest, HttpResponse, Resource, Responder, Route, 
 
 use super::limits::limited;
 use super::problem::Problem;
-use super::{Api, Options, admin, auth, catalog, docs, health, me, players};
+use super::{Api, Options, admin, auth, catalog, docs, health, me, players, rankings, seasons};
 
 /// Registers every route. They are tried in this order, so those that are called once a second come first.
 pub fn routes(config: &mut web::ServiceConfig) {
@@ -65,12 +65,18 @@ fn game_routes(config: &mut web::ServiceConfig) {
         )
         .service(Endpoint::at("/me/clicks").post(me::click).resource())
         .service(Endpoint::at("/me/actions").post(me::act).resource())
+        .service(Endpoint::at("/rankings").get(rankings::read_rankings).resource())
+        .service(Endpoint::at("/rankings/me").get(rankings::read_own_ranking).resource())
         .service(Endpoint::at("/catalog").get(catalog::read_catalog).resource())
         .service(Endpoint::at("/me/generators/{id}/purchase").post(me::buy_generator).resource())
         .service(Endpoint::at("/me/upgrades/{id}/purchase").post(me::buy_upgrade).resource())
         .service(Endpoint::at("/me/prestige").post(me::prestige).resource())
         .service(Endpoint::at("/me/ledger").get(me::read_ledger).resource())
         .service(Endpoint::at("/me/export").get(me::export).resource())
+        .service(Endpoint::at("/seasons").get(seasons::list_seasons).resource())
+        .service(
+            Endpoint::at("/seasons/{id}/rankings").get(seasons::read_season_rankings).resource(),
+        )
         .service(Endpoint::at("/players/{id}").get(players::read_profile).resource());
 }
 
@@ -92,6 +98,11 @@ fn admin_routes(config: &mut web::ServiceConfig) {
             .service(Endpoint::at("/jobs").get(jobs::list_jobs).resource())
             .service(Endpoint::at("/jobs/{id}").delete(jobs::discard_job).resource())
             .service(Endpoint::at("/jobs/{id}/retry").post(jobs::retry_job).resource())
+            .service(
+                Endpoint::at("/rankings/rebuild")
+                    .post(admin::rankings::rebuild_rankings)
+                    .resource(),
+            )
             .service(Endpoint::at("/players").get(players::search_players).resource())
             .service(Endpoint::at("/players/{id}").get(players::read_player).resource())
             .service(Endpoint::at("/players/{id}/ban").post(players::ban_player).resource())

@@ -8,7 +8,7 @@ use super::error::Error;
 use super::idempotency::NewRecord;
 use super::players::{InventoryColumn, PlayerRecord};
 use super::pool::{Store, Transaction};
-use crate::domain::{LedgerEntry, Player, Timestamp};
+use crate::domain::{LedgerEntry, Player, Season, Timestamp};
 
 /// A player as it is to be written.
 pub struct Change<'a> {
@@ -29,6 +29,7 @@ impl Change<'_> {
             && after.last_seen_at == after.settled_at
             && after.ledger_balance == before.ledger_balance
             && after.cores == before.cores
+            && after.season == before.season
             && after.away == before.away
             && self.record.catalogue_version == self.base.catalogue_version
             && after.display_name == before.display_name
@@ -48,12 +49,13 @@ impl Change<'_> {
     }
 }
 
-/// A batch: players, each with its ledger lines and idempotency records. The order of players is that of locking.
+/// A batch: players, each with its ledger lines, idempotency records and finished seasons. The order of players is that of locking.
 #[derive(Default)]
 pub struct Commit<'a> {
     changes: Vec<Change<'a>>,
     ledger: LedgerColumns<'a>,
     records: RecordColumns<'a>,
+    seasons: SeasonColumns,
 }
 
 #[derive(Default)]
@@ -76,6 +78,13 @@ struct RecordColumns<'a> {
     request_hashes: Vec<&'a [u8]>,
     created_at: Vec<Timestamp>,
     outcomes: Vec<&'a str>,
+}
+
+#[derive(Default)]
+struct SeasonColumns {
+    ids: Vec<Uuid>,
+    seasons: Vec<i64>,
+    scores: Vec<f64>,
 }
 
 impl<'a> Commit<'a> {
@@ -109,6 +118,13 @@ impl<'a> Commit<'a> {
         self.records.request_hashes.push(&record.request_hash);
         self.records.created_at.push(record.created_at);
         self.records.outcomes.push(&record.outcome);
+    }
+
+    /// Adds the final score of a season that a player has left; it is written only with the player.
+    pub fn finish(&mut self, id: Uuid, season: Season, score: f64) {
+        self.seasons.ids.push(id);
+        self.seasons.seasons.push(season.number());
+        self.seasons.scores.push(score);
     }
 
     /// A column of the statement's parameters.
@@ -149,7 +165,7 @@ impl<'a> Commit<'a> {
     }
 
     fn whole(&self) -> Statement<'_> {
-        let (ledger, records) = (&self.ledger, &self.records);
+        let (ledger, records, seasons) = (&self.ledger, &self.records, &self.seasons);
         Statement {
             sql: include_str!("../../sql/queries/players/commit.sql"),
             parameters: vec![
@@ -188,6 +204,11 @@ impl<'a> Commit<'a> {
                 Box::new(records.request_hashes.as_slice()),
                 Box::new(records.created_at.as_slice()),
                 Box::new(records.outcomes.as_slice()),
+                Box::new(self.players(|player| player.season.number())),
+                Box::new(self.players(|player| player.season_base)),
+                Box::new(seasons.ids.as_slice()),
+                Box::new(seasons.seasons.as_slice()),
+                Box::new(seasons.scores.as_slice()),
             ],
         }
     }

@@ -22,6 +22,11 @@ const MIGRATIONS: [Migration; 3] = [
     },
     Migration { number: 2, name: "jobs", sql: include_str!("../../sql/migrations/0002_jobs.sql") },
     Migration {
+        number: 3,
+        name: "seasons",
+        sql: include_str!("../../sql/migrations/0003_seasons.sql"),
+    },
+    Migration {
         number: 4,
         name: "silences",
         sql: include_str!("../../sql/migrations/0004_silences.sql"),

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::error::Error;
 use super::pool::{Store, Transaction};
-use crate::domain::{Away, ClickBucket, Inventory, Player, Slug, Timestamp};
+use crate::domain::{Away, ClickBucket, Inventory, Player, Season, Slug, Timestamp};
 
 /// A player's row.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -143,7 +143,7 @@ impl From<InventoryColumn> for Inventory {
     }
 }
 
-fn decode(row: &Row) -> Result<PlayerRecord, Error> {
+pub(super) fn decode(row: &Row) -> Result<PlayerRecord, Error> {
     let Json(inventory): Json<InventoryColumn> = row.try_get("inventory")?;
     let away_ended_at: Option<Timestamp> = row.try_get("away_ended_at")?;
     let away = match away_ended_at {
@@ -179,6 +179,8 @@ fn decode(row: &Row) -> Result<PlayerRecord, Error> {
                 filled_at: row.try_get("clicks_filled_at")?,
             },
             ledger_balance: row.try_get("ledger_balance")?,
+            season: Season::from_number(row.try_get("season")?),
+            season_base: row.try_get("season_base")?,
         },
     })
 }

@@ -106,6 +106,12 @@ impl Store {
         Self::with_session(options, SWEEP_SESSION)
     }
 
+    /// The same connections, for transactions whose statements may take that long. Postgres has to be told so, too.
+    pub(super) fn patient(&self, statement_timeout: Duration) -> Self {
+        let options = StoreOptions { statement_timeout, ..StoreOptions::clone(&self.options) };
+        Self { pool: self.pool.clone(), options: Arc::new(options) }
+    }
+
     /// A store whose connections begin with the statements of `session`.
     fn with_session(options: StoreOptions, session: &'static str) -> Result<Self, Error> {
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };

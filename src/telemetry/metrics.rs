@@ -52,6 +52,7 @@ pub struct Metrics {
     pub oldest_due_job: Gauge,
     /// Jobs whose last attempt has failed.
     pub dead_jobs: IntGauge,
+    pub rankings: RankingsMetrics,
 }
 
 /// What is counted of one route, with its counters at hand.
@@ -109,6 +110,34 @@ impl CacheMetrics {
 /// From a millisecond to ten minutes.
 const JOB_BUCKETS: [f64; 12] =
     [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 120.0, 600.0];
+/// What the rankings count.
+#[derive(Clone, Debug)]
+pub struct RankingsMetrics {
+    /// Standings that were published, rebuilds left out.
+    pub published: IntCounter,
+    /// Rebuilds that this instance finished.
+    pub rebuilds: IntCounter,
+    /// How long the last of them took.
+    pub rebuild_seconds: Gauge,
+    /// How many players it ranked.
+    pub rebuild_players: IntGauge,
+}
+
+impl RankingsMetrics {
+    fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let metrics = Self {
+            published: IntCounter::new("rankings_published_total", "Standings published")?,
+            rebuilds: IntCounter::new("rankings_rebuilds_total", "Rebuilds of the boards")?,
+            rebuild_seconds: Gauge::new("rankings_rebuild_seconds", "Time of the last rebuild")?,
+            rebuild_players: IntGauge::new("rankings_rebuild_players", "Players in the last one")?,
+        };
+        registry.register(Box::new(metrics.published.clone()))?;
+        registry.register(Box::new(metrics.rebuilds.clone()))?;
+        registry.register(Box::new(metrics.rebuild_seconds.clone()))?;
+        registry.register(Box::new(metrics.rebuild_players.clone()))?;
+        Ok(metrics)
+    }
+}
 
 /// From half a millisecond to ten seconds.
 const DURATION_BUCKETS: [f64; 14] =
@@ -123,6 +152,7 @@ impl Metrics {
         let registry = Registry::new();
         let metrics = Self {
             players_cache: CacheMetrics::new(&registry, "player")?,
+            rankings: RankingsMetrics::new(&registry)?,
             registry,
             requests: IntCounterVec::new(
                 Opts::new("http_requests_total", "Requests answered"),

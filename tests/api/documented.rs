@@ -93,6 +93,7 @@ async fn requests_and_answers_are_as_the_document_says() {
     play(&mut observer, &token).await;
     operate(&mut observer, &id).await;
     play_on(&mut observer, &token).await;
+    rank(&mut observer, &token).await;
     sign_in_again(&mut observer, &token).await;
     for path in ["/healthz", "/readyz", "/api/v1/catalog"] {
         observer.call(200, "GET", path, "", Value::Null).await;
@@ -179,6 +180,25 @@ async fn operate(observer: &mut Observer<'_>, id: &str) {
     observer.call(409, "POST", &retry, ADMIN_TOKEN, Value::Null).await;
     observer.call(204, "DELETE", &job, ADMIN_TOKEN, Value::Null).await;
     observer.call(404, "POST", &retry, ADMIN_TOKEN, Value::Null).await;
+}
+
+/// Boards and seasons.
+async fn rank(observer: &mut Observer<'_>, token: &str) {
+    for (status, path) in [
+        (200, "/api/v1/rankings"),
+        (200, "/api/v1/rankings?board=season&limit=1&offset=0"),
+        (400, "/api/v1/rankings?limit=0"),
+        (404, "/api/v1/rankings?board=no_such"),
+        (200, "/api/v1/seasons"),
+        (200, "/api/v1/seasons/2026-w02/rankings"),
+        (404, "/api/v1/seasons/1999-w01/rankings"),
+    ] {
+        observer.call(status, "GET", path, "", Value::Null).await;
+    }
+    let own = "/api/v1/rankings/me?around=3";
+    observer.call(200, "GET", own, token, Value::Null).await;
+    let rebuild = "/api/v1/admin/rankings/rebuild";
+    observer.call(202, "POST", rebuild, ADMIN_TOKEN, Value::Null).await;
 }
 
 /// Everything about names and sessions.

@@ -31,6 +31,7 @@ mod outage;
 mod passwords;
 mod playing;
 mod presence;
+mod rankings;
 mod redis_outages;
 mod refreshing;
 mod sessions;

@@ -10,7 +10,7 @@ use crate::support::{ADMIN_TOKEN, Reply, TestApp};
 const METHODS: [&str; 5] = ["get", "put", "post", "patch", "delete"];
 
 /// The routes that clients are written against, below `/api/v1`.
-const ROUTES: [(&str, &str); 31] = [
+const ROUTES: [(&str, &str); 36] = [
     ("post", "/auth/guest"),
     ("post", "/auth/register"),
     ("post", "/auth/login"),
@@ -32,6 +32,11 @@ const ROUTES: [(&str, &str); 31] = [
     ("get", "/me/ledger"),
     ("get", "/me/export"),
     ("get", "/players/{id}"),
+    ("get", "/rankings"),
+    ("get", "/rankings/me"),
+    ("get", "/seasons"),
+    ("get", "/seasons/{id}/rankings"),
+    ("post", "/admin/rankings/rebuild"),
     ("get", "/admin/catalog"),
     ("put", "/admin/catalog"),
     ("get", "/admin/jobs"),

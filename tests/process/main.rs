@@ -12,4 +12,5 @@ mod crashing;
 mod embedded;
 mod jobs;
 mod program;
+mod seeding;
 mod stopping;

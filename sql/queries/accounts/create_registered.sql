@@ -3,9 +3,9 @@
 with player as (
     insert into players (
         player_id, energy, lifetime_energy, settled_at, last_seen_at, accrues_until,
-        click_tokens, clicks_filled_at, catalogue_version, display_name, created_at, username
+        click_tokens, clicks_filled_at, catalogue_version, display_name, created_at, season, username
     )
-    values ($1, 0, 0, $2, $2, $3, $4, $2, $5, $6, $2, $12)
+    values ($1, 0, 0, $2, $2, $3, $4, $2, $5, $6, $2, season_of($2), $12)
     returning player_id, username
 ),
 name as (

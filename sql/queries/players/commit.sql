@@ -1,5 +1,5 @@
 -- store::commit: writes a batch of folded players, each guarded by the revision that it was folded from, and with each
--- its ledger entries and idempotency records. Returns the players whose guard held; of the others nothing is written.
+-- its ledger entries, its idempotency records and the final scores of seasons that it has left. Returns the players whose guard held; of the others nothing is written.
 -- The arrays are in player_id order, in which the session's settings (lanes/session.sql) have the rows locked.
 with change as (
     select *
@@ -7,12 +7,13 @@ with change as (
         $1::uuid[], $2::bigint[], $3::bigint[], $4::float8[], $5::float8[], $6::timestamptz[],
         $7::timestamptz[], $8::timestamptz[], $9::float8[], $10::timestamptz[], $11::float8[],
         $12::float8[], $13::float8[], $14::float8[], $15::float8[], $16::timestamptz[],
-        $17::float8[], $18::bigint[], $19::float8[], $20::jsonb[], $21::text[]
+        $17::float8[], $18::bigint[], $19::float8[], $20::jsonb[], $21::text[], $36::bigint[],
+        $37::float8[]
     ) as change (
         player_id, expected_revision, version, energy, lifetime_energy, settled_at,
         last_seen_at, accrues_until, click_tokens, clicks_filled_at, unseen_energy,
         ledger_balance, away_seconds, away_credited_seconds, away_energy, away_ended_at,
-        energy_per_second, catalogue_version, cores, inventory, display_name
+        energy_per_second, catalogue_version, cores, inventory, display_name, season, season_base
     )
 ),
 written as (
@@ -36,7 +37,9 @@ written as (
         catalogue_version = change.catalogue_version,
         cores = change.cores,
         inventory = coalesce(change.inventory, player.inventory),
-        display_name = coalesce(change.display_name, player.display_name)
+        display_name = coalesce(change.display_name, player.display_name),
+        season = change.season,
+        season_base = change.season_base
     from change
     where player.player_id = change.player_id
         and player.revision = change.expected_revision
@@ -70,5 +73,16 @@ remembered as (
     set request_hash = excluded.request_hash,
         created_at = excluded.created_at,
         outcome = excluded.outcome
+),
+finished as (
+    insert into season_scores (player_id, season, score)
+    select player_id, final.season, score
+    from unnest($38::uuid[], $39::bigint[], $40::float8[]) as final (player_id, season, score)
+    join written using (player_id)
+    -- What a frozen season ranked does not change any more.
+    where not exists (
+        select from seasons where seasons.season = final.season and seasons.frozen_at is not null
+    )
+    on conflict (player_id, season) do nothing
 )
 select player_id from written

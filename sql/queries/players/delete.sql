@@ -11,6 +11,8 @@ gone_accounts as (delete from accounts where player_id = $1),
 gone_sessions as (delete from sessions where player_id = $1),
 gone_ledger as (delete from ledger where player_id = $1),
 gone_records as (delete from idempotency_records where player_id = $1),
+gone_scores as (delete from season_scores where player_id = $1),
+gone_standings as (delete from season_standings where player_id = $1),
 tombstone as (
     insert into deleted_players (player_id, deleted_at, idempotency_key_hash)
     select player_id, $2, $3 from gone

@@ -3,3 +3,4 @@
 pub mod catalog;
 pub mod jobs;
 pub mod players;
+pub mod rankings;

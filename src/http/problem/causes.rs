@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{Code, FieldError, Problem};
 use crate::domain::{CatalogueFault, Refusal};
-use crate::{accounts, game, store};
+use crate::{accounts, game, rankings, store};
 
 /// A change whose answer did not come may have been made.
 const FATE_UNKNOWN: &str =
@@ -63,6 +63,22 @@ impl From<accounts::Error> for Problem {
             Error::NoSuchSession => Self::not_found("The player has no such session."),
             Error::Overloaded => Self::unavailable(BUSY, error),
             Error::KeyReused => game::Error::KeyReused.into(),
+            Error::NotReady(_) => Self::unavailable("The server is not ready.", error),
+            Error::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<rankings::Error> for Problem {
+    fn from(error: rankings::Error) -> Self {
+        use rankings::Error;
+        match error {
+            Error::NoSuchPlayer => game::Error::NoSuchPlayer.into(),
+            Error::NoSuchSeason => Self::not_found("There is no such season."),
+            Error::Closing => {
+                Self::unavailable("The season's final standings are being made.", error)
+            }
+            Error::Unavailable(_) => Self::unavailable("The rankings cannot be read now.", error),
             Error::NotReady(_) => Self::unavailable("The server is not ready.", error),
             Error::Store(error) => error.into(),
         }

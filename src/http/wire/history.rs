@@ -7,11 +7,13 @@ use uuid::Uuid;
 
 use super::auth::SessionWire;
 use super::number::whole;
+use super::rankings::season_id;
 use super::state::StateWire;
 use super::time::rfc3339;
 use crate::game::{Export, State};
 use crate::store::ledger::LedgerLine;
 use crate::store::operators::AuditEntry;
+use crate::store::seasons::SeasonResult;
 
 /// A part of a list.
 #[derive(Debug, Serialize, ToSchema)]
@@ -106,6 +108,23 @@ pub struct ExportedRequestWire {
     pub outcome: Value,
 }
 
+/// What a player reached in a season.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SeasonResult)]
+pub struct SeasonResultWire {
+    #[schema(example = "2026-w02")]
+    pub season: String,
+    /// Null before the standings are final.
+    pub rank: Option<u64>,
+    pub score: f64,
+}
+
+impl From<SeasonResult> for SeasonResultWire {
+    fn from(result: SeasonResult) -> Self {
+        Self { season: season_id(result.season), rank: result.rank, score: result.score }
+    }
+}
+
 /// Everything that is held about a player.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Export)]
@@ -119,6 +138,8 @@ pub struct ExportWire {
     /// Newest first.
     pub ledger: Vec<LedgerEntryWire>,
     pub sessions: Vec<SessionWire>,
+    /// What the player reached in the seasons that it has left, newest first.
+    pub seasons: Vec<SeasonResultWire>,
     pub remembered_requests: Vec<ExportedRequestWire>,
     /// What operators did to the player.
     pub audit: Vec<AuditEntryWire>,
@@ -139,6 +160,7 @@ impl ExportWire {
                 .into_iter()
                 .map(|session| SessionWire::new(session, current))
                 .collect(),
+            seasons: export.seasons.into_iter().map(Into::into).collect(),
             remembered_requests: export
                 .remembered_requests
                 .into_iter()

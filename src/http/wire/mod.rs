@@ -6,6 +6,7 @@ mod catalogue;
 mod history;
 mod number;
 mod outcome;
+mod rankings;
 mod state;
 mod time;
 
@@ -25,5 +26,6 @@ pub use outcome::{
     GeneratorPurchaseRequest, GeneratorPurchaseWire, MaxWire, PrestigeWire, QuantityWire,
     RenameWire, UpgradePurchaseWire,
 };
+pub use rankings::{OwnRankingWire, RankingsWire, SeasonRankingsWire, SeasonWire, season_of_id};
 pub use state::{AwayWire, OwnedGeneratorWire, StatePlace, StateWire};
 pub use time::{rfc3339, write_rfc3339};

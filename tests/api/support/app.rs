@@ -151,7 +151,9 @@ impl TestApp {
         tokio::spawn(http);
         server.prepare().await.expect("prepared");
         let beating = Arc::clone(&server);
-        let pulse = tokio::spawn(async move { beating.keep_pulse().await });
+        let pulse = tokio::spawn(async move {
+            tokio::join!(beating.keep_pulse(), beating.keep_rankings());
+        });
         Self { world, server, client: Client::new(address), handle, pulse }
     }
 

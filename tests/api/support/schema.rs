@@ -36,7 +36,9 @@ impl Schemas<'_> {
                     fault(format!("is none of {limit}"));
                 }
                 "const" if limit != value => fault(format!("is not {limit}")),
-                "minimum" if value.as_f64() < limit.as_f64() => fault(format!("is below {limit}")),
+                "minimum" if value.is_number() && value.as_f64() < limit.as_f64() => {
+                    fault(format!("is below {limit}"));
+                }
                 "maximum" if value.as_f64() > limit.as_f64() => fault(format!("is above {limit}")),
                 "minItems" if length(value) < limit.as_u64() => fault(format!("has not {limit}")),
                 "maxItems" if length(value) > limit.as_u64() => fault(format!("has over {limit}")),

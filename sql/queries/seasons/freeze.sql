@@ -1,0 +1,30 @@
+-- store::seasons::freeze_season: ranks the final scores of season $1: the best first, of equal scores the older player.
+-- Who is banned stands on no board.
+with ranked as (
+    insert into season_standings (player_id, season, rank, score)
+    select player.player_id, $1, row_number() over (order by final.score desc, player.player_id), final.score
+    from season_scores as final
+    join players as player on player.player_id = final.player_id and player.banned_at is null
+    where final.season = $1
+    on conflict (player_id, season) do nothing
+    returning 1
+),
+counted as (select count(*) as ranked_players from ranked),
+-- They are in the standings now. Scores of seasons before may have come after theirs were made.
+done as (
+    delete from season_scores
+    where season in (select season from seasons where season = $1 or frozen_at is not null)
+),
+-- Somebody may have been deleted in the very moment in which the last ones were made.
+orphans as (
+    delete from season_standings as standing
+    where standing.season = $1 - 1
+        and not exists (select from players where players.player_id = standing.player_id)
+),
+frozen as (
+    update seasons
+    set frozen_at = $2, ranked_players = counted.ranked_players, claimed_until = null
+    from counted
+    where season = $1
+)
+select ranked_players from counted

@@ -1,0 +1,58 @@
+//! The upkeep of the rankings: publishing, rebuilding, and making final standings. Every instance does its part.
+
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+
+use super::Server;
+use crate::rankings::Error;
+
+/// Between two publications. With the second for which pages are kept it is well below the ten that scores may be old.
+const PUBLISH_INTERVAL: Duration = Duration::from_secs(4);
+/// How often it is asked whether the boards have to be built anew, where nobody asks for it before.
+const REBUILD_INTERVAL: Duration = Duration::from_secs(15);
+/// Between two rebuilds at the least, and two attempts.
+const REBUILD_PAUSE: Duration = Duration::from_millis(500);
+/// How often it is asked whether a season has ended.
+const SEASON_INTERVAL: Duration = Duration::from_secs(5);
+
+impl Server {
+    /// Looks after the rankings, for ever.
+    pub async fn keep_rankings(&self) {
+        tokio::join!(self.keep_publishing(), self.keep_rebuilding(), self.keep_freezing());
+    }
+
+    async fn keep_publishing(&self) {
+        let mut ticks = interval(PUBLISH_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            note("publishing", self.rankings.publish().await);
+        }
+    }
+
+    async fn keep_rebuilding(&self) {
+        loop {
+            note("rebuilding", self.rankings.rebuild_if_due().await);
+            // Every request that finds the boards wanting asks for a rebuild.
+            sleep(REBUILD_PAUSE).await;
+            // Who waits in vain asks all the same: others may have died of their rebuild.
+            drop(timeout(REBUILD_INTERVAL, self.rankings.wanted()).await);
+        }
+    }
+
+    async fn keep_freezing(&self) {
+        let mut ticks = interval(SEASON_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            note("freezing seasons", self.rankings.freeze_due_seasons().await);
+        }
+    }
+}
+
+fn note<T>(what: &'static str, result: Result<T, Error>) {
+    if let Err(error) = result {
+        tracing::warn!(%error, "{what} failed and is tried again soon");
+    }
+}

@@ -1,0 +1,31 @@
+//! `idlewatt seed`: plausible players.
+
+use std::sync::Arc;
+
+use super::{Database, Error, Server, Settings};
+use crate::clock::DatabaseClock;
+use crate::config::{Config, Secret};
+use crate::seed;
+
+/// Adds `players` players. Servers that run meanwhile rank them with their next rebuild.
+///
+/// # Errors
+/// What keeps it from that.
+pub async fn seed(config: &Config, players: u64) -> Result<(), Error> {
+    let mut database = Database::open(&config.database).await?;
+    let server = Server::build(Settings {
+        config: config.clone(),
+        connection: database.connection().clone(),
+        // Nothing is signed.
+        secret: Secret::new(String::new()),
+        clock: Arc::new(DatabaseClock::new()),
+        alone: true,
+    })?;
+    server.prepare().await?;
+    let timeline = server.catalogues.timeline().map_err(|error| Error::Other(error.to_string()))?;
+    seed::seed(&server.store, timeline, server.clock.now(), players).await?;
+    tracing::info!(players, "added");
+    server.close().await;
+    database.close();
+    Ok(())
+}

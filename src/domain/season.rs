@@ -1,0 +1,99 @@
+//! Seasons: weeks from Monday 00:00 UTC. A player's score is the lifetime energy that it gained in one.
+
+use super::player::Player;
+use super::production::finite;
+use super::time::Timestamp;
+use super::timeline::Timeline;
+
+/// A week from Monday 00:00 UTC to the next, by its number: 0 began on 1970-01-05.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
+pub struct Season(i64);
+
+const DAY_MICROS: i64 = 86_400 * 1_000_000;
+const WEEK_MICROS: i64 = 7 * DAY_MICROS;
+/// 1970-01-05, the first Monday of the epoch.
+const FIRST_MONDAY_MICROS: i64 = 4 * DAY_MICROS;
+
+impl Season {
+    /// The season of that number.
+    pub const fn from_number(number: i64) -> Self {
+        Self(number)
+    }
+
+    /// Its number: one more than that of the season before.
+    pub const fn number(self) -> i64 {
+        self.0
+    }
+
+    /// The season in which `now` lies. A season's first instant belongs to it, its end to the next.
+    pub const fn at(now: Timestamp) -> Self {
+        Self(now.as_micros().saturating_sub(FIRST_MONDAY_MICROS).div_euclid(WEEK_MICROS))
+    }
+
+    /// Its first instant.
+    pub const fn starts_at(self) -> Timestamp {
+        Timestamp::from_micros(self.0.saturating_mul(WEEK_MICROS) + FIRST_MONDAY_MICROS)
+    }
+
+    /// The first instant of the next one.
+    pub const fn ends_at(self) -> Timestamp {
+        self.next().starts_at()
+    }
+
+    /// The one after it.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl Player {
+    /// Lifetime energy at `at`, if nothing but production comes in until then.
+    pub fn lifetime_energy_at(&self, timeline: &Timeline, at: Timestamp) -> f64 {
+        finite(self.lifetime_energy + self.accrued(timeline, at))
+    }
+
+    /// Moves the row on to the season of `now`, before production up to then is credited.
+    pub(super) fn enter_season(&mut self, timeline: &Timeline, now: Timestamp) {
+        let season = Season::at(now);
+        if season > self.season {
+            self.season_base = self.lifetime_energy_at(timeline, season.starts_at());
+            self.season = season;
+        }
+    }
+
+    /// What has been gained at `now` since the season of `now` began.
+    pub fn season_score(&self, timeline: &Timeline, now: Timestamp) -> f64 {
+        let now = self.not_before_settled(now);
+        self.gained(timeline, Season::at(now).max(self.season), now)
+    }
+
+    /// The final scores of the seasons that the row has not left yet and that are over when `entered` begins, oldest
+    /// first. Whoever writes a row of a later season writes these with it.
+    pub fn finished_seasons<'a>(
+        &'a self,
+        timeline: &'a Timeline,
+        entered: Season,
+    ) -> impl Iterator<Item = (Season, f64)> + 'a {
+        (self.season.0..entered.0).map(|number| {
+            let season = Season(number);
+            (season, self.gained(timeline, season, season.ends_at()))
+        })
+    }
+
+    /// What is gained from the beginning of `season`, which is not before the row's, to `until`.
+    fn gained(&self, timeline: &Timeline, season: Season, until: Timestamp) -> f64 {
+        let before = if season == self.season {
+            self.season_base
+        } else {
+            self.lifetime_energy_at(timeline, season.starts_at())
+        };
+        (self.lifetime_energy_at(timeline, until) - before).max(0.0)
+    }
+}
+
+#[cfg(test)]
+#[path = "season_tests.rs"]
+mod tests;

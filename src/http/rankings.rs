@@ -1,0 +1,244 @@
+//! Boards.
+
+use std::time::{Duration, Instant};
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::HeaderValue;
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::extract::{Caller, Query};
+use super::me::page_limit;
+use super::problem::Problem;
+use super::ready_pages::{Content, Page, ReadyPages};
+use super::wire::{OwnRankingWire, RankingsWire, SeasonRankingsWire};
+use super::{Api, json};
+use crate::domain::Season;
+use crate::rankings::{Board, Error, Unavailable};
+
+/// For how long a page of a board is kept. Scores are published every four seconds, so none is older than ten.
+const KEEP_BOARD: Duration = Duration::from_secs(1);
+/// Final standings change by bans and deletions only.
+const KEEP_FINAL: Duration = Duration::from_secs(5);
+/// What shared caches may do: less than it takes the page to change.
+const CACHE_CONTROL: HeaderValue = HeaderValue::from_static("public, max-age=1");
+
+/// How long a request waits for boards that are being built, as they are after a start.
+const PATIENCE: Duration = Duration::from_secs(2);
+const ASK_AGAIN: Duration = Duration::from_millis(20);
+
+/// Ranks beyond this are nobody's.
+const MAX_OFFSET: u64 = 1_000_000_000;
+/// Neighbours on each side.
+const DEFAULT_AROUND: usize = 5;
+const MAX_AROUND: usize = 25;
+
+/// The pages of boards and seasons.
+pub type RankingsPages = ReadyPages<PageKey>;
+
+/// What was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PageKey {
+    list: ListKey,
+    offset: usize,
+    limit: usize,
+}
+
+/// Of which list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum ListKey {
+    Board(Board),
+    /// While it runs and afterwards are two lists.
+    Season {
+        season: Season,
+        running: bool,
+    },
+}
+
+/// Which part of a board.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct RankingsQuery {
+    /// `lifetime_energy`, `energy_per_second` or `season`.
+    #[serde(default)]
+    #[param(default = "lifetime_energy")]
+    board: Option<String>,
+    /// Players at most, 1 to 100.
+    #[serde(default)]
+    #[param(minimum = 1, maximum = 100, default = 50)]
+    limit: Option<usize>,
+    /// How many of the best are left out.
+    #[serde(default)]
+    #[param(minimum = 0, maximum = 1_000_000_000, default = 0)]
+    offset: Option<u64>,
+}
+
+/// Which neighbours.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct OwnRankingQuery {
+    /// `lifetime_energy`, `energy_per_second` or `season`.
+    #[serde(default)]
+    #[param(default = "lifetime_energy")]
+    board: Option<String>,
+    /// Neighbours on each side at most, 0 to 25.
+    #[serde(default)]
+    #[param(minimum = 0, maximum = 25, default = 5)]
+    around: Option<usize>,
+}
+
+/// Read a part of a board. Scores of players who were seen or changed in the last minute are at most 10 s old, those of
+/// others 10 minutes.
+#[utoipa::path(
+    get, path = "/api/v1/rankings", tag = "rankings",
+    params(RankingsQuery, ("If-None-Match" = Option<String>, Header)),
+    responses(
+        (status = 200, body = RankingsWire, headers(("ETag" = String))),
+        (status = 304, description = "It is the one that you have")
+    )
+)]
+pub async fn read_rankings(
+    api: web::Data<Api>,
+    request: HttpRequest,
+    query: Query<RankingsQuery>,
+) -> Result<HttpResponse, Problem> {
+    let board = board(query.0.board.as_deref())?;
+    let (offset, limit) = part(query.0.offset, query.0.limit)?;
+    let key = PageKey { list: ListKey::Board(board), offset, limit };
+    let load = async || {
+        let list = api.rankings.page(board, offset, limit).await?;
+        Ok(Box::new(RankingsWire::new(board, list)) as Box<dyn Content>)
+    };
+    serve(&api, &request, key, KEEP_BOARD, load).await
+}
+
+/// Read where one stands, and who stands next to one.
+#[utoipa::path(
+    get, path = "/api/v1/rankings/me", tag = "rankings", params(OwnRankingQuery),
+    responses((status = 200, body = OwnRankingWire)), security(("player" = []))
+)]
+pub async fn read_own_ranking(
+    api: web::Data<Api>,
+    caller: Caller,
+    query: Query<OwnRankingQuery>,
+) -> Result<HttpResponse, Problem> {
+    let board = board(query.0.board.as_deref())?;
+    let around = query.0.around.unwrap_or(DEFAULT_AROUND);
+    if around > MAX_AROUND {
+        return Err(Problem::malformed("around", "must be a whole number from 0 to 25"));
+    }
+    let player = caller.player();
+    api.game.note_presence(player);
+    let found = patiently(async || api.rankings.surroundings(board, player, around).await).await?;
+    Ok(json(StatusCode::OK, &OwnRankingWire::new(board, found)))
+}
+
+fn board(name: Option<&str>) -> Result<Board, Problem> {
+    let name = name.unwrap_or(Board::LifetimeEnergy.as_str());
+    Board::named(name).ok_or_else(|| Problem::not_found("There is no such board."))
+}
+
+/// Offset and length of a page.
+pub(super) fn part(offset: Option<u64>, limit: Option<usize>) -> Result<(usize, usize), Problem> {
+    let limit = page_limit(limit)?;
+    let offset = offset.unwrap_or(0);
+    let message = "must be a whole number from 0 to 1000000000";
+    let fits = usize::try_from(offset).ok().filter(|_| offset <= MAX_OFFSET);
+    Ok((fits.ok_or_else(|| Problem::malformed("offset", message))?, limit))
+}
+
+/// Answers with a part of a season's standings.
+pub(super) async fn serve_season(
+    api: &Api,
+    request: &HttpRequest,
+    season: Season,
+    (offset, limit): (usize, usize),
+) -> Result<HttpResponse, Problem> {
+    let running = season == Season::at(api.rankings.now());
+    let key = PageKey { list: ListKey::Season { season, running }, offset, limit };
+    let keep = if running { KEEP_BOARD } else { KEEP_FINAL };
+    let load = async || {
+        let standings = api.rankings.standings(season, offset, limit).await?;
+        Ok(Box::new(SeasonRankingsWire::new(season, standings)) as Box<dyn Content>)
+    };
+    serve(api, request, key, keep, load).await
+}
+
+/// Answers with a page that is kept, or that `load` makes.
+async fn serve(
+    api: &Api,
+    request: &HttpRequest,
+    key: PageKey,
+    keep: Duration,
+    load: impl AsyncFn() -> Result<Box<dyn Content>, Error>,
+) -> Result<HttpResponse, Problem> {
+    let generation = api.rankings.generation();
+    let make = async || {
+        let content = match load().await {
+            // Rather the last page than waiting for a new one.
+            Err(Error::Unavailable(Unavailable::Incomplete)) if !api.rankings_pages.holds(key) => {
+                patiently(&load).await?
+            }
+            result => result?,
+        };
+        Page::new(content, generation).map_err(Failed::Page)
+    };
+    let found = api.rankings_pages.get(key, keep, generation, make, Failed::gives_way).await;
+    let found = found.map_err(|failed| match failed {
+        Failed::Load(error) => error.into(),
+        Failed::Page(problem) => problem,
+    })?;
+    // Without Postgres nobody's scores are brought up to date.
+    let stale = found.is_last || api.health.database_latency().is_none();
+    Ok(found.page.ready(stale)?.answer(request, CACHE_CONTROL))
+}
+
+enum Failed {
+    Load(Error),
+    Page(Problem),
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self::Load(error)
+    }
+}
+
+impl Failed {
+    /// Whether a store is away, so that the last page is answered.
+    fn gives_way(&self) -> bool {
+        match self {
+            Self::Load(Error::Unavailable(_)) => true,
+            Self::Load(Error::Store(error)) => error.is_passing(),
+            _ => false,
+        }
+    }
+}
+
+/// Asks again for a moment where the boards are being built.
+async fn patiently<T>(ask: impl AsyncFn() -> Result<T, Error>) -> Result<T, Error> {
+    let asked = Instant::now();
+    loop {
+        match ask().await {
+            Err(Error::Unavailable(Unavailable::Incomplete)) if asked.elapsed() < PATIENCE => {
+                tokio::time::sleep(ASK_AGAIN).await;
+            }
+            result => return result,
+        }
+    }
+}
+
+impl Content for RankingsWire {
+    fn body(&self, stale: bool) -> Result<Vec<u8>, serde_json::Error> {
+        serde_json::to_vec(&Self { stale, ..self.clone() })
+    }
+}
+
+impl Content for SeasonRankingsWire {
+    fn body(&self, stale: bool) -> Result<Vec<u8>, serde_json::Error> {
+        serde_json::to_vec(&Self { stale, ..self.clone() })
+    }
+}

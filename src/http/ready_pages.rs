@@ -1,0 +1,198 @@
+//! Pages that many ask for, kept as ready-made bytes for a moment.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::mem;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+
+use super::problem::Problem;
+use super::{JSON, etag};
+
+/// Bytes of a page's digest in its tag.
+const TAG_BYTES: usize = 15;
+/// Pages in each half.
+const HALF: usize = 500;
+
+/// A body with its strong tag.
+#[derive(Clone, Debug)]
+pub struct Ready {
+    etag: HeaderValue,
+    body: Bytes,
+}
+
+impl Ready {
+    fn new(body: Vec<u8>) -> Result<Self, Problem> {
+        let digest = Sha256::digest(&body);
+        let etag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(&digest[..TAG_BYTES]));
+        let etag = HeaderValue::from_str(&etag).map_err(Problem::internal)?;
+        Ok(Self { etag, body: Bytes::from(body) })
+    }
+
+    /// Answers with it, or that the asker has it already.
+    pub fn answer(&self, request: &HttpRequest, cache_control: HeaderValue) -> HttpResponse {
+        let unchanged = etag::matches(request, &self.etag);
+        let mut response = if unchanged { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+        response
+            .insert_header((header::ETAG, self.etag.clone()))
+            .insert_header((header::CACHE_CONTROL, cache_control));
+        if unchanged {
+            return response.finish();
+        }
+        response.insert_header((header::CONTENT_TYPE, JSON)).body(self.body.clone())
+    }
+}
+
+/// What pages are made of.
+pub trait Content: Send + Sync {
+    /// The JSON, which says whether newer scores are missing.
+    ///
+    /// # Errors
+    /// Where it has no JSON.
+    fn body(&self, stale: bool) -> Result<Vec<u8>, serde_json::Error>;
+}
+
+/// A page that was loaded.
+pub struct Page {
+    content: Box<dyn Content>,
+    fresh: Ready,
+    stale: OnceLock<Ready>,
+    /// What the boards' generation was.
+    generation: u64,
+    loaded_at: Instant,
+}
+
+impl Page {
+    /// Makes a page of what was asked for when the boards were of that generation.
+    ///
+    /// # Errors
+    /// Where it has no JSON.
+    pub fn new(content: Box<dyn Content>, generation: u64) -> Result<Self, Problem> {
+        let fresh = Ready::new(content.body(false).map_err(Problem::internal)?)?;
+        let (stale, loaded_at) = (OnceLock::new(), Instant::now());
+        Ok(Self { content, fresh, stale, generation, loaded_at })
+    }
+
+    /// Its bytes, which say whether newer scores are missing.
+    ///
+    /// # Errors
+    /// Where it has no JSON.
+    pub fn ready(&self, stale: bool) -> Result<&Ready, Problem> {
+        if !stale {
+            return Ok(&self.fresh);
+        }
+        if let Some(ready) = self.stale.get() {
+            return Ok(ready);
+        }
+        let ready = Ready::new(self.content.body(true).map_err(Problem::internal)?)?;
+        Ok(self.stale.get_or_init(|| ready))
+    }
+}
+
+/// Where a page is kept.
+#[derive(Default)]
+struct Slot {
+    page: RwLock<Option<Arc<Page>>>,
+    /// Held by whoever loads: concurrent askers make one load.
+    loading: tokio::sync::Mutex<()>,
+}
+
+impl Slot {
+    fn page(&self) -> Option<Arc<Page>> {
+        self.page.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Pages by what was asked for. Those that nobody asks for are forgotten: what is asked for moves to the young half, and
+/// when that is full it becomes the old one, whose pages go.
+pub struct ReadyPages<K>(Mutex<Halves<K>>);
+
+struct Halves<K> {
+    young: HashMap<K, Arc<Slot>>,
+    old: HashMap<K, Arc<Slot>>,
+}
+
+impl<K> Default for ReadyPages<K> {
+    fn default() -> Self {
+        Self(Mutex::new(Halves { young: HashMap::new(), old: HashMap::new() }))
+    }
+}
+
+/// A page, and whether it is the last one there was, as no newer one can be had.
+pub struct Found {
+    pub page: Arc<Page>,
+    pub is_last: bool,
+}
+
+impl<K: Copy + Eq + Hash> ReadyPages<K> {
+    fn slot(&self, key: K) -> Arc<Slot> {
+        let mut halves = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(slot) = halves.young.get(&key) {
+            return Arc::clone(slot);
+        }
+        let slot = halves.old.remove(&key).unwrap_or_default();
+        if halves.young.len() >= HALF {
+            halves.old = mem::take(&mut halves.young);
+        }
+        halves.young.insert(key, Arc::clone(&slot));
+        slot
+    }
+
+    /// Whether a page was ever loaded for that.
+    pub fn holds(&self, key: K) -> bool {
+        self.slot(key).page().is_some()
+    }
+
+    /// The page, as it was made no longer than `keep` ago and since `generation`; else as `load` makes it anew. Where it
+    /// cannot be loaded the last one is answered.
+    ///
+    /// # Errors
+    /// What `load` says, where no page was ever loaded.
+    pub async fn get<E>(
+        &self,
+        key: K,
+        keep: Duration,
+        generation: u64,
+        load: impl AsyncFnOnce() -> Result<Page, E>,
+        gives_way: impl Fn(&E) -> bool,
+    ) -> Result<Found, E> {
+        let slot = self.slot(key);
+        let is_fresh =
+            |page: &Arc<Page>| page.generation == generation && page.loaded_at.elapsed() < keep;
+        let held = slot.page();
+        if let Some(page) = held.clone().filter(is_fresh) {
+            return Ok(Found { page, is_last: false });
+        }
+        let _loading = match (slot.loading.try_lock(), held) {
+            (Ok(loading), _) => loading,
+            // Somebody is at it. What was right a moment ago need not wait.
+            (Err(_), Some(page)) if page.loaded_at.elapsed() < 2 * keep => {
+                return Ok(Found { page, is_last: false });
+            }
+            (Err(_), _) => slot.loading.lock().await,
+        };
+        if let Some(page) = slot.page().filter(is_fresh) {
+            return Ok(Found { page, is_last: false });
+        }
+        match (load().await, slot.page()) {
+            (Ok(page), _) => {
+                let page = Arc::new(page);
+                *slot.page.write().unwrap_or_else(PoisonError::into_inner) =
+                    Some(Arc::clone(&page));
+                Ok(Found { page, is_last: false })
+            }
+            (Err(error), Some(page)) if gives_way(&error) => {
+                drop(error);
+                Ok(Found { page, is_last: true })
+            }
+            (Err(error), _) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Seasons.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::extract::Query;
+use super::me::page_limit;
+use super::problem::Problem;
+use super::rankings::{part, serve_season};
+use super::wire::{Page, SeasonRankingsWire, SeasonWire, season_of_id};
+use super::{Api, cursor, json};
+use crate::domain::Season;
+
+/// Which part of the list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct SeasonsQuery {
+    /// Seasons at most, 1 to 100.
+    #[serde(default)]
+    #[param(minimum = 1, maximum = 100, default = 50)]
+    limit: Option<usize>,
+    /// The `next_cursor` of the part before.
+    #[serde(default)]
+    cursor: Option<String>,
+}
+
+/// Which part of the standings.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct StandingsQuery {
+    /// Ranks at most, 1 to 100.
+    #[serde(default)]
+    #[param(minimum = 1, maximum = 100, default = 50)]
+    limit: Option<usize>,
+    /// How many of the best are left out.
+    #[serde(default)]
+    #[param(minimum = 0, maximum = 1_000_000_000, default = 0)]
+    offset: Option<u64>,
+}
+
+/// List the seasons, newest first.
+#[utoipa::path(
+    get, path = "/api/v1/seasons", tag = "rankings", params(SeasonsQuery),
+    responses((status = 200, body = Page<SeasonWire>))
+)]
+pub async fn list_seasons(
+    api: web::Data<Api>,
+    query: Query<SeasonsQuery>,
+) -> Result<HttpResponse, Problem> {
+    const LIST: &str = "seasons";
+    let limit = page_limit(query.0.limit)?;
+    let position = query.0.cursor.as_deref().map(|it| cursor::decode(&api, LIST, b"", it));
+    let position: Option<[u8; 8]> = position.transpose()?.and_then(|it| it.try_into().ok());
+    let before = position.map(|bytes| Season::from_number(i64::from_be_bytes(bytes)));
+    let (seasons, more) = api.rankings.seasons(before, limit).await?;
+    let last = seasons.last().filter(|_| more).map(|it| it.season.number().to_be_bytes());
+    let page = Page::<SeasonWire> {
+        entries: seasons.into_iter().map(Into::into).collect(),
+        next_cursor: last.map(|it| cursor::encode(&api, LIST, b"", &it)),
+    };
+    Ok(json(StatusCode::OK, &page))
+}
+
+/// Read a part of a season's standings: those of the present one as they are, those of past ones as they were at the end.
+/// For half a minute or so after its end a season has none: 503.
+#[utoipa::path(
+    get, path = "/api/v1/seasons/{id}/rankings", tag = "rankings",
+    params(
+        ("id" = String, Path, example = "2026-w02"), StandingsQuery,
+        ("If-None-Match" = Option<String>, Header)
+    ),
+    responses(
+        (status = 200, body = SeasonRankingsWire, headers(("ETag" = String))),
+        (status = 304, description = "It is the one that you have")
+    )
+)]
+pub async fn read_season_rankings(
+    api: web::Data<Api>,
+    request: HttpRequest,
+    season: web::Path<String>,
+    query: Query<StandingsQuery>,
+) -> Result<HttpResponse, Problem> {
+    let part = part(query.0.offset, query.0.limit)?;
+    let season = season_of_id(&season);
+    let season = season.ok_or_else(|| Problem::not_found("There is no such season."))?;
+    serve_season(&api, &request, season, part).await
+}

@@ -1,0 +1,221 @@
+//! Boards and seasons.
+
+use jiff::civil::{ISOWeekDate, Weekday};
+use jiff::tz::Offset;
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::time::rfc3339;
+use crate::domain::{Season, Timestamp};
+use crate::rankings::{Board, Entry, List, SeasonOverview, SeasonState, Standings, Surroundings};
+
+/// A player's place on a board.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = RankingEntry)]
+pub struct RankingEntryWire {
+    /// From 1 on. Equal scores share no rank: the older player comes first.
+    pub rank: u64,
+    pub player_id: Uuid,
+    pub display_name: String,
+    pub score: f64,
+}
+
+impl From<Entry> for RankingEntryWire {
+    fn from(entry: Entry) -> Self {
+        Self {
+            rank: entry.rank,
+            player_id: entry.player,
+            display_name: entry.name.to_string(),
+            score: entry.score,
+        }
+    }
+}
+
+fn entries(list: List) -> Vec<RankingEntryWire> {
+    list.entries.into_iter().map(Into::into).collect()
+}
+
+/// A part of a board.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Rankings)]
+pub struct RankingsWire {
+    #[schema(example = "lifetime_energy")]
+    pub board: &'static str,
+    /// When the newest scores were reckoned.
+    #[schema(format = DateTime)]
+    pub as_of: String,
+    pub total_players: u64,
+    /// The best first.
+    pub entries: Vec<RankingEntryWire>,
+    /// Whether a store is away, so that newer scores are missing.
+    pub stale: bool,
+}
+
+impl RankingsWire {
+    pub fn new(board: Board, list: List) -> Self {
+        Self {
+            board: board.as_str(),
+            as_of: rfc3339(list.as_of),
+            total_players: list.total_players,
+            entries: entries(list),
+            stale: false,
+        }
+    }
+}
+
+/// A player among its neighbours.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = OwnRanking)]
+pub struct OwnRankingWire {
+    #[schema(example = "lifetime_energy")]
+    pub board: &'static str,
+    /// When the newest scores were reckoned.
+    #[schema(format = DateTime)]
+    pub as_of: String,
+    pub rank: u64,
+    pub score: f64,
+    /// How many of the other players rank below, in percent: 100 for the first, 0 for the last, 100 for who is alone.
+    pub percentile: f64,
+    /// The player with up to `around` neighbours on each side, the best first.
+    pub entries: Vec<RankingEntryWire>,
+}
+
+impl OwnRankingWire {
+    pub fn new(board: Board, found: Surroundings) -> Self {
+        Self {
+            board: board.as_str(),
+            as_of: rfc3339(found.list.as_of),
+            rank: found.rank,
+            score: found.score,
+            percentile: found.percentile(),
+            entries: entries(found.list),
+        }
+    }
+}
+
+/// A week from Monday 00:00 UTC to the next.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Season)]
+pub struct SeasonWire {
+    /// Its ISO week.
+    #[schema(example = "2026-w02")]
+    pub id: String,
+    #[schema(format = DateTime)]
+    pub starts_at: String,
+    #[schema(format = DateTime)]
+    pub ends_at: String,
+    pub state: SeasonStateWire,
+    /// How many players the final standings rank; null before they are made.
+    pub ranked_players: Option<u64>,
+}
+
+/// How a season fares. It is `closing` from its end until its final standings are made, half a minute later or so.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = SeasonState)]
+pub enum SeasonStateWire {
+    Running,
+    Closing,
+    Final,
+}
+
+impl From<SeasonOverview> for SeasonWire {
+    fn from(overview: SeasonOverview) -> Self {
+        let (state, ranked_players) = match overview.state {
+            SeasonState::Running => (SeasonStateWire::Running, None),
+            SeasonState::Closing => (SeasonStateWire::Closing, None),
+            SeasonState::Final { ranked_players } => (SeasonStateWire::Final, Some(ranked_players)),
+        };
+        Self {
+            id: season_id(overview.season),
+            starts_at: rfc3339(overview.season.starts_at()),
+            ends_at: rfc3339(overview.season.ends_at()),
+            state,
+            ranked_players,
+        }
+    }
+}
+
+/// A part of a season's standings.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = SeasonRankings)]
+pub struct SeasonRankingsWire {
+    #[schema(example = "2026-w02")]
+    pub season: String,
+    /// Always `season`.
+    #[schema(example = "season")]
+    pub board: &'static str,
+    /// Whether they do not change any more.
+    #[serde(rename = "final")]
+    pub is_final: bool,
+    /// When the newest scores were reckoned: for final standings the season's end.
+    #[schema(format = DateTime)]
+    pub as_of: String,
+    /// How many are ranked; in final standings also those who were deleted since, whose ranks are left out.
+    pub total_players: u64,
+    /// The best first.
+    pub entries: Vec<RankingEntryWire>,
+    /// Whether a store is away, so that newer scores are missing.
+    pub stale: bool,
+}
+
+impl SeasonRankingsWire {
+    pub fn new(season: Season, standings: Standings) -> Self {
+        Self {
+            season: season_id(season),
+            board: Board::Season.as_str(),
+            is_final: standings.is_final,
+            as_of: rfc3339(standings.list.as_of),
+            total_players: standings.list.total_players,
+            entries: entries(standings.list),
+            stale: false,
+        }
+    }
+}
+
+/// A season by its ISO week: `2026-w02`.
+pub fn season_id(season: Season) -> String {
+    // Seasons that no clock tells of end at the calendar's edges.
+    let edge = if season.number() < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
+    let start = jiff::Timestamp::from_microsecond(season.starts_at().as_micros()).unwrap_or(edge);
+    let week = Offset::UTC.to_datetime(start).date().iso_week_date();
+    format!("{:04}-w{:02}", week.year(), week.week())
+}
+
+/// The season of that id, written just so.
+pub fn season_of_id(id: &str) -> Option<Season> {
+    let (year, week) = id.split_once("-w")?;
+    let week = ISOWeekDate::new(year.parse().ok()?, week.parse().ok()?, Weekday::Monday).ok()?;
+    let start = Offset::UTC.to_timestamp(week.date().to_datetime(jiff::civil::Time::midnight()));
+    let season = Season::at(Timestamp::from_micros(start.ok()?.as_microsecond()));
+    (season_id(season) == id).then_some(season)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seasons_are_named_by_their_iso_week() {
+        let season = |micros| Season::at(Timestamp::from_micros(micros));
+        // 2026-01-05, 2026-12-28 (of a year with 53 weeks) and 2025-12-29, Mondays.
+        for (micros, id) in [
+            (1_767_571_200_000_000, "2026-w02"),
+            (1_798_416_000_000_000, "2026-w53"),
+            (1_766_966_400_000_000, "2026-w01"),
+        ] {
+            assert_eq!(season_id(season(micros)), id);
+            assert_eq!(season_of_id(id), Some(season(micros)));
+        }
+        for id in
+            ["", "2026", "2026-w2", "2026-W02", "2026-w54", "2026-w00", "026-w02", "+2026-w02"]
+        {
+            assert_eq!(season_of_id(id), None, "{id}");
+        }
+        for number in -2000..5000 {
+            let season = Season::from_number(number);
+            assert_eq!(season_of_id(&season_id(season)), Some(season));
+        }
+    }
+}

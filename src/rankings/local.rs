@@ -1,0 +1,341 @@
+//! The boards in the process' own memory.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use uuid::Uuid;
+
+use super::board::{
+    BOARDS, Board, Entry, List, Place, Publication, Scores, Stamp, Standing, Status, Surroundings,
+    Unavailable,
+};
+use super::order::Order;
+use crate::domain::{Season, Timestamp};
+
+/// Standings that are written under one lock: readers wait for no more.
+const WRITTEN_AT_ONCE: usize = 128;
+
+/// How long, in seconds, it is remembered that a player left the boards. Nobody publishes what is older.
+const TOMBSTONE_SECONDS: f64 = 3600.0;
+
+/// A member of a board: ascending order is from the best on, and of equal scores the older player first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Member {
+    /// All bits of the score turned round. Those of doubles from 0 on are in the order of the doubles.
+    inverted: u64,
+    /// A UUIDv7: smaller is older.
+    player: Uuid,
+}
+
+impl Member {
+    fn new(player: Uuid, score: f64) -> Self {
+        // Adding 0 makes 0 of -0, whose bits are others.
+        Self { inverted: !(score + 0.0).to_bits(), player }
+    }
+
+    fn score(self) -> f64 {
+        f64::from_bits(!self.inverted)
+    }
+}
+
+/// What is known of a player.
+#[derive(Debug)]
+struct Ranked {
+    stamp: Stamp,
+    /// The rebuild in which, or after which, it was last written.
+    pass: u64,
+    /// None for who left the boards.
+    place: Option<Place>,
+    /// The season that the score on [`Board::Season`] is of.
+    season: Season,
+}
+
+#[derive(Debug)]
+struct Boards {
+    players: HashMap<Uuid, Ranked>,
+    orders: [Order<Member>; BOARDS],
+    /// The season that [`Board::Season`] is of.
+    season: Season,
+    as_of: Timestamp,
+    /// Counts the rebuilds.
+    pass: u64,
+    rebuilt: Option<(Timestamp, Season)>,
+}
+
+impl Default for Boards {
+    fn default() -> Self {
+        Self {
+            players: HashMap::new(),
+            orders: Default::default(),
+            season: Season::from_number(i64::MIN),
+            as_of: Timestamp::from_micros(0),
+            pass: 0,
+            rebuilt: None,
+        }
+    }
+}
+
+/// The boards of one process.
+#[derive(Debug, Default)]
+pub(super) struct Local(RwLock<Boards>);
+
+impl Local {
+    fn read(&self) -> RwLockReadGuard<'_, Boards> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Boards> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets everything. A rebuild that is under way comes to nothing.
+    pub(super) fn clear(&self) {
+        let forgotten = {
+            let mut boards = self.write();
+            let empty = Boards { pass: boards.pass + 1, ..Boards::default() };
+            std::mem::replace(&mut *boards, empty)
+        };
+        // Freed without the lock, as a million players take a while.
+        drop(forgotten);
+    }
+
+    pub(super) fn status(&self) -> Status {
+        Status { rebuilt: self.read().rebuilt }
+    }
+
+    /// Writes standings, none over a newer one.
+    pub(super) fn publish(&self, publication: &Publication<'_>) -> Status {
+        for standings in publication.standings.chunks(WRITTEN_AT_ONCE) {
+            let mut boards = self.write();
+            boards.enter(publication.season);
+            for standing in standings {
+                boards.put(standing, publication.season);
+            }
+        }
+        let mut boards = self.write();
+        boards.enter(publication.season);
+        boards.as_of = boards.as_of.max(publication.as_of);
+        Status { rebuilt: boards.rebuilt }
+    }
+
+    /// Begins a rebuild and returns its number. What is written from now on is kept at its end.
+    pub(super) fn begin(&self) -> u64 {
+        let mut boards = self.write();
+        boards.pass += 1;
+        boards.pass
+    }
+
+    /// Ends a rebuild: who has not been written since it began is not in the database any more.
+    pub(super) fn finish(
+        &self,
+        pass: u64,
+        season: Season,
+        began: Timestamp,
+    ) -> Result<(), Unavailable> {
+        let gone: Vec<Uuid> = {
+            let boards = self.read();
+            let gone = |ranked: &Ranked| {
+                ranked.pass < boards.pass
+                    && (ranked.place.is_some()
+                        || began.seconds_since(ranked.stamp.at) > TOMBSTONE_SECONDS)
+            };
+            let all = boards.players.iter();
+            all.filter(|(_, ranked)| gone(ranked)).map(|(player, _)| *player).collect()
+        };
+        for players in gone.chunks(WRITTEN_AT_ONCE) {
+            let mut boards = self.write();
+            for player in players {
+                // It may have been written since it was looked at.
+                if boards.players.get(player).is_some_and(|ranked| ranked.pass < boards.pass) {
+                    boards.remove(*player);
+                }
+            }
+        }
+        let mut boards = self.write();
+        if boards.pass != pass {
+            return Err(Unavailable::CutShort);
+        }
+        boards.rebuilt = Some((began, season));
+        boards.as_of = boards.as_of.max(began);
+        Ok(())
+    }
+
+    /// A part of a board.
+    pub(super) fn page(
+        &self,
+        board: Board,
+        offset: usize,
+        limit: usize,
+    ) -> Result<List, Unavailable> {
+        let boards = self.read();
+        boards.rebuilt.ok_or(Unavailable::Incomplete)?;
+        Ok(boards.list(board, offset, limit))
+    }
+
+    /// A player and up to `around` neighbours on each side; none where it is not on the board.
+    pub(super) fn surroundings(
+        &self,
+        board: Board,
+        player: Uuid,
+        around: usize,
+    ) -> Result<Option<Surroundings>, Unavailable> {
+        let boards = self.read();
+        boards.rebuilt.ok_or(Unavailable::Incomplete)?;
+        let Some(member) = boards.member(board, player) else { return Ok(None) };
+        let position = boards.orders[board.index()].position(member);
+        Ok(position.map(|position| {
+            let first = position.saturating_sub(around);
+            Surroundings {
+                rank: position as u64 + 1,
+                score: member.score(),
+                list: boards.list(board, first, position + around + 1 - first),
+            }
+        }))
+    }
+}
+
+impl Boards {
+    /// Begins the board of a new season.
+    fn enter(&mut self, season: Season) {
+        if season > self.season {
+            self.season = season;
+            self.orders[Board::Season.index()] = Order::default();
+        }
+    }
+
+    /// The scores of a player, with the boards that they are on.
+    fn members(&self, player: Uuid) -> impl Iterator<Item = (Board, Member)> + use<> {
+        let ranked = self.players.get(&player);
+        let place = ranked.and_then(|ranked| Some((ranked.place.as_ref()?.scores, ranked.season)));
+        let season = self.season;
+        place.into_iter().flat_map(move |(scores, of)| on_boards(player, scores, of == season))
+    }
+
+    fn member(&self, board: Board, player: Uuid) -> Option<Member> {
+        self.members(player).find(|(on, _)| *on == board).map(|(_, member)| member)
+    }
+
+    fn put(&mut self, standing: &Standing, season: Season) {
+        let player = standing.player;
+        let held = self.players.get(&player);
+        if held.is_some_and(|held| held.stamp > standing.stamp) {
+            return;
+        }
+        let old: Vec<_> = self.members(player).collect();
+        let scores = standing.place.as_ref().map(|place| place.scores);
+        let new = scores.into_iter();
+        let new: Vec<_> =
+            new.flat_map(|scores| on_boards(player, scores, season == self.season)).collect();
+        for (board, member) in &old {
+            if !new.contains(&(*board, *member)) {
+                self.orders[board.index()].remove(*member);
+            }
+        }
+        for (board, member) in new {
+            self.orders[board.index()].insert(member);
+        }
+        let place = standing.place.clone();
+        let ranked = Ranked { stamp: standing.stamp, pass: self.pass, place, season };
+        self.players.insert(player, ranked);
+    }
+
+    fn remove(&mut self, player: Uuid) {
+        let members: Vec<_> = self.members(player).collect();
+        for (board, member) in members {
+            self.orders[board.index()].remove(member);
+        }
+        self.players.remove(&player);
+    }
+
+    fn list(&self, board: Board, offset: usize, limit: usize) -> List {
+        let order = &self.orders[board.index()];
+        let name = |player: &Uuid| -> Arc<str> {
+            let place = self.players.get(player).and_then(|ranked| ranked.place.as_ref());
+            place.map_or_else(|| "".into(), |place| Arc::clone(&place.name))
+        };
+        let entries = (offset as u64 + 1..).zip(order.from(offset).take(limit));
+        let entries = entries.map(|(rank, member)| Entry {
+            rank,
+            player: member.player,
+            name: name(&member.player),
+            score: member.score(),
+        });
+        List { as_of: self.as_of, total_players: order.len() as u64, entries: entries.collect() }
+    }
+}
+
+/// The members that a player's scores make; its season's only where that is the board's.
+fn on_boards(
+    player: Uuid,
+    scores: Scores,
+    in_season: bool,
+) -> impl Iterator<Item = (Board, Member)> {
+    let boards = Board::ALL.into_iter().filter(move |board| in_season || *board != Board::Season);
+    boards.map(move |board| (board, Member::new(player, scores[board.index()])))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rebuild_of_boards_that_were_cleared_comes_to_nothing() {
+        let (local, now) = (Local::default(), Timestamp::from_micros(1));
+        let pass = local.begin();
+        local.clear();
+        assert!(local.finish(pass, Season::at(now), now).is_err());
+        assert!(local.page(Board::Season, 0, 1).is_err());
+        let pass = local.begin();
+        assert!(local.finish(pass, Season::at(now), now).is_ok());
+        assert!(local.page(Board::Season, 0, 1).is_ok());
+    }
+
+    #[test]
+    fn what_is_older_takes_no_place() {
+        let (local, player) = (Local::default(), Uuid::from_u128(1));
+        let at = |seconds| Timestamp::from_micros(0).plus_seconds(seconds);
+        let season = Season::at(at(0.0));
+        let publish = |revision, seconds, score: Option<f64>| {
+            let place = score.map(|score| Place { name: "Ada".into(), scores: [score; BOARDS] });
+            let stamp = Stamp { revision, at: at(seconds) };
+            let standings = [Standing { player, stamp, place }];
+            local.publish(&Publication { season, as_of: at(seconds), standings: &standings });
+        };
+        let pass = local.begin();
+        local.finish(pass, season, at(0.0)).expect("whole");
+        let scores = || {
+            let list = local.page(Board::LifetimeEnergy, 0, 9).expect("whole");
+            list.entries.iter().map(|entry| entry.score).collect::<Vec<_>>()
+        };
+        publish(2, 5.0, Some(10.0));
+        publish(1, 9.0, Some(1.0));
+        publish(2, 4.0, Some(2.0));
+        assert_eq!(scores(), [10.0]);
+        publish(2, 6.0, Some(11.0));
+        assert_eq!(scores(), [11.0]);
+        // Who left stays away until something newer comes, also through a rebuild.
+        publish(3, 6.0, None);
+        publish(2, 9.0, Some(12.0));
+        let pass = local.begin();
+        local.finish(pass, season, at(10.0)).expect("whole");
+        publish(2, 11.0, Some(13.0));
+        assert_eq!(scores(), [0.0; 0]);
+        publish(4, 12.0, Some(14.0));
+        assert_eq!(scores(), [14.0]);
+        // A row that a rebuild has not found is gone.
+        let pass = local.begin();
+        local.finish(pass, season, at(13.0)).expect("whole");
+        assert_eq!(scores(), [0.0; 0]);
+    }
+
+    #[test]
+    fn members_are_in_order_of_their_scores_and_then_of_age() {
+        let (old, young) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let scores = [f64::MAX, 1e300, 1.5, 1.0, f64::MIN_POSITIVE, 5e-324, 0.0];
+        let members = scores.map(|score| Member::new(young, score));
+        assert!(members.is_sorted());
+        assert_eq!(members.map(Member::score), scores);
+        assert!(Member::new(old, 1.0) < Member::new(young, 1.0));
+        assert_eq!(Member::new(old, -0.0), Member::new(old, 0.0));
+    }
+}

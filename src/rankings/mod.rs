@@ -1,0 +1,224 @@
+//! Rankings: boards on which every player stands, and seasons with their final standings.
+//!
+//! The boards hold the formula's scores. Each instance publishes those of the players that it saw lately every few
+//! seconds; a rebuild from Postgres, now and then, brings those of all others. They are kept in Redis, where all
+//! instances share them, and in the process' own memory where there is no Redis, or while it is away.
+
+mod board;
+mod local;
+mod order;
+mod publish;
+mod rebuild;
+mod redis;
+mod seasons;
+mod seen;
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+pub use board::{Board, Entry, List, Surroundings, Unavailable};
+pub use rebuild::Rebuilt;
+pub use seasons::{SeasonOverview, SeasonState, Standings};
+pub use seen::Seen;
+
+use crate::catalogue::{Catalogues, Unconfirmed};
+use crate::clock::Clock;
+use crate::domain::{Season, Timestamp};
+use crate::redis_client::Redis;
+use crate::store::pulse::{Reason, Revocation};
+use crate::store::{self, Store};
+use crate::telemetry::metrics::RankingsMetrics;
+use board::{Publication, Standing, Status};
+use local::Local;
+use publish::Published;
+use redis::Shared;
+
+/// Why a call is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    #[error("there is no such player")]
+    NoSuchPlayer,
+    #[error("there is no such season")]
+    NoSuchSeason,
+    /// The season has ended and its final standings are not made yet.
+    #[error("the season is being closed")]
+    Closing,
+    #[error("not ready: {0}")]
+    NotReady(#[from] Unconfirmed),
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+/// All calls about rankings.
+pub struct Rankings {
+    /// Tells this instance from others.
+    instance: Uuid,
+    alone: bool,
+    metrics: RankingsMetrics,
+    store: Store,
+    clock: Arc<dyn Clock>,
+    catalogues: Arc<Catalogues>,
+    seen: Arc<Seen>,
+    shared: Option<Shared>,
+    local: Local,
+    /// Players whose row has to be looked at: banned, unbanned or deleted, here or elsewhere.
+    to_look_at: Mutex<HashSet<Uuid>>,
+    /// What was published last; held by whoever publishes.
+    published: tokio::sync::Mutex<Published>,
+    /// Held by whoever rebuilds.
+    rebuilding: tokio::sync::Mutex<()>,
+    /// Wakes whoever rebuilds.
+    wanted: Notify,
+    /// Boards that were built before, in microseconds since the epoch, lack something.
+    outdated_before: AtomicI64,
+    /// Whether an operator wants the boards built anew.
+    demanded: AtomicBool,
+    /// Rises with everything that this instance publishes.
+    generation: AtomicU64,
+}
+
+impl Rankings {
+    /// Wires the parts together; nothing stands on the boards yet. One that is `alone`, as nobody else writes the database,
+    /// has nobody to tell its news.
+    pub fn new(
+        store: Store,
+        clock: Arc<dyn Clock>,
+        catalogues: Arc<Catalogues>,
+        redis: Option<Redis>,
+        alone: bool,
+        metrics: RankingsMetrics,
+    ) -> Self {
+        Self {
+            instance: Uuid::from_u128(rand::random()),
+            alone,
+            metrics,
+            store,
+            clock,
+            catalogues,
+            seen: Arc::default(),
+            shared: redis.map(Shared::new),
+            local: Local::default(),
+            to_look_at: Mutex::default(),
+            published: tokio::sync::Mutex::default(),
+            rebuilding: tokio::sync::Mutex::default(),
+            wanted: Notify::new(),
+            outdated_before: AtomicI64::new(i64::MIN),
+            demanded: AtomicBool::new(false),
+            generation: AtomicU64::new(0),
+        }
+    }
+
+    /// Where it is to be noted whom the instance sees.
+    pub fn seen(&self) -> Arc<Seen> {
+        Arc::clone(&self.seen)
+    }
+
+    /// The time that everything is reckoned by.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Rises with everything that this instance publishes: what was read of the boards before may be out of date.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Relaxed)
+    }
+
+    /// Takes in what the instances were told: who is banned or deleted leaves the boards with the next publication.
+    pub fn learn(&self, revocations: &[Revocation]) {
+        let of_players = revocations.iter().filter(|it| it.reason != Reason::SessionEnded);
+        let players: Vec<Uuid> = of_players.map(|revocation| revocation.subject).collect();
+        if !players.is_empty() {
+            self.look_at(players);
+        }
+    }
+
+    /// Has the rows of these players read with the next publication: something other than play has changed them.
+    pub fn look_at(&self, players: impl IntoIterator<Item = Uuid>) {
+        self.to_look_at.lock().unwrap_or_else(PoisonError::into_inner).extend(players);
+    }
+
+    /// A part of a board.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn page(&self, board: Board, offset: usize, limit: usize) -> Result<List, Error> {
+        let list = match self.shared_up() {
+            Some(shared) => match shared.page(board, offset, limit).await {
+                Err(Unavailable::Redis(away)) => {
+                    self.local.page(board, offset, limit).map_err(|_| away.into())
+                }
+                result => result,
+            },
+            None => self.local.page(board, offset, limit),
+        };
+        Ok(list.inspect_err(|error| self.note_unavailable(error))?)
+    }
+
+    /// A player and up to `around` neighbours on each side.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchPlayer`] or [`Error::Unavailable`].
+    pub async fn surroundings(
+        &self,
+        board: Board,
+        player: Uuid,
+        around: usize,
+    ) -> Result<Surroundings, Error> {
+        if let Some(found) = self.find(board, player, around).await? {
+            return Ok(found);
+        }
+        // Somebody who has just come, and whom nobody has published yet.
+        let record = self.store.load_player(player).await?.ok_or(Error::NoSuchPlayer)?;
+        let (timeline, now) = (self.catalogues.timeline()?, self.clock.now());
+        self.write(now, &[Standing::of(&record, &timeline, now)]).await?;
+        let found = self.find(board, player, around).await?;
+        found.ok_or(Error::Unavailable(Unavailable::Incomplete))
+    }
+
+    async fn find(
+        &self,
+        board: Board,
+        player: Uuid,
+        around: usize,
+    ) -> Result<Option<Surroundings>, Error> {
+        let found = match self.shared_up() {
+            Some(shared) => match shared.surroundings(board, player, around).await {
+                Err(Unavailable::Redis(away)) => {
+                    self.local.surroundings(board, player, around).map_err(|_| away.into())
+                }
+                result => result,
+            },
+            None => self.local.surroundings(board, player, around),
+        };
+        Ok(found.inspect_err(|error| self.note_unavailable(error))?)
+    }
+
+    fn note_unavailable(&self, error: &Unavailable) {
+        if matches!(error, Unavailable::Incomplete) {
+            self.wanted.notify_one();
+        }
+    }
+
+    /// The boards in Redis, where it is there.
+    fn shared_up(&self) -> Option<&Shared> {
+        self.shared.as_ref().filter(|shared| shared.is_up())
+    }
+
+    /// Writes standings to the boards in use.
+    async fn write(&self, now: Timestamp, standings: &[Standing]) -> Result<Status, Unavailable> {
+        let publication = Publication { season: Season::at(now), as_of: now, standings };
+        let status = match self.shared_up() {
+            Some(shared) => shared.publish(&publication).await?,
+            None => self.local.publish(&publication),
+        };
+        self.generation.fetch_add(1, Ordering::Relaxed);
+        self.metrics.published.inc_by(standings.len() as u64);
+        Ok(status)
+    }
+}

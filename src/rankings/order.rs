@@ -1,0 +1,144 @@
+//! An ordered set that knows the position of each of its members.
+//!
+//! Sorted runs of bounded length: a position is the sum of the lengths before, which for a million members is a walk over
+//! a few thousand lengths. Finding, adding and removing are binary searches and a move within one run.
+
+/// Members in a run at most. A full run is split in two.
+const RUN: usize = 512;
+
+/// A set of `T` in ascending order.
+#[derive(Clone, Debug)]
+pub(super) struct Order<T> {
+    /// None is empty.
+    runs: Vec<Vec<T>>,
+    length: usize,
+}
+
+impl<T> Default for Order<T> {
+    fn default() -> Self {
+        Self { runs: Vec::new(), length: 0 }
+    }
+}
+
+impl<T: Ord + Copy> Order<T> {
+    /// How many members there are.
+    pub(super) fn len(&self) -> usize {
+        self.length
+    }
+
+    /// Adds a member; returns whether it is new.
+    pub(super) fn insert(&mut self, member: T) -> bool {
+        // What is above all others goes to the end of the last run.
+        let index = self.run_of(member).min(self.runs.len().saturating_sub(1));
+        let Some(run) = self.runs.get_mut(index) else {
+            self.runs.push(vec![member]);
+            self.length = 1;
+            return true;
+        };
+        let Err(place) = run.binary_search(&member) else { return false };
+        run.insert(place, member);
+        if run.len() > RUN {
+            let upper = run.split_off(RUN / 2);
+            self.runs.insert(index + 1, upper);
+        }
+        self.length += 1;
+        true
+    }
+
+    /// Removes a member; returns whether there was one.
+    pub(super) fn remove(&mut self, member: T) -> bool {
+        let index = self.run_of(member);
+        let Some(run) = self.runs.get_mut(index) else { return false };
+        let Ok(place) = run.binary_search(&member) else { return false };
+        run.remove(place);
+        if run.is_empty() {
+            self.runs.remove(index);
+        }
+        self.length -= 1;
+        true
+    }
+
+    /// How many members are below this one, which is in the set.
+    pub(super) fn position(&self, member: T) -> Option<usize> {
+        let index = self.run_of(member);
+        let place = self.runs.get(index)?.binary_search(&member).ok()?;
+        Some(self.runs[..index].iter().map(Vec::len).sum::<usize>() + place)
+    }
+
+    /// The members from that position on.
+    pub(super) fn from(&self, position: usize) -> impl Iterator<Item = T> + '_ {
+        let (mut index, mut skipped) = (0, position);
+        while let Some(run) = self.runs.get(index).filter(|run| run.len() <= skipped) {
+            skipped -= run.len();
+            index += 1;
+        }
+        self.runs[index..].iter().flatten().skip(skipped).copied()
+    }
+
+    /// The first run that ends at or above this member: the one that it is in, if it is in any.
+    fn run_of(&self, member: T) -> usize {
+        self.runs.partition_point(|run| run.last().is_some_and(|last| *last < member))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Whether both hold the same, at the same positions.
+    fn agree(order: &Order<u32>, oracle: &BTreeSet<u32>) {
+        assert_eq!(order.len(), oracle.len());
+        assert!(order.from(0).eq(oracle.iter().copied()));
+        assert!(order.runs.iter().all(|run| (1..=RUN).contains(&run.len())));
+        for (position, member) in oracle.iter().enumerate() {
+            assert_eq!(order.position(*member), Some(position));
+            if position % 97 == 0 {
+                assert_eq!(order.from(position).next(), Some(*member));
+            }
+        }
+        assert_eq!(order.from(oracle.len()).next(), None);
+        assert_eq!(order.from(oracle.len() + RUN).next(), None);
+    }
+
+    #[test]
+    fn rising_and_falling_members_are_all_kept() {
+        let (mut order, mut oracle) = (Order::default(), BTreeSet::new());
+        agree(&order, &oracle);
+        for member in (0..3000).chain((5000..9000).rev()) {
+            assert!(order.insert(member));
+            assert!(!order.insert(member));
+            oracle.insert(member);
+        }
+        agree(&order, &oracle);
+        for member in 0..9000 {
+            assert_eq!(order.remove(member), oracle.remove(&member));
+            if member % 1000 == 0 {
+                agree(&order, &oracle);
+            }
+        }
+        assert!(order.runs.is_empty());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn any_sequence_leaves_what_it_leaves_in_a_tree(
+            steps in proptest::collection::vec((0u32..4000, 0u32..3), 1..12_000),
+        ) {
+            let (mut order, mut oracle) = (Order::default(), BTreeSet::new());
+            for (member, step) in steps {
+                if step == 0 {
+                    prop_assert_eq!(order.remove(member), oracle.remove(&member));
+                } else {
+                    prop_assert_eq!(order.insert(member), oracle.insert(member));
+                }
+                prop_assert_eq!(order.position(member).is_some(), oracle.contains(&member));
+            }
+            agree(&order, &oracle);
+        }
+    }
+}

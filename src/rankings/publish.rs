@@ -1,0 +1,141 @@
+//! Publishing the scores of the players that this instance saw lately.
+
+use std::collections::{HashMap, HashSet};
+use std::mem;
+use std::sync::{Arc, PoisonError};
+
+use uuid::Uuid;
+
+use super::board::{Place, Standing};
+use super::seen::Collected;
+use super::{Error, Rankings};
+use crate::domain::{Timeline, Timestamp};
+
+/// Rows loaded at once.
+const LOADED_AT_ONCE: usize = 500;
+
+/// How far back, in seconds, other instances' news is asked for, and how long it is kept.
+const NEWS_OVERLAP_SECONDS: f64 = 30.0;
+const NEWS_KEPT_SECONDS: f64 = 300.0;
+
+/// What was published last of each player who is published again and again. What has not changed is not sent again.
+#[derive(Debug, Default)]
+pub(super) struct Published {
+    places: HashMap<Uuid, (i64, Option<Place>)>,
+    /// Whether that was to Redis; none before the first time.
+    to_shared: Option<bool>,
+    /// What is to be told to other instances.
+    untold: HashSet<Uuid>,
+    /// What was heard lately from other instances.
+    heard: HashSet<i64>,
+}
+
+impl Rankings {
+    /// Publishes the scores that the players have now whom this instance saw within the last minute, and takes those
+    /// off the boards who were banned or deleted. Several instances may do so at once.
+    ///
+    /// # Errors
+    /// Where a store is away; what was to be published is with the next call.
+    pub async fn publish(&self) -> Result<(), Error> {
+        let mut published = self.published.lock().await;
+        let (timeline, now) = (self.catalogues.timeline()?, self.clock.now());
+        let to_shared = self.shared_up().is_some();
+        if published.to_shared != Some(to_shared) {
+            if to_shared && published.to_shared.is_some() {
+                // Redis is back, and does not know what was published while it was away.
+                self.rebuild_since(now);
+            }
+            let untold = mem::take(&mut published.untold);
+            *published = Published { to_shared: Some(to_shared), untold, ..Published::default() };
+        }
+        let Collected { records, news } = self.seen.collect(now);
+        published.untold.extend(news);
+        // Through Redis the others have it anyhow, and who is alone has nobody to tell.
+        let exchanged = if to_shared || self.alone {
+            published.untold.clear();
+            Ok(())
+        } else {
+            self.exchange_news(&mut published, now).await
+        };
+        let again = mem::take(&mut *self.to_look_at.lock().unwrap_or_else(PoisonError::into_inner));
+        let (looked_at, fault) = match self.look_again(&again, &timeline, now).await {
+            Ok(standings) => (standings, exchanged.err()),
+            Err(fault) => {
+                self.look_at(again.iter().copied());
+                (Vec::new(), Some(fault))
+            }
+        };
+        let mut standings = HashMap::new();
+        let seen = records.into_iter().map(|record| Standing::of(&record, &timeline, now));
+        for standing in looked_at.into_iter().chain(seen) {
+            let known: &mut Standing =
+                standings.entry(standing.player).or_insert_with(|| standing.clone());
+            if standing.stamp > known.stamp {
+                *known = standing;
+            }
+        }
+        let mut places = HashMap::with_capacity(standings.len());
+        let mut changed = Vec::with_capacity(standings.len());
+        for standing in standings.into_values() {
+            let place = (standing.stamp.revision, standing.place.clone());
+            if published.places.get(&standing.player) != Some(&place) {
+                changed.push(standing.clone());
+            }
+            places.insert(standing.player, place);
+        }
+        published.places.clear();
+        let written = self.write(now, &changed).await;
+        let status = written.inspect_err(|_| self.look_at(again.iter().copied()))?;
+        published.places = places;
+        if self.is_due(status, now) {
+            self.wanted.notify_one();
+        }
+        if to_shared && self.local.status().rebuilt.is_some() {
+            // Redis is back: the boards that stood in for it are not needed any more.
+            self.local.clear();
+        }
+        fault.map_or(Ok(()), Err)
+    }
+
+    /// Tells the other instances whose rows this one has changed, and hears the same from them, by way of Postgres. What is
+    /// heard is asked for again for a while, as of two that tell at once the later may be visible first.
+    async fn exchange_news(&self, published: &mut Published, now: Timestamp) -> Result<(), Error> {
+        if !published.untold.is_empty() {
+            let news: Vec<Uuid> = published.untold.iter().copied().collect();
+            let forgotten = now.plus_seconds(-NEWS_KEPT_SECONDS);
+            self.store.tell_ranking_news(self.instance, &news, now, forgotten).await?;
+            published.untold.clear();
+        }
+        let since = now.plus_seconds(-NEWS_OVERLAP_SECONDS);
+        let told = self.store.ranking_news(self.instance, since).await?;
+        for (number, players) in &told {
+            if !published.heard.contains(number) {
+                self.look_at(players.iter().copied());
+            }
+        }
+        published.heard = told.into_iter().map(|(number, _)| number).collect();
+        Ok(())
+    }
+
+    /// The standings of players whose row has to be looked at.
+    async fn look_again(
+        &self,
+        players: &HashSet<Uuid>,
+        timeline: &Timeline,
+        now: Timestamp,
+    ) -> Result<Vec<Standing>, Error> {
+        let players: Vec<Uuid> = players.iter().copied().collect();
+        let mut standings = Vec::with_capacity(players.len());
+        for chunk in players.chunks(LOADED_AT_ONCE) {
+            let records = self.store.load_players(chunk).await?;
+            let mut missing: HashSet<Uuid> = chunk.iter().copied().collect();
+            for record in records.into_iter().map(Arc::new) {
+                missing.remove(&record.id);
+                standings.push(Standing::of(&record, timeline, now));
+                self.seen.hear(&record);
+            }
+            standings.extend(missing.into_iter().map(|player| Standing::deleted(player, now)));
+        }
+        Ok(standings)
+    }
+}

@@ -1,0 +1,150 @@
+//! Building the boards anew from Postgres, for the players whom nobody sees.
+
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use uuid::Uuid;
+
+use super::board::{Publication, Standing, Status, Unavailable};
+use super::redis::{Build, Shared};
+use super::{Error, Rankings};
+use crate::domain::{Season, Timestamp};
+
+/// Rows read at once.
+const READ_AT_ONCE: usize = 1000;
+
+/// How old, in seconds, the boards may be when they are built anew. That and the time that it takes are less than ten
+/// minutes.
+const REBUILD_AFTER: f64 = 540.0;
+
+/// Deletions of the last hour are told to what is built, so that no instance that was asleep brings a player back.
+const DELETIONS_SECONDS: f64 = 3600.0;
+
+/// What came of a rebuild.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rebuilt {
+    /// Rows that were read.
+    pub players: u64,
+}
+
+/// Where what is rebuilt is written to.
+enum Target<'a> {
+    /// The number of the rebuild.
+    Local(u64),
+    Shared(&'a Shared, Build),
+}
+
+impl Rankings {
+    /// Whether boards of that status have to be built anew.
+    pub(super) fn is_due(&self, status: Status, now: Timestamp) -> bool {
+        let outdated = Timestamp::from_micros(self.outdated_before.load(Ordering::Relaxed));
+        status.rebuilt.is_none_or(|(at, season)| {
+            season != Season::at(now)
+                || at < outdated
+                || now.seconds_since(at).abs() >= REBUILD_AFTER
+        })
+    }
+
+    /// Has boards that were built before `now` built anew.
+    pub(super) fn rebuild_since(&self, now: Timestamp) {
+        self.outdated_before.store(now.as_micros(), Ordering::Relaxed);
+    }
+
+    /// Waits until the boards may have to be built anew.
+    pub async fn wanted(&self) {
+        self.wanted.notified().await;
+    }
+
+    /// Has the boards built anew by whoever waits in [`Rankings::wanted`], whether that is due or not. Returns false where
+    /// this instance is at it.
+    pub fn demand_rebuild(&self) -> bool {
+        if self.rebuilding.try_lock().is_err() {
+            return false;
+        }
+        self.demanded.store(true, Ordering::Relaxed);
+        self.wanted.notify_one();
+        true
+    }
+
+    /// Builds the boards anew where they are not whole, of another season, or too old, or somebody demands it.
+    ///
+    /// # Errors
+    /// As [`Rankings::rebuild`]'s.
+    pub async fn rebuild_if_due(&self) -> Result<Option<Rebuilt>, Error> {
+        let now = self.clock.now();
+        let status = match self.shared_up() {
+            Some(shared) => shared.status().await?,
+            None => self.local.status(),
+        };
+        let demanded = self.demanded.swap(false, Ordering::Relaxed);
+        if demanded || self.is_due(status, now) { self.rebuild().await } else { Ok(None) }
+    }
+
+    /// Builds the boards anew from Postgres and puts them in the place of the old ones at once. What is published
+    /// meanwhile is on the old and on the new ones. Any number of instances may try: one does it, and for the others
+    /// there is nothing to do.
+    ///
+    /// # Errors
+    /// Where a store is away or what was built is gone; the boards are as they were.
+    pub async fn rebuild(&self) -> Result<Option<Rebuilt>, Error> {
+        let Ok(_alone) = self.rebuilding.try_lock() else { return Ok(None) };
+        let target = if let Some(shared) = self.shared_up() {
+            let Some(build) = shared.begin().await? else { return Ok(None) };
+            Target::Shared(shared, build)
+        } else {
+            Target::Local(self.local.begin())
+        };
+        let (began, started) = (self.clock.now(), Instant::now());
+        let season = Season::at(began);
+        let players = self.fill(&target, began).await?;
+        match &target {
+            Target::Local(pass) => self.local.finish(*pass, season, began)?,
+            Target::Shared(shared, build) => shared.finish(build, season, began).await?,
+        }
+        self.generation.fetch_add(1, Ordering::Relaxed);
+        let seconds = started.elapsed().as_secs_f64();
+        self.metrics.rebuilds.inc();
+        self.metrics.rebuild_seconds.set(seconds);
+        self.metrics.rebuild_players.set(i64::try_from(players).unwrap_or(i64::MAX));
+        tracing::info!(players, seconds, "the rankings were built anew");
+        Ok(Some(Rebuilt { players }))
+    }
+
+    /// Reads all players and writes their standings.
+    async fn fill(&self, target: &Target<'_>, began: Timestamp) -> Result<u64, Error> {
+        let deleted = self.store.deleted_since(began.plus_seconds(-DELETIONS_SECONDS)).await?;
+        let deleted: Vec<Standing> =
+            deleted.into_iter().map(|player| Standing::deleted(player, began)).collect();
+        self.put(target, &deleted).await?;
+        let mut count = 0;
+        let mut rows = self.store.players_after(Uuid::nil(), READ_AT_ONCE).await?;
+        while let Some(last) = rows.last().map(|record| record.id) {
+            count += rows.len() as u64;
+            let (timeline, now) = (self.catalogues.timeline()?, self.clock.now());
+            let standings: Vec<Standing> =
+                rows.iter().map(|record| Standing::of(record, &timeline, now)).collect();
+            // While these are written the next ones are read.
+            let (written, next) = tokio::join!(
+                self.put(target, &standings),
+                self.store.players_after(last, READ_AT_ONCE)
+            );
+            written?;
+            rows = next?;
+        }
+        Ok(count)
+    }
+
+    async fn put(&self, target: &Target<'_>, standings: &[Standing]) -> Result<(), Unavailable> {
+        let now = self.clock.now();
+        let publication = Publication { season: Season::at(now), as_of: now, standings };
+        match target {
+            Target::Local(_) => {
+                self.local.publish(&publication);
+                // A long fill must not keep others from this thread.
+                tokio::task::yield_now().await;
+                Ok(())
+            }
+            Target::Shared(shared, build) => shared.fill(build, &publication).await,
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! The form in which the boards are kept in Redis.
+
+use uuid::Uuid;
+
+use crate::domain::{Season, Timestamp};
+use crate::rankings::board::{Entry, List, Standing, Status};
+
+/// Revision and time, each a big-endian double, before the name.
+const STAMP_BYTES: usize = 16;
+
+/// What is kept of a player beside its scores: the stamp that guards it, and the name that is shown. Revisions are far
+/// below 2^53, and so are microseconds, so doubles, which are the only numbers of scripts, hold them exactly.
+pub(super) fn kept(standing: &Standing) -> Vec<u8> {
+    let name = standing.place.as_ref().map_or("", |place| &place.name);
+    let mut bytes = Vec::with_capacity(STAMP_BYTES + name.len());
+    bytes.extend((standing.stamp.revision as f64).to_be_bytes());
+    bytes.extend((standing.stamp.at.as_micros() as f64).to_be_bytes());
+    bytes.extend(name.as_bytes());
+    bytes
+}
+
+/// A score as a sorted set keeps it: the best is the least. Seventeen digits tell any two doubles apart.
+pub(super) fn score(score: f64) -> String {
+    if score > 0.0 { format!("-{score:e}") } else { "0".to_owned() }
+}
+
+/// When and in which season the boards were last built whole.
+pub(super) fn status((at, season): &(String, String)) -> Status {
+    let built = at.parse().ok().map(Timestamp::from_micros);
+    let season = season.parse().ok().map(Season::from_number);
+    Status { rebuilt: built.zip(season) }
+}
+
+/// The answer of the script that reads.
+pub(super) type RawAnswer = (String, u64, u64, Vec<(Vec<u8>, String)>, Vec<Option<Vec<u8>>>, i64);
+
+/// The same, understood.
+pub(super) struct Answer {
+    pub(super) list: List,
+    /// Of the player that was asked for, where it is on the board.
+    pub(super) rank: Option<u64>,
+}
+
+/// Understands an answer; nothing where it is none of ours.
+pub(super) fn answer(raw: RawAnswer) -> Option<Answer> {
+    let (as_of, total_players, first, members, kept, rank) = raw;
+    let entries =
+        (first + 1..).zip(members.into_iter().zip(kept)).map(|(rank, ((player, score), kept))| {
+            let name = kept.as_deref().and_then(|kept| kept.get(STAMP_BYTES..));
+            let name = name.and_then(|name| std::str::from_utf8(name).ok()).unwrap_or_default();
+            let score: f64 = score.parse().ok()?;
+            Some(Entry {
+                rank,
+                player: Uuid::from_slice(&player).ok()?,
+                name: name.into(),
+                // Turning the sign of 0 round would make it -0.
+                score: 0.0 - score,
+            })
+        });
+    let as_of = Timestamp::from_micros(as_of.parse().ok()?);
+    let entries = entries.collect::<Option<Vec<_>>>()?;
+    let rank = u64::try_from(rank).ok().map(|rank| rank + 1);
+    Some(Answer { list: List { as_of, total_players, entries }, rank })
+}

@@ -1,0 +1,222 @@
+//! The boards in Redis, which all instances share: a sorted set each, and a hash of what else is known of the players.
+//!
+//! Scores are stored with their sign turned round and players as the bytes of their ids, so that the order of `ZRANGE` is
+//! that of the board: the best first, and of equal scores the older player. Every change is a script, so readers never
+//! see a part of one.
+
+mod codec;
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use redis::{RedisResult, Script, ScriptInvocation};
+use uuid::Uuid;
+
+use super::board::{BOARDS, Board, List, Publication, Status, Surroundings, Unavailable};
+use crate::domain::{Season, Timestamp};
+use crate::redis_client::Redis;
+use codec::Answer;
+
+/// Standings in one call: Redis does nothing else for the millisecond or so that a call takes.
+const WRITTEN_AT_ONCE: usize = 200;
+
+/// How long a request waits. It makes one such call, and the limiter mostly none, of 30 ms in all.
+const READ_LIMIT: Duration = Duration::from_millis(25);
+
+/// How long a call may take that no request waits for.
+const BACKGROUND_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long a build may rest before somebody else may begin one.
+const BUILD_RESTS: Duration = Duration::from_secs(30);
+
+static PUBLISH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("publish.lua")));
+static BEGIN: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("begin.lua")));
+static FINISH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("finish.lua")));
+static READ: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("read.lua")));
+
+/// Meta, players, and the boards.
+type Keys = [String; 2 + BOARDS];
+
+/// The boards of a deployment.
+pub(super) struct Shared {
+    redis: Redis,
+    live: Keys,
+    build: Keys,
+    /// Where what is replaced waits to be freed.
+    old: Keys,
+}
+
+/// A build that has begun.
+#[derive(Clone, Debug)]
+pub(super) struct Build {
+    token: String,
+}
+
+impl Shared {
+    pub(super) fn new(redis: Redis) -> Self {
+        // One tag, as all of them are named in one call.
+        let keys = |stage: &str| {
+            let [lifetime, rate, season] = Board::ALL.map(Board::as_str);
+            ["meta", "players", lifetime, rate, season]
+                .map(|part| redis.key(format!("{{rankings}}:{stage}{part}")))
+        };
+        let (live, build, old) = (keys(""), keys("build:"), keys("old:"));
+        Self { redis, live, build, old }
+    }
+
+    /// Whether Redis is there.
+    pub(super) fn is_up(&self) -> bool {
+        self.redis.is_up()
+    }
+
+    pub(super) async fn status(&self) -> Result<Status, Unavailable> {
+        let key = &self.live[0];
+        let run = |mut connection| async move {
+            let mut command = redis::cmd("HMGET");
+            command.arg(key).arg("built_at").arg("built_season");
+            command.query_async::<(Option<String>, Option<String>)>(&mut connection).await
+        };
+        let (at, season) = self.redis.with_limit(BACKGROUND_LIMIT, run).await?;
+        Ok(codec::status(&(at.unwrap_or_default(), season.unwrap_or_default())))
+    }
+
+    /// Writes standings, none over a newer one.
+    pub(super) async fn publish(
+        &self,
+        publication: &Publication<'_>,
+    ) -> Result<Status, Unavailable> {
+        self.write(publication, "").await
+    }
+
+    async fn write(
+        &self,
+        publication: &Publication<'_>,
+        token: &str,
+    ) -> Result<Status, Unavailable> {
+        let mut status = Status::default();
+        let none: &[&[_]] = &[&[]];
+        let chunks: Vec<_> = publication.standings.chunks(WRITTEN_AT_ONCE).collect();
+        for standings in if chunks.is_empty() { none } else { &chunks } {
+            let mut call = call_of(&PUBLISH, self.live.iter().chain(&self.build));
+            call.arg(publication.season.number()).arg(publication.as_of.as_micros()).arg(token);
+            for standing in *standings {
+                call.arg(standing.player.as_bytes()).arg(codec::kept(standing));
+                for board in 0..BOARDS {
+                    let score = standing.place.as_ref().map(|place| place.scores[board]);
+                    call.arg(score.map(codec::score).unwrap_or_default());
+                }
+            }
+            let run = |mut connection| async move {
+                unless_cut_short(call.invoke_async::<(String, String)>(&mut connection).await)
+            };
+            let built = self.redis.with_limit(BACKGROUND_LIMIT, run).await?;
+            status = codec::status(&built.ok_or(Unavailable::CutShort)?);
+        }
+        Ok(status)
+    }
+
+    /// Begins to build the boards anew; nothing where somebody is at it. What is published from now on is written to
+    /// what is built, too.
+    pub(super) async fn begin(&self) -> Result<Option<Build>, Unavailable> {
+        let token = Uuid::from_u128(rand::random()).to_string();
+        let mut call = call_of(&BEGIN, &self.build);
+        call.arg(&token).arg(millis(BUILD_RESTS));
+        let run = |mut connection| async move { call.invoke_async::<bool>(&mut connection).await };
+        let begun = self.redis.with_limit(BACKGROUND_LIMIT, run).await?;
+        Ok(begun.then_some(Build { token }))
+    }
+
+    /// Writes standings to what is built.
+    pub(super) async fn fill(
+        &self,
+        build: &Build,
+        publication: &Publication<'_>,
+    ) -> Result<(), Unavailable> {
+        self.write(publication, &build.token).await?;
+        let key = &self.build[0];
+        let run = |mut connection| async move {
+            let mut command = redis::cmd("PEXPIRE");
+            command.arg(key).arg(millis(BUILD_RESTS));
+            command.query_async::<()>(&mut connection).await
+        };
+        Ok(self.redis.with_limit(BACKGROUND_LIMIT, run).await?)
+    }
+
+    /// Puts what was built in the place of the boards.
+    pub(super) async fn finish(
+        &self,
+        build: &Build,
+        season: Season,
+        began: Timestamp,
+    ) -> Result<(), Unavailable> {
+        let keys = self.live.iter().chain(&self.build).chain(&self.old[1..]);
+        let mut call = call_of(&FINISH, keys);
+        call.arg(&build.token).arg(began.as_micros()).arg(season.number());
+        let run = |mut connection| async move {
+            unless_cut_short(call.invoke_async::<()>(&mut connection).await)
+        };
+        let finished = self.redis.with_limit(BACKGROUND_LIMIT, run).await?;
+        finished.ok_or(Unavailable::CutShort)
+    }
+
+    /// A part of a board.
+    pub(super) async fn page(
+        &self,
+        board: Board,
+        offset: usize,
+        limit: usize,
+    ) -> Result<List, Unavailable> {
+        let mut call = self.reading(board);
+        call.arg(offset).arg(limit);
+        Ok(self.read(call).await?.list)
+    }
+
+    /// A player and up to `around` neighbours on each side; none where it is not on the board.
+    pub(super) async fn surroundings(
+        &self,
+        board: Board,
+        player: Uuid,
+        around: usize,
+    ) -> Result<Option<Surroundings>, Unavailable> {
+        let mut call = self.reading(board);
+        call.arg(player.as_bytes()).arg("around").arg(around);
+        let Answer { list, rank } = self.read(call).await?;
+        let own = list.entries.iter().find(|entry| entry.player == player).map(|own| own.score);
+        Ok(rank.zip(own).map(|(rank, score)| Surroundings { rank, score, list }))
+    }
+
+    fn reading(&self, board: Board) -> ScriptInvocation<'static> {
+        let [meta, players, boards @ ..] = &self.live;
+        call_of(&READ, [meta, players, &boards[board.index()]])
+    }
+
+    async fn read(&self, call: ScriptInvocation<'static>) -> Result<Answer, Unavailable> {
+        let run = |mut connection| async move { call.invoke_async(&mut connection).await };
+        let answer: Option<codec::RawAnswer> = self.redis.with_limit(READ_LIMIT, run).await?;
+        answer.and_then(codec::answer).ok_or(Unavailable::Incomplete)
+    }
+}
+
+/// A call of a script over those keys.
+fn call_of<'a>(
+    script: &'static Script,
+    keys: impl IntoIterator<Item = &'a String>,
+) -> ScriptInvocation<'static> {
+    let mut call = script.prepare_invoke();
+    for key in keys {
+        call.key(key);
+    }
+    call
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A build that somebody else took over is no fault of Redis.
+fn unless_cut_short<T>(result: RedisResult<T>) -> RedisResult<Option<T>> {
+    match result {
+        Err(error) if error.code() == Some("CUTSHORT") => Ok(None),
+        result => result.map(Some),
+    }
+}

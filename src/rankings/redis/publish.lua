@@ -1,0 +1,85 @@
+-- Writes standings, none over a newer one: onto the boards, and onto those that are being built where there are such.
+-- KEYS: meta, players and three boards; then the same five of the build.
+-- ARGV: season, as of (microseconds), the build's token where only the build is to be written; then for each player its id,
+--       what is kept of it (stamp and name; see encode), and three scores, which are empty for who leaves the boards.
+-- Answers when and in which season the boards were last built whole, empty where they are not; or 'cut short'.
+local FIELDS = 5
+local season = tonumber(ARGV[1])
+local ids, first = {}, 4
+for i = first, #ARGV, FIELDS do
+    ids[#ids + 1] = ARGV[i]
+end
+
+-- Begins the board of a new season; returns whether scores of `season` belong on it.
+local function enter(meta, board)
+    local held = tonumber(redis.call('HGET', meta, 'season') or '')
+    if not held or season > held then
+        redis.call('UNLINK', board)
+        redis.call('HSET', meta, 'season', ARGV[1])
+    end
+    return not held or season >= held
+end
+
+local function write(keys)
+    local in_season = enter(keys[1], keys[5])
+    if #ids == 0 then
+        return
+    end
+    local held = redis.call('HMGET', keys[2], unpack(ids))
+    local kept, gone, ranked = {}, {}, { {}, {}, {} }
+    for n = 1, #ids do
+        local at = first + (n - 1) * FIELDS
+        local revision, time = struct.unpack('>dd', ARGV[at + 1])
+        local newer = true
+        if held[n] then
+            local held_revision, held_time = struct.unpack('>dd', held[n])
+            newer = revision > held_revision or (revision == held_revision and time >= held_time)
+        end
+        if newer then
+            kept[#kept + 1] = ids[n]
+            kept[#kept + 1] = ARGV[at + 1]
+            if ARGV[at + 2] == '' then
+                gone[#gone + 1] = ids[n]
+            else
+                for board = 1, 3 do
+                    if board < 3 or in_season then
+                        ranked[board][#ranked[board] + 1] = ARGV[at + 1 + board]
+                        ranked[board][#ranked[board] + 1] = ids[n]
+                    end
+                end
+            end
+        end
+    end
+    if #kept > 0 then
+        redis.call('HSET', keys[2], unpack(kept))
+    end
+    for board = 1, 3 do
+        if #ranked[board] > 0 then
+            redis.call('ZADD', keys[2 + board], unpack(ranked[board]))
+        end
+        if #gone > 0 then
+            redis.call('ZREM', keys[2 + board], unpack(gone))
+        end
+    end
+end
+
+local live = { KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5] }
+local build = { KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10] }
+local token = redis.call('HGET', build[1], 'token')
+if ARGV[3] ~= '' then
+    if token ~= ARGV[3] then
+        return redis.error_reply('CUTSHORT another build took over')
+    end
+    write(build)
+    return { '', '' }
+end
+write(live)
+if token then
+    write(build)
+end
+local as_of = redis.call('HGET', live[1], 'as_of')
+if not as_of or tonumber(ARGV[2]) > tonumber(as_of) then
+    redis.call('HSET', live[1], 'as_of', ARGV[2])
+end
+local built = redis.call('HMGET', live[1], 'built_at', 'built_season')
+return { built[1] or '', built[2] or '' }

@@ -1,0 +1,63 @@
+//! Reading all players, for the rankings.
+
+use uuid::Uuid;
+
+use super::error::Error;
+use super::players::{PlayerRecord, decode};
+use super::pool::Store;
+use crate::domain::Timestamp;
+
+impl Store {
+    /// The rows of up to `limit` players after `after`, by id.
+    ///
+    /// # Errors
+    /// As every statement's.
+    pub async fn players_after(
+        &self,
+        after: Uuid,
+        limit: usize,
+    ) -> Result<Vec<PlayerRecord>, Error> {
+        let sql = include_str!("../../sql/queries/rankings/players_after.sql");
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.query(sql, &[&after, &limit]).await?.iter().map(decode).collect()
+    }
+
+    /// Tells the other instances of rows that `instance` has changed, and forgets what was told before `forgotten`.
+    ///
+    /// # Errors
+    /// As every statement's.
+    pub async fn tell_ranking_news(
+        &self,
+        instance: Uuid,
+        players: &[Uuid],
+        now: Timestamp,
+        forgotten: Timestamp,
+    ) -> Result<(), Error> {
+        let sql = include_str!("../../sql/queries/rankings/tell_news.sql");
+        self.execute(sql, &[&instance, &players, &now, &forgotten]).await.map(drop)
+    }
+
+    /// What instances other than `instance` have told since `since`, by number.
+    ///
+    /// # Errors
+    /// As every statement's.
+    pub async fn ranking_news(
+        &self,
+        instance: Uuid,
+        since: Timestamp,
+    ) -> Result<Vec<(i64, Vec<Uuid>)>, Error> {
+        let sql = include_str!("../../sql/queries/rankings/news.sql");
+        let rows = self.query(sql, &[&instance, &since]).await?;
+        rows.iter().map(|row| Ok((row.try_get("news_id")?, row.try_get("players")?))).collect()
+    }
+
+    /// Players who were deleted since `since`.
+    ///
+    /// # Errors
+    /// As every statement's.
+    pub async fn deleted_since(&self, since: Timestamp) -> Result<Vec<Uuid>, Error> {
+        let sql = include_str!("../../sql/queries/rankings/deleted_since.sql");
+        let rows = self.query(sql, &[&since]).await?;
+        rows.iter().map(|row| Ok(row.try_get("player_id")?)).collect()
+    }
+}

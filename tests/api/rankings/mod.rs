@@ -1,0 +1,99 @@
+//! Boards and seasons, on the in-process form and on Redis alike.
+
+mod boards;
+mod oracle;
+mod seasons;
+mod shared;
+
+use idlewatt::domain::Command;
+use idlewatt::game::Request;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::support::books::eventually;
+use crate::support::{Player, Reply, TestApp, World};
+
+/// Makes a test of each form of the boards out of one that takes a world.
+macro_rules! on_both_forms {
+    ($($test:ident),+ $(,)?) => {
+        mod in_process {
+            $(#[tokio::test] async fn $test() { super::$test(crate::support::World::new().await).await; })+
+        }
+        mod on_redis {
+            $(#[tokio::test] async fn $test() {
+                super::$test(crate::support::World::new().await.with_redis()).await;
+            })+
+        }
+    };
+}
+use on_both_forms;
+
+/// Adds players: each with its lifetime energy, its hand cranks (0.15 a second each) and how long ago, in seconds, it
+/// was seen. Returns their ids, in order of age.
+async fn add_players(world: &World, players: &[(f64, i64, f64)]) -> Vec<Uuid> {
+    let database = world.connect().await;
+    let now = idlewatt::clock::Clock::now(&*world.clock).as_micros() as f64 / 1e6;
+    let ids: Vec<String> =
+        (0..players.len()).map(|index| format!("018f0000-0000-7000-8000-{index:012x}")).collect();
+    let sql = "
+        insert into players (
+            player_id, energy, lifetime_energy, settled_at, last_seen_at, accrues_until, click_tokens,
+            clicks_filled_at, energy_per_second, catalogue_version, inventory, display_name, created_at,
+            season, season_base
+        )
+        select id::uuid, 0, energy, seen, seen, seen + interval '8 hours', 40, seen, 0.15::float8 * cranks, 1,
+            jsonb_build_object('generators', jsonb_build_object('hand_crank', cranks), 'upgrades', '[]'::jsonb),
+            'Player ' || number, seen, season_of(seen), energy / 2
+        from unnest($1::text[], $2::float8[], $3::bigint[], $4::float8[]) with ordinality
+                as player (id, energy, cranks, ago, number),
+            lateral (select to_timestamp($5::float8 - ago) as seen) as at";
+    let energies: Vec<f64> = players.iter().map(|player| player.0).collect();
+    let cranks: Vec<i64> = players.iter().map(|player| player.1).collect();
+    let ago: Vec<f64> = players.iter().map(|player| player.2).collect();
+    database.execute(sql, &[&ids, &energies, &cranks, &ago, &now]).await.expect("inserted");
+    ids.iter().map(|id| id.parse().expect("an id")).collect()
+}
+
+/// A command of a player, as if it had been sent.
+async fn perform(app: &TestApp, player: Uuid, command: Command) {
+    app.server.game.perform(Request::new(player, command)).await.expect("performed");
+}
+
+/// Builds the boards in use anew, after whoever is at it.
+async fn rebuild(app: &TestApp) {
+    eventually("the boards are built", async || {
+        let up = app.server.redis.as_ref().is_none_or(idlewatt::redis_client::Redis::is_up);
+        if !up {
+            return None;
+        }
+        app.server.rankings.rebuild().await.expect("rebuilt").map(drop)
+    })
+    .await;
+}
+
+/// A page of a board as anybody reads it.
+async fn page(app: &TestApp, query: &str) -> Reply {
+    app.client.call("GET", &format!("/rankings?{query}"), "", None).await
+}
+
+/// The ids on the first page of a board.
+fn ids(page: &Value) -> Vec<String> {
+    let entries = page["entries"].as_array().expect("entries");
+    entries.iter().map(|it| it["player_id"].as_str().expect("an id").to_owned()).collect()
+}
+
+/// Publishes, and waits until the board shows what is wanted.
+async fn shown(app: &TestApp, query: &str, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    eventually(what, async || {
+        app.server.rankings.publish().await.expect("published");
+        let reply = page(app, query).await;
+        (reply.status == 200 && wanted(&reply.json)).then_some(reply.json)
+    })
+    .await
+}
+
+/// Buys a generator with what an operator gives.
+async fn equip(player: &Player, generator: &str, quantity: u64) {
+    player.grant(1e12).await;
+    player.buy(generator, json!(quantity)).await.expect(200);
+}

@@ -1,0 +1,188 @@
+//! The boards in Redis when something goes wrong with it.
+
+use std::time::Duration;
+
+use redis::AsyncCommands;
+use serde_json::{Value, json};
+
+use super::{add_players, ids, page, rebuild, shown};
+use crate::support::books::eventually;
+use crate::support::redis::{RedisCluster, RedisServer, connect, shared_redis};
+use crate::support::{TestApp, World};
+
+/// The keys of a world's boards.
+async fn board_keys(world: &World) -> Vec<String> {
+    let (url, prefix) = world.redis.clone().expect("a Redis");
+    let keys: Vec<String> = connect(&url).await.keys(format!("{prefix}*")).await.expect("keys");
+    keys.into_iter().filter(|key| key.contains("rankings")).collect()
+}
+
+async fn three_players(app: &TestApp) -> Vec<String> {
+    let rows = [(30.0, 0, 0.0), (20.0, 0, 0.0), (10.0, 0, 0.0)];
+    let players = add_players(&app.world, &rows).await;
+    rebuild(app).await;
+    let players: Vec<_> = players.iter().map(ToString::to_string).collect();
+    shown(app, "", "all", |list| ids(list) == players).await;
+    players
+}
+
+#[tokio::test]
+async fn instances_share_the_boards() {
+    let world = World::new().await.with_redis();
+    let (one, other) = (world.start().await, world.start().await);
+    let ada = one.client.register("ada").await;
+    ada.click(7).await.expect(200);
+    one.server.rankings.publish().await.expect("published");
+    // The other one has never seen her.
+    let list = eventually("the clicks", async || {
+        let list = page(&other, "").await.expect(200).json;
+        (list["entries"][0]["score"] == 7.0).then_some(list)
+    });
+    let (there, here) = (list.await, page(&one, "").await.expect(200).json);
+    assert_eq!(there["entries"], here["entries"]);
+    let own = ada.at(&other).get("/rankings/me").await.expect(200).json;
+    assert_eq!((&own["rank"], &own["score"]), (&json!(1), &json!(7.0)));
+    // Of one tag, so that a cluster keeps them on one node; and no build is left behind.
+    let keys = board_keys(&world).await;
+    assert!(keys.iter().all(|key| key.contains("{rankings}:")), "{keys:?}");
+    eventually("the builds are over", async || {
+        let keys = board_keys(&world).await;
+        (!keys.is_empty() && keys.iter().all(|key| !key.contains("build"))).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_cluster_keeps_the_boards_on_one_node() {
+    let cluster = RedisCluster::start().await;
+    let world = World::new().await.with_redis_at(cluster.url());
+    let app = world.start().await;
+    let players = three_players(&app).await;
+    let ada = app.client.register("ada").await;
+    ada.click(25).await.expect(200);
+    let expected = [&players[..1], std::slice::from_ref(&ada.id), &players[1..]].concat();
+    shown(&app, "", "the clicks", |list| ids(list) == expected).await;
+    let own = ada.get("/rankings/me?around=1").await.expect(200).json;
+    assert_eq!((&own["rank"], ids(&own)), (&json!(2), expected[..3].to_vec()));
+    rebuild(&app).await;
+    shown(&app, "", "the rebuild", |list| ids(list) == expected).await;
+    let mut nodes = 0;
+    for node in cluster.nodes() {
+        let keys: Vec<String> = node.connect().await.keys("*{rankings}*").await.expect("keys");
+        nodes += usize::from(!keys.is_empty());
+    }
+    assert_eq!(nodes, 1);
+}
+
+#[tokio::test]
+async fn a_redis_that_was_wiped_is_filled_again() {
+    let server = RedisServer::start(&[]);
+    let world = World::new().await.with_redis_of(&server);
+    let app = world.start().await;
+    let players = three_players(&app).await;
+    let mut connection = server.connect().await;
+    redis::cmd("FLUSHALL").query_async::<()>(&mut connection).await.expect("wiped");
+    // Meanwhile the last list is served; nobody sees a part of one.
+    let list = eventually("the boards are whole", async || {
+        let reply = page(&app, "").await.expect(200);
+        assert_eq!(ids(&reply.json), players);
+        let whole = board_keys(&world).await.iter().any(|key| key.ends_with(":lifetime_energy"));
+        (whole && reply.json["stale"] == false).then_some(reply.json)
+    });
+    assert_eq!(list.await["total_players"], 3);
+}
+
+#[tokio::test]
+async fn without_redis_the_boards_are_served_in_process_until_it_is_back() {
+    let mut server = RedisServer::start(&[]);
+    let world = World::new().await.with_redis_of(&server);
+    let app = world.start().await;
+    let players = three_players(&app).await;
+    let ada = app.client.register("ada").await;
+    server.kill();
+    // A page that was read before is served at every moment, and play shows on it when the process has boards of its own.
+    ada.click(25).await.expect(200);
+    let with_ada = [&players[..1], std::slice::from_ref(&ada.id), &players[1..]].concat();
+    eventually("the process' own boards", async || {
+        app.server.rankings.publish().await.ok();
+        let reply = page(&app, "").await.expect(200);
+        assert!(reply.json["stale"] == true || ids(&reply.json).len() >= 3);
+        (ids(&reply.json) == with_ada && reply.json["stale"] == false).then_some(())
+    })
+    .await;
+    let own = ada.get("/rankings/me?around=1").await.expect(200).json;
+    assert_eq!((&own["rank"], ids(&own)), (&json!(2), with_ada[..3].to_vec()));
+    server.run();
+    eventually("Redis is filled again", async || {
+        let keys = board_keys(&world).await;
+        keys.iter().any(|key| key.ends_with("}:lifetime_energy")).then_some(())
+    })
+    .await;
+    ada.click(10).await.expect(200);
+    let up = |list: &Value| ids(list)[0] == ada.id;
+    shown(&app, "", "play after Redis is back", up).await;
+}
+
+#[tokio::test]
+async fn a_redis_that_hangs_holds_nobody_up() {
+    let server = RedisServer::start(&[]);
+    let world = World::new().await.with_redis_of(&server);
+    let app = world.start().await;
+    let players = three_players(&app).await;
+    server.freeze();
+    for _ in 0..30 {
+        let asked = std::time::Instant::now();
+        let reply = page(&app, "").await.expect(200);
+        assert_eq!(ids(&reply.json), players);
+        // Far below what a hung call would take.
+        assert!(asked.elapsed() < Duration::from_secs(1));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    server.thaw();
+}
+
+#[tokio::test]
+async fn what_happened_while_redis_was_away_is_on_its_boards_when_it_is_back() {
+    let server = RedisServer::start(&[]);
+    let world = World::new().await.with_redis_of(&server);
+    let app = world.start().await;
+    let players = three_players(&app).await;
+    let redis = app.server.redis.as_ref().expect("a Redis");
+    // It forgets nothing meanwhile, so nobody would miss anything.
+    server.freeze();
+    eventually("Redis is given up", async || (!redis.is_up()).then_some(())).await;
+    let ban = format!("/players/{}/ban", players[0]);
+    app.client.admin("POST", &ban, Some(json!({}))).await.expect(204);
+    shown(&app, "", "the ban", |list| list["stale"] == false && ids(list) == players[1..]).await;
+    world.advance(2.0);
+    server.thaw();
+    eventually("Redis is used again", async || redis.is_up().then_some(())).await;
+    eventually("the ban in Redis", async || {
+        app.server.rankings.publish().await.ok();
+        let key =
+            format!("{}{{rankings}}:lifetime_energy", world.redis.as_ref().expect("a Redis").1);
+        let ranked: u64 = server.connect().await.zcard(key).await.expect("a count");
+        (ranked == 2).then_some(())
+    })
+    .await;
+    shown(&app, "", "the ban", |list| ids(list) == players[1..]).await;
+}
+
+#[tokio::test]
+async fn a_build_that_was_never_finished_gives_way_to_the_next() {
+    let world = World::new().await.with_redis();
+    let app = world.start().await;
+    let players = three_players(&app).await;
+    let (_, prefix) = world.redis.clone().expect("a Redis");
+    let key = |part: &str| format!("{prefix}{{rankings}}:build:{part}");
+    let mut connection = connect(shared_redis()).await;
+    rebuild(&app).await;
+    // Somebody began, and died before he was through.
+    let () = connection.hset(key("meta"), "token", "of the dead").await.expect("set");
+    let () = connection.zadd(key("lifetime_energy"), "ghost", 1).await.expect("added");
+    assert_eq!(app.server.rankings.rebuild().await.expect("not needed"), None);
+    let () = connection.del(key("meta")).await.expect("lapsed");
+    rebuild(&app).await;
+    let list = page(&app, "limit=100").await.expect(200).json;
+    assert_eq!(ids(&list), players);
+}
