@@ -33,6 +33,7 @@ const MAY_USE: [(&str, &[&str]); 20] = [
             "config",
             "domain",
             "health",
+            "rankings",
             "store",
             "telemetry",
         ],

@@ -1,4 +1,5 @@
-//! The upkeep of the rankings: publishing, rebuilding, and making final standings. Every instance does its part.
+//! The upkeep of the rankings: publishing and rebuilding. Every instance does its part, as it alone knows whom it saw, and
+//! boards in its own memory are nobody else's. Final standings are made by a job.
 
 use std::time::Duration;
 
@@ -13,13 +14,11 @@ const PUBLISH_INTERVAL: Duration = Duration::from_secs(4);
 const REBUILD_INTERVAL: Duration = Duration::from_secs(15);
 /// Between two rebuilds at the least, and two attempts.
 const REBUILD_PAUSE: Duration = Duration::from_millis(500);
-/// How often it is asked whether a season has ended.
-const SEASON_INTERVAL: Duration = Duration::from_secs(5);
 
 impl Server {
     /// Looks after the rankings, for ever.
     pub async fn keep_rankings(&self) {
-        tokio::join!(self.keep_publishing(), self.keep_rebuilding(), self.keep_freezing());
+        tokio::join!(self.keep_publishing(), self.keep_rebuilding());
     }
 
     async fn keep_publishing(&self) {
@@ -38,15 +37,6 @@ impl Server {
             sleep(REBUILD_PAUSE).await;
             // Who waits in vain asks all the same: others may have died of their rebuild.
             drop(timeout(REBUILD_INTERVAL, self.rankings.wanted()).await);
-        }
-    }
-
-    async fn keep_freezing(&self) {
-        let mut ticks = interval(SEASON_INTERVAL);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            note("freezing seasons", self.rankings.freeze_due_seasons().await);
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::accounts::{AccessTokens, Accounts, PasswordHasher};
 use crate::cache::{self, Players};
 use crate::catalogue::Catalogues;
 use crate::clock::Clock;
-use crate::config::{Config, LimitConfig, Role, Secret};
+use crate::config::{AuthConfig, Config, LimitConfig, Role, Secret};
 use crate::domain::Rules;
 use crate::game::Game;
 use crate::health::Health;
@@ -73,24 +73,19 @@ impl Server {
     ///
     /// # Errors
     /// Where settings contradict each other.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "a list of the parts, in the order in which they need each other"
+    )]
     pub fn build(settings: Settings) -> Result<Self, Error> {
         let Settings { config, connection, secret, clock, alone } = settings;
-        let store = Store::new(StoreOptions {
-            connection,
-            pool_size: config.database.pool_size,
-            pool_timeout: POOL_TIMEOUT,
-            connect_timeout: CONNECT_TIMEOUT,
-            statement_timeout: STATEMENT_TIMEOUT,
-        })?;
+        let store = store(&config, connection)?;
         let metrics = Metrics::new().map_err(|error| Error::Other(error.to_string()))?;
         let redis = config.redis.as_ref().map(|redis| Redis::start(redis, metrics.clone()));
         let redis = redis.transpose().map_err(|error| Error::Other(error.to_string()))?;
         let rules =
             Rules { offline_cap_seconds: config.offline_cap.as_secs_f64(), ..Rules::default() };
         let catalogues = Arc::new(Catalogues::new(store.clone(), Arc::clone(&clock), rules));
-        let auth = &config.auth;
-        let tokens =
-            AccessTokens::new(secret, auth.jwt_secret_previous.as_ref(), auth.access_token_ttl);
         let health = Arc::new(Health::default());
         let players = Players::start(cache::Settings {
             store: store.clone(),
@@ -106,9 +101,9 @@ impl Server {
             players.clone(),
             Arc::clone(&clock),
             Arc::clone(&catalogues),
-            tokens,
-            PasswordHasher::new(auth.hash_concurrency),
-            auth.session_ttl,
+            tokens(&config.auth, secret),
+            PasswordHasher::new(config.auth.hash_concurrency),
+            config.auth.session_ttl,
         ));
         let rankings = Arc::new(Rankings::new(
             store.clone(),
@@ -133,6 +128,7 @@ impl Server {
             clock: Arc::clone(&clock),
             catalogues: Arc::clone(&catalogues),
             accounts: Arc::clone(&accounts),
+            rankings: Arc::clone(&rankings),
         };
         let role = config.role;
         if role.works() {
@@ -241,6 +237,20 @@ impl Server {
         let failed = |source| Error::Listen { address: "the operator port".into(), source };
         Ok(server.map_err(failed)?.run())
     }
+}
+
+fn store(config: &Config, connection: tokio_postgres::Config) -> Result<Store, Error> {
+    Ok(Store::new(StoreOptions {
+        connection,
+        pool_size: config.database.pool_size,
+        pool_timeout: POOL_TIMEOUT,
+        connect_timeout: CONNECT_TIMEOUT,
+        statement_timeout: STATEMENT_TIMEOUT,
+    })?)
+}
+
+fn tokens(auth: &AuthConfig, secret: Secret) -> AccessTokens {
+    AccessTokens::new(secret, auth.jwt_secret_previous.as_ref(), auth.access_token_ttl)
 }
 
 /// What the configuration allows.

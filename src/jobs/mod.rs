@@ -10,6 +10,7 @@ mod purge;
 mod queue;
 mod runner;
 mod schedule;
+mod seasons;
 mod sweep;
 mod work;
 
@@ -51,6 +52,7 @@ pub fn kinds() -> Vec<Kind> {
         Kind::new("purge_revocations", purge::revocations).on(minutes(10)),
         Kind::new("empty_idempotency_slots", purge::idempotency_slots).on(minutes(1)),
         Kind::new("purge_guests", purge::guests).on(hours(24)),
+        Kind::new("freeze_seasons", seasons::freeze).on(minutes(1)),
         Kind::new("trim_jobs", purge::finished_jobs).on(hours(1)),
     ]
 }

@@ -12,6 +12,7 @@ use crate::cache::Players;
 use crate::catalogue::{Catalogues, Unconfirmed};
 use crate::clock::Clock;
 use crate::domain::Timestamp;
+use crate::rankings::Rankings;
 use crate::store::jobs::Lease;
 use crate::store::{self, Store, Transaction};
 
@@ -22,6 +23,7 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     pub catalogues: Arc<Catalogues>,
     pub accounts: Arc<Accounts>,
+    pub rankings: Arc<Rankings>,
 }
 
 /// Why an attempt at a job has failed.

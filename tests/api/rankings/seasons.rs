@@ -54,6 +54,13 @@ fn scores(standings: &Value) -> Vec<f64> {
         .collect()
 }
 
+/// An instance that has noted the present season, as the job does that looks after them.
+async fn start(world: &World) -> TestApp {
+    let app = start_for_days(world).await;
+    freeze(&app).await;
+    app
+}
+
 async fn energetic(app: &TestApp, name: &str, turbines: u64) -> Player {
     let player = app.client.register(name).await;
     equip(&player, "wind_turbine", turbines).await;
@@ -61,7 +68,7 @@ async fn energetic(app: &TestApp, name: &str, turbines: u64) -> Player {
 }
 
 async fn a_season_ends_at_its_end_and_stays_so(world: World) {
-    let app = start_for_days(&world).await;
+    let app = start(&world).await;
     world.advance(WEEK - HOUR);
     // Twelve a second each: what is made after Monday counts for the next season.
     let (ada, eve) = (energetic(&app, "ada", 1).await, energetic(&app, "eve", 2).await);
@@ -115,7 +122,7 @@ async fn a_season_ends_at_its_end_and_stays_so(world: World) {
 }
 
 async fn standings_are_those_of_the_rules_whoever_was_folded(world: World) {
-    let app = start_for_days(&world).await;
+    let app = start(&world).await;
     world.advance(WEEK - 2.0 * HOUR);
     // Some produce to the end, some not so long; many are equal.
     let rows: Vec<_> =
@@ -161,7 +168,7 @@ on_both_forms!(
 #[tokio::test]
 async fn seasons_that_passed_while_all_were_down_are_frozen_all_the_same() {
     let world = World::new().await;
-    let app = start_for_days(&world).await;
+    let app = start(&world).await;
     world.advance(WEEK - HOUR);
     let ada = energetic(&app, "ada", 1).await;
     eventually("the season is noted", async || {
@@ -172,7 +179,7 @@ async fn seasons_that_passed_while_all_were_down_are_frozen_all_the_same() {
     app.stop().await;
     // Three ends pass; production goes on for eight hours.
     world.advance(3.0 * WEEK);
-    let app = start_for_days(&world).await;
+    let app = start(&world).await;
     let mut made = Vec::new();
     for season in ["2026-w02", "2026-w03", "2026-w04"] {
         let standings = final_standings(&app, season).await;
@@ -189,7 +196,7 @@ async fn seasons_that_passed_while_all_were_down_are_frozen_all_the_same() {
 #[tokio::test]
 async fn many_instances_freeze_a_season_once() {
     let world = World::new().await;
-    let apps = join_all((0..4).map(|_| start_for_days(&world))).await;
+    let apps = join_all((0..4).map(|_| start(&world))).await;
     let rows: Vec<_> = (0..300_i64).map(|index| (0.0, index % 4, 0.0)).collect();
     add_players(&world, &rows).await;
     world.advance(WEEK + GRACE);
@@ -211,7 +218,7 @@ async fn many_instances_freeze_a_season_once() {
 #[tokio::test]
 async fn a_freeze_that_died_half_way_is_taken_over() {
     let world = World::new().await;
-    let app = start_for_days(&world).await;
+    let app = start(&world).await;
     let players = add_players(&world, &[(0.0, 1, 0.0), (0.0, 2, 0.0), (0.0, 3, 0.0)]).await;
     world.advance(WEEK - 100.0);
     freeze(&app).await;
@@ -239,7 +246,7 @@ async fn a_freeze_that_died_half_way_is_taken_over() {
 #[tokio::test]
 async fn who_is_banned_or_gone_is_in_no_standings() {
     let world = World::new().await;
-    let app = start_for_days(&world).await;
+    let app = start(&world).await;
     let names = ["ada", "eve", "joe", "kim"];
     let mut players = Vec::new();
     for (name, clicks) in names.into_iter().zip([40, 30, 20, 10]) {
@@ -270,7 +277,7 @@ async fn who_is_banned_or_gone_is_in_no_standings() {
 #[tokio::test]
 async fn seasons_are_listed_part_by_part_and_unknown_ones_are_not_found() {
     let world = World::new().await;
-    let app = start_for_days(&world).await;
+    let app = start(&world).await;
     freeze(&app).await;
     for _ in 0..4 {
         world.advance(WEEK);
@@ -316,4 +323,18 @@ async fn sql_and_the_rules_number_seasons_alike() {
         let at = idlewatt::domain::Timestamp::from_micros(micros);
         assert_eq!(Season::at(at).number(), number, "{micros}");
     }
+}
+
+#[tokio::test]
+async fn a_job_makes_the_final_standings() {
+    let app = start(&World::new().await).await;
+    energetic(&app, "ada", 1).await;
+    app.run_jobs().await;
+    app.advance(WEEK + GRACE + 60.0);
+    eventually("the standings are final", async || {
+        app.run_jobs().await;
+        let reply = standings(&app, "2026-w02", "").await;
+        (reply.status == 200 && reply.json["final"] == true).then_some(())
+    })
+    .await;
 }

@@ -20,6 +20,7 @@ impl TestApp {
             clock: Arc::clone(&self.world.clock) as Arc<dyn Clock>,
             catalogues: Arc::clone(&self.server.catalogues),
             accounts: Arc::clone(&self.server.accounts),
+            rankings: Arc::clone(&self.server.rankings),
         };
         let config = JobsConfig { lease, concurrency: 2 };
         let (health, metrics) = (Arc::clone(&self.server.health), self.server.metrics.clone());
