@@ -1,6 +1,7 @@
 //! The configuration: environment variables, each with a default, checked whole at start. This is the only place that
 //! reads the environment.
 
+mod database_url;
 mod read;
 mod variables;
 
@@ -10,6 +11,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use database_url::{DatabaseUrl, Encryption};
 pub use read::{Fault, Source, environment};
 pub use variables::{VARIABLES, Variable};
 
@@ -110,7 +112,11 @@ pub struct HttpConfig {
 #[derive(Clone, Debug)]
 pub struct DatabaseConfig {
     /// A given Postgres; without one the server starts its own.
-    pub url: Option<Secret>,
+    pub url: Option<DatabaseUrl>,
+    /// The authorities that vouch for its certificate, in PEM form; the public ones where absent.
+    pub authorities: Option<Vec<u8>>,
+    /// Whether a pooler in transaction mode stands before it: nothing outlives a transaction then.
+    pub pooled: bool,
     pub data_dir: PathBuf,
     /// The folder of the Postgres programs, where it is not to be searched for.
     pub bin_dir: Option<PathBuf>,

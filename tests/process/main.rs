@@ -10,6 +10,7 @@
 mod configuration;
 mod crashing;
 mod embedded;
+mod encryption;
 mod jobs;
 mod program;
 mod seeding;
