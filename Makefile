@@ -3,8 +3,8 @@
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(shell command -v cargo-deny || echo .tools/bin/cargo-deny)
 
-.PHONY: help run test test-pooler check audit audit-advisories k6-smoke bench-writes bench-instances bench-reads bench-rankings bench-limits \
-	balance
+.PHONY: help run test test-pooler check audit audit-advisories k6-smoke bench-writes bench-instances bench-rankings \
+    bench-reads bench-limits balance
 
 help: ## What can be done
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -16,12 +16,12 @@ run: ## Build and start the server, with a database of its own unless DATABASE_U
 test: ## Run every test, against a real PostgreSQL and a real Redis
 	@scripts/ensure-postgres
 	@scripts/ensure-redis
-	@scripts/ensure-pgbouncer
+	@scripts/ensure-program pgbouncer
 	cargo test --lib --tests
 
 test-pooler: ## Run the tests of the API with a pooler in transaction mode before every database
 	@scripts/ensure-postgres
-	@scripts/ensure-pgbouncer
+	@scripts/ensure-program pgbouncer
 	TEST_DATABASE_POOLER=1 cargo test --test api
 
 check: ## Formatting, lints and documentation

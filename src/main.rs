@@ -32,6 +32,7 @@ fn main() -> ExitCode {
             Command::Doctor => Ok(app::diagnose(&config).await),
             Command::Jobs(command) => app::manage_jobs(&config, command).await,
             Command::Seed { players } => app::seed(&config, players).await.map(|()| true),
+            Command::Healthcheck { ready } => app::check_health(&config.http, ready).map(|()| true),
         }
     });
     // Nothing that is left matters, and a blocked hash must not hold the exit up.

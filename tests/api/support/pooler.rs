@@ -42,7 +42,9 @@ fn program() -> PathBuf {
     let path = env::var_os("PATH").unwrap_or_default();
     let folders = env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
     let mut programs = folders.map(|folder| folder.join("pgbouncer"));
-    programs.find(|program| program.exists()).expect("pgbouncer: run scripts/ensure-pgbouncer")
+    programs
+        .find(|program| program.exists())
+        .expect("pgbouncer: run scripts/ensure-program pgbouncer")
 }
 
 fn start() -> Pooler {
