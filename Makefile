@@ -3,8 +3,8 @@
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(shell command -v cargo-deny || echo .tools/bin/cargo-deny)
 
-.PHONY: help run test test-pooler check audit audit-advisories k6-smoke bench-writes bench-instances bench-rankings \
-    bench-reads bench-limits balance
+.PHONY: help run test test-pooler check check-deploy audit audit-advisories k6-smoke bench-writes bench-instances \
+    bench-rankings bench-reads bench-limits balance
 
 help: ## What can be done
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -21,6 +21,7 @@ test: ## Run every test, against a real PostgreSQL and a real Redis
 
 test-pooler: ## Run the tests of the API with a pooler in transaction mode before every database
 	@scripts/ensure-postgres
+	@scripts/ensure-redis
 	@scripts/ensure-program pgbouncer
 	TEST_DATABASE_POOLER=1 cargo test --test api
 
@@ -28,6 +29,9 @@ check: ## Formatting, lints and documentation
 	cargo fmt --check
 	cargo clippy --all-targets -- --deny warnings
 	RUSTDOCFLAGS='--deny warnings' cargo doc --no-deps --quiet
+
+check-deploy: ## The files that run the server, against their schemas; the alerts' unit tests
+	@scripts/check-deploy
 
 audit: $(CARGO_DENY) ## Licences, sources and unwanted crates, from the lock file
 	$(CARGO_DENY) --offline check bans licenses sources

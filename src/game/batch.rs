@@ -17,7 +17,7 @@ use super::request::{Answer, Request};
 use crate::cache::Players;
 use crate::catalogue::Catalogues;
 use crate::clock::Clock;
-use crate::domain::{Timeline, Timestamp};
+use crate::domain::{LedgerEntry, LedgerKind, Timeline, Timestamp};
 use crate::rankings::Seen;
 use crate::store::idempotency::Record;
 use crate::store::players::PlayerRecord;
@@ -176,7 +176,10 @@ impl Writer {
             HashSet::new()
         } else {
             moment.still_holds()?;
-            self.store.commit(&commit).await?.into_iter().collect()
+            let timer = self.metrics.commit_durations.start_timer();
+            let written = self.store.commit(&commit).await?;
+            timer.observe_duration();
+            written.into_iter().collect()
         };
         Ok(self.settle(folds, &written, moment))
     }
@@ -217,6 +220,7 @@ impl Writer {
                 Some(record) if written.contains(&player) => {
                     commands +=
                         folded.answers.iter().filter(|answer| answer.is_ok()).count() as u64;
+                    count(&self.metrics, &folded.base, &record, &folded.ledger);
                     self.seen.note(&record, moment.now);
                     committed.push(record);
                 }
@@ -235,10 +239,23 @@ impl Writer {
         self.players.committed(committed, moment.now, moment.begun);
         if !written.is_empty() {
             self.metrics.committed_batches.inc();
+            self.metrics.batch_players.observe(written.len() as f64);
             self.metrics.committed_commands.inc_by(commands);
         }
         settled
     }
+}
+
+/// Counts what a player's written requests came to.
+fn count(metrics: &Metrics, before: &PlayerRecord, after: &PlayerRecord, ledger: &[LedgerEntry]) {
+    let earned = after.player.lifetime_energy - before.player.lifetime_energy;
+    if earned.is_finite() && earned > 0.0 {
+        metrics.energy_earned.inc_by(earned);
+    }
+    let bought = |entry: &&LedgerEntry| {
+        matches!(entry.kind, LedgerKind::GeneratorPurchase | LedgerKind::UpgradePurchase)
+    };
+    metrics.purchases.inc_by(ledger.iter().filter(bought).count() as u64);
 }
 
 /// Rows by player.

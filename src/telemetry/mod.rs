@@ -1,6 +1,7 @@
 //! Logs and metrics.
 
 pub mod metrics;
+mod process;
 
 use tracing_subscriber::EnvFilter;
 

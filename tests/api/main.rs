@@ -26,6 +26,7 @@ mod jobs_operators;
 mod jobs_sweep;
 mod ledger;
 mod limits;
+mod observability;
 mod openapi;
 mod outage;
 mod passwords;
