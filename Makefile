@@ -1,10 +1,13 @@
 # Everything that a person or a machine does with the project.
 
+# Players and duration of the load tests, as `make load PLAYERS=500`.
+export PLAYERS DURATION
+
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(shell command -v cargo-deny || echo .tools/bin/cargo-deny)
 
-.PHONY: help run test test-pooler check check-deploy audit audit-advisories k6-smoke bench-writes bench-instances \
-    bench-rankings bench-reads bench-limits balance
+.PHONY: help run test test-pooler check check-deploy audit audit-advisories k6-smoke k6-load k6-spike k6-soak \
+    k6-breakpoint load bench-writes bench-instances bench-rankings bench-reads bench-limits balance
 
 help: ## What can be done
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -43,7 +46,22 @@ audit-advisories: $(CARGO_DENY) ## Known vulnerabilities; needs the network
 	cargo install cargo-deny --version $(CARGO_DENY_VERSION) --locked --quiet --root .tools
 
 k6-smoke: ## Fifty players for half a minute, against BASE_URL or a server of its own
-	@scripts/k6-smoke
+	@scripts/k6 smoke
+
+k6-load: ## PLAYERS=100 players who come, play for DURATION=1m, and go
+	@scripts/k6 load
+
+k6-spike: ## PLAYERS=300 players who come all at once
+	@scripts/k6 spike
+
+k6-soak: ## PLAYERS=50 players for DURATION=1h
+	@scripts/k6 soak
+
+k6-breakpoint: ## More and more players, up to PLAYERS=2000, until a threshold breaks
+	@scripts/k6 breakpoint
+
+load: ## PLAYERS=1000 players for DURATION=30 seconds, natively; a plot of the latencies in target/load.svg
+	@scripts/load
 
 bench-writes: ## Durable clicks beside pgbench, in turn on one database
 	@scripts/bench-writes
