@@ -6,8 +6,9 @@ export PLAYERS DURATION
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(shell command -v cargo-deny || echo .tools/bin/cargo-deny)
 
-.PHONY: help run test test-pooler check check-deploy audit audit-advisories k6-smoke k6-load k6-spike k6-soak \
-    k6-breakpoint load bench-writes bench-instances bench-rankings bench-reads bench-limits balance
+.PHONY: help run test test-pooler test-telemetry check check-deploy audit audit-advisories k6-smoke k6-load \
+    k6-spike k6-soak k6-breakpoint load bench-writes bench-instances bench-rankings bench-reads bench-limits \
+    balance
 
 help: ## What can be done
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -21,6 +22,7 @@ test: ## Run every test, against a real PostgreSQL and a real Redis
 	@scripts/ensure-redis
 	@scripts/ensure-program pgbouncer
 	cargo test --lib --tests
+	cargo test --package idlewatt-load
 
 test-pooler: ## Run the tests of the API with a pooler in transaction mode before every database
 	@scripts/ensure-postgres
@@ -28,16 +30,20 @@ test-pooler: ## Run the tests of the API with a pooler in transaction mode befor
 	@scripts/ensure-program pgbouncer
 	TEST_DATABASE_POOLER=1 cargo test --test api
 
+test-telemetry: ## Run the tests of what is sent to a collector and to Sentry, which a default build leaves out
+	@scripts/ensure-postgres
+	cargo test --features otlp,sentry --test process exporting
+
 check: ## Formatting, lints and documentation
-	cargo fmt --check
-	cargo clippy --all-targets -- --deny warnings
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- --deny warnings
 	RUSTDOCFLAGS='--deny warnings' cargo doc --no-deps --quiet
 
 check-deploy: ## The files that run the server, against their schemas; the alerts' unit tests
 	@scripts/check-deploy
 
 audit: $(CARGO_DENY) ## Licences, sources and unwanted crates, from the lock file
-	$(CARGO_DENY) --offline check bans licenses sources
+	$(CARGO_DENY) --offline --all-features check bans licenses sources
 
 audit-advisories: $(CARGO_DENY) ## Known vulnerabilities; needs the network
 	$(CARGO_DENY) check advisories

@@ -19,7 +19,7 @@ fn main() -> ExitCode {
         Ok(config) => config,
         Err(faults) => return refuse(&faults),
     };
-    telemetry::start_logging(&config.log);
+    let telemetry = telemetry::start(&config.log, &config.export);
     // The server's future runs on this thread, which lives as long as the process.
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -37,6 +37,7 @@ fn main() -> ExitCode {
     });
     // Nothing that is left matters, and a blocked hash must not hold the exit up.
     runtime.shutdown_background();
+    drop(telemetry);
     match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,

@@ -50,6 +50,7 @@ pub struct Config {
     pub log: LogConfig,
     pub role: Role,
     pub jobs: JobsConfig,
+    pub export: ExportConfig,
     /// How long production goes on without the player, before upgrades.
     pub offline_cap: Duration,
 }
@@ -171,6 +172,24 @@ pub struct LogConfig {
     pub format: LogFormat,
     /// Directives of `tracing_subscriber::EnvFilter`.
     pub filter: String,
+}
+
+/// What is sent elsewhere.
+#[derive(Clone, Debug, Default)]
+pub struct ExportConfig {
+    /// Where spans go.
+    pub collector: Option<CollectorConfig>,
+    /// Where errors are reported.
+    pub sentry_dsn: Option<Secret>,
+}
+
+/// An OpenTelemetry collector that is spoken to by OTLP over HTTP.
+#[derive(Clone, Debug)]
+pub struct CollectorConfig {
+    /// Such as `http://collector:4318`.
+    pub endpoint: String,
+    /// The share of requests whose spans are sent, from 0 to 1, where the caller has not decided.
+    pub sample_ratio: f64,
 }
 
 /// The form of log lines.

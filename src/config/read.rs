@@ -14,8 +14,8 @@ use rustls::pki_types::pem::PemObject;
 
 use super::variables::VARIABLES;
 use super::{
-    AuthConfig, Config, DatabaseConfig, DatabaseUrl, Encryption, HttpConfig, JobsConfig,
-    LimitConfig, LogConfig, LogFormat, RedisConfig, Role, Secret,
+    AuthConfig, CollectorConfig, Config, DatabaseConfig, DatabaseUrl, Encryption, ExportConfig,
+    HttpConfig, JobsConfig, LimitConfig, LogConfig, LogFormat, RedisConfig, Role, Secret,
 };
 
 /// Where variables come from: the environment, or a test's map.
@@ -96,6 +96,7 @@ impl Config {
                 lease: read.seconds("JOB_LEASE_SECONDS", 1, 25),
                 concurrency: read.count("JOB_CONCURRENCY", 1, 8),
             },
+            export: read.export(),
             offline_cap: read.seconds("OFFLINE_CAP_SECONDS", 60, 366 * 86_400),
         };
         if read.given("DATABASE_URL").is_some() && config.auth.jwt_secret.is_none() {
@@ -324,6 +325,38 @@ impl Read<'_> {
                 self.fault("ROLE", format!("must be all, api or worker, and is `{other}`"));
                 Role::All
             }
+        }
+    }
+
+    fn export(&mut self) -> ExportConfig {
+        let endpoint = self.given("OTEL_EXPORTER_OTLP_ENDPOINT").map(str::to_owned);
+        if let Some(endpoint) = &endpoint {
+            if !endpoint.starts_with("http://") && !endpoint.starts_with("https://") {
+                self.fault("OTEL_EXPORTER_OTLP_ENDPOINT", "must be such as http://collector:4318");
+            }
+            self.only_with("OTEL_EXPORTER_OTLP_ENDPOINT", "otlp", cfg!(feature = "otlp"));
+        }
+        let sample_ratio = self.parsed("OTEL_TRACES_SAMPLER_ARG", "a share from 0 to 1", 0.0);
+        if !(0.0..=1.0).contains(&sample_ratio) {
+            self.fault("OTEL_TRACES_SAMPLER_ARG", "must be a share from 0 to 1");
+        }
+        let sentry_dsn = self.given("SENTRY_DSN").map(Secret::new);
+        if let Some(dsn) = &sentry_dsn {
+            let has_form = dsn.reveal().starts_with("http") && dsn.reveal().contains('@');
+            if !has_form {
+                // The value is not repeated, as it holds a key.
+                self.fault("SENTRY_DSN", "must be such as https://key@host/number");
+            }
+            self.only_with("SENTRY_DSN", "sentry", cfg!(feature = "sentry"));
+        }
+        let collector = endpoint.map(|endpoint| CollectorConfig { endpoint, sample_ratio });
+        ExportConfig { collector, sentry_dsn }
+    }
+
+    /// Refuses a variable that this build can do nothing with.
+    fn only_with(&mut self, name: &str, feature: &str, there: bool) {
+        if !there {
+            self.fault(name, format!("needs a build with --features {feature}"));
         }
     }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
+use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use super::Error;
@@ -23,11 +24,14 @@ use crate::store::idempotency::Record;
 use crate::store::players::PlayerRecord;
 use crate::store::{self, Commit, Store, Transaction};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::spans;
 
 /// A request, and whom to tell what came of it.
 pub(super) struct Envelope {
     pub(super) request: Request,
     pub(super) reply: oneshot::Sender<Result<Answer, Error>>,
+    /// The request's span.
+    pub(super) span: Span,
 }
 
 impl Envelope {
@@ -83,6 +87,11 @@ impl Moment {
 impl Writer {
     /// Performs and answers all of `envelopes`.
     pub(super) async fn perform(&mut self, envelopes: Vec<Envelope>) {
+        let span = span(&envelopes);
+        self.perform_all(envelopes).instrument(span).await;
+    }
+
+    async fn perform_all(&mut self, envelopes: Vec<Envelope>) {
         let mut batch = Batch::new();
         for envelope in envelopes {
             batch.entry(envelope.request.player).or_default().push(envelope);
@@ -244,6 +253,22 @@ impl Writer {
         }
         settled
     }
+}
+
+/// A batch as a collector is told of it: as part of the first request that is sampled, linked to the others.
+fn span(envelopes: &[Envelope]) -> Span {
+    let mut sampled = envelopes.iter().map(|it| &it.span).filter(|it| spans::is_sampled(it));
+    let Some(first) = sampled.next() else { return Span::none() };
+    let span = tracing::trace_span!(
+        target: "idlewatt::spans",
+        parent: first,
+        "lane",
+        requests = envelopes.len(),
+    );
+    for other in sampled {
+        span.follows_from(other);
+    }
+    span
 }
 
 /// Counts what a player's written requests came to.

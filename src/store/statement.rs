@@ -14,6 +14,8 @@ use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
 use super::endpoint::Doubt;
 use super::error::Error;
@@ -132,7 +134,7 @@ impl Conduct {
                 }
             }
         };
-        let result = timeout(self.limit, run).await;
+        let result = timeout(self.limit, run).instrument(span(statement)).await;
         self.conclude(client, result)
     }
 
@@ -154,7 +156,7 @@ impl Conduct {
                 }
             }
         };
-        let result = timeout(self.limit, run).await;
+        let result = timeout(self.limit, run).instrument(span(statement)).await;
         self.conclude(client, result)
     }
 
@@ -189,6 +191,22 @@ impl Conduct {
         self.doubt.raise();
         Error::Unavailable(format!("no answer within {} ms", self.limit.as_millis()))
     }
+}
+
+/// The statement as a collector is told of it: by its name, which its first line begins with.
+fn span(statement: &'static str) -> Span {
+    let span = tracing::trace_span!(
+        target: "idlewatt::spans",
+        "statement",
+        otel.kind = "client",
+        otel.name = Empty,
+        db.system.name = "postgresql",
+    );
+    if !span.is_disabled() {
+        let name = statement.strip_prefix("-- ").and_then(|it| it.split_once(": "));
+        span.record("otel.name", name.map_or("statement", |(name, _)| name));
+    }
+    span
 }
 
 async fn prepared(
