@@ -1,14 +1,14 @@
 # Everything that a person or a machine does with the project.
 
 # Players and duration of the load tests, as `make load PLAYERS=500`.
-export PLAYERS DURATION
+export PLAYERS DURATION ROUNDS
 
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(shell command -v cargo-deny || echo .tools/bin/cargo-deny)
 
 .PHONY: help run test test-pooler test-telemetry check check-deploy audit audit-advisories k6-smoke k6-load \
-    k6-spike k6-soak k6-breakpoint load bench-writes bench-instances bench-rankings bench-reads bench-limits \
-    balance
+    k6-spike k6-soak k6-breakpoint load rollout-test bench-writes bench-instances bench-rankings bench-reads \
+    bench-limits balance
 
 help: ## What can be done
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -68,6 +68,9 @@ k6-breakpoint: ## More and more players, up to PLAYERS=2000, until a threshold b
 
 load: ## PLAYERS=1000 players for DURATION=30 seconds, natively; a plot of the latencies in target/load.svg
 	@scripts/load
+
+rollout-test: ## Two instances behind haproxy, restarted in turn ROUNDS=10 times under 500 requests/s: none may fail
+	@scripts/rollout-test
 
 bench-writes: ## Durable clicks beside pgbench, in turn on one database
 	@scripts/bench-writes
