@@ -16,6 +16,7 @@ mod coherence;
 mod conventions;
 mod cors;
 mod crossings;
+mod deployment;
 mod documented;
 mod extremes;
 mod guests;
