@@ -7,8 +7,8 @@ CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(shell command -v cargo-deny || echo .tools/bin/cargo-deny)
 
 .PHONY: help run test test-pooler test-telemetry check check-deploy audit audit-advisories k6-smoke k6-load \
-    k6-spike k6-soak k6-breakpoint load rollout-test bench-writes bench-instances bench-rankings bench-reads \
-    bench-limits balance
+    k6-spike k6-soak k6-breakpoint load chroot-test rollout-test bench-writes bench-instances bench-rankings \
+    bench-reads bench-limits balance
 
 help: ## What can be done
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -68,6 +68,9 @@ k6-breakpoint: ## More and more players, up to PLAYERS=2000, until a threshold b
 
 load: ## PLAYERS=1000 players for DURATION=30 seconds, natively; a plot of the latencies in target/load.svg
 	@scripts/load
+
+chroot-test: ## A server in nothing but what the container holds; as root
+	@scripts/chroot-test
 
 rollout-test: ## Two instances behind haproxy, restarted in turn ROUNDS=10 times under 500 requests/s: none may fail
 	@scripts/rollout-test
