@@ -7,12 +7,12 @@ WORKDIR /src
 # The dependencies first, with sources that say nothing: this layer is made anew only when they change.
 COPY Cargo.toml Cargo.lock ./
 COPY load/Cargo.toml load/Cargo.toml
-RUN mkdir -p src load/src examples \
+RUN mkdir -p src load/src \
     && touch src/lib.rs \
     && echo 'fn main() {}' >src/main.rs \
     && cp src/main.rs load/src/main.rs \
     && cargo build --release --locked --features otlp,sentry --bin idlewatt \
-    && rm -r src load/src
+    && rm -r src
 
 # A file's time says whether it is built again, and the empty ones are newer than these.
 COPY src src

@@ -10,12 +10,9 @@ use crate::support::TestApp;
 use crate::support::books::eventually;
 
 /// Metrics that are told only under circumstances that this test does not make, with their labels.
-const ELSEWHERE: [(&str, &[&str]); 11] = [
+const ELSEWHERE: [(&str, &[&str]); 8] = [
     // Prometheus' own.
     ("up", &[]),
-    ("cache_hits_total", &["tier", "entry"]),
-    ("cache_misses_total", &["tier", "entry"]),
-    ("cache_loads_total", &["tier", "entry"]),
     ("rate_limit_decisions_total", &["policy", "store", "outcome"]),
     ("players_seen", &["window"]),
     ("job_runs_total", &["kind"]),

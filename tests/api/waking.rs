@@ -11,6 +11,9 @@ use crate::support::{TestApp, World};
 /// As long as a suspended compute takes on a bad day.
 const COLD_START: Duration = Duration::from_secs(5);
 
+/// What is read from the database each time.
+const LEDGER: &str = "/me/ledger";
+
 /// A database by a way of the test's own.
 async fn by_proxy() -> (World, Proxy) {
     let mut world = World::new().await;
@@ -57,11 +60,11 @@ async fn connections_that_were_closed_while_idle_cost_no_request() {
         proxy.cut();
         // Until the server has heard of it; a request that is on its way at that moment may well be lost.
         eventually("the connections are gone", async || {
-            (player.get("/me").await.status == 200).then_some(())
+            (player.get(LEDGER).await.status == 200).then_some(())
         })
         .await;
         for _ in 0..8 {
-            player.get("/me").await.expect(200);
+            player.get(LEDGER).await.expect(200);
         }
     }
 }
@@ -72,14 +75,14 @@ async fn of_connections_that_died_without_a_word_one_is_waited_for_and_the_other
     let app = world.start_with(&[("DATABASE_POOL_SIZE", "5")]).await;
     let player = app.client.guest().await;
     // All connections are made, and used.
-    let reads = (0..20).map(|_| player.get("/me"));
+    let reads = (0..20).map(|_| player.get(LEDGER));
     for reply in futures_util::future::join_all(reads).await {
         reply.expect(200);
     }
     proxy.silence();
     let mut failed = 0;
     for _ in 0..8 {
-        failed += u32::from(player.get("/me").await.status == 503);
+        failed += u32::from(player.get(LEDGER).await.status == 503);
     }
     // A statement of the pulse may be given up on, too.
     assert!((1..=2).contains(&failed), "{failed} of 8 reads failed with 5 dead connections");
