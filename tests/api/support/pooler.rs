@@ -1,6 +1,7 @@
 //! A pgbouncer in transaction mode before the cluster.
 
 use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -71,7 +72,7 @@ fn start() -> Pooler {
     let child = command.spawn().expect("a shell");
     let socket = sockets.join(format!(".s.PGSQL.{PORT}"));
     let deadline = Instant::now() + START_LIMIT;
-    while !socket.exists() {
+    while UnixStream::connect(&socket).is_err() {
         assert!(Instant::now() < deadline, "pgbouncer does not start");
         thread::sleep(Duration::from_millis(5));
     }
