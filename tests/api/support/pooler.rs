@@ -85,7 +85,7 @@ fn settings(backend: &Path, sockets: &Path) -> String {
         "[databases]\n* = host={} port=5432\n\
         [pgbouncer]\npool_mode = transaction\nlisten_addr =\nlisten_port = {PORT}\n\
         unix_socket_dir = {sockets}\nauth_type = trust\nauth_file = {sockets}/users\n\
-        default_pool_size = 3\nmax_client_conn = 5000\nserver_idle_timeout = 5\nlogfile = {sockets}/log\n",
+        default_pool_size = 3\nmax_client_conn = 5000\nserver_idle_timeout = 5\nserver_login_retry = 1\nlogfile = {sockets}/log\n",
         backend.display(),
         sockets = sockets.display()
     )
