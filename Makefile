@@ -1,10 +1,14 @@
 # Everything that a person or a machine does with the project.
 
+# Players and duration of the load tests, as `make load PLAYERS=500`.
+export PLAYERS DURATION ROUNDS
+
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(shell command -v cargo-deny || echo .tools/bin/cargo-deny)
 
-.PHONY: help run test check audit audit-advisories k6-smoke bench-writes bench-instances bench-reads bench-rankings bench-limits \
-	balance
+.PHONY: help run test test-pooler test-telemetry check check-deploy audit audit-advisories k6-smoke k6-load \
+    k6-spike k6-soak k6-breakpoint load chroot-test rollout-test bench-writes bench-instances bench-rankings \
+    bench-reads bench-limits balance
 
 help: ## What can be done
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -16,15 +20,30 @@ run: ## Build and start the server, with a database of its own unless DATABASE_U
 test: ## Run every test, against a real PostgreSQL and a real Redis
 	@scripts/ensure-postgres
 	@scripts/ensure-redis
+	@scripts/ensure-program pgbouncer
 	cargo test --lib --tests
+	cargo test --package idlewatt-load
+
+test-pooler: ## Run the tests of the API with a pooler in transaction mode before every database
+	@scripts/ensure-postgres
+	@scripts/ensure-redis
+	@scripts/ensure-program pgbouncer
+	TEST_DATABASE_POOLER=1 cargo test --test api
+
+test-telemetry: ## Run the tests of what is sent to a collector and to Sentry, which a default build leaves out
+	@scripts/ensure-postgres
+	cargo test --features otlp,sentry --test process exporting
 
 check: ## Formatting, lints and documentation
-	cargo fmt --check
-	cargo clippy --all-targets -- --deny warnings
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- --deny warnings
 	RUSTDOCFLAGS='--deny warnings' cargo doc --no-deps --quiet
 
+check-deploy: ## The files that run the server, against their schemas; the alerts' unit tests
+	@scripts/check-deploy
+
 audit: $(CARGO_DENY) ## Licences, sources and unwanted crates, from the lock file
-	$(CARGO_DENY) --offline check bans licenses sources
+	$(CARGO_DENY) --offline --all-features check bans licenses sources
 
 audit-advisories: $(CARGO_DENY) ## Known vulnerabilities; needs the network
 	$(CARGO_DENY) check advisories
@@ -33,7 +52,28 @@ audit-advisories: $(CARGO_DENY) ## Known vulnerabilities; needs the network
 	cargo install cargo-deny --version $(CARGO_DENY_VERSION) --locked --quiet --root .tools
 
 k6-smoke: ## Fifty players for half a minute, against BASE_URL or a server of its own
-	@scripts/k6-smoke
+	@scripts/k6 smoke
+
+k6-load: ## PLAYERS=100 players who come, play for DURATION=1m, and go
+	@scripts/k6 load
+
+k6-spike: ## PLAYERS=300 players who come all at once
+	@scripts/k6 spike
+
+k6-soak: ## PLAYERS=50 players for DURATION=1h
+	@scripts/k6 soak
+
+k6-breakpoint: ## More and more players, up to PLAYERS=2000, until a threshold breaks
+	@scripts/k6 breakpoint
+
+load: ## PLAYERS=1000 players for DURATION=30 seconds, natively; a plot of the latencies in target/load.svg
+	@scripts/load
+
+chroot-test: ## A server in nothing but what the container holds; as root
+	@scripts/chroot-test
+
+rollout-test: ## Two instances behind haproxy, restarted in turn ROUNDS=10 times under 500 requests/s: none may fail
+	@scripts/rollout-test
 
 bench-writes: ## Durable clicks beside pgbench, in turn on one database
 	@scripts/bench-writes

@@ -23,6 +23,12 @@ pub enum Command {
     Migrate,
     /// Check the configuration and every dependency, and say what to mend
     Doctor,
+    /// Ask the server of the same configuration whether it lives; the exit code is 0 if so
+    Healthcheck {
+        /// Ask whether it should be sent requests
+        #[arg(long)]
+        ready: bool,
+    },
     /// Add plausible players to the database, and end
     Seed {
         /// How many
@@ -88,7 +94,7 @@ mod tests {
         for variable in &VARIABLES {
             assert!(help.contains(variable.name), "{}", variable.name);
         }
-        for command in ["serve", "migrate", "doctor", "seed", "jobs"] {
+        for command in ["serve", "migrate", "doctor", "healthcheck", "seed", "jobs"] {
             assert!(help.contains(command), "{command}");
         }
     }

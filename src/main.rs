@@ -19,7 +19,7 @@ fn main() -> ExitCode {
         Ok(config) => config,
         Err(faults) => return refuse(&faults),
     };
-    telemetry::start_logging(&config.log);
+    let telemetry = telemetry::start(&config.log, &config.export);
     // The server's future runs on this thread, which lives as long as the process.
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -32,10 +32,12 @@ fn main() -> ExitCode {
             Command::Doctor => Ok(app::diagnose(&config).await),
             Command::Jobs(command) => app::manage_jobs(&config, command).await,
             Command::Seed { players } => app::seed(&config, players).await.map(|()| true),
+            Command::Healthcheck { ready } => app::check_health(&config.http, ready).map(|()| true),
         }
     });
     // Nothing that is left matters, and a blocked hash must not hold the exit up.
     runtime.shutdown_background();
+    drop(telemetry);
     match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,

@@ -1,19 +1,19 @@
 //! Which database the server uses: a given one, or its own.
 
 use std::path::Path;
-use std::str::FromStr;
 use std::time::Duration;
 
 use tokio::time::sleep;
 
 use super::Error;
-use crate::config::{DatabaseConfig, Secret};
+use crate::config::{DatabaseConfig, Encryption, Secret};
 use crate::data_dir::DataDir;
 use crate::store::embedded::{self, Embedded};
+use crate::store::{Endpoint, Identity};
 
 /// The database, ready to be connected to, and whatever has to live as long as it is used.
 pub struct Database {
-    connection: tokio_postgres::Config,
+    endpoint: Endpoint,
     own: Option<Own>,
 }
 
@@ -34,8 +34,8 @@ impl Database {
     /// # Errors
     /// What keeps our own from starting.
     pub async fn open(config: &DatabaseConfig) -> Result<Self, Error> {
-        if let Some(url) = &config.url {
-            return Ok(Self { connection: given(url)?, own: None });
+        if let Some(endpoint) = given(config) {
+            return Ok(Self { endpoint, own: None });
         }
         let folder = DataDir::open(Path::new(&config.data_dir))?;
         let settings = embedded::Settings {
@@ -45,8 +45,8 @@ impl Database {
         };
         let embedded = Embedded::start(folder.path(), &settings)?;
         embedded.ensure_database().await?;
-        let connection = embedded.connection();
-        Ok(Self { connection, own: Some(Own { embedded, folder, settings }) })
+        let endpoint = embedded.connection().into();
+        Ok(Self { endpoint, own: Some(Own { embedded, folder, settings }) })
     }
 
     /// As [`Database::open`], but one of our own that a server runs already is shared with that server.
@@ -57,14 +57,14 @@ impl Database {
         if config.url.is_none()
             && let Some(connection) = embedded::running(Path::new(&config.data_dir)).await
         {
-            return Ok(Self { connection, own: None });
+            return Ok(Self { endpoint: connection.into(), own: None });
         }
         Self::open(config).await
     }
 
     /// How to connect to it.
-    pub fn connection(&self) -> &tokio_postgres::Config {
-        &self.connection
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
     }
 
     /// The secret that is kept beside the data of a database of our own.
@@ -101,11 +101,16 @@ impl Database {
     }
 }
 
-fn given(url: &Secret) -> Result<tokio_postgres::Config, Error> {
-    let mut connection = tokio_postgres::Config::from_str(url.reveal())
-        .map_err(|error| Error::Other(format!("DATABASE_URL: {error}")))?;
-    if connection.get_application_name().is_none() {
-        connection.application_name("idlewatt");
-    }
-    Ok(connection)
+/// The given database, where one is.
+fn given(config: &DatabaseConfig) -> Option<Endpoint> {
+    let url = config.url.as_ref()?;
+    Some(Endpoint {
+        connection: url.connection.clone(),
+        identity: match url.encryption {
+            Encryption::Chain => Identity::Chain,
+            Encryption::None | Encryption::Full => Identity::Name,
+        },
+        authorities: config.authorities.as_deref().map(Into::into),
+        pooled: config.pooled,
+    })
 }

@@ -82,7 +82,7 @@ async fn database(config: &Config) -> Vec<Finding> {
 
 async fn connect(database: &Database, config: &Config) -> Result<(Store, Duration), Error> {
     let store = Store::new(StoreOptions {
-        connection: database.connection().clone(),
+        endpoint: database.endpoint().clone(),
         pool_size: config.database.pool_size,
         pool_timeout: TIMEOUT,
         connect_timeout: TIMEOUT,

@@ -17,7 +17,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 pub async fn manage_jobs(config: &Config, command: JobsCommand) -> Result<bool, Error> {
     let mut database = Database::attach(&config.database).await?;
     let store = Store::new(StoreOptions {
-        connection: database.connection().clone(),
+        endpoint: database.endpoint().clone(),
         pool_size: 1,
         pool_timeout: TIMEOUT,
         connect_timeout: TIMEOUT,

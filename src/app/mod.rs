@@ -2,6 +2,7 @@
 
 mod database;
 mod doctor;
+mod healthcheck;
 mod housekeeping;
 mod jobs;
 mod migrate;
@@ -13,6 +14,7 @@ mod server;
 
 pub use database::Database;
 pub use doctor::diagnose;
+pub use healthcheck::check_health;
 pub use jobs::manage_jobs;
 pub use migrate::migrate;
 pub use seed::seed;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::time::MissedTickBehavior;
 
 use super::Server;
+use crate::health::Readiness;
 use crate::store;
 
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -82,6 +83,8 @@ impl Server {
             }
             let pool = self.store.pool_status();
             self.metrics.pool(pool.size, pool.idle, pool.waiting);
+            let ready = matches!(self.health.readiness(), Readiness::Ready | Readiness::Degraded);
+            self.metrics.ready.set(i64::from(ready));
         }
     }
 }

@@ -15,7 +15,7 @@ pub async fn seed(config: &Config, players: u64) -> Result<(), Error> {
     let mut database = Database::open(&config.database).await?;
     let server = Server::build(Settings {
         config: config.clone(),
-        connection: database.connection().clone(),
+        endpoint: database.endpoint().clone(),
         // Nothing is signed.
         secret: Secret::new(String::new()),
         clock: Arc::new(DatabaseClock::new()),

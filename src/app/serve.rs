@@ -67,7 +67,7 @@ pub async fn serve(config: Config) -> Result<(), Error> {
         None => database.secret()?,
     };
     let settings = Settings {
-        connection: database.connection().clone(),
+        endpoint: database.endpoint().clone(),
         secret: secret.ok_or_else(|| Error::Other("JWT_SECRET is needed".into()))?,
         clock: Arc::new(DatabaseClock::new()),
         config: config.clone(),

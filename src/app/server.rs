@@ -23,7 +23,7 @@ use crate::limit::{Limiter, Policy, Quota, Quotas};
 use crate::operators::Operators;
 use crate::rankings::Rankings;
 use crate::redis_client::Redis;
-use crate::store::{Store, StoreOptions};
+use crate::store::{Endpoint, Store, StoreOptions};
 use crate::telemetry::metrics::Metrics;
 
 /// How long a caller waits for a free connection, and a statement for its answer.
@@ -39,7 +39,7 @@ const SHUTDOWN_SECONDS: u64 = 1;
 /// What a server is made of.
 pub struct Settings {
     pub config: Config,
-    pub connection: tokio_postgres::Config,
+    pub endpoint: Endpoint,
     /// The secret that access tokens are signed with.
     pub secret: Secret,
     pub clock: Arc<dyn Clock>,
@@ -78,8 +78,8 @@ impl Server {
         reason = "a list of the parts, in the order in which they need each other"
     )]
     pub fn build(settings: Settings) -> Result<Self, Error> {
-        let Settings { config, connection, secret, clock, alone } = settings;
-        let store = store(&config, connection)?;
+        let Settings { config, endpoint, secret, clock, alone } = settings;
+        let store = store(&config, endpoint)?;
         let metrics = Metrics::new().map_err(|error| Error::Other(error.to_string()))?;
         let redis = config.redis.as_ref().map(|redis| Redis::start(redis, metrics.clone()));
         let redis = redis.transpose().map_err(|error| Error::Other(error.to_string()))?;
@@ -239,9 +239,9 @@ impl Server {
     }
 }
 
-fn store(config: &Config, connection: tokio_postgres::Config) -> Result<Store, Error> {
+fn store(config: &Config, endpoint: Endpoint) -> Result<Store, Error> {
     Ok(Store::new(StoreOptions {
-        connection,
+        endpoint,
         pool_size: config.database.pool_size,
         pool_timeout: POOL_TIMEOUT,
         connect_timeout: CONNECT_TIMEOUT,

@@ -1,6 +1,7 @@
 //! The configuration: environment variables, each with a default, checked whole at start. This is the only place that
 //! reads the environment.
 
+mod database_url;
 mod read;
 mod variables;
 
@@ -10,6 +11,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use database_url::{DatabaseUrl, Encryption};
 pub use read::{Fault, Source, environment};
 pub use variables::{VARIABLES, Variable};
 
@@ -48,6 +50,7 @@ pub struct Config {
     pub log: LogConfig,
     pub role: Role,
     pub jobs: JobsConfig,
+    pub export: ExportConfig,
     /// How long production goes on without the player, before upgrades.
     pub offline_cap: Duration,
 }
@@ -110,7 +113,11 @@ pub struct HttpConfig {
 #[derive(Clone, Debug)]
 pub struct DatabaseConfig {
     /// A given Postgres; without one the server starts its own.
-    pub url: Option<Secret>,
+    pub url: Option<DatabaseUrl>,
+    /// The authorities that vouch for its certificate, in PEM form; the public ones where absent.
+    pub authorities: Option<Vec<u8>>,
+    /// Whether a pooler in transaction mode stands before it: nothing outlives a transaction then.
+    pub pooled: bool,
     pub data_dir: PathBuf,
     /// The folder of the Postgres programs, where it is not to be searched for.
     pub bin_dir: Option<PathBuf>,
@@ -165,6 +172,24 @@ pub struct LogConfig {
     pub format: LogFormat,
     /// Directives of `tracing_subscriber::EnvFilter`.
     pub filter: String,
+}
+
+/// What is sent elsewhere.
+#[derive(Clone, Debug, Default)]
+pub struct ExportConfig {
+    /// Where spans go.
+    pub collector: Option<CollectorConfig>,
+    /// Where errors are reported.
+    pub sentry_dsn: Option<Secret>,
+}
+
+/// An OpenTelemetry collector that is spoken to by OTLP over HTTP.
+#[derive(Clone, Debug)]
+pub struct CollectorConfig {
+    /// Such as `http://collector:4318`.
+    pub endpoint: String,
+    /// The share of requests whose spans are sent, from 0 to 1, where the caller has not decided.
+    pub sample_ratio: f64,
 }
 
 /// The form of log lines.

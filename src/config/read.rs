@@ -9,10 +9,13 @@ use std::str::FromStr;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
 use super::variables::VARIABLES;
 use super::{
-    AuthConfig, Config, DatabaseConfig, HttpConfig, JobsConfig, LimitConfig, LogConfig, LogFormat,
-    RedisConfig, Role, Secret,
+    AuthConfig, CollectorConfig, Config, DatabaseConfig, DatabaseUrl, Encryption, ExportConfig,
+    HttpConfig, JobsConfig, LimitConfig, LogConfig, LogFormat, RedisConfig, Role, Secret,
 };
 
 /// Where variables come from: the environment, or a test's map.
@@ -93,9 +96,10 @@ impl Config {
                 lease: read.seconds("JOB_LEASE_SECONDS", 1, 25),
                 concurrency: read.count("JOB_CONCURRENCY", 1, 8),
             },
+            export: read.export(),
             offline_cap: read.seconds("OFFLINE_CAP_SECONDS", 60, 366 * 86_400),
         };
-        if config.database.url.is_some() && config.auth.jwt_secret.is_none() {
+        if read.given("DATABASE_URL").is_some() && config.auth.jwt_secret.is_none() {
             read.fault(
                 "JWT_SECRET",
                 "must be set where DATABASE_URL is: every instance signs with the same one",
@@ -203,17 +207,19 @@ impl Read<'_> {
     }
 
     fn database(&mut self) -> DatabaseConfig {
-        let url = self.given("DATABASE_URL").map(Secret::new);
-        if let Some(Err(error)) =
-            url.as_ref().map(|url| tokio_postgres::Config::from_str(url.reveal()))
+        let url = self.database_url();
+        let authorities = self.authorities("DATABASE_CA_FILE");
+        if url.as_ref().is_some_and(|url| url.encryption == Encryption::Chain)
+            && authorities.is_none()
         {
-            // The driver's message does not repeat the value, which holds a password.
             self.fault(
                 "DATABASE_URL",
-                format!("must be postgres://user:password@host/database: {error}"),
+                "sslmode=verify-ca needs DATABASE_CA_FILE: public authorities vouch for anybody's certificate",
             );
         }
         DatabaseConfig {
+            pooled: self.pooled("DATABASE_POOLER", url.as_ref()),
+            authorities,
             url,
             data_dir: PathBuf::from(self.text("DATA_DIR")),
             bin_dir: self.given("PG_BINDIR").map(PathBuf::from),
@@ -238,6 +244,42 @@ impl Read<'_> {
             key_prefix: self.text("REDIS_KEY_PREFIX"),
             ca_file: self.given("REDIS_CA_FILE").map(PathBuf::from),
         })
+    }
+
+    fn database_url(&mut self) -> Option<DatabaseUrl> {
+        match DatabaseUrl::parse(self.given("DATABASE_URL")?) {
+            Ok(url) => Some(url),
+            Err(error) => {
+                let form = "must be postgres://user:password@host/database";
+                self.fault("DATABASE_URL", format!("{form}: {error}"));
+                None
+            }
+        }
+    }
+
+    /// The file's contents, where it holds certificates.
+    fn authorities(&mut self, name: &str) -> Option<Vec<u8>> {
+        let path = PathBuf::from(self.given(name)?);
+        match std::fs::read(&path) {
+            Ok(pem) if CertificateDer::pem_slice_iter(&pem).next().is_some_and(|it| it.is_ok()) => {
+                return Some(pem);
+            }
+            Ok(_) => self.fault(name, "must be a file of certificates in PEM form"),
+            Err(error) => self.fault(name, error),
+        }
+        None
+    }
+
+    fn pooled(&mut self, name: &str, url: Option<&DatabaseUrl>) -> bool {
+        match self.text(name).as_str() {
+            "auto" => url.is_some_and(DatabaseUrl::names_a_pooler),
+            "none" => false,
+            "transaction" => true,
+            other => {
+                self.fault(name, format!("must be auto, none or transaction, and is `{other}`"));
+                false
+            }
+        }
     }
 
     fn auth(&mut self) -> AuthConfig {
@@ -283,6 +325,38 @@ impl Read<'_> {
                 self.fault("ROLE", format!("must be all, api or worker, and is `{other}`"));
                 Role::All
             }
+        }
+    }
+
+    fn export(&mut self) -> ExportConfig {
+        let endpoint = self.given("OTEL_EXPORTER_OTLP_ENDPOINT").map(str::to_owned);
+        if let Some(endpoint) = &endpoint {
+            if !endpoint.starts_with("http://") && !endpoint.starts_with("https://") {
+                self.fault("OTEL_EXPORTER_OTLP_ENDPOINT", "must be such as http://collector:4318");
+            }
+            self.only_with("OTEL_EXPORTER_OTLP_ENDPOINT", "otlp", cfg!(feature = "otlp"));
+        }
+        let sample_ratio = self.parsed("OTEL_TRACES_SAMPLER_ARG", "a share from 0 to 1", 0.0);
+        if !(0.0..=1.0).contains(&sample_ratio) {
+            self.fault("OTEL_TRACES_SAMPLER_ARG", "must be a share from 0 to 1");
+        }
+        let sentry_dsn = self.given("SENTRY_DSN").map(Secret::new);
+        if let Some(dsn) = &sentry_dsn {
+            let has_form = dsn.reveal().starts_with("http") && dsn.reveal().contains('@');
+            if !has_form {
+                // The value is not repeated, as it holds a key.
+                self.fault("SENTRY_DSN", "must be such as https://key@host/number");
+            }
+            self.only_with("SENTRY_DSN", "sentry", cfg!(feature = "sentry"));
+        }
+        let collector = endpoint.map(|endpoint| CollectorConfig { endpoint, sample_ratio });
+        ExportConfig { collector, sentry_dsn }
+    }
+
+    /// Refuses a variable that this build can do nothing with.
+    fn only_with(&mut self, name: &str, feature: &str, there: bool) {
+        if !there {
+            self.fault(name, format!("needs a build with --features {feature}"));
         }
     }
 
@@ -333,6 +407,8 @@ mod tests {
             ("DATABASE_POOL_SIZE", "0"),
             ("DATABASE_URL", "mysql://host"),
             ("REDIS_URL", "memcached://host"),
+            ("DATABASE_POOLER", "session"),
+            ("DATABASE_CA_FILE", "/nowhere/ca.pem"),
             ("ADMIN_TOKEN", "short"),
             ("CORS_ALLOWED_ORIGINS", "https://a.example, *"),
             ("LOG_FORMAT", "xml"),
@@ -341,7 +417,7 @@ mod tests {
             ("JOB_LEASE_SECONDS", "60"),
             ("JOB_CONCURRENCY", "0"),
         ])
-        .expect_err("thirteen faults and a missing secret");
+        .expect_err("faults, and a missing secret");
         let mut named: Vec<_> = faults.iter().map(|fault| fault.variable.as_str()).collect();
         named.sort_unstable();
         assert_eq!(
@@ -349,6 +425,8 @@ mod tests {
             [
                 "ADMIN_TOKEN",
                 "CORS_ALLOWED_ORIGINS",
+                "DATABASE_CA_FILE",
+                "DATABASE_POOLER",
                 "DATABASE_POOL_SIZE",
                 "DATABASE_URL",
                 "HOST",
@@ -373,6 +451,27 @@ mod tests {
         let config = load(&[url, ("JWT_SECRET", &"s".repeat(32))]).expect("complete");
         assert!(!format!("{config:?}").contains("hidden"));
         assert!(!format!("{config:?}").contains("ssss"));
+    }
+
+    #[test]
+    fn a_pooler_is_found_by_its_name_unless_told_otherwise() {
+        let secret = "s".repeat(32);
+        let pooled = |url: &str, pooler: &str| {
+            let variables =
+                [("DATABASE_URL", url), ("DATABASE_POOLER", pooler), ("JWT_SECRET", &*secret)];
+            load(&variables).expect("complete").database.pooled
+        };
+        let (direct, pooler) =
+            ("postgres://me@ep-a.example/d", "postgres://me@ep-a-pooler.example/d");
+        assert!(!pooled(direct, "") && pooled(pooler, ""));
+        assert!(pooled(direct, "transaction") && !pooled(pooler, "none"));
+    }
+
+    #[test]
+    fn checking_the_chain_alone_needs_an_authority_of_ones_own() {
+        let url = ("DATABASE_URL", "postgres://me@localhost/game?sslmode=verify-ca");
+        let faults = load(&[url, ("JWT_SECRET", &"s".repeat(32))]).expect_err("no authority");
+        assert!(faults[0].message.contains("DATABASE_CA_FILE"), "{faults:?}");
     }
 
     #[test]

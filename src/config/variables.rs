@@ -14,7 +14,7 @@ const fn variable(name: &'static str, default: &'static str, help: &'static str)
 }
 
 /// Every variable there is.
-pub const VARIABLES: [Variable; 33] = [
+pub const VARIABLES: [Variable; 38] = [
     variable("HOST", "127.0.0.1", "Address to listen on; 0.0.0.0 in a container"),
     variable("PORT", "8080", "Port of the API; 0 takes a free one"),
     variable("METRICS_HOST", "127.0.0.1", "Address of the operator port"),
@@ -44,6 +44,16 @@ pub const VARIABLES: [Variable; 33] = [
         "DATABASE_URL",
         "",
         "A Postgres, as postgres://user:password@host/database; without one the server runs its own",
+    ),
+    variable(
+        "DATABASE_CA_FILE",
+        "",
+        "Authorities that vouch for the database's certificate, a PEM file; the public ones where empty",
+    ),
+    variable(
+        "DATABASE_POOLER",
+        "auto",
+        "Pooler before the database: none (or one in session mode), transaction, or auto, by a host such as x-pooler",
     ),
     variable("DATABASE_POOL_SIZE", "16", "Connections to Postgres at most"),
     variable(
@@ -116,4 +126,15 @@ pub const VARIABLES: [Variable; 33] = [
         "info,actix_server=warn",
         "What is logged: a level, or directives such as idlewatt=debug",
     ),
+    variable(
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "",
+        "OpenTelemetry collector that spans are sent to, as http://collector:4318; needs the feature otlp",
+    ),
+    variable(
+        "OTEL_TRACES_SAMPLER_ARG",
+        "0.01",
+        "Share of requests whose spans are sent, from 0 to 1, unless the caller's traceparent says",
+    ),
+    variable("SENTRY_DSN", "", "Where errors are reported, by Sentry; needs the feature sentry"),
 ];

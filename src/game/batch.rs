@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
+use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use super::Error;
@@ -17,17 +18,20 @@ use super::request::{Answer, Request};
 use crate::cache::Players;
 use crate::catalogue::Catalogues;
 use crate::clock::Clock;
-use crate::domain::{Timeline, Timestamp};
+use crate::domain::{LedgerEntry, LedgerKind, Timeline, Timestamp};
 use crate::rankings::Seen;
 use crate::store::idempotency::Record;
 use crate::store::players::PlayerRecord;
 use crate::store::{self, Commit, Store, Transaction};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::spans;
 
 /// A request, and whom to tell what came of it.
 pub(super) struct Envelope {
     pub(super) request: Request,
     pub(super) reply: oneshot::Sender<Result<Answer, Error>>,
+    /// The request's span.
+    pub(super) span: Span,
 }
 
 impl Envelope {
@@ -83,6 +87,11 @@ impl Moment {
 impl Writer {
     /// Performs and answers all of `envelopes`.
     pub(super) async fn perform(&mut self, envelopes: Vec<Envelope>) {
+        let span = span(&envelopes);
+        self.perform_all(envelopes).instrument(span).await;
+    }
+
+    async fn perform_all(&mut self, envelopes: Vec<Envelope>) {
         let mut batch = Batch::new();
         for envelope in envelopes {
             batch.entry(envelope.request.player).or_default().push(envelope);
@@ -176,7 +185,10 @@ impl Writer {
             HashSet::new()
         } else {
             moment.still_holds()?;
-            self.store.commit(&commit).await?.into_iter().collect()
+            let timer = self.metrics.commit_durations.start_timer();
+            let written = self.store.commit(&commit).await?;
+            timer.observe_duration();
+            written.into_iter().collect()
         };
         Ok(self.settle(folds, &written, moment))
     }
@@ -217,6 +229,7 @@ impl Writer {
                 Some(record) if written.contains(&player) => {
                     commands +=
                         folded.answers.iter().filter(|answer| answer.is_ok()).count() as u64;
+                    count(&self.metrics, &folded.base, &record, &folded.ledger);
                     self.seen.note(&record, moment.now);
                     committed.push(record);
                 }
@@ -235,10 +248,39 @@ impl Writer {
         self.players.committed(committed, moment.now, moment.begun);
         if !written.is_empty() {
             self.metrics.committed_batches.inc();
+            self.metrics.batch_players.observe(written.len() as f64);
             self.metrics.committed_commands.inc_by(commands);
         }
         settled
     }
+}
+
+/// A batch as a collector is told of it: as part of the first request that is sampled, linked to the others.
+fn span(envelopes: &[Envelope]) -> Span {
+    let mut sampled = envelopes.iter().map(|it| &it.span).filter(|it| spans::is_sampled(it));
+    let Some(first) = sampled.next() else { return Span::none() };
+    let span = tracing::trace_span!(
+        target: "idlewatt::spans",
+        parent: first,
+        "lane",
+        requests = envelopes.len(),
+    );
+    for other in sampled {
+        span.follows_from(other);
+    }
+    span
+}
+
+/// Counts what a player's written requests came to.
+fn count(metrics: &Metrics, before: &PlayerRecord, after: &PlayerRecord, ledger: &[LedgerEntry]) {
+    let earned = after.player.lifetime_energy - before.player.lifetime_energy;
+    if earned.is_finite() && earned > 0.0 {
+        metrics.energy_earned.inc_by(earned);
+    }
+    let bought = |entry: &&LedgerEntry| {
+        matches!(entry.kind, LedgerKind::GeneratorPurchase | LedgerKind::UpgradePurchase)
+    };
+    metrics.purchases.inc_by(ledger.iter().filter(bought).count() as u64);
 }
 
 /// Rows by player.

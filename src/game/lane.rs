@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError, RwLock};
 use std::{io, mem, thread};
 
 use tokio::sync::{mpsc, oneshot};
+use tracing::Span;
 use uuid::Uuid;
 
 use super::Error;
@@ -55,7 +56,7 @@ impl Lanes {
     /// Queues a request and waits for its answer.
     pub(super) async fn submit(&self, request: Request) -> Result<Answer, Error> {
         let (reply, answer) = oneshot::channel();
-        self.enqueue(Envelope { request, reply })?;
+        self.enqueue(Envelope { request, reply, span: Span::current() })?;
         // The reply is dropped only when the lane has died in the middle of a batch.
         answer.await.map_err(|_| Error::Unavailable("the lane ended".into()))?
     }
@@ -63,7 +64,7 @@ impl Lanes {
     /// Queues a request whose answer nobody waits for. Where the lane is full it is dropped.
     pub(super) fn submit_unheard(&self, request: Request) {
         let (reply, _) = oneshot::channel();
-        if self.enqueue(Envelope { request, reply }).is_err() {
+        if self.enqueue(Envelope { request, reply, span: Span::current() }).is_err() {
             tracing::debug!("a lane is full; a presence note is dropped");
         }
     }

@@ -10,10 +10,13 @@ use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderVal
 use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{HttpRequest, ResponseError, web};
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
 use super::Api;
 use super::problem::Problem;
 use crate::telemetry::metrics::{Metrics, RouteMetrics};
+use crate::telemetry::spans;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_REQUEST_ID_LENGTH: usize = 128;
@@ -31,10 +34,11 @@ pub async fn edge(
     let in_flight = InFlight::begin(&api.metrics);
     let preflight = request.method() == Method::OPTIONS;
     let early = !api.health.has_started() && request.path().starts_with("/api/");
+    let span = span(&request, &id);
     let response = if early && !preflight {
         request.error_response(Problem::unavailable("The server is starting.", "starting"))
     } else {
-        next.call(request).await?.map_into_boxed_body()
+        next.call(request).instrument(span.clone()).await?.map_into_boxed_body()
     };
     let response = finish(response, &id, api.health.is_draining());
     drop(in_flight);
@@ -45,6 +49,9 @@ pub async fn edge(
         Some(counters) => counters.count(request, &api.metrics, method, status, duration),
         None => route_metrics(request, &api.metrics).count(method, status.as_u16(), duration),
     }
+    if !span.is_disabled() {
+        span.record("http.response.status_code", status.as_u16());
+    }
     tracing::debug!(
         request.id = id.to_str().unwrap_or_default(),
         http.method = method,
@@ -54,6 +61,25 @@ pub async fn edge(
         "request"
     );
     Ok(response)
+}
+
+/// The request as a collector is told of it: neither its path nor anything of its headers.
+fn span(request: &ServiceRequest, id: &HeaderValue) -> Span {
+    let span = tracing::trace_span!(
+        target: "idlewatt::spans",
+        "request",
+        otel.kind = "server",
+        otel.name = format!("{} {}", method_label(request.method()), template(request.match_pattern())),
+        request.id = id.to_str().unwrap_or_default(),
+        http.request.method = method_label(request.method()),
+        http.route = template(request.match_pattern()),
+        http.response.status_code = Empty,
+    );
+    if !span.is_disabled() {
+        let caller = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
+        spans::continue_from(&span, caller.unwrap_or_default());
+    }
+    span
 }
 
 /// The counters of the routes that one worker serves, found by the path without asking the router for its template.
@@ -84,7 +110,11 @@ impl RouteCounters {
 
 /// The template of the route; one for all that is none.
 fn route(request: &HttpRequest) -> String {
-    request.match_pattern().unwrap_or_else(|| "unknown".to_owned())
+    template(request.match_pattern())
+}
+
+fn template(matched: Option<String>) -> String {
+    matched.unwrap_or_else(|| "unknown".to_owned())
 }
 
 fn route_metrics(request: &HttpRequest, metrics: &Metrics) -> RouteMetrics {

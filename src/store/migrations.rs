@@ -1,9 +1,11 @@
 //! Brings the schema up to date.
 //!
 //! Migrations are only ever appended. All that are missing run in one transaction under an advisory lock, so several
-//! instances may start at once: one migrates, the others wait and find nothing to do.
+//! instances may start at once: one migrates, the others wait and find nothing to do. No statement here has a name, so
+//! that a pooler in transaction mode may stand in between.
 
 use sha2::{Digest, Sha256};
+use tokio_postgres::types::{ToSql, Type};
 
 use super::error::Error;
 use super::pool::Store;
@@ -43,7 +45,7 @@ impl Store {
         let transaction = client.transaction().await?;
         transaction.batch_execute(include_str!("../../sql/queries/migrations/prepare.sql")).await?;
         let applied_sql = include_str!("../../sql/queries/migrations/applied.sql");
-        let applied = transaction.query(applied_sql, &[]).await?;
+        let applied = transaction.query_typed(applied_sql, &[]).await?;
         let mut added = Vec::new();
         for migration in &MIGRATIONS {
             let checksum = Sha256::digest(migration.sql).to_vec();
@@ -57,9 +59,12 @@ impl Store {
                 None => {
                     transaction.batch_execute(migration.sql).await?;
                     let sql = include_str!("../../sql/queries/migrations/note.sql");
-                    transaction
-                        .execute(sql, &[&migration.number, &migration.name, &checksum])
-                        .await?;
+                    let parameters: [(&(dyn ToSql + Sync), Type); 3] = [
+                        (&migration.number, Type::INT4),
+                        (&migration.name, Type::TEXT),
+                        (&checksum, Type::BYTEA),
+                    ];
+                    transaction.execute_typed(sql, &parameters).await?;
                     added.push(migration.name);
                 }
             }
@@ -75,11 +80,11 @@ impl Store {
     pub async fn pending_migrations(&self) -> Result<usize, Error> {
         let client = self.connection().await?;
         let sql = include_str!("../../sql/queries/migrations/exists.sql");
-        if !client.query_one(sql, &[]).await?.get::<_, bool>("exists") {
+        if !client.query_typed_one(sql, &[]).await?.get::<_, bool>("exists") {
             return Ok(MIGRATIONS.len());
         }
         let sql = include_str!("../../sql/queries/migrations/applied.sql");
-        let applied = client.query(sql, &[]).await?;
+        let applied = client.query_typed(sql, &[]).await?;
         let known = |migration: &&Migration| {
             applied.iter().any(|row| row.get::<_, i32>("number") == migration.number)
         };

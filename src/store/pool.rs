@@ -3,22 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::{
-    Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Timeouts,
-};
-use tokio::time::timeout;
-use tokio_postgres::config::SslMode;
-use tokio_postgres::error::SqlState;
-use tokio_postgres::types::ToSql;
-use tokio_postgres::{NoTls, Row};
-use tokio_postgres_rustls::MakeRustlsConnect;
+use deadpool_postgres::{Object, Pool};
+use tokio_postgres::Row;
 
+use super::endpoint::{self, Endpoint};
 use super::error::Error;
+use super::statement::{Conduct, Output, Parameters, Pooled, Wanted};
 
 /// How the database is reached.
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
-    pub connection: tokio_postgres::Config,
+    pub endpoint: Endpoint,
     /// Connections at most.
     pub pool_size: usize,
     /// How long to wait for a free connection.
@@ -46,6 +41,7 @@ const SWEEP_SESSION: &str = include_str!("../../sql/queries/sweep/session.sql");
 #[derive(Clone)]
 pub struct Store {
     pool: Pool,
+    conduct: Conduct,
     options: Arc<StoreOptions>,
 }
 
@@ -61,8 +57,6 @@ pub struct PoolStatus {
     /// Callers who wait for one.
     pub waiting: usize,
 }
-
-type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 impl Store {
     /// Makes the pool; connections are opened when they are first needed.
@@ -109,38 +103,17 @@ impl Store {
     /// The same connections, for transactions whose statements may take that long. Postgres has to be told so, too.
     pub(super) fn patient(&self, statement_timeout: Duration) -> Self {
         let options = StoreOptions { statement_timeout, ..StoreOptions::clone(&self.options) };
-        Self { pool: self.pool.clone(), options: Arc::new(options) }
+        let conduct = Conduct { limit: statement_timeout, ..self.conduct.clone() };
+        Self { pool: self.pool.clone(), conduct, options: Arc::new(options) }
     }
 
-    /// A store whose connections begin with the statements of `session`.
+    /// A store whose statements are subject to the settings of `session`.
     fn with_session(options: StoreOptions, session: &'static str) -> Result<Self, Error> {
-        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let mut connection = options.connection.clone();
-        connection.connect_timeout(options.connect_timeout);
-        // Where TLS is not asked for it is not used: a certificate that nobody vouches for, as distributions make for
-        // their Postgres, would else keep the server from starting.
-        let manager = match connection.get_ssl_mode() {
-            SslMode::Disable | SslMode::Prefer => {
-                Manager::from_config(connection, NoTls, recycling)
-            }
-            _ => Manager::from_config(connection, MakeRustlsConnect::new(tls()), recycling),
-        };
-        let pool = Pool::builder(manager)
-            .max_size(options.pool_size)
-            .runtime(deadpool_postgres::Runtime::Tokio1)
-            .timeouts(Timeouts {
-                wait: Some(options.pool_timeout),
-                create: Some(options.connect_timeout),
-                recycle: Some(options.pool_timeout),
-            })
-            .post_create(Hook::async_fn(move |client, _| {
-                Box::pin(
-                    async move { client.batch_execute(session).await.map_err(HookError::Backend) },
-                )
-            }))
-            .build()
-            .map_err(|error| Error::Unavailable(error.to_string()))?;
-        Ok(Self { pool, options: Arc::new(options) })
+        let pooled = options.endpoint.pooled.then(|| Arc::new(Pooled::new(session)));
+        let of_connections = pooled.is_none().then_some(session);
+        let (pool, doubt) = endpoint::pool(&options, of_connections)?;
+        let conduct = Conduct { limit: options.statement_timeout, doubt, pooled };
+        Ok(Self { pool, conduct, options: Arc::new(options) })
     }
 
     /// Closes all connections; statements fail from then on.
@@ -164,15 +137,14 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] where no connection can be had.
     pub async fn begin(&self) -> Result<Transaction, Error> {
-        let transaction = Transaction {
-            client: Some(self.pool.get().await?),
-            statement_timeout: self.options.statement_timeout,
-        };
-        transaction.batch("begin").await?;
+        let client = Some(self.pool.get().await?);
+        let transaction = Transaction { client, conduct: self.conduct.clone() };
+        transaction.batch(self.conduct.prelude()).await?;
         Ok(transaction)
     }
 
-    /// A connection for statements that are not on any request's path.
+    /// A connection for statements that are not on any request's path. Behind a pooler only a transaction may do more
+    /// than one thing with it.
     pub(super) async fn connection(&self) -> Result<Object, Error> {
         Ok(self.pool.get().await?)
     }
@@ -182,8 +154,7 @@ impl Store {
         statement: &'static str,
         parameters: Parameters<'_>,
     ) -> Result<Vec<Row>, Error> {
-        let mut client = Some(self.pool.get().await?);
-        query(&mut client, self.options.statement_timeout, statement, parameters).await
+        Ok(self.run(statement, parameters, Wanted::Rows).await?.rows())
     }
 
     pub(super) async fn query_opt(
@@ -200,8 +171,25 @@ impl Store {
         statement: &'static str,
         parameters: Parameters<'_>,
     ) -> Result<u64, Error> {
+        Ok(self.run(statement, parameters, Wanted::Count).await?.count())
+    }
+
+    async fn run(
+        &self,
+        statement: &'static str,
+        parameters: Parameters<'_>,
+        wanted: Wanted,
+    ) -> Result<Output, Error> {
+        let unknown = |pooled: &Arc<Pooled>| pooled.types(statement).is_none();
+        if self.conduct.pooled.as_ref().is_some_and(unknown) {
+            // The first time, the types of the parameters are asked for, which takes a transaction of some round trips.
+            let mut transaction = self.begin().await?;
+            let output = transaction.run(statement, parameters, wanted).await?;
+            transaction.commit().await?;
+            return Ok(output);
+        }
         let mut client = Some(self.pool.get().await?);
-        execute(&mut client, self.options.statement_timeout, statement, parameters).await
+        self.conduct.alone(&mut client, statement, parameters, wanted).await
     }
 }
 
@@ -209,7 +197,7 @@ impl Store {
 /// closed and Postgres rolls it back.
 pub struct Transaction {
     client: Option<Object>,
-    statement_timeout: Duration,
+    conduct: Conduct,
 }
 
 impl Transaction {
@@ -219,7 +207,7 @@ impl Transaction {
         statement: &'static str,
         parameters: Parameters<'_>,
     ) -> Result<u64, Error> {
-        execute(&mut self.client, self.statement_timeout, statement, parameters).await
+        Ok(self.run(statement, parameters, Wanted::Count).await?.count())
     }
 
     pub(super) async fn query(
@@ -227,15 +215,20 @@ impl Transaction {
         statement: &'static str,
         parameters: Parameters<'_>,
     ) -> Result<Vec<Row>, Error> {
-        query(&mut self.client, self.statement_timeout, statement, parameters).await
+        Ok(self.run(statement, parameters, Wanted::Rows).await?.rows())
+    }
+
+    async fn run(
+        &mut self,
+        statement: &'static str,
+        parameters: Parameters<'_>,
+        wanted: Wanted,
+    ) -> Result<Output, Error> {
+        self.conduct.within(&mut self.client, statement, parameters, wanted).await
     }
 
     async fn batch(&self, sql: &str) -> Result<(), Error> {
-        let client = self.client.as_ref().ok_or_else(given_up)?;
-        match timeout(self.statement_timeout, client.batch_execute(sql)).await {
-            Ok(result) => Ok(result?),
-            Err(_) => Err(out_of_time(self.statement_timeout)),
-        }
+        self.conduct.batch(self.client.as_ref(), sql).await
     }
 
     /// Makes all of it durable.
@@ -265,70 +258,4 @@ impl Drop for Transaction {
             drop(Object::take(client));
         }
     }
-}
-
-async fn query(
-    client: &mut Option<Object>,
-    limit: Duration,
-    statement: &'static str,
-    parameters: Parameters<'_>,
-) -> Result<Vec<Row>, Error> {
-    let Some(open) = client.as_ref() else { return Err(given_up()) };
-    let run = async {
-        let prepared = open.prepare_cached(statement).await?;
-        open.query(&prepared, parameters).await
-    };
-    let result = timeout(limit, run).await;
-    close_if_lost(client, &result);
-    result.map_err(|_| out_of_time(limit))?.map_err(Error::from)
-}
-
-async fn execute(
-    client: &mut Option<Object>,
-    limit: Duration,
-    statement: &'static str,
-    parameters: Parameters<'_>,
-) -> Result<u64, Error> {
-    let Some(open) = client.as_ref() else { return Err(given_up()) };
-    let run = async {
-        let prepared = open.prepare_cached(statement).await?;
-        open.execute(&prepared, parameters).await
-    };
-    let result = timeout(limit, run).await;
-    close_if_lost(client, &result);
-    result.map_err(|_| out_of_time(limit))?.map_err(Error::from)
-}
-
-/// Closes a connection whose statement was given up on, as a late answer must not meet the next statement, nor a late
-/// commit pass unnoticed; and one that may not write, as it would stay so when the database takes writes again.
-fn close_if_lost<T>(
-    client: &mut Option<Object>,
-    result: &Result<Result<T, tokio_postgres::Error>, tokio::time::error::Elapsed>,
-) {
-    let lost = match result {
-        Ok(Ok(_)) => false,
-        Ok(Err(error)) => error.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION),
-        Err(_) => true,
-    };
-    if lost {
-        drop(client.take().map(Object::take));
-    }
-}
-
-fn given_up() -> Error {
-    Error::Unavailable("the connection was given up".into())
-}
-
-fn out_of_time(limit: Duration) -> Error {
-    Error::Unavailable(format!("no answer within {} ms", limit.as_millis()))
-}
-
-/// TLS that trusts the public certificate authorities.
-fn tls() -> rustls::ClientConfig {
-    let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap_or_else(|error| unreachable!("ring supports the default versions: {error}"));
-    builder.with_root_certificates(roots).with_no_client_auth()
 }

@@ -7,6 +7,8 @@ use prometheus::{
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
+use super::process::Process;
+
 /// A number that rises.
 pub type Counter = IntCounter;
 
@@ -28,6 +30,17 @@ pub struct Metrics {
     pub revision_conflicts: IntCounter,
     /// Commands that wait in the lanes.
     pub queued_commands: IntGauge,
+    /// Players written by one commit.
+    pub batch_players: Histogram,
+    /// Duration of commits in seconds.
+    pub commit_durations: Histogram,
+    /// Energy that players have earned, by production and by hand, when it was written down.
+    pub energy_earned: prometheus::Counter,
+    /// Purchases, of generators and upgrades.
+    pub purchases: IntCounter,
+    /// Whether requests should be sent: 1 or 0.
+    pub ready: IntGauge,
+    process: Process,
     /// Connections to Postgres by state.
     connections: IntGaugeVec,
     /// Whether Postgres answers: 1 or 0.
@@ -143,6 +156,9 @@ impl RankingsMetrics {
 const DURATION_BUCKETS: [f64; 14] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
+/// Up to the most that a lane commits at once.
+const BATCH_BUCKETS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
+
 impl Metrics {
     /// Makes and registers all metrics.
     ///
@@ -171,6 +187,21 @@ impl Metrics {
                 "Players whose row had moved on when their batch was written",
             )?,
             queued_commands: IntGauge::new("lane_queued_commands", "Commands waiting in lanes")?,
+            batch_players: Histogram::with_opts(
+                HistogramOpts::new("lane_batch_players", "Players written by one commit")
+                    .buckets(BATCH_BUCKETS.to_vec()),
+            )?,
+            commit_durations: Histogram::with_opts(
+                HistogramOpts::new("lane_commit_duration_seconds", "Time to commit a batch")
+                    .buckets(DURATION_BUCKETS.to_vec()),
+            )?,
+            energy_earned: prometheus::Counter::new(
+                "game_energy_earned_total",
+                "Energy that players earned, when it was written down",
+            )?,
+            purchases: IntCounter::new("game_purchases_total", "Generators and upgrades bought")?,
+            ready: IntGauge::new("server_ready", "Whether requests should be sent")?,
+            process: Process::new()?,
             connections: IntGaugeVec::new(
                 Opts::new("database_connections", "Connections to Postgres, and callers waiting"),
                 &["state"],
@@ -208,29 +239,40 @@ impl Metrics {
             )?,
             dead_jobs: IntGauge::new("job_dead_letters", "Jobs whose last attempt has failed")?,
         };
+        metrics.register()?;
+        Ok(metrics)
+    }
+
+    fn register(&self) -> Result<(), prometheus::Error> {
         let build = IntGaugeVec::new(Opts::new("build_info", "The running build"), &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        let registry = &metrics.registry;
+        let registry = &self.registry;
         registry.register(Box::new(build))?;
-        registry.register(Box::new(metrics.requests.clone()))?;
-        registry.register(Box::new(metrics.durations.clone()))?;
-        registry.register(Box::new(metrics.in_flight.clone()))?;
-        registry.register(Box::new(metrics.committed_commands.clone()))?;
-        registry.register(Box::new(metrics.committed_batches.clone()))?;
-        registry.register(Box::new(metrics.revision_conflicts.clone()))?;
-        registry.register(Box::new(metrics.queued_commands.clone()))?;
-        registry.register(Box::new(metrics.connections.clone()))?;
-        registry.register(Box::new(metrics.database_up.clone()))?;
-        registry.register(Box::new(metrics.limit_decisions.clone()))?;
-        registry.register(Box::new(metrics.redis_up.clone()))?;
-        registry.register(Box::new(metrics.redis_failures.clone()))?;
-        registry.register(Box::new(metrics.redis_breaker_opened.clone()))?;
-        registry.register(Box::new(metrics.job_runs.clone()))?;
-        registry.register(Box::new(metrics.job_failures.clone()))?;
-        registry.register(Box::new(metrics.job_durations.clone()))?;
-        registry.register(Box::new(metrics.oldest_due_job.clone()))?;
-        registry.register(Box::new(metrics.dead_jobs.clone()))?;
-        Ok(metrics)
+        registry.register(Box::new(self.requests.clone()))?;
+        registry.register(Box::new(self.durations.clone()))?;
+        registry.register(Box::new(self.in_flight.clone()))?;
+        registry.register(Box::new(self.committed_commands.clone()))?;
+        registry.register(Box::new(self.committed_batches.clone()))?;
+        registry.register(Box::new(self.revision_conflicts.clone()))?;
+        registry.register(Box::new(self.queued_commands.clone()))?;
+        registry.register(Box::new(self.batch_players.clone()))?;
+        registry.register(Box::new(self.commit_durations.clone()))?;
+        registry.register(Box::new(self.energy_earned.clone()))?;
+        registry.register(Box::new(self.purchases.clone()))?;
+        registry.register(Box::new(self.ready.clone()))?;
+        self.process.register(registry)?;
+        registry.register(Box::new(self.connections.clone()))?;
+        registry.register(Box::new(self.database_up.clone()))?;
+        registry.register(Box::new(self.limit_decisions.clone()))?;
+        registry.register(Box::new(self.redis_up.clone()))?;
+        registry.register(Box::new(self.redis_failures.clone()))?;
+        registry.register(Box::new(self.redis_breaker_opened.clone()))?;
+        registry.register(Box::new(self.job_runs.clone()))?;
+        registry.register(Box::new(self.job_failures.clone()))?;
+        registry.register(Box::new(self.job_durations.clone()))?;
+        registry.register(Box::new(self.oldest_due_job.clone()))?;
+        registry.register(Box::new(self.dead_jobs.clone()))?;
+        Ok(())
     }
 
     /// What is counted of one route. `route` is a template, never a path, so that the labels stay few.
@@ -271,6 +313,7 @@ impl Metrics {
     /// # Errors
     /// Only where the encoder fails.
     pub fn render(&self) -> Result<Vec<u8>, prometheus::Error> {
+        self.process.observe();
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)

@@ -1,20 +1,59 @@
-//! Logs and metrics.
+//! Logs, metrics, and what is sent elsewhere: spans to a collector, errors to Sentry.
 
 pub mod metrics;
+mod process;
+#[cfg(feature = "sentry")]
+mod reports;
+pub mod spans;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry};
 
-use crate::config::{LogConfig, LogFormat};
+use crate::config::{ExportConfig, LogConfig, LogFormat};
 
-/// Sends what the process traces to standard error, in the configured form.
+type AnyLayer = Box<dyn Layer<Registry> + Send + Sync>;
+
+/// What has to be sent before the process ends. Dropped, it is.
+#[must_use]
+#[derive(Default)]
+pub struct Telemetry {
+    #[cfg(feature = "otlp")]
+    _spans: Option<spans::Exporter>,
+    #[cfg(feature = "sentry")]
+    _reports: Option<reports::Reports>,
+}
+
+/// Sends what the process traces to standard error, in the configured form, and further where that is asked for.
 ///
 /// A second call changes nothing, so tests may call it each.
-pub fn start_logging(config: &LogConfig) {
+pub fn start(log: &LogConfig, export: &ExportConfig) -> Telemetry {
+    let mut layers = vec![logs(log)];
+    let telemetry = exports(export, &mut layers);
+    drop(tracing_subscriber::registry().with(layers).try_init());
+    telemetry
+}
+
+fn logs(config: &LogConfig) -> AnyLayer {
     let filter = EnvFilter::builder().parse_lossy(&config.filter);
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let started = match config.format {
-        LogFormat::Text => builder.try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).try_init(),
-    };
-    drop(started);
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    match config.format {
+        LogFormat::Text => layer.with_filter(filter).boxed(),
+        LogFormat::Json => {
+            layer.json().flatten_event(true).with_current_span(false).with_filter(filter).boxed()
+        }
+    }
+}
+
+#[cfg_attr(
+    not(any(feature = "otlp", feature = "sentry")),
+    expect(unused_variables, clippy::ptr_arg, reason = "this build sends nothing elsewhere")
+)]
+fn exports(config: &ExportConfig, layers: &mut Vec<AnyLayer>) -> Telemetry {
+    Telemetry {
+        #[cfg(feature = "otlp")]
+        _spans: config.collector.as_ref().and_then(|it| spans::Exporter::start(it, layers)),
+        #[cfg(feature = "sentry")]
+        _reports: config.sentry_dsn.as_ref().and_then(|it| reports::Reports::start(it, layers)),
+    }
 }

@@ -9,7 +9,11 @@
 
 mod configuration;
 mod crashing;
+mod discretion;
 mod embedded;
+mod encryption;
+#[cfg(all(feature = "otlp", feature = "sentry"))]
+mod exporting;
 mod jobs;
 mod program;
 mod seeding;

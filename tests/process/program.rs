@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
@@ -50,6 +51,7 @@ pub struct Program {
     child: Child,
     pub base: String,
     http: reqwest::Client,
+    log: Arc<Mutex<String>>,
 }
 
 impl Program {
@@ -73,13 +75,26 @@ impl Program {
             panic!("the server did not start: {fault}");
         }
         // The rest must be read, or the server would wait for room in the pipe.
-        let mut log = child.stderr.take().expect("piped");
-        thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+        let lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+        let log = Arc::new(Mutex::new(line.clone()));
+        let written = Arc::clone(&log);
+        thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let mut log = written.lock().expect("whole");
+                *log += &line;
+                log.push('\n');
+            }
+        });
         let base = line.split_whitespace().find(|word| word.starts_with("http://"));
         let base = base.expect("an address").trim_end_matches(',').to_owned();
         let worker = variables.contains(&("ROLE", "worker"));
         assert!(worker || line.contains("/docs"), "{line}");
-        Self { child, base, http: reqwest::Client::new() }
+        Self { child, base, http: reqwest::Client::new(), log }
+    }
+
+    /// What it has written so far.
+    pub fn log(&self) -> String {
+        self.log.lock().expect("whole").clone()
     }
 
     pub fn pid(&self) -> u32 {

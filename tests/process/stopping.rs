@@ -84,3 +84,25 @@ fn a_server_that_waits_for_its_database_can_be_stopped() {
     let status = until("the program ends", || child.try_wait().expect("a child"));
     assert!(status.success());
 }
+
+/// The check of a container, which has no other program to ask with.
+#[tokio::test]
+async fn the_health_check_tells_a_server_that_lives_from_one_that_does_not() {
+    use crate::program::run;
+    let folder = Folder::new("healthcheck");
+    let server = Program::start(&[
+        ("DATA_DIR", folder.path().to_str().expect("text")),
+        ("HOST", "0.0.0.0"),
+        ("DRAIN_DELAY_SECONDS", "600"),
+    ]);
+    let port = server.base.rsplit(':').next().expect("a port").to_owned();
+    let environment = [("HOST", "0.0.0.0"), ("PORT", port.as_str())];
+    let check = |arguments: &[&str]| run(arguments, &environment).status.code();
+    assert_eq!(check(&["healthcheck"]), Some(0));
+    assert_eq!(check(&["healthcheck", "--ready"]), Some(0));
+    server.signal("TERM");
+    until("the server drains", || (check(&["healthcheck", "--ready"]) == Some(1)).then_some(()));
+    assert_eq!(check(&["healthcheck"]), Some(0), "it lives on");
+    drop(server);
+    assert_eq!(check(&["healthcheck"]), Some(1));
+}

@@ -8,10 +8,12 @@ use idlewatt::app::{Server, Settings};
 use idlewatt::clock::{Clock, ManualClock};
 use idlewatt::config::{Config, Secret, Source};
 use idlewatt::domain::Timestamp;
+use idlewatt::store::Endpoint;
 use tokio::task::JoinHandle;
 
 use super::client::Client;
 use super::cluster::{administer, empty_database, new_database};
+use super::pooler;
 use super::redis::{RedisServer, new_prefix, shared_redis};
 
 pub const ADMIN_TOKEN: &str = "operators-token-of-the-tests";
@@ -23,7 +25,10 @@ const START_MICROS: i64 = 1_767_571_200_000_000;
 /// A database and a clock that any number of instances share.
 #[derive(Clone)]
 pub struct World {
+    /// How the test reaches the database.
     pub database: tokio_postgres::Config,
+    /// How the instances do.
+    pub endpoint: Endpoint,
     pub clock: Arc<ManualClock>,
     /// Address and prefix of the keys, where there is a Redis.
     pub redis: Option<(String, String)>,
@@ -35,12 +40,12 @@ pub type Options<'a> = &'a [(&'a str, &'a str)];
 impl World {
     /// A new database with the present schema.
     pub async fn new() -> Self {
-        Self { database: new_database().await, clock: clock(), redis: None }
+        Self::of(new_database().await, pooler::is_asked_for())
     }
 
     /// A new database with nothing in it.
     pub async fn empty() -> Self {
-        Self { database: empty_database().await, clock: clock(), redis: None }
+        Self::of(empty_database().await, pooler::is_asked_for())
     }
 
     /// The same with the run's own Redis.
@@ -56,6 +61,21 @@ impl World {
     /// The same with the Redis at that address.
     pub fn with_redis_at(self, url: String) -> Self {
         Self { redis: Some((url, new_prefix())), ..self }
+    }
+
+    /// A new database with the present schema, behind a pooler in transaction mode.
+    pub async fn behind_pooler() -> Self {
+        Self::of(new_database().await, true)
+    }
+
+    fn of(database: tokio_postgres::Config, pooled: bool) -> Self {
+        let endpoint = if pooled {
+            let connection = pooler::connection_to(database.get_dbname().expect("a name"));
+            Endpoint { pooled, ..connection.into() }
+        } else {
+            database.clone().into()
+        };
+        Self { database, endpoint, clock: clock(), redis: None }
     }
 
     /// Moves the clock of all instances on.
@@ -139,7 +159,7 @@ impl TestApp {
         let server = Server::build(Settings {
             secret: config.auth.jwt_secret.clone().unwrap_or_else(|| Secret::new(JWT_SECRET)),
             config,
-            connection: world.database.clone(),
+            endpoint: world.endpoint.clone(),
             clock: Arc::clone(&world.clock) as Arc<dyn Clock>,
             alone: false,
         });

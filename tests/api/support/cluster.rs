@@ -1,6 +1,6 @@
 //! One Postgres for the whole run, started as the server starts its own, and a database for each test.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
@@ -18,10 +18,10 @@ static PREPARED: OnceCell<()> = OnceCell::const_new();
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// The cluster. The child ends with the thread that started it, so that one waits for ever.
-fn cluster() -> &'static Embedded {
+pub fn cluster() -> &'static Embedded {
     CLUSTER.get_or_init(|| {
         remove_leftovers();
-        let folder = env::temp_dir().join(format!("{PREFIX}{}", process::id()));
+        let folder = folder();
         let (sender, receiver) = mpsc::channel();
         thread::spawn(move || {
             fs::create_dir_all(&folder).expect("a temporary folder");
@@ -40,6 +40,11 @@ fn cluster() -> &'static Embedded {
     })
 }
 
+/// The folder of this run.
+pub fn folder() -> PathBuf {
+    env::temp_dir().join(format!("{PREFIX}{}", process::id()))
+}
+
 /// Removes what runs that were killed left behind.
 fn remove_leftovers() {
     let entries = fs::read_dir(env::temp_dir()).expect("a temporary folder");
@@ -55,7 +60,7 @@ fn remove_leftovers() {
 fn store(connection: tokio_postgres::Config) -> Store {
     let second = std::time::Duration::from_secs(30);
     Store::new(StoreOptions {
-        connection,
+        endpoint: connection.into(),
         pool_size: 1,
         pool_timeout: second,
         connect_timeout: second,

@@ -5,6 +5,8 @@ pub mod books;
 mod client;
 mod cluster;
 mod jobs;
+pub mod pooler;
+pub mod proxy;
 mod raw;
 pub mod redis;
 pub mod schema;

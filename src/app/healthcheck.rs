@@ -1,0 +1,48 @@
+//! `idlewatt healthcheck`: asks the server of the same configuration how it is, for containers, which have no other
+//! program to ask with.
+
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use super::Error;
+use crate::config::HttpConfig;
+
+const LIMIT: Duration = Duration::from_secs(3);
+/// The answer's first line is all that matters.
+const MAX_ANSWER_BYTES: u64 = 4096;
+
+/// Asks whether the server lives or, with `ready`, whether it should be sent requests.
+///
+/// # Errors
+/// Where it does not answer in three seconds, or not with 200.
+pub fn check_health(config: &HttpConfig, ready: bool) -> Result<(), Error> {
+    let path = if ready { "/readyz" } else { "/healthz" };
+    let address = SocketAddr::new(reachable(config.host), config.port);
+    let answer =
+        ask(address, path).map_err(|error| Error::Other(format!("{address}{path}: {error}")))?;
+    let status = answer.lines().next().unwrap_or_default();
+    if status.split(' ').nth(1) == Some("200") {
+        return Ok(());
+    }
+    Err(Error::Other(format!("{address}{path}: {status}")))
+}
+
+/// Where a server that listens on `host` is reached from the same machine.
+fn reachable(host: IpAddr) -> IpAddr {
+    match host {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
+        host => host,
+    }
+}
+
+fn ask(address: SocketAddr, path: &str) -> io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address, LIMIT)?;
+    stream.set_read_timeout(Some(LIMIT))?;
+    stream.set_write_timeout(Some(LIMIT))?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.take(MAX_ANSWER_BYTES).read_to_end(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}

@@ -1,0 +1,144 @@
+//! `DATABASE_URL`: where Postgres is, how the way to it is encrypted, and whether a pooler stands on it.
+
+use std::str::FromStr;
+
+use tokio_postgres::config::Host;
+
+/// How a connection is encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encryption {
+    /// Not at all: `sslmode=disable`, `allow`, `prefer`, or none given. Where TLS is not asked for it is not used: a
+    /// certificate that nobody vouches for, as distributions make for their Postgres, would else keep the server from
+    /// starting.
+    None,
+    /// With a certificate that an authority vouches for, whatever name it bears: `sslmode=verify-ca`.
+    Chain,
+    /// With a certificate for the host's name: `sslmode=require` and `verify-full`. Other clients check nothing for
+    /// `require`, which keeps out only those who listen and do not answer.
+    Full,
+}
+
+/// A `DATABASE_URL` in its parts.
+#[derive(Clone, Debug)]
+pub struct DatabaseUrl {
+    pub connection: tokio_postgres::Config,
+    pub encryption: Encryption,
+}
+
+/// What the driver does not know of `sslmode`, with what it is told instead.
+const MODES: [(&str, &str, Encryption); 6] = [
+    ("disable", "disable", Encryption::None),
+    ("allow", "disable", Encryption::None),
+    ("prefer", "disable", Encryption::None),
+    ("require", "require", Encryption::Full),
+    ("verify-ca", "require", Encryption::Chain),
+    ("verify-full", "require", Encryption::Full),
+];
+
+impl DatabaseUrl {
+    /// Reads both forms, `postgres://...?...` and `host=... sslmode=...`.
+    ///
+    /// # Errors
+    /// What is wrong, without repeating the text, which holds a password.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if find(text, "sslrootcert").is_some() {
+            return Err("sslrootcert is not read: name the file in DATABASE_CA_FILE".into());
+        }
+        let (mut text, mut encryption) = (text.to_owned(), Encryption::None);
+        if let Some(value) = find(&text, "sslmode") {
+            let given = text.get(value.clone()).unwrap_or_default();
+            let Some((_, told, means)) = MODES.iter().find(|(name, ..)| *name == given) else {
+                return Err(
+                    "sslmode is disable, allow, prefer, require, verify-ca or verify-full".into()
+                );
+            };
+            encryption = *means;
+            text.replace_range(value, told);
+        }
+        let mut connection =
+            tokio_postgres::Config::from_str(&text).map_err(|error| error.to_string())?;
+        if find(&text, "sslmode").is_none() {
+            connection.ssl_mode(tokio_postgres::config::SslMode::Disable);
+        }
+        if connection.get_application_name().is_none() {
+            connection.application_name("idlewatt");
+        }
+        Ok(Self { connection, encryption })
+    }
+
+    /// Whether the host's name is that of a pooler in transaction mode, as Neon names them: the endpoint's name, then
+    /// `-pooler`.
+    pub fn names_a_pooler(&self) -> bool {
+        self.connection.get_hosts().iter().any(|host| match host {
+            Host::Tcp(name) => name.split('.').next().is_some_and(|it| it.ends_with("-pooler")),
+            Host::Unix(_) => false,
+        })
+    }
+}
+
+/// Where the value of a parameter stands in either form.
+fn find(text: &str, name: &str) -> Option<std::ops::Range<usize>> {
+    let (at, _) = text.match_indices(name).find(|(at, _)| {
+        let begins = text[..*at].chars().next_back();
+        let begins = begins.is_none_or(|before| before.is_whitespace() || "?&".contains(before));
+        begins && text[at + name.len()..].starts_with('=')
+    })?;
+    let start = at + name.len() + 1;
+    let rest = &text[start..];
+    let length = rest.find(|c: char| c.is_whitespace() || c == '&').unwrap_or(rest.len());
+    Some(start..start + length)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_postgres::config::{ChannelBinding, SslMode};
+
+    use super::*;
+
+    #[test]
+    fn every_mode_of_both_forms_is_known() {
+        for (mode, _, encryption) in MODES {
+            for text in [
+                format!("postgres://me:p@db.example/game?sslmode={mode}&connect_timeout=3"),
+                format!("host=db.example sslmode={mode} user=me"),
+            ] {
+                let url = DatabaseUrl::parse(&text).expect("a mode");
+                assert_eq!(url.encryption, encryption, "{text}");
+                let encrypted = url.connection.get_ssl_mode() == SslMode::Require;
+                assert_eq!(encrypted, encryption != Encryption::None, "{text}");
+            }
+        }
+        let plain = DatabaseUrl::parse("postgres://me@localhost/game").expect("no mode");
+        assert_eq!(plain.encryption, Encryption::None);
+        assert_eq!(plain.connection.get_ssl_mode(), SslMode::Disable);
+    }
+
+    #[test]
+    fn a_fault_does_not_repeat_the_password() {
+        for text in [
+            "postgres://me:hidden@db.example/game?sslmode=verify",
+            "postgres://me:hidden@db.example/game?sslrootcert=ca.pem",
+            "postgres://me:hidden@db.example/game?colour=blue",
+            "mysql://me:hidden@db.example/game",
+        ] {
+            let fault = DatabaseUrl::parse(text).expect_err("a fault");
+            assert!(!fault.contains("hidden"), "{fault}");
+        }
+    }
+
+    #[test]
+    fn what_neon_hands_out_is_understood() {
+        let url = DatabaseUrl::parse(
+            "postgresql://alex:p@ep-cool-darkness-123456-pooler.eu-central-1.aws.example/neondb\
+             ?sslmode=require&channel_binding=require",
+        )
+        .expect("understood");
+        assert_eq!(url.encryption, Encryption::Full);
+        assert_eq!(url.connection.get_channel_binding(), ChannelBinding::Require);
+        assert!(url.names_a_pooler());
+        let direct = "postgresql://alex:p@ep-cool-darkness-123456.eu-central-1.aws.example/neondb";
+        assert!(!DatabaseUrl::parse(direct).expect("understood").names_a_pooler());
+        let elsewhere = "postgresql://me@db.my-pooler.example/game";
+        assert!(!DatabaseUrl::parse(elsewhere).expect("understood").names_a_pooler());
+    }
+}

@@ -1,0 +1,136 @@
+//! Where Postgres is, and how connections to it are made and looked after.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use deadpool_postgres::{
+    ClientWrapper, Hook, HookError, Manager, ManagerConfig, Metrics, Pool, RecyclingMethod,
+    Timeouts,
+};
+use tokio::time::timeout;
+use tokio_postgres::NoTls;
+use tokio_postgres::config::SslMode;
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::error::Error;
+use super::pool::StoreOptions;
+use super::tls::{self, Identity};
+
+/// Where Postgres is.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    pub connection: tokio_postgres::Config,
+    /// What its certificate must be; looked at where `connection` asks for TLS.
+    pub identity: Identity,
+    /// The authorities that vouch for it, in PEM form; the public ones where absent.
+    pub authorities: Option<Arc<[u8]>>,
+    /// Whether a pooler in transaction mode stands before it: nothing outlives a transaction then, neither settings nor
+    /// prepared statements.
+    pub pooled: bool,
+}
+
+/// A Postgres that is spoken with directly.
+impl From<tokio_postgres::Config> for Endpoint {
+    fn from(connection: tokio_postgres::Config) -> Self {
+        Self { connection, identity: Identity::Name, authorities: None, pooled: false }
+    }
+}
+
+/// An idle connection is asked whether it lives after this long: databases that sleep drop theirs, and networks forget
+/// those that nobody uses, some without a word.
+const TRUSTED_IDLE: Duration = Duration::from_secs(30);
+/// How long the answer may take.
+const ASK_LIMIT: Duration = Duration::from_secs(1);
+/// When the network is first asked about a connection that carries nothing, and how long what was sent may go without
+/// being acknowledged.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
+const UNACKNOWLEDGED_LIMIT: Duration = Duration::from_secs(15);
+
+/// A moment since which connections are not trusted until they have answered: one of them did not. Shared by the
+/// connections of a pool.
+#[derive(Clone, Debug)]
+pub(super) struct Doubt {
+    began: Instant,
+    /// Milliseconds from `began` on.
+    since: Arc<AtomicU64>,
+}
+
+impl Doubt {
+    fn none() -> Self {
+        Self { began: Instant::now(), since: Arc::default() }
+    }
+
+    /// Notes that a connection did not answer in time.
+    pub(super) fn raise(&self) {
+        let since = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.since.fetch_max(since.max(1), Ordering::Relaxed);
+    }
+
+    /// Whether a connection that was last used that long ago must be asked.
+    fn concerns(&self, unused: Duration) -> bool {
+        let since = self.since.load(Ordering::Relaxed);
+        let last_used = self.began.elapsed().saturating_sub(unused);
+        since > 0 && last_used <= Duration::from_millis(since)
+    }
+}
+
+/// Makes the pool of `options`, whose connections each begin with the statements of `session`.
+pub(super) fn pool(
+    options: &StoreOptions,
+    session: Option<&'static str>,
+) -> Result<(Pool, Doubt), Error> {
+    let doubt = Doubt::none();
+    let doubts = doubt.clone();
+    let pool = Pool::builder(manager(options)?)
+        .max_size(options.pool_size)
+        .runtime(deadpool_postgres::Runtime::Tokio1)
+        .timeouts(Timeouts {
+            wait: Some(options.pool_timeout),
+            create: Some(options.connect_timeout),
+            recycle: Some(options.pool_timeout),
+        })
+        .post_create(Hook::async_fn(move |client, _| Box::pin(begin(client, session))))
+        .pre_recycle(Hook::async_fn(move |client, metrics| {
+            Box::pin(ask(client, *metrics, doubts.clone()))
+        }))
+        .build()
+        .map_err(|error| Error::Unavailable(error.to_string()))?;
+    Ok((pool, doubt))
+}
+
+fn manager(options: &StoreOptions) -> Result<Manager, Error> {
+    let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+    let endpoint = &options.endpoint;
+    let mut connection = endpoint.connection.clone();
+    connection
+        .connect_timeout(options.connect_timeout)
+        .keepalives_idle(KEEPALIVE_IDLE)
+        .tcp_user_timeout(UNACKNOWLEDGED_LIMIT);
+    if connection.get_ssl_mode() != SslMode::Require {
+        return Ok(Manager::from_config(connection, NoTls, recycling));
+    }
+    let tls = tls::connector(endpoint.identity, endpoint.authorities.as_deref())?;
+    Ok(Manager::from_config(connection, MakeRustlsConnect::new(tls), recycling))
+}
+
+type Hooked = Result<(), HookError>;
+
+async fn begin(client: &ClientWrapper, session: Option<&str>) -> Hooked {
+    match session {
+        Some(session) => client.batch_execute(session).await.map_err(HookError::Backend),
+        None => Ok(()),
+    }
+}
+
+/// Asks a connection that may have died unnoticed for a sign of life. One that gives none is replaced.
+async fn ask(client: &ClientWrapper, metrics: Metrics, doubt: Doubt) -> Hooked {
+    let unused = metrics.last_used();
+    if unused < TRUSTED_IDLE && !doubt.concerns(unused) {
+        return Ok(());
+    }
+    match timeout(ASK_LIMIT, client.batch_execute("")).await {
+        Ok(answer) => answer.map_err(HookError::Backend),
+        Err(_) => Err(HookError::message("an idle connection is dead")),
+    }
+}

@@ -1,0 +1,263 @@
+//! Running one statement on one connection: in time, or the connection is closed.
+//!
+//! On a connection of one's own, statements are prepared once and settings are the session's. Behind a pooler in
+//! transaction mode the next transaction may be somebody else's session: statements have no name there, and each
+//! transaction brings its settings with it. Both take one round trip.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use deadpool_postgres::Object;
+use futures_util::future::join3;
+use tokio::time::timeout;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Row};
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
+
+use super::endpoint::Doubt;
+use super::error::Error;
+
+pub(super) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
+
+/// How the statements of a pool are run.
+#[derive(Clone, Debug)]
+pub(super) struct Conduct {
+    /// How long one may take.
+    pub(super) limit: Duration,
+    pub(super) doubt: Doubt,
+    /// What begins a transaction, and the types that parameters have; none on connections of one's own.
+    pub(super) pooled: Option<Arc<Pooled>>,
+}
+
+/// What is needed behind a pooler.
+#[derive(Debug)]
+pub(super) struct Pooled {
+    prelude: String,
+    /// The types of the parameters of each statement that was run before, as Postgres told them.
+    types: RwLock<HashMap<&'static str, Arc<[Type]>>>,
+}
+
+impl Pooled {
+    /// For transactions with the settings of `session`, statements that each begin with `set`.
+    pub(super) fn new(session: &str) -> Self {
+        let local = session.replace("\nset ", "\nset local ");
+        Self { prelude: format!("begin;\n{local}"), types: RwLock::default() }
+    }
+
+    /// The types of the statement's parameters, where they are known.
+    pub(super) fn types(&self, statement: &'static str) -> Option<Arc<[Type]>> {
+        self.types.read().unwrap_or_else(PoisonError::into_inner).get(statement).cloned()
+    }
+
+    /// As [`Pooled::types`]; Postgres is asked where they are not known. Only within a transaction: the name that asking
+    /// takes must be gone when the session is somebody else's.
+    async fn learned_types(
+        &self,
+        client: &Client,
+        statement: &'static str,
+    ) -> Result<Arc<[Type]>, tokio_postgres::Error> {
+        if let Some(types) = self.types(statement) {
+            return Ok(types);
+        }
+        // Dropped at once, which has it deallocated before anything that is sent later.
+        let types: Arc<[Type]> = client.prepare(statement).await?.params().into();
+        let mut known = self.types.write().unwrap_or_else(PoisonError::into_inner);
+        known.insert(statement, Arc::clone(&types));
+        Ok(types)
+    }
+}
+
+/// Rows, or how many were written.
+#[derive(Debug)]
+pub(super) enum Output {
+    Rows(Vec<Row>),
+    Written(u64),
+}
+
+/// What a statement is run for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    Rows,
+    Count,
+}
+
+impl Output {
+    pub(super) fn rows(self) -> Vec<Row> {
+        match self {
+            Self::Rows(rows) => rows,
+            Self::Written(_) => Vec::new(),
+        }
+    }
+
+    pub(super) fn count(self) -> u64 {
+        match self {
+            Self::Rows(rows) => rows.len() as u64,
+            Self::Written(count) => count,
+        }
+    }
+}
+
+impl Conduct {
+    /// What begins a transaction.
+    pub(super) fn prelude(&self) -> &str {
+        self.pooled.as_ref().map_or("begin", |pooled| &pooled.prelude)
+    }
+
+    /// Runs a statement that is a transaction of its own.
+    pub(super) async fn alone(
+        &self,
+        client: &mut Option<Object>,
+        statement: &'static str,
+        parameters: Parameters<'_>,
+        wanted: Wanted,
+    ) -> Result<Output, Error> {
+        let Some(open) = client.as_ref() else { return Err(given_up()) };
+        let run = async {
+            match &self.pooled {
+                None => prepared(open, statement, parameters, wanted).await,
+                Some(pooled) => {
+                    let types = pooled.types(statement).unwrap_or_default();
+                    // All is sent at once: the statement does not wait for the beginning's answer, nor the end for its.
+                    let (begun, output, ended) = join3(
+                        open.batch_execute(&pooled.prelude),
+                        unnamed(open, statement, parameters, &types, wanted),
+                        open.batch_execute("commit"),
+                    )
+                    .await;
+                    begun?;
+                    let output = output?;
+                    ended?;
+                    Ok(output)
+                }
+            }
+        };
+        let result = timeout(self.limit, run).instrument(span(statement)).await;
+        self.conclude(client, result)
+    }
+
+    /// Runs a statement of a transaction.
+    pub(super) async fn within(
+        &self,
+        client: &mut Option<Object>,
+        statement: &'static str,
+        parameters: Parameters<'_>,
+        wanted: Wanted,
+    ) -> Result<Output, Error> {
+        let Some(open) = client.as_ref() else { return Err(given_up()) };
+        let run = async {
+            match &self.pooled {
+                None => prepared(open, statement, parameters, wanted).await,
+                Some(pooled) => {
+                    let types = pooled.learned_types(open, statement).await?;
+                    unnamed(open, statement, parameters, &types, wanted).await
+                }
+            }
+        };
+        let result = timeout(self.limit, run).instrument(span(statement)).await;
+        self.conclude(client, result)
+    }
+
+    /// Runs statements without parameters or results.
+    pub(super) async fn batch(&self, client: Option<&Object>, sql: &str) -> Result<(), Error> {
+        let client = client.ok_or_else(given_up)?;
+        match timeout(self.limit, client.batch_execute(sql)).await {
+            Ok(result) => Ok(result?),
+            Err(_) => Err(self.out_of_time()),
+        }
+    }
+
+    /// Closes a connection whose statement was given up on, as a late answer must not meet the next statement, nor a
+    /// late commit pass unnoticed; and one that may not write, as it would stay so when the database takes writes again.
+    fn conclude(
+        &self,
+        client: &mut Option<Object>,
+        result: Result<Result<Output, tokio_postgres::Error>, tokio::time::error::Elapsed>,
+    ) -> Result<Output, Error> {
+        let lost = match &result {
+            Ok(Ok(_)) => false,
+            Ok(Err(error)) => error.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION),
+            Err(_) => true,
+        };
+        if lost {
+            drop(client.take().map(Object::take));
+        }
+        result.map_err(|_| self.out_of_time())?.map_err(Error::from)
+    }
+
+    fn out_of_time(&self) -> Error {
+        self.doubt.raise();
+        Error::Unavailable(format!("no answer within {} ms", self.limit.as_millis()))
+    }
+}
+
+/// The statement as a collector is told of it: by its name, which its first line begins with.
+fn span(statement: &'static str) -> Span {
+    let span = tracing::trace_span!(
+        target: "idlewatt::spans",
+        "statement",
+        otel.kind = "client",
+        otel.name = Empty,
+        db.system.name = "postgresql",
+    );
+    if !span.is_disabled() {
+        let name = statement.strip_prefix("-- ").and_then(|it| it.split_once(": "));
+        span.record("otel.name", name.map_or("statement", |(name, _)| name));
+    }
+    span
+}
+
+async fn prepared(
+    client: &Object,
+    statement: &'static str,
+    parameters: Parameters<'_>,
+    wanted: Wanted,
+) -> Result<Output, tokio_postgres::Error> {
+    let prepared = client.prepare_cached(statement).await?;
+    match wanted {
+        Wanted::Rows => client.query(&prepared, parameters).await.map(Output::Rows),
+        Wanted::Count => client.execute(&prepared, parameters).await.map(Output::Written),
+    }
+}
+
+async fn unnamed(
+    client: &Client,
+    statement: &'static str,
+    parameters: Parameters<'_>,
+    types: &[Type],
+    wanted: Wanted,
+) -> Result<Output, tokio_postgres::Error> {
+    let typed: Vec<_> = parameters.iter().copied().zip(types.iter().cloned()).collect();
+    match wanted {
+        Wanted::Rows => client.query_typed(statement, &typed).await.map(Output::Rows),
+        Wanted::Count => client.execute_typed(statement, &typed).await.map(Output::Written),
+    }
+}
+
+fn given_up() -> Error {
+    Error::Unavailable("the connection was given up".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_setting_of_a_session_becomes_one_of_a_transaction() {
+        for session in [
+            include_str!("../../sql/queries/pool/session.sql"),
+            include_str!("../../sql/queries/lanes/session.sql"),
+            include_str!("../../sql/queries/jobs/session.sql"),
+            include_str!("../../sql/queries/sweep/session.sql"),
+        ] {
+            let prelude = Pooled::new(session).prelude;
+            let statements = prelude.lines().filter(|line| !line.starts_with("--"));
+            let (begin, settings): (Vec<_>, Vec<_>) = statements.partition(|it| *it == "begin;");
+            assert_eq!(begin.len(), 1);
+            assert!(settings.len() >= 3);
+            assert!(settings.iter().all(|it| it.starts_with("set local ")), "{settings:?}");
+        }
+    }
+}

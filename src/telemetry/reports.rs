@@ -1,0 +1,75 @@
+//! Errors, sent to Sentry where a DSN is configured: what is logged as an error, and panics. Nothing goes with them but what
+//! the log line says.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use sentry::protocol::{Event, Level, Value};
+use sentry::types::Dsn;
+use sentry::{ClientInitGuard, ClientOptions};
+use tracing::field::{Field, Visit};
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::Context;
+
+use super::AnyLayer;
+use crate::config::Secret;
+
+/// Sends reports. Dropped, it sends the rest.
+pub(super) struct Reports {
+    _guard: ClientInitGuard,
+}
+
+impl Reports {
+    pub(super) fn start(dsn: &Secret, layers: &mut Vec<AnyLayer>) -> Option<Self> {
+        // The options panic at what is no DSN.
+        if Dsn::from_str(dsn.reveal()).is_err() {
+            tracing::error!("SENTRY_DSN is no DSN, and nothing is reported");
+            return None;
+        }
+        let options = ClientOptions::new()
+            .dsn(dsn.reveal())
+            .release(concat!("idlewatt@", env!("CARGO_PKG_VERSION")))
+            .send_default_pii(false)
+            .shutdown_timeout(Duration::from_secs(3));
+        let guard = sentry::init(options);
+        layers.push(Errors.with_filter(LevelFilter::ERROR).boxed());
+        Some(Self { _guard: guard })
+    }
+}
+
+/// Reports each event that passes.
+struct Errors;
+
+impl<S: tracing::Subscriber> Layer<S> for Errors {
+    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        sentry::capture_event(Event {
+            level: Level::Error,
+            logger: Some(event.metadata().target().to_owned()),
+            message: Some(fields.message),
+            extra: fields.others,
+            ..Event::default()
+        });
+    }
+}
+
+#[derive(Default)]
+struct Fields {
+    message: String,
+    others: BTreeMap<String, Value>,
+}
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let text = format!("{value:?}");
+        if field.name() == "message" {
+            self.message = text;
+        } else {
+            self.others.insert(field.name().to_owned(), text.into());
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! The network between a server and its database, which can be slow, cut or silent.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream, UnixStream};
+use tokio::sync::watch;
+use tokio::time::sleep;
+use tokio_postgres::config::Host;
+
+/// What happens to connections.
+#[derive(Clone, Copy, Debug, Default)]
+struct Weather {
+    /// How long a new one takes.
+    delay: Duration,
+    /// How often all were closed.
+    cuts: u32,
+    /// How often all were left open, but carry nothing any more.
+    silences: u32,
+}
+
+/// A way to a database through loopback.
+pub struct Proxy {
+    address: SocketAddr,
+    weather: Arc<watch::Sender<Weather>>,
+}
+
+impl Proxy {
+    /// A way to the database on that unix socket.
+    pub async fn to(database: &tokio_postgres::Config) -> Self {
+        let [Host::Unix(folder)] = database.get_hosts() else { panic!("a unix socket") };
+        let socket = folder.join(format!(".s.PGSQL.{}", database.get_ports()[0]));
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let weather = Arc::new(watch::Sender::default());
+        let subject = Arc::clone(&weather);
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                tokio::spawn(carry(client, socket.clone(), subject.subscribe()));
+            }
+        });
+        Self { address, weather }
+    }
+
+    /// How to connect to `database` by this way.
+    pub fn way(&self, database: &tokio_postgres::Config) -> tokio_postgres::Config {
+        let mut way = tokio_postgres::Config::new();
+        way.host(self.address.ip().to_string())
+            .port(self.address.port())
+            .user(database.get_user().expect("a user"))
+            .dbname(database.get_dbname().expect("a name"))
+            .ssl_mode(tokio_postgres::config::SslMode::Disable);
+        way
+    }
+
+    /// From now on a new connection takes that long.
+    pub fn delay(&self, delay: Duration) {
+        self.weather.send_modify(|weather| weather.delay = delay);
+    }
+
+    /// Closes every connection.
+    pub fn cut(&self) {
+        self.weather.send_modify(|weather| weather.cuts += 1);
+    }
+
+    /// Has every connection carry nothing any more, without a word; new ones work.
+    pub fn silence(&self) {
+        self.weather.send_modify(|weather| weather.silences += 1);
+    }
+}
+
+async fn carry(mut client: TcpStream, socket: PathBuf, mut weather: watch::Receiver<Weather>) {
+    let began = *weather.borrow_and_update();
+    let mut database = UnixStream::connect(&socket).await.expect("the database listens");
+    {
+        let travel = async {
+            sleep(began.delay).await;
+            tokio::io::copy_bidirectional(&mut client, &mut database).await.ok();
+        };
+        let change = |it: &Weather| it.cuts > began.cuts || it.silences > began.silences;
+        tokio::select! {
+            () = travel => return,
+            changed = weather.wait_for(change) => drop(changed),
+        }
+    }
+    // Cut, both ends are closed here; silenced, they stay open for as long as the test goes on.
+    weather.wait_for(|it| it.cuts > began.cuts).await.ok();
+}

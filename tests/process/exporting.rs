@@ -1,0 +1,134 @@
+//! What is sent elsewhere: spans to a collector, errors to Sentry. Only in builds with both features.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::program::{Folder, Program, database_pid, send_signal, until};
+
+/// Takes whatever is posted to it.
+struct Inbox {
+    port: u16,
+    /// Requests as they came, heads and bodies.
+    requests: Arc<Mutex<Vec<Vec<u8>>>>,
+}
+
+impl Inbox {
+    fn open() -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+        let port = listener.local_addr().expect("bound").port();
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let inbox = Arc::clone(&requests);
+        thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let inbox = Arc::clone(&inbox);
+                thread::spawn(move || take(stream, &inbox));
+            }
+        });
+        Self { port, requests }
+    }
+
+    /// All that came, one after the other.
+    fn contents(&self) -> Vec<u8> {
+        self.requests.lock().expect("whole").concat()
+    }
+
+    fn holds(&self, bytes: &[u8]) -> bool {
+        self.contents().windows(bytes.len()).any(|it| it == bytes)
+    }
+}
+
+fn take(mut stream: TcpStream, inbox: &Mutex<Vec<Vec<u8>>>) {
+    stream.set_read_timeout(Some(Duration::from_secs(30))).expect("set");
+    let (mut bytes, mut chunk) = (Vec::new(), [0; 65536]);
+    loop {
+        let Ok(length @ 1..) = stream.read(&mut chunk) else { return };
+        bytes.extend_from_slice(&chunk[..length]);
+        let text = String::from_utf8_lossy(&bytes).to_lowercase();
+        let Some(head) = text.find("\r\n\r\n") else { continue };
+        let stated = text[..head].split("content-length: ").nth(1);
+        let stated: usize =
+            stated.and_then(|it| it.split("\r\n").next()?.parse().ok()).unwrap_or(0);
+        let chunked = text[..head].contains("chunked");
+        // The lossy text may be longer than the bytes, but not the head, which is plain.
+        let whole =
+            if chunked { text.ends_with("0\r\n\r\n") } else { bytes.len() >= head + 4 + stated };
+        if whole {
+            inbox.lock().expect("whole").push(std::mem::take(&mut bytes));
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").ok();
+        }
+    }
+}
+
+fn start(folder: &Folder, variables: &[(&str, &str)]) -> Program {
+    let data = ("DATA_DIR", folder.path().to_str().expect("text"));
+    Program::start(&[&[data, ("DRAIN_DELAY_SECONDS", "0")], variables].concat())
+}
+
+#[tokio::test]
+async fn a_request_is_traced_from_its_caller_down_to_its_statements() {
+    let (folder, collector) = (Folder::new("otlp"), Inbox::open());
+    let endpoint = format!("http://127.0.0.1:{}", collector.port);
+    // Of itself the server would send nothing: it is the caller who wants to know.
+    let mut server = start(
+        &folder,
+        &[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint), ("OTEL_TRACES_SAMPLER_ARG", "0")],
+    );
+    let token = server.guest().await;
+    let (trace, caller) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
+    let response = reqwest::Client::new()
+        .post(format!("{}/api/v1/me/clicks", server.base))
+        .bearer_auth(&token)
+        .header("traceparent", format!("00-{trace}-{caller}-01"))
+        .json(&json!({ "clicks": 3 }))
+        .send()
+        .await
+        .expect("an answer");
+    assert_eq!(response.status().as_u16(), 200);
+    server.signal("TERM");
+    assert!(server.wait().success());
+    let id = |text: &str| -> Vec<u8> {
+        (0..text.len())
+            .step_by(2)
+            .map(|at| u8::from_str_radix(&text[at..at + 2], 16).expect("hex"))
+            .collect()
+    };
+    until("the spans have come", || collector.holds(b"store::players::load").then_some(()));
+    assert!(collector.holds(b"POST /v1/traces"));
+    for part in [
+        &id(trace)[..],
+        &id(caller),
+        b"POST /api/v1/me/clicks",
+        b"lane",
+        b"store::commit",
+        b"idlewatt",
+    ] {
+        assert!(collector.holds(part), "{:?}", String::from_utf8_lossy(part));
+    }
+    assert!(!collector.holds(token.as_bytes()), "no token is sent");
+    assert!(
+        !collector.holds(b"/api/v1/auth/guest"),
+        "a request that nobody asked about is not sent"
+    );
+}
+
+#[tokio::test]
+async fn an_error_is_reported_without_what_nobody_may_know() {
+    let (folder, sentry) = (Folder::new("sentry"), Inbox::open());
+    let dsn = format!("http://public-key@127.0.0.1:{}/7", sentry.port);
+    let secret = "signing-secret-that-nobody-may-read-either";
+    let server = start(&folder, &[("SENTRY_DSN", &dsn), ("JWT_SECRET", secret)]);
+    let token = server.guest().await;
+    send_signal(database_pid(folder.path()), "KILL");
+    until("the error has come", || {
+        sentry.holds(b"the embedded database ended by itself").then_some(())
+    });
+    assert!(sentry.holds(b"idlewatt@"));
+    for hidden in [token.as_str(), secret] {
+        assert!(!sentry.holds(hidden.as_bytes()));
+    }
+}
