@@ -16,9 +16,19 @@ const REBUILD_INTERVAL: Duration = Duration::from_secs(15);
 const REBUILD_PAUSE: Duration = Duration::from_millis(500);
 
 impl Server {
-    /// Looks after the rankings, for ever.
+    /// Looks after the rankings, for ever. Who answers no requests sees nobody, and has no use for boards in its memory.
     pub async fn keep_rankings(&self) {
-        tokio::join!(self.keep_publishing(), self.keep_rebuilding());
+        let publishing = async {
+            if self.role.answers() {
+                self.keep_publishing().await;
+            }
+        };
+        let rebuilding = async {
+            if self.role.answers() || self.redis.is_some() {
+                self.keep_rebuilding().await;
+            }
+        };
+        tokio::join!(publishing, rebuilding);
     }
 
     async fn keep_publishing(&self) {

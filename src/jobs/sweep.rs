@@ -102,8 +102,8 @@ async fn settle(
     };
     let (plain, others) = (ids(true), ids(false));
     if !others.is_empty() {
-        // These are left to the rules: a change of the catalogue lies between their last settle and now, or their rate is
-        // so small that Postgres would not multiply it.
+        // These are left to the rules: a change of the catalogue or the end of a season lies between their last settle and
+        // now, or their rate is so small that Postgres would not multiply it.
         let records = work.store().load_players(&others).await?;
         let absent = records.into_iter().filter(|it| it.player.last_seen_at < time.unseen_since);
         let settled: Vec<_> = absent.map(|record| by_the_rules(record, timeline, time)).collect();
@@ -118,12 +118,15 @@ async fn settle(
 
 fn by_the_rules(mut record: PlayerRecord, timeline: &Timeline, time: &SweepTime) -> SettledPlayer {
     let player = &mut record.player;
+    let before = player.clone();
     player.settle(timeline, time.now);
+    let finished = before.finished_seasons(timeline, player.season).collect();
     record.catalogue_version = timeline.at(player.settled_at).version;
     let production = player.production(timeline, player.settled_at);
     SettledPlayer {
         energy_per_second: production.energy_per_second,
         accrues_until: player.accrues_until(&production),
+        finished,
         record,
     }
 }

@@ -8,7 +8,7 @@ use super::error::Error;
 use super::jobs::Lease;
 use super::players::PlayerRecord;
 use super::pool::Store;
-use crate::domain::Timestamp;
+use crate::domain::{Season, Timestamp};
 
 /// What a sweep goes by.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +36,8 @@ pub struct SettledPlayer {
     /// Energy per second from now on, under the catalogue of the record.
     pub energy_per_second: f64,
     pub accrues_until: Timestamp,
+    /// The final scores of the seasons that it has left.
+    pub finished: Vec<(Season, f64)>,
 }
 
 impl Store {
@@ -105,6 +107,10 @@ impl Store {
             players.iter().map(value).collect()
         }
         let sql = include_str!("../../sql/queries/sweep/settle_folded.sql");
+        let finals = players.iter().flat_map(|it| {
+            it.finished.iter().map(|(season, score)| (it.record.id, (season.number(), *score)))
+        });
+        let (finished, (seasons, scores)): (Vec<_>, (Vec<_>, Vec<_>)) = finals.unzip();
         let row = self
             .query_opt(
                 sql,
@@ -121,6 +127,11 @@ impl Store {
                     &column(players, |it| it.accrues_until),
                     &column(players, |it| it.energy_per_second),
                     &column(players, |it| signed(it.record.catalogue_version)),
+                    &column(players, |it| it.record.player.season.number()),
+                    &column(players, |it| it.record.player.season_base),
+                    &finished,
+                    &seasons,
+                    &scores,
                 ],
             )
             .await?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use idlewatt::clock::Clock;
-use idlewatt::domain::{Inventory, Player as Rules, Slug, Timeline, Timestamp};
+use idlewatt::domain::{Inventory, Player as Rules, Season, Slug, Timeline, Timestamp};
 use idlewatt::store::players::PlayerRecord;
 use serde_json::{Value, json};
 use tokio_postgres::types::ToSql;
@@ -67,6 +67,8 @@ fn somebody(dice: &mut Dice, timeline: &Timeline, now: Timestamp) -> Rules {
     player.last_seen_at = now.plus_seconds(-seconds(dice, 14 * 86_400));
     let settled = player.last_seen_at.plus_seconds(seconds(dice, 86_400));
     player.settled_at = settled.min(now);
+    player.season = Season::at(player.settled_at);
+    player.season_base = player.lifetime_energy * [0.0, 0.5, 1.0][dice.below(3) as usize];
     player
 }
 
@@ -75,8 +77,8 @@ async fn insert(database: &tokio_postgres::Client, timeline: &Timeline, players:
     let sql = "insert into players (
             player_id, energy, lifetime_energy, unseen_energy, settled_at, last_seen_at, accrues_until,
             energy_per_second, catalogue_version, cores, inventory, click_tokens, clicks_filled_at, display_name,
-            created_at
-        ) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, $6, 'Somebody', $6)";
+            created_at, season, season_base
+        ) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, $6, 'Somebody', $6, season_of($5), $12)";
     let sql = database.prepare(sql).await.expect("prepared");
     for (id, player) in players {
         let production = player.production(timeline, player.settled_at);
@@ -87,7 +89,7 @@ async fn insert(database: &tokio_postgres::Client, timeline: &Timeline, players:
             "upgrades": player.inventory.upgrades().map(Slug::to_string).collect::<Vec<_>>(),
         });
         let version = timeline.at(player.settled_at).version.cast_signed();
-        let parameters: [&(dyn ToSql + Sync); 11] = [
+        let parameters: [&(dyn ToSql + Sync); 12] = [
             id,
             &player.energy,
             &player.lifetime_energy,
@@ -99,6 +101,7 @@ async fn insert(database: &tokio_postgres::Client, timeline: &Timeline, players:
             &version,
             &player.cores,
             &inventory,
+            &player.season_base,
         ];
         database.execute(&sql, &parameters).await.expect("inserted");
     }
@@ -131,13 +134,34 @@ async fn treble_all_rates(app: &TestApp) {
     .await;
 }
 
+/// Has every season be claimed by somebody, so that none is frozen, and its final scores stay where they are.
+async fn keep_seasons_open(database: &tokio_postgres::Client) {
+    let sql = "insert into seasons (season, starts_at, ends_at, claimed_until)
+        select number, to_timestamp(0), to_timestamp(0), 'infinity' from generate_series(2910, 2940) as number
+        on conflict (season) do update set claimed_until = excluded.claimed_until";
+    database.execute(sql, &[]).await.expect("claimed");
+}
+
+/// The final scores that were written, by player, the oldest season first.
+async fn final_scores(database: &tokio_postgres::Client) -> HashMap<Uuid, Vec<(Season, f64)>> {
+    let sql = "select player_id, season, score from season_scores order by season";
+    let mut scores: HashMap<Uuid, Vec<(Season, f64)>> = HashMap::new();
+    for row in database.query(sql, &[]).await.expect("scores") {
+        let season = Season::from_number(row.get(1));
+        scores.entry(row.get(0)).or_default().push((season, row.get(2)));
+    }
+    scores
+}
+
 #[tokio::test]
 async fn settling_in_bulk_writes_what_the_rules_say() {
     let app = TestApp::new().await;
     let database = app.world.connect().await;
+    keep_seasons_open(&database).await;
     app.advance(7.0 * 24.0 * HOUR);
     treble_all_rates(&app).await;
-    app.advance(7.0 * 24.0 * HOUR);
+    // The middle of a season: some are settled within it, some past the end of an earlier one.
+    app.advance(9.5 * 24.0 * HOUR);
     let now = app.world.clock.now();
     let timeline = app.server.catalogues.timeline().expect("known");
     let mut dice = Dice::new(7);
@@ -148,7 +172,8 @@ async fn settling_in_bulk_writes_what_the_rules_say() {
     app.run_jobs().await;
     let ids: Vec<Uuid> = players.iter().map(|(id, _)| *id).collect();
     let written = load(&app, &ids).await;
-    let (mut settled, mut split, mut capped) = (0, 0, 0);
+    let finals = final_scores(&database).await;
+    let (mut settled, mut split, mut capped, mut left) = (0, 0, 0, 0);
     for (id, before) in &players {
         let record = &written[id];
         let after = &record.player;
@@ -172,12 +197,30 @@ async fn settling_in_bulk_writes_what_the_rules_say() {
                 &what,
             );
         }
+        // What was gained in each season, be it written down already or not.
+        let mut made: Vec<_> = finals.get(id).cloned().unwrap_or_default();
+        left += usize::from(!made.is_empty());
+        made.extend(after.finished_seasons(&timeline, Season::at(now)));
+        let expected_made: Vec<_> = before.finished_seasons(&timeline, Season::at(now)).collect();
+        assert_eq!(made.len(), expected_made.len(), "{what}");
+        let lifetime = expected.lifetime_energy_at(&timeline, now);
+        let here = [(Season::at(now), after.season_score(&timeline, now))];
+        let there = [(Season::at(now), before.season_score(&timeline, now))];
+        for (made, expected_made) in
+            made.iter().chain(&here).zip(expected_made.iter().chain(&there))
+        {
+            assert_eq!(made.0, expected_made.0, "{what}");
+            let error = (made.1 - expected_made.1).abs();
+            assert!(error <= 1e-12 * lifetime, "{what}: {made:?}, {expected_made:?}");
+        }
         settled += usize::from(record.revision > 1);
         let old = timeline.at(before.settled_at).version < timeline.at(now).version;
         split += usize::from(record.revision > 1 && old);
         capped += usize::from(record.revision > 1 && after.settled_at < now);
     }
-    for (what, count) in [("settled", settled), ("split", split), ("capped", capped)] {
+    for (what, count) in
+        [("settled", settled), ("split", split), ("capped", capped), ("past a season", left)]
+    {
         assert!(count > PLAYERS / 20, "only {count} are {what}");
     }
     // What is settled to its end is not written again.

@@ -6,6 +6,8 @@ with gone as (
 gone_sessions as (delete from sessions where player_id = any($1)),
 gone_ledger as (delete from ledger where player_id = any($1)),
 gone_records as (delete from idempotency_records where player_id = any($1)),
+gone_scores as (delete from season_scores where player_id = any($1)),
+gone_standings as (delete from season_standings where player_id = any($1)),
 tombstones as (
     insert into deleted_players (player_id, deleted_at)
     select player_id, $2 from gone

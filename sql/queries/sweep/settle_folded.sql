@@ -1,5 +1,5 @@
 -- store::sweep::settle_folded: as settle_plain.sql, for players that were settled by the rules themselves, each from the
--- revision that it names.
+-- revision that it names, with the final scores of the seasons that they have left.
 with lease as (
     update jobs set progress = $3 where job_id = $1 and lease_token = $2 returning job_id
 ),
@@ -7,10 +7,10 @@ change as (
     select *
     from unnest(
         $4::uuid[], $5::bigint[], $6::float8[], $7::float8[], $8::float8[], $9::timestamptz[],
-        $10::timestamptz[], $11::float8[], $12::bigint[]
+        $10::timestamptz[], $11::float8[], $12::bigint[], $13::bigint[], $14::float8[]
     ) as change (
         player_id, expected_revision, energy, lifetime_energy, unseen_energy, settled_at,
-        accrues_until, energy_per_second, catalogue_version
+        accrues_until, energy_per_second, catalogue_version, season, season_base
     )
 ),
 due as materialized (
@@ -30,10 +30,23 @@ settled as (
         settled_at = change.settled_at,
         accrues_until = change.accrues_until,
         energy_per_second = change.energy_per_second,
-        catalogue_version = change.catalogue_version
+        catalogue_version = change.catalogue_version,
+        season = change.season,
+        season_base = change.season_base
     from due
     join change using (player_id)
     where player.player_id = due.player_id
     returning player.player_id
+),
+finished as (
+    insert into season_scores (player_id, season, score)
+    select player_id, final.season, score
+    from unnest($15::uuid[], $16::bigint[], $17::float8[]) as final (player_id, season, score)
+    join settled using (player_id)
+    -- What a frozen season ranked does not change any more.
+    where not exists (
+        select from seasons where seasons.season = final.season and seasons.frozen_at is not null
+    )
+    on conflict (player_id, season) do nothing
 )
 select (select count(*) from settled) as settled from lease

@@ -13,6 +13,7 @@ due as materialized (
         and last_seen_at < $5
         and catalogue_version = $7
         and energy_per_second >= 1e-290
+        and season_of(least(accrues_until, $6::timestamptz)) = season
         and settled_at < least(accrues_until, $6::timestamptz)
     order by player_id
     for no key update skip locked
