@@ -1,13 +1,13 @@
 //! Access tokens that were found to be ours, so that a player who comes back every second has its token checked once.
 
-use std::hash::{BuildHasher, RandomState};
-
-use moka::sync::Cache;
+use std::collections::HashMap;
+use std::mem;
+use std::sync::{PoisonError, RwLock};
 
 use super::Identity;
 
-/// Tokens remembered. One takes some hundred bytes.
-const CAPACITY: u64 = 50_000;
+/// Tokens in each generation.
+const CAPACITY: usize = 25_000;
 
 /// A token's content.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -17,19 +17,14 @@ pub(super) struct Verified {
     pub(super) expires_at: i64,
 }
 
-/// Tokens by what they hash to. Two hashes of 64 bits under keys that nobody knows: whoever guesses a token that meets
-/// another's could guess its signature as well.
-#[derive(Debug)]
-pub(super) struct VerifiedTokens {
-    tokens: Cache<[u64; 2], Verified>,
-    keys: [RandomState; 2],
-}
+/// The end of a token, which is part of its signature: as good as random, so it tells tokens apart without hashing all of
+/// one. The rest is compared.
+type End = [u8; 16];
 
-impl Default for VerifiedTokens {
-    fn default() -> Self {
-        let keys = [RandomState::new(), RandomState::new()];
-        Self { tokens: Cache::new(CAPACITY), keys }
-    }
+/// Tokens in two generations: when the young one is full the old one is forgotten, and what is used comes into the new one.
+#[derive(Debug, Default)]
+pub(super) struct VerifiedTokens {
+    generations: RwLock<[HashMap<End, (Box<str>, Verified)>; 2]>,
 }
 
 impl VerifiedTokens {
@@ -39,12 +34,67 @@ impl VerifiedTokens {
         token: &str,
         verify: impl FnOnce() -> Result<Verified, E>,
     ) -> Result<Verified, E> {
-        let hash = [self.keys[0].hash_one(token), self.keys[1].hash_one(token)];
-        if let Some(verified) = self.tokens.get(&hash) {
+        let Some(&end) = token.as_bytes().last_chunk::<16>() else { return verify() };
+        let held = self.held(token, end);
+        if let Some((verified, true)) = held {
             return Ok(verified);
         }
-        let verified = verify()?;
-        self.tokens.insert(hash, verified);
+        let verified = held.map_or_else(verify, |(verified, _)| Ok(verified))?;
+        let mut generations = self.generations.write().unwrap_or_else(PoisonError::into_inner);
+        let [young, old] = &mut *generations;
+        if young.len() >= CAPACITY {
+            *old = mem::take(young);
+        }
+        young.insert(end, (token.into(), verified));
         Ok(verified)
+    }
+
+    /// What is remembered of a token, and whether it is in the young generation.
+    fn held(&self, token: &str, end: End) -> Option<(Verified, bool)> {
+        let generations = self.generations.read().unwrap_or_else(PoisonError::into_inner);
+        let of = |tokens: &HashMap<End, (Box<str>, Verified)>| {
+            let (held, verified) = tokens.get(&end)?;
+            (**held == *token).then_some(*verified)
+        };
+        let [young, old] = &*generations;
+        of(young).map(|it| (it, true)).or_else(|| of(old).map(|it| (it, false)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn verified(number: i64) -> Verified {
+        let id = Uuid::from_u128(number.unsigned_abs().into());
+        Verified { identity: Identity { player: id, session: id }, expires_at: number }
+    }
+
+    #[test]
+    fn a_token_is_checked_once_and_no_other_passes_for_it() {
+        let tokens = VerifiedTokens::default();
+        let token = "header.payload.signature-of-some-length";
+        let checked = tokens.get_or(token, || Ok::<_, ()>(verified(1)));
+        assert_eq!(checked, Ok(verified(1)));
+        assert_eq!(tokens.get_or(token, || Err(())), Ok(verified(1)));
+        let forged = "header.another.signature-of-some-length";
+        assert_eq!(tokens.get_or(forged, || Err(())), Err(()), "its end is the same");
+        assert_eq!(tokens.get_or("short", || Err(())), Err(()));
+    }
+
+    #[test]
+    fn what_is_used_is_kept_and_the_rest_forgotten() {
+        let tokens = VerifiedTokens::default();
+        let token = |number: usize| format!("a token that ends with {number:016}");
+        for number in 0..3 * CAPACITY {
+            let other = token(number);
+            tokens.get_or(&other, || Ok::<_, ()>(verified(2))).expect("checked");
+            tokens.get_or(&token(0), || Err(())).expect("it is in use");
+        }
+        assert_eq!(tokens.get_or(&token(1), || Err(())), Err(()));
+        let generations = tokens.generations.read().expect("not poisoned");
+        assert!(generations.iter().all(|it| it.len() <= CAPACITY));
     }
 }

@@ -14,6 +14,7 @@ mod trust;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use foldhash::fast::RandomState;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use moka::notification::RemovalCause;
@@ -68,7 +69,7 @@ pub struct Players(Arc<Inner>);
 
 struct Inner {
     store: Store,
-    slots: Cache<Uuid, Arc<Slot>>,
+    slots: Cache<Uuid, Arc<Slot>, RandomState>,
     floors: Arc<Floors>,
     trust: Arc<Trust>,
     remote: Option<Remote>,
@@ -92,7 +93,7 @@ impl Players {
                     remembered.raise(*player, slot.floor(), Instant::now());
                 }
             })
-            .build();
+            .build_with_hasher(RandomState::default());
         let players = Self(Arc::new(Inner {
             store,
             slots,
