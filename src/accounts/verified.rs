@@ -21,10 +21,12 @@ pub(super) struct Verified {
 /// one. The rest is compared.
 type End = [u8; 16];
 
+type Generation = HashMap<End, (Box<str>, Verified)>;
+
 /// Tokens in two generations: when the young one is full the old one is forgotten, and what is used comes into the new one.
 #[derive(Debug, Default)]
 pub(super) struct VerifiedTokens {
-    generations: RwLock<[HashMap<End, (Box<str>, Verified)>; 2]>,
+    generations: RwLock<[Generation; 2]>,
 }
 
 impl VerifiedTokens {
@@ -52,7 +54,7 @@ impl VerifiedTokens {
     /// What is remembered of a token, and whether it is in the young generation.
     fn held(&self, token: &str, end: End) -> Option<(Verified, bool)> {
         let generations = self.generations.read().unwrap_or_else(PoisonError::into_inner);
-        let of = |tokens: &HashMap<End, (Box<str>, Verified)>| {
+        let of = |tokens: &Generation| {
             let (held, verified) = tokens.get(&end)?;
             (**held == *token).then_some(*verified)
         };
