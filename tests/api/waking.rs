@@ -25,12 +25,12 @@ async fn by_proxy() -> (World, Proxy) {
 #[tokio::test]
 async fn a_cold_start_is_waited_for() {
     let (world, proxy) = by_proxy().await;
-    proxy.delay(COLD_START);
+    proxy.fall_asleep(COLD_START);
     let app: TestApp = world.start().await;
     let player = app.client.guest().await;
     player.click(3).await.expect(200);
-    // It falls asleep, and what comes first wakes it. Whether the click is waited for or sent back, it counts once.
-    proxy.cut();
+    // Whether the click that wakes it is waited for or sent back, it counts once.
+    proxy.fall_asleep(COLD_START);
     let body = json!({ "clicks": 2 });
     let clicked = eventually("the database has woken", async || {
         let reply = player.post_keyed("/me/clicks", "waking", body.clone()).await;

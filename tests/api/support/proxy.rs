@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until};
 use tokio_postgres::config::Host;
 
 /// What happens to connections.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Weather {
-    /// How long a new one takes.
-    delay: Duration,
+    /// Until when the database sleeps; whoever comes earlier waits.
+    wakes_at: Instant,
     /// How often all were closed.
     cuts: u32,
     /// How often all were left open, but carry nothing any more.
@@ -34,7 +34,8 @@ impl Proxy {
         let socket = folder.join(format!(".s.PGSQL.{}", database.get_ports()[0]));
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let address = listener.local_addr().expect("bound");
-        let weather = Arc::new(watch::Sender::default());
+        let calm = Weather { wakes_at: Instant::now(), cuts: 0, silences: 0 };
+        let weather = Arc::new(watch::Sender::new(calm));
         let subject = Arc::clone(&weather);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -55,9 +56,10 @@ impl Proxy {
         way
     }
 
-    /// From now on a new connection takes that long.
-    pub fn delay(&self, delay: Duration) {
-        self.weather.send_modify(|weather| weather.delay = delay);
+    /// The database falls asleep, dropping its connections, and takes that long to wake.
+    pub fn fall_asleep(&self, wakes_in: Duration) {
+        self.weather.send_modify(|weather| weather.wakes_at = Instant::now() + wakes_in);
+        self.cut();
     }
 
     /// Closes every connection.
@@ -76,7 +78,7 @@ async fn carry(mut client: TcpStream, socket: PathBuf, mut weather: watch::Recei
     let mut database = UnixStream::connect(&socket).await.expect("the database listens");
     {
         let travel = async {
-            sleep(began.delay).await;
+            sleep_until(began.wakes_at).await;
             tokio::io::copy_bidirectional(&mut client, &mut database).await.ok();
         };
         let change = |it: &Weather| it.cuts > began.cuts || it.silences > began.silences;
