@@ -5,7 +5,10 @@ with gone as (
 ),
 gone_sessions as (delete from sessions where player_id = any($1)),
 gone_ledger as (delete from ledger where player_id = any($1)),
-gone_records as (delete from idempotency_records where player_id = any($1)),
+gone_records as (
+    delete from idempotency_records
+    where slot in (0, 1, 2, 3, 4, 10, 11, 12) and player_id = any($1)
+),
 gone_scores as (delete from season_scores where player_id = any($1)),
 gone_standings as (delete from season_standings where player_id = any($1)),
 tombstones as (
