@@ -38,7 +38,8 @@ impl Game {
         if !state.record().player.presence_is_due(state.now) {
             return Ok(state);
         }
-        match self.perform(Request::new(player, Command::Arrive)).await {
+        // Apart, so that most reads do not carry its state about.
+        match Box::pin(self.perform(Request::new(player, Command::Arrive))).await {
             Ok(answer) => Ok(self.state_after(&answer)),
             Err(error @ (Error::NoSuchPlayer | Error::Banned)) => Err(error),
             // What was read is still right; presence is noted with the next request.

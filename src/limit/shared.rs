@@ -90,7 +90,8 @@ impl Shared {
             match self.step(policy, quota, key, cost) {
                 Step::Decided(verdict) => return Some((verdict, Found::Held)),
                 Step::Ask(question, asking) => {
-                    return self.ask(policy, quota, key, question, asking).await;
+                    // Apart, so that the calls that ask nobody do not carry its state about.
+                    return Box::pin(self.ask(policy, quota, key, question, asking)).await;
                 }
                 Step::Wait(answered) => {
                     let since = waited.get_or_insert_with(Instant::now);

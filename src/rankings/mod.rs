@@ -4,6 +4,7 @@
 //! seconds; a rebuild from Postgres, now and then, brings those of all others. They are kept in Redis, where all
 //! instances share them, and in the process' own memory where there is no Redis, or while it is away.
 
+mod audience;
 mod board;
 mod local;
 mod order;

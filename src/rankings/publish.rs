@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError};
 
 use uuid::Uuid;
 
+use super::audience::Audience;
 use super::board::{Place, Standing};
 use super::seen::Collected;
 use super::{Error, Rankings};
@@ -28,6 +29,7 @@ pub(super) struct Published {
     untold: HashSet<Uuid>,
     /// What was heard lately from other instances.
     heard: HashSet<i64>,
+    audience: Audience,
 }
 
 impl Rankings {
@@ -46,9 +48,12 @@ impl Rankings {
                 self.rebuild_since(now);
             }
             let untold = mem::take(&mut published.untold);
-            *published = Published { to_shared: Some(to_shared), untold, ..Published::default() };
+            let audience = mem::take(&mut published.audience);
+            *published =
+                Published { to_shared: Some(to_shared), untold, audience, ..Published::default() };
         }
-        let Collected { records, news } = self.seen.collect(now);
+        let Collected { records, news, sightings } = self.seen.collect(now);
+        published.audience.note(sightings, now, &self.metrics);
         published.untold.extend(news);
         // Through Redis the others have it anyhow, and who is alone has nobody to tell.
         let exchanged = if to_shared || self.alone {

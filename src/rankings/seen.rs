@@ -36,6 +36,8 @@ pub(super) struct Collected {
     pub(super) records: Vec<Arc<PlayerRecord>>,
     /// Those of them whose row this instance has changed or first seen since the last call.
     pub(super) news: Vec<Uuid>,
+    /// When each of them was seen last.
+    pub(super) sightings: Vec<(Uuid, Timestamp)>,
 }
 
 impl Seen {
@@ -80,6 +82,7 @@ impl Seen {
                 let wanted = lately || !sighting.collected;
                 if wanted {
                     sighting.collected = true;
+                    collected.sightings.push((*player, sighting.at));
                     collected.records.push(Arc::clone(&sighting.record));
                 }
                 if mem::take(&mut sighting.is_news) {

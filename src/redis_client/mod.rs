@@ -6,7 +6,7 @@ mod keeper;
 
 use std::fmt::{self, Display};
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -46,6 +46,8 @@ struct Inner {
     /// None while the breaker is open.
     connection: RwLock<Option<Connection>>,
     up: watch::Sender<bool>,
+    /// What `up` says, for every request to read.
+    is_up: AtomicBool,
     failures: Mutex<Failures>,
     /// Wakes the keeper, which opens a new connection.
     lost: Notify,
@@ -79,6 +81,7 @@ impl Redis {
             key_prefix: config.key_prefix.clone(),
             connection: RwLock::new(None),
             up: watch::Sender::new(false),
+            is_up: AtomicBool::new(false),
             failures: Mutex::default(),
             lost: Notify::new(),
             latency_micros: AtomicU64::new(0),
@@ -111,7 +114,7 @@ impl Redis {
 
     /// Whether calls are made at all.
     pub fn is_up(&self) -> bool {
-        *self.0.up.borrow()
+        self.0.is_up.load(Ordering::Relaxed)
     }
 
     /// Changes when calls begin to be made, and when they are no longer.
@@ -185,6 +188,7 @@ impl Redis {
     fn connect(&self, connection: Connection) {
         *self.0.failures.lock().unwrap_or_else(PoisonError::into_inner) = Failures::default();
         *self.0.connection.write().unwrap_or_else(PoisonError::into_inner) = Some(connection);
+        self.0.is_up.store(true, Ordering::Relaxed);
         if !self.0.up.send_replace(true) {
             tracing::info!("Redis is there");
         }
@@ -193,6 +197,7 @@ impl Redis {
 
     fn disconnect(&self, reason: &str) {
         self.0.connection.write().unwrap_or_else(PoisonError::into_inner).take();
+        self.0.is_up.store(false, Ordering::Relaxed);
         if self.0.up.send_replace(false) {
             tracing::warn!(reason, "Redis is away; what it does is done without it");
             self.0.metrics.redis_breaker_opened.inc();

@@ -134,11 +134,20 @@ pub struct RankingsMetrics {
     pub rebuild_seconds: Gauge,
     /// How many players it ranked.
     pub rebuild_players: IntGauge,
+    /// Players seen in the last minute.
+    pub seen_in_a_minute: IntGauge,
+    /// Players seen in the last five minutes.
+    pub seen_in_five_minutes: IntGauge,
 }
 
 impl RankingsMetrics {
     fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let opts = Opts::new("players_seen", "Players seen of late, by any instance");
+        let seen = IntGaugeVec::new(opts, &["window"])?;
+        registry.register(Box::new(seen.clone()))?;
         let metrics = Self {
+            seen_in_a_minute: seen.with_label_values(&["60s"]),
+            seen_in_five_minutes: seen.with_label_values(&["300s"]),
             published: IntCounter::new("rankings_published_total", "Standings published")?,
             rebuilds: IntCounter::new("rankings_rebuilds_total", "Rebuilds of the boards")?,
             rebuild_seconds: Gauge::new("rankings_rebuild_seconds", "Time of the last rebuild")?,

@@ -1,7 +1,5 @@
 //! Times as RFC 3339 in UTC with milliseconds.
 
-use std::cell::Cell;
-
 use crate::domain::Timestamp;
 
 /// `2026-11-21T10:00:00.000Z`. Fractions of a millisecond are cut off.
@@ -12,30 +10,48 @@ pub fn rfc3339(time: Timestamp) -> String {
     format!("{time:.3}")
 }
 
-thread_local! {
-    /// The second that was written last, as text.
-    static SECOND: Cell<(i64, [u8; SECOND_LENGTH])> = const { Cell::new((i64::MIN, [0; SECOND_LENGTH])) };
+const DAY_SECONDS: i64 = 86_400;
+
+/// Appends what [`rfc3339`] says, without going through a calendar for times of our age.
+pub fn write_rfc3339(text: &mut Vec<u8>, time: Timestamp) {
+    let millis = time.as_micros().div_euclid(1000);
+    let (seconds, millis) = (millis.div_euclid(1000), millis.rem_euclid(1000));
+    let (days, second) = (seconds.div_euclid(DAY_SECONDS), seconds.rem_euclid(DAY_SECONDS));
+    let (year, month, day) = civil(days);
+    if !(1970..=9998).contains(&year) {
+        return text.extend_from_slice(rfc3339(time).as_bytes());
+    }
+    let mut written = *b"0000-00-00T00:00:00.000Z";
+    let fields = [
+        (0, 4, year),
+        (5, 2, month),
+        (8, 2, day),
+        (11, 2, second / 3600),
+        (14, 2, second / 60 % 60),
+        (17, 2, second % 60),
+        (20, 3, millis),
+    ];
+    for (start, digits, mut number) in fields {
+        for place in written.iter_mut().skip(start).take(digits).rev() {
+            *place = b'0' + (number % 10) as u8;
+            number /= 10;
+        }
+    }
+    text.extend_from_slice(&written);
 }
 
-const SECOND_LENGTH: usize = "2026-11-21T10:00:00".len();
-
-/// Appends what [`rfc3339`] says. Most times are of the same second as the one before, of which only the milliseconds
-/// are written anew.
-pub fn write_rfc3339(text: &mut Vec<u8>, time: Timestamp) {
-    let (second, micros) =
-        (time.as_micros().div_euclid(1_000_000), time.as_micros().rem_euclid(1_000_000));
-    let (written, mut digits) = SECOND.get();
-    if written != second {
-        let whole = rfc3339(time);
-        let Some(first) = whole.as_bytes().first_chunk().filter(|_| whole.len() == 24) else {
-            return text.extend_from_slice(whole.as_bytes());
-        };
-        digits = *first;
-        SECOND.set((second, digits));
-    }
-    let digit = |unit: i64| b'0' + (micros / unit % 10) as u8;
-    text.extend_from_slice(&digits);
-    text.extend_from_slice(&[b'.', digit(100_000), digit(10_000), digit(1000), b'Z']);
+/// Year, month and day of a day counted from the Unix epoch, in eras of 400 years that begin with March (Howard
+/// Hinnant, chrono-compatible low-level date algorithms).
+fn civil(days: i64) -> (i64, i64, i64) {
+    let days = days + 719_468;
+    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
 #[cfg(test)]
@@ -51,7 +67,9 @@ mod tests {
 
     #[test]
     fn what_is_appended_is_the_same() {
-        for micros in [0, 1, 999, 1000, 999_999, 1_000_000, -1, -1_000_000, 1_700_000_000_123_456] {
+        let day = 86_400_000_000;
+        let days = (-800..20_000).map(|number| number * 37 * day + 12_345_678_912);
+        for micros in days.chain([0, 1, 999, 1000, 999_999, 1_000_000, -1, i64::MAX, i64::MIN]) {
             let (time, mut text) = (Timestamp::from_micros(micros), Vec::new());
             write_rfc3339(&mut text, time);
             assert_eq!(String::from_utf8(text), Ok(rfc3339(time)));
