@@ -228,3 +228,26 @@ async fn fifty_copies_of_a_deletion_are_all_answered() {
     let replies = join_all(copies).await;
     assert_eq!(replies.iter().filter(|reply| !is_replay(reply)).count(), 1);
 }
+
+#[tokio::test]
+async fn a_key_is_found_among_many_without_walking_along_them() {
+    let world = World::new().await;
+    let database = world.connect().await;
+    let file = |path| std::fs::read_to_string(path).expect("a file");
+    let session = file("sql/queries/lanes/session.sql");
+    let find = file("sql/queries/idempotency/find.sql");
+    // As a lane does it: the plan is made while there is nothing yet.
+    database.batch_execute(&session).await.expect("set");
+    let prepare = format!("prepare find (uuid[], bytea[], timestamptz, timestamptz) as {find}");
+    database.batch_execute(&prepare).await.expect("prepared");
+    let execute = "execute find(array['00000000-0000-7000-8000-000000000007'::uuid], array['\\x07'::bytea], now(), now())";
+    database.batch_execute(execute).await.expect("executed");
+    let fill = "insert into idempotency_records
+        select slot, gen_random_uuid(), '\\x07', '\\x00', now(), '{}'
+        from generate_series(1, 3000), unnest('{0,3,10,11}'::smallint[]) as slot";
+    database.batch_execute(fill).await.expect("filled");
+    let explain = format!("explain (analyze, buffers, format json) {execute}");
+    let plan: Value = database.query_one(&explain, &[]).await.expect("explained").get(0);
+    let pages = plan[0]["Plan"]["Shared Hit Blocks"].as_u64().expect("a count");
+    assert!(pages < 60, "{pages} pages for one key: {plan}");
+}
