@@ -239,7 +239,11 @@ impl Server {
     }
 }
 
-fn store(config: &Config, endpoint: Endpoint) -> Result<Store, Error> {
+/// The handle to the database, with the configuration's pool.
+///
+/// # Errors
+/// As [`Store::new`].
+pub(super) fn store(config: &Config, endpoint: Endpoint) -> Result<Store, Error> {
     Ok(Store::new(StoreOptions {
         endpoint,
         pool_size: config.database.pool_size,
