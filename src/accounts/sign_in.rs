@@ -63,7 +63,7 @@ impl Accounts {
         let timeline = self.catalogues.timeline()?;
         let now = self.clock.now();
         let id = new_id(now);
-        let player = Player::new(display_name, &timeline.rules, now);
+        let player = Player::new(display_name.as_str().into(), &timeline.rules, now);
         let (session, tokens) = self.draft_session(id, user_agent, now)?;
         let new = NewPlayer {
             id,
@@ -79,7 +79,7 @@ impl Accounts {
         self.store.create_player(&new, &session, stored).await.map_err(taken)?;
         Ok(SignedIn {
             player: id,
-            display_name: player.display_name,
+            display_name,
             username: credentials.map(|(username, _)| username),
             tokens,
         })

@@ -26,7 +26,6 @@ use crate::clock::Clock;
 use crate::domain::Timestamp;
 use crate::health::Health;
 use crate::redis_client::Redis;
-use crate::store::players::PlayerRecord;
 use crate::store::{self, Store};
 use crate::telemetry::metrics::{CacheMetrics, Metrics};
 
@@ -63,6 +62,10 @@ pub struct Settings {
     pub alone: bool,
 }
 
+/// Where a player's rows are kept, so that they need not be looked up again.
+#[derive(Clone)]
+pub struct Seat(Arc<Slot>);
+
 /// The cache of players. Cheap to clone.
 #[derive(Clone)]
 pub struct Players(Arc<Inner>);
@@ -90,7 +93,7 @@ impl Players {
             .time_to_idle(IDLE)
             .eviction_listener(move |player: Arc<Uuid>, slot: Arc<Slot>, cause| {
                 if cause != RemovalCause::Replaced {
-                    remembered.raise(*player, slot.floor(), Instant::now());
+                    remembered.raise(*player, slot.retire(), Instant::now());
                 }
             })
             .build_with_hasher(RandomState::default());
@@ -169,31 +172,29 @@ impl Players {
     }
 
     /// The newest row that is known of a player, to fold commands from. It may be out of date, so only what a guard on
-    /// its revision confirms is certain.
-    pub fn base(&self, player: Uuid) -> Option<Arc<PlayerRecord>> {
-        self.0.slots.get(&player)?.base()
-    }
-
-    /// A row that a command led to, with what was made of the player's earlier rows.
-    pub fn entry(&self, record: Arc<PlayerRecord>) -> Arc<Entry> {
-        match self.0.slots.get(&record.id).and_then(|slot| slot.entry()) {
-            Some(entry) if Arc::ptr_eq(&entry.record, &record) => entry,
-            Some(entry) => entry.with(record),
-            None => Entry::new(record),
-        }
+    /// its revision confirms is certain. With it comes where the next row goes.
+    pub fn base(&self, player: Uuid) -> Option<(Arc<Entry>, Seat)> {
+        let slot = self.0.slots.get(&player)?;
+        Some((slot.base()?, Seat(slot)))
     }
 
     /// Takes in rows that were committed at `at`, by a statement sent at `sent`, and announces them.
-    pub fn committed(&self, records: Vec<Arc<PlayerRecord>>, at: Timestamp, sent: Instant) {
-        for record in &records {
-            self.slot(record.id).put(Arc::clone(record), sent);
+    pub fn committed(&self, rows: Vec<(Arc<Entry>, Option<Seat>)>, at: Timestamp, sent: Instant) {
+        for (entry, seat) in &rows {
+            let seated = seat.as_ref().is_some_and(|Seat(slot)| slot.keep(entry, sent));
+            if !seated {
+                self.slot(entry.record.id).keep(entry, sent);
+            }
         }
-        self.announce(at, records.into_iter().map(Change::State));
+        self.announce(
+            at,
+            rows.into_iter().map(|(entry, _)| Change::State(Arc::clone(&entry.record))),
+        );
     }
 
-    /// Takes in rows that were read by a statement sent at `sent`.
-    pub fn loaded(&self, record: Arc<PlayerRecord>, sent: Instant) {
-        self.slot(record.id).put(record, sent);
+    /// Takes in a row that was read by a statement sent at `sent`.
+    pub fn loaded(&self, entry: Arc<Entry>, sent: Instant) {
+        self.slot(entry.record.id).keep(&entry, sent);
     }
 
     /// A player is about to be changed by other means than a commit of commands. Once what this returns is dropped,

@@ -73,6 +73,8 @@ struct Known {
     floor: Floor,
     /// The load that is under way.
     loading: Option<Loading>,
+    /// The cache has dropped it: what is put here is not found by anybody.
+    retired: bool,
 }
 
 /// What a player's row cannot be below any more.
@@ -130,22 +132,20 @@ impl Slot {
 
     /// Takes in a row that was right at `right_at`. Returns whether it is the present one as far as is known.
     pub(super) fn put(&self, record: Arc<PlayerRecord>, right_at: Instant) -> bool {
+        self.lock().put(record.revision, right_at, |before| match before {
+            Some(before) => before.with(record),
+            None => Entry::new(record),
+        })
+    }
+
+    /// As [`Slot::put`], for an entry of the player that holds what was made of its earlier rows. Returns whether anybody
+    /// will find it: a slot that the cache has dropped takes nothing in.
+    pub(super) fn keep(&self, entry: &Arc<Entry>, right_at: Instant) -> bool {
         let mut known = self.lock();
-        let floor = known.floor;
-        if !floor.admits(record.revision, right_at) {
-            return false;
+        if !known.retired {
+            known.put(entry.record.revision, right_at, |_| Arc::clone(entry));
         }
-        let same = known.entry.as_ref().is_some_and(|it| it.record.revision == record.revision);
-        known.right_at = if same { known.right_at.max(Some(right_at)) } else { Some(right_at) };
-        known.floor.revision = record.revision;
-        if !same {
-            let entry = match known.entry.take() {
-                Some(before) => before.with(record),
-                None => Entry::new(record),
-            };
-            known.entry = Some(entry);
-        }
-        true
+        !known.retired
     }
 
     /// Takes in that at `right_at` there was no such player.
@@ -167,20 +167,18 @@ impl Slot {
         }
     }
 
-    pub(super) fn floor(&self) -> Floor {
-        self.lock().floor
-    }
-
-    /// The newest entry that is known, be it out of date.
-    pub(super) fn entry(&self) -> Option<Arc<Entry>> {
-        self.lock().entry.clone()
+    /// Takes nothing in any more. Returns what a slot that takes this one's place must begin with.
+    pub(super) fn retire(&self) -> Floor {
+        let mut known = self.lock();
+        known.retired = true;
+        known.floor
     }
 
     /// The row to fold commands from: the newest that is known, be it out of date.
-    pub(super) fn base(&self) -> Option<Arc<PlayerRecord>> {
+    pub(super) fn base(&self) -> Option<Arc<Entry>> {
         let known = self.lock();
-        let record = &known.entry.as_ref()?.record;
-        (record.revision >= known.floor.revision).then(|| Arc::clone(record))
+        let entry = known.entry.as_ref()?;
+        (entry.record.revision >= known.floor.revision).then(|| Arc::clone(entry))
     }
 
     /// The bytes that the slot takes, roughly.
@@ -199,6 +197,24 @@ impl Slot {
 const MEMO: usize = 1024;
 
 impl Known {
+    fn put(
+        &mut self,
+        revision: i64,
+        right_at: Instant,
+        entry: impl FnOnce(Option<Arc<Entry>>) -> Arc<Entry>,
+    ) -> bool {
+        if !self.floor.admits(revision, right_at) {
+            return false;
+        }
+        let same = self.entry.as_ref().is_some_and(|it| it.record.revision == revision);
+        self.right_at = if same { self.right_at.max(Some(right_at)) } else { Some(right_at) };
+        self.floor.revision = revision;
+        if !same {
+            self.entry = Some(entry(self.entry.take()));
+        }
+        true
+    }
+
     fn look(&self, now: Instant, trust: &Trust) -> Look {
         if self.floor.revision == GONE {
             return Look::Fresh(None);

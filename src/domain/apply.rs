@@ -45,7 +45,7 @@ impl Player {
             }
             Command::Prestige => self.prestige(&timeline.rules, ledger),
             Command::Rename(name) => {
-                self.display_name.clone_from(name);
+                self.display_name = name.as_str().into();
                 self.version += 1;
                 Ok(Outcome::Done {})
             }

@@ -3,6 +3,8 @@
 //! `energy(t) = energy + rate * clamp(min(t, accrues_until) - settled_at, 0, inf)`, with `accrues_until = last_seen_at +
 //! offline_cap`. Reading that never changes a player; *settling* writes down what the formula already says.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::inventory::Inventory;
@@ -15,7 +17,7 @@ use super::timeline::Timeline;
 /// What the rules know of a player. All amounts are finite and none is negative.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Player {
-    pub display_name: String,
+    pub display_name: Arc<str>,
     /// How many mutations have been applied.
     pub version: u64,
     /// The balance at `settled_at`.
@@ -76,7 +78,7 @@ impl ClickBucket {
 
 impl Player {
     /// A player who starts at `now` with nothing.
-    pub fn new(display_name: String, rules: &Rules, now: Timestamp) -> Self {
+    pub fn new(display_name: Arc<str>, rules: &Rules, now: Timestamp) -> Self {
         Self {
             display_name,
             version: 0,

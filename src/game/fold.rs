@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use super::request::{Answer, Request};
 use super::{Error, IdempotencyKey};
-use crate::domain::{Command, LedgerEntry, Outcome, Player, Refusal, Season, Timeline, Timestamp};
+use crate::cache::Entry;
+use crate::domain::{Command, LedgerEntry, Outcome, Refusal, Season, Timeline, Timestamp};
 use crate::store::Change;
 use crate::store::idempotency::NewRecord;
 use crate::store::players::PlayerRecord;
@@ -18,9 +19,9 @@ pub(super) type Remembered = HashMap<[u8; 16], ([u8; 16], String)>;
 #[derive(Debug)]
 pub(super) struct Folded {
     /// The row that it was folded from.
-    pub(super) base: Arc<PlayerRecord>,
+    pub(super) base: Arc<Entry>,
     /// The row to write; nothing where nothing has changed.
-    pub(super) written: Option<Arc<PlayerRecord>>,
+    pub(super) written: Option<Arc<Entry>>,
     pub(super) ledger: Vec<LedgerEntry>,
     pub(super) records: Vec<NewRecord>,
     /// One for each request, in their order.
@@ -28,14 +29,14 @@ pub(super) struct Folded {
 }
 
 /// Folds `requests` onto `base` at `now`.
-pub(super) fn fold(
-    base: Arc<PlayerRecord>,
-    requests: &[&Request],
+pub(super) fn fold<'a>(
+    base: Arc<Entry>,
+    requests: impl Iterator<Item = &'a Request>,
     mut remembered: Remembered,
     timeline: &Arc<Timeline>,
     now: Timestamp,
 ) -> Folded {
-    let now = base.player.not_before_settled(now);
+    let now = base.record.player.not_before_settled(now);
     let mut walk = Walk {
         present: Arc::clone(&base),
         written: false,
@@ -44,7 +45,7 @@ pub(super) fn fold(
         timeline,
         now,
     };
-    let answers = requests.iter().map(|request| walk.step(request, &mut remembered)).collect();
+    let answers = requests.map(|request| walk.step(request, &mut remembered)).collect();
     let Walk { present, written, ledger, records, .. } = walk;
     let written = written.then_some(present);
     Folded { base, written, ledger, records, answers }
@@ -52,7 +53,7 @@ pub(super) fn fold(
 
 struct Walk<'a> {
     /// The player after the requests so far.
-    present: Arc<PlayerRecord>,
+    present: Arc<Entry>,
     /// Whether `present` differs from the row.
     written: bool,
     ledger: Vec<LedgerEntry>,
@@ -65,7 +66,7 @@ impl Walk<'_> {
     /// One request. The order is: ban, key, expected version, rules.
     fn step(&mut self, request: &Request, remembered: &mut Remembered) -> Result<Answer, Error> {
         let by_operator = matches!(request.command, Command::Grant { .. });
-        if self.present.banned && !by_operator {
+        if self.present.record.banned && !by_operator {
             return Err(Error::Banned);
         }
         if let Some(key) = request.key
@@ -80,20 +81,21 @@ impl Walk<'_> {
             self.note_presence(by_operator);
             return Ok(self.answer(outcome, true));
         }
-        let version = self.present.player.version;
+        let version = self.present.record.player.version;
         if request.expected_version.is_some_and(|expected| expected != version) {
             self.note_presence(by_operator);
             return Err(Error::Refused(Refusal::VersionMismatch { current: version }));
         }
-        let mut player = self.present.player.clone();
-        let outcome = player.apply(&request.command, self.timeline, self.now, &mut self.ledger);
-        let applied = player.version > version;
+        let mut record = PlayerRecord::clone(&self.present.record);
+        let outcome =
+            record.player.apply(&request.command, self.timeline, self.now, &mut self.ledger);
+        let applied = record.player.version > version;
         if outcome.is_err() || !applied {
             self.note_presence(by_operator);
         }
         let outcome = outcome.map_err(Error::Refused)?;
         if applied {
-            self.write(player);
+            self.write(record);
         }
         if let (true, Some(key)) = (applied, request.key) {
             self.remember(key, request, &outcome, remembered)?;
@@ -103,28 +105,20 @@ impl Walk<'_> {
 
     /// Writes down that the player is there, where that is due: who is refused is there all the same.
     fn note_presence(&mut self, by_operator: bool) {
-        if by_operator || !self.present.player.presence_is_due(self.now) {
+        if by_operator || !self.present.record.player.presence_is_due(self.now) {
             return;
         }
-        let mut player = self.present.player.clone();
-        player.arrive(self.timeline, self.now);
-        self.write(player);
+        let mut record = PlayerRecord::clone(&self.present.record);
+        record.player.arrive(self.timeline, self.now);
+        self.write(record);
     }
 
-    /// Takes `player` for the present one, to be written.
-    fn write(&mut self, player: Player) {
+    /// Takes `record` for the present one, to be written.
+    fn write(&mut self, mut record: PlayerRecord) {
         // However many commands it takes in, the row is written once.
-        let revision = self.present.revision + i64::from(!self.written);
-        let PlayerRecord { id, created_at, banned, ref username, .. } = *self.present;
-        self.present = Arc::new(PlayerRecord {
-            id,
-            revision,
-            username: username.clone(),
-            created_at,
-            banned,
-            catalogue_version: self.timeline.at(player.settled_at).version,
-            player,
-        });
+        record.revision += i64::from(!self.written);
+        record.catalogue_version = self.timeline.at(record.player.settled_at).version;
+        self.present = self.present.with(Arc::new(record));
         self.written = true;
     }
 
@@ -153,7 +147,7 @@ impl Walk<'_> {
         Answer {
             outcome,
             replayed,
-            record: Arc::clone(&self.present),
+            entry: Arc::clone(&self.present),
             timeline: Arc::clone(self.timeline),
             now: self.now,
         }
@@ -163,11 +157,11 @@ impl Walk<'_> {
 impl Folded {
     /// What to write of the player; nothing where nothing has changed.
     pub(super) fn change(&self, timeline: &Timeline) -> Option<Change<'_>> {
-        let record = self.written.as_deref()?;
+        let record = &self.written.as_deref()?.record;
         let player = &record.player;
         let production = player.production(timeline, player.settled_at);
         Some(Change {
-            base: &self.base,
+            base: &self.base.record,
             record,
             energy_per_second: production.energy_per_second,
             accrues_until: player.accrues_until(&production),
@@ -179,8 +173,9 @@ impl Folded {
         &'a self,
         timeline: &'a Timeline,
     ) -> impl Iterator<Item = (Season, f64)> + 'a {
-        let left = self.written.as_deref().map(|record| record.player.season);
-        left.into_iter().flat_map(|entered| self.base.player.finished_seasons(timeline, entered))
+        let left = self.written.as_deref().map(|entry| entry.record.player.season);
+        left.into_iter()
+            .flat_map(|entered| self.base.record.player.finished_seasons(timeline, entered))
     }
 }
 

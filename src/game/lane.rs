@@ -8,16 +8,17 @@ use std::sync::{Mutex, PoisonError, RwLock};
 use std::{io, mem, thread};
 
 use tokio::sync::{mpsc, oneshot};
-use tracing::Span;
 use uuid::Uuid;
 
 use super::Error;
-use super::batch::{Envelope, Writer};
+use super::batch::Envelope;
 use super::request::{Answer, Request};
+use super::writer::Writer;
 use crate::telemetry::metrics::Metrics;
 
 /// Few lanes make big batches. A second one was no faster with 64 clients: its batches were half as big, and most of a
-/// batch's cost does not depend on its size.
+/// batch's cost does not depend on its size. Nor was a second commit that takes off while the first is in flight, once as
+/// many have queued again: what is idle then does not wait for commits.
 pub(super) const LANES: usize = 1;
 /// Commands that may wait in a lane; beyond, a newcomer is told to come back.
 const QUEUE_LENGTH: usize = 4096;
@@ -55,16 +56,15 @@ impl Lanes {
 
     /// Queues a request and waits for its answer.
     pub(super) async fn submit(&self, request: Request) -> Result<Answer, Error> {
-        let (reply, answer) = oneshot::channel();
-        self.enqueue(Envelope { request, reply, span: Span::current() })?;
+        let (envelope, answer) = Envelope::new(request);
+        self.enqueue(envelope)?;
         // The reply is dropped only when the lane has died in the middle of a batch.
         answer.await.map_err(|_| Error::Unavailable("the lane ended".into()))?
     }
 
     /// Queues a request whose answer nobody waits for. Where the lane is full it is dropped.
     pub(super) fn submit_unheard(&self, request: Request) {
-        let (reply, _) = oneshot::channel();
-        if self.enqueue(Envelope { request, reply, span: Span::current() }).is_err() {
+        if self.enqueue(Envelope::new(request).0).is_err() {
             tracing::debug!("a lane is full; a presence note is dropped");
         }
     }
@@ -97,7 +97,7 @@ fn lane_of(player: Uuid, lanes: usize) -> usize {
     usize::from(last) % lanes.max(1)
 }
 
-async fn run(mut writer: Writer, mut queue: mpsc::Receiver<Envelope>, metrics: Metrics) {
+async fn run(writer: Writer, mut queue: mpsc::Receiver<Envelope>, metrics: Metrics) {
     let mut batch = Vec::new();
     while queue.recv_many(&mut batch, MAX_BATCH).await > 0 {
         metrics.queued_commands.sub(i64::try_from(batch.len()).unwrap_or_default());

@@ -8,6 +8,7 @@ mod ledger;
 mod presence;
 mod request;
 mod state;
+mod writer;
 
 use std::sync::Arc;
 
@@ -92,7 +93,7 @@ impl Game {
         seen: Arc<Seen>,
     ) -> Result<Self, Error> {
         let writer = || {
-            Ok(batch::Writer {
+            Ok(writer::Writer {
                 players: players.clone(),
                 store: store.for_lane()?,
                 clock: Arc::clone(&clock),
@@ -119,7 +120,7 @@ impl Game {
     /// The player after a command.
     pub fn state_after(&self, answer: &Answer) -> State {
         State {
-            entry: self.players.entry(Arc::clone(&answer.record)),
+            entry: Arc::clone(&answer.entry),
             timeline: Arc::clone(&answer.timeline),
             now: answer.now,
         }

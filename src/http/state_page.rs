@@ -26,8 +26,8 @@ pub struct StatePage {
     timeline: Arc<Timeline>,
     inventory: Inventory,
     cores: f64,
-    display_name: Box<str>,
-    username: Option<Box<str>>,
+    display_name: Arc<str>,
+    username: Option<Arc<str>>,
     /// Up to the energy; from there to the version; from there to the times.
     parts: [Box<str>; 3],
 }
@@ -49,8 +49,8 @@ impl StatePage {
             && self.cores == player.cores
             && Arc::ptr_eq(&self.timeline, &state.timeline)
             && Arc::ptr_eq(&self.catalogue, state.timeline.at(now))
-            && *self.display_name == *player.display_name
-            && self.username.as_deref() == record.username.as_deref()
+            && Arc::ptr_eq(&self.display_name, &player.display_name)
+            && self.username.as_ref().map(Arc::as_ptr) == record.username.as_ref().map(Arc::as_ptr)
     }
 
     fn new(state: &State) -> Result<Self, Problem> {
@@ -71,8 +71,8 @@ impl StatePage {
             timeline: Arc::clone(timeline),
             inventory: player.inventory.clone(),
             cores: player.cores,
-            display_name: player.display_name.as_str().into(),
-            username: record.username.as_deref().map(Into::into),
+            display_name: Arc::clone(&player.display_name),
+            username: record.username.clone(),
             parts: parts.ok_or_else(|| Problem::internal("a state of another form"))?,
         })
     }
@@ -157,7 +157,8 @@ mod tests {
     #[test]
     fn a_page_says_what_the_state_says_at_any_time_and_is_made_once() {
         let timeline = Arc::new(two_catalogues(700.0));
-        let mut player = Player::new(format!("{AMOUNTS}{VERSION}"), &Rules::default(), at(0.0));
+        let mut player =
+            Player::new(format!("{AMOUNTS}{VERSION}").into(), &Rules::default(), at(0.0));
         player.inventory.add_generators(&slug("mill"), 2);
         player.inventory.add_generators(&slug("crank"), 3);
         player.arrive(&timeline, at(500.0));

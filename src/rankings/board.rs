@@ -76,7 +76,7 @@ impl Standing {
         let player = &record.player;
         let now = player.not_before_settled(now);
         let place = (!record.banned).then(|| Place {
-            name: player.display_name.as_str().into(),
+            name: Arc::clone(&player.display_name),
             scores: [
                 player.lifetime_energy_at(timeline, now),
                 player.production(timeline, now).energy_per_second,

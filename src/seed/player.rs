@@ -19,7 +19,7 @@ pub(super) fn plausible(timeline: &Timeline, now: Timestamp) -> SeedPlayer {
     // Most were last there long ago, some a moment ago.
     let present = now.seconds_since(created_at) * (1.0 - chance().powi(3));
     let seen_at = created_at.plus_seconds(present).min(now);
-    let mut player = Player::new(names::random(), &timeline.rules, seen_at);
+    let mut player = Player::new(names::random().into(), &timeline.rules, seen_at);
     // Many have begun, few have come far.
     let lifetime = 10f64.powf(DECADES * chance().powi(3)) * (0.5 + chance());
     let catalogue = timeline.at(seen_at);

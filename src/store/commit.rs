@@ -44,8 +44,8 @@ impl Change<'_> {
 
     /// The display name, where it is not the row's.
     fn new_name(&self) -> Option<&str> {
-        let name = self.record.player.display_name.as_str();
-        (name != self.base.player.display_name).then_some(name)
+        let name = &self.record.player.display_name;
+        (*name != self.base.player.display_name).then_some(name)
     }
 }
 

@@ -1,5 +1,7 @@
 //! The players' rows.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use tokio_postgres::Row;
 use tokio_postgres::types::Json;
@@ -16,7 +18,7 @@ pub struct PlayerRecord {
     /// Rises with every write of the row; a write names the one that it was made from.
     pub revision: i64,
     /// The name to sign in by; guests have none.
-    pub username: Option<String>,
+    pub username: Option<Arc<str>>,
     pub created_at: Timestamp,
     pub banned: bool,
     /// The catalogue in force at the player's `settled_at`.
@@ -27,7 +29,7 @@ pub struct PlayerRecord {
 impl PlayerRecord {
     /// The bytes that hang on it, roughly.
     pub fn heap_bytes(&self) -> usize {
-        let name = self.player.display_name.len() + self.username.as_ref().map_or(0, String::len);
+        let name = self.player.display_name.len() + self.username.as_ref().map_or(0, |it| it.len());
         // A slug is shared text behind a pointer with two counts.
         let slug = |slug: &Slug| 16 + 16 + slug.as_str().len();
         let inventory = &self.player.inventory;
@@ -159,12 +161,12 @@ pub(super) fn decode(row: &Row) -> Result<PlayerRecord, Error> {
     Ok(PlayerRecord {
         id: row.try_get("player_id")?,
         revision: row.try_get("revision")?,
-        username: row.try_get("username")?,
+        username: row.try_get::<_, Option<&str>>("username")?.map(Into::into),
         created_at: row.try_get("created_at")?,
         banned: banned_at.is_some(),
         catalogue_version: row.try_get::<_, i64>("catalogue_version")?.unsigned_abs(),
         player: Player {
-            display_name: row.try_get("display_name")?,
+            display_name: row.try_get::<_, &str>("display_name")?.into(),
             version: row.try_get::<_, i64>("version")?.unsigned_abs(),
             energy: row.try_get("energy")?,
             lifetime_energy: row.try_get("lifetime_energy")?,

@@ -75,7 +75,7 @@ impl Store {
                     &signed(record.catalogue_version),
                     &it.cores,
                     &inventory,
-                    &it.display_name,
+                    &&*it.display_name,
                     &record.created_at,
                     &it.season.number(),
                     &it.season_base,

@@ -73,7 +73,7 @@ impl From<&State> for ProfileWire {
         let record = state.record();
         Self {
             player_id: record.id,
-            display_name: record.player.display_name.clone(),
+            display_name: record.player.display_name.as_ref().into(),
             lifetime_energy: record.player.view(&state.timeline, state.now).lifetime_energy,
             cores: record.player.cores,
             created_at: rfc3339(record.created_at),

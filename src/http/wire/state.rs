@@ -86,8 +86,8 @@ impl StateWire {
         });
         Self {
             player_id: record.id,
-            display_name: player.display_name.clone(),
-            username: record.username.clone(),
+            display_name: player.display_name.as_ref().into(),
+            username: record.username.as_deref().map(Into::into),
             energy: view.energy,
             lifetime_energy: view.lifetime_energy,
             energy_per_second: view.production.energy_per_second,

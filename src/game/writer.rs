@@ -1,0 +1,347 @@
+//! Writing a batch: load, fold, commit, and again for those whose row had moved on.
+//!
+//! A batch is optimistic first: it starts from rows that the lane kept, and every row is written only if its revision is
+//! still the one that was folded. Players whose row another instance wrote meanwhile are loaded and folded afresh, the
+//! others are answered. After two conflicts the rows are locked before they are folded.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tracing::Instrument;
+use uuid::Uuid;
+
+use super::Error;
+use super::batch::{Batch, Envelope, Keys, Settled, outcomes};
+use super::fold::{Folded, fold};
+use crate::cache::{Entry, Players, Seat};
+use crate::catalogue::Catalogues;
+use crate::clock::Clock;
+use crate::domain::{LedgerEntry, LedgerKind, Timeline, Timestamp};
+use crate::rankings::Seen;
+use crate::store::idempotency::Record;
+use crate::store::players::PlayerRecord;
+use crate::store::{self, Commit, Store, Transaction};
+use crate::telemetry::metrics::Metrics;
+
+/// Attempts that trust the revision guard before the rows are locked.
+const OPTIMISTIC_ATTEMPTS: usize = 2;
+/// Attempts at all. A locked attempt fails only where Postgres gives it up for another transaction.
+const ATTEMPTS: usize = 8;
+
+/// Writes batches.
+pub(super) struct Writer {
+    /// What the last commits left behind, and where the next ones are put.
+    pub(super) players: Players,
+    pub(super) store: Store,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) catalogues: Arc<Catalogues>,
+    pub(super) metrics: Metrics,
+    /// Where it is noted who was there.
+    pub(super) seen: Arc<Seen>,
+}
+
+/// What the folds of one attempt share.
+struct Moment {
+    timeline: Arc<Timeline>,
+    now: Timestamp,
+    /// When that was, for rows that are read or written from then on.
+    begun: Instant,
+}
+
+/// How old `now` may be when a batch is sent to be written. A process that was stopped in between folds anew, so that
+/// nothing that was played in a season arrives after its final standings were made.
+const STALE_AFTER: Duration = Duration::from_secs(10);
+
+impl Moment {
+    fn still_holds(&self) -> Result<(), store::Error> {
+        if self.begun.elapsed() < STALE_AFTER {
+            return Ok(());
+        }
+        Err(store::Error::Contention("the batch took too long to fold".into()))
+    }
+}
+
+/// What came of an attempt.
+struct Attempt {
+    /// One for each player of the batch, in its order.
+    folds: Vec<Fold>,
+    /// The players whose guard held, in their order.
+    written: Vec<Uuid>,
+}
+
+/// What an attempt made of a player's requests.
+enum Fold {
+    /// There is no such player.
+    Missing,
+    Found {
+        /// Where the row was kept, and so may be out of date; none where it was just read.
+        seat: Option<Seat>,
+        folded: Folded,
+    },
+}
+
+impl Writer {
+    /// Performs and answers all of `envelopes`.
+    pub(super) async fn perform(&self, envelopes: Vec<Envelope>) {
+        let batch = Batch::new(envelopes);
+        let span = batch.span();
+        let work = async {
+            if let Err((error, rest)) = self.attempt_all(batch).await {
+                self.isolate(error, rest).await;
+            }
+        };
+        work.instrument(span).await;
+    }
+
+    /// A statement failed. Where one row may be to blame, each player is tried alone, and fails alone.
+    async fn isolate(&self, error: store::Error, rest: Batch) {
+        let of_one_row =
+            !matches!(error, store::Error::Unavailable(_) | store::Error::Contention(_));
+        let players = rest.players().count();
+        if !of_one_row || players == 1 {
+            return give_up(&error, rest);
+        }
+        tracing::warn!(%error, players, "a batch failed; its players are written one by one");
+        for batch in rest.apart() {
+            if let Err((error, rest)) = self.attempt_all(batch).await {
+                give_up(&error, rest);
+            }
+        }
+    }
+
+    /// Attempts until everybody is answered, or returns those who are not and why.
+    async fn attempt_all(&self, mut batch: Batch) -> Result<(), (store::Error, Batch)> {
+        for attempt in 0..ATTEMPTS {
+            let moment = match self.catalogues.confirmed_timeline() {
+                Ok(timeline) => Moment { timeline, now: self.clock.now(), begun: Instant::now() },
+                Err(error) => {
+                    batch.refuse(&error.into());
+                    return Ok(());
+                }
+            };
+            let attempted = if attempt < OPTIMISTIC_ATTEMPTS {
+                self.attempt_optimistic(&batch, &moment, attempt == 0).await
+            } else {
+                self.attempt_locked(&batch, &moment).await
+            };
+            match attempted {
+                Ok(attempted) => {
+                    let settled = self.settle(attempted, &moment);
+                    batch.answer(settled);
+                }
+                // Rolled back for another transaction: nothing is written, so all of it can be tried again.
+                Err(store::Error::Contention(reason)) => {
+                    tracing::debug!(reason, attempt, "a batch was rolled back and is tried again");
+                }
+                Err(error) => {
+                    // What has become of them is not known.
+                    for player in batch.players() {
+                        drop(self.players.touch(player));
+                    }
+                    return Err((error, batch));
+                }
+            }
+            if batch.is_empty() {
+                return Ok(());
+            }
+        }
+        Err((store::Error::Contention("too many conflicts".into()), batch))
+    }
+
+    /// From rows that are read now, or kept where `trusting`, guarded by their revisions.
+    async fn attempt_optimistic(
+        &self,
+        batch: &Batch,
+        moment: &Moment,
+        trusting: bool,
+    ) -> Result<Attempt, store::Error> {
+        let kept = |player| {
+            let (entry, seat) = self.players.base(player).filter(|_| trusting)?;
+            Some(Row { entry, seat: Some(seat) })
+        };
+        let mut rows: Vec<(Uuid, Option<Row>)> =
+            batch.players().map(|player| (player, kept(player))).collect();
+        let unknown: Vec<Uuid> =
+            rows.iter().filter(|(_, row)| row.is_none()).map(|&(player, _)| player).collect();
+        if !unknown.is_empty() {
+            let mut read = read(self.store.load_players(&unknown).await?);
+            for (player, row) in rows.iter_mut().filter(|(_, row)| row.is_none()) {
+                *row = read.remove(player);
+            }
+        }
+        let keys = Keys::of(batch);
+        let remembered = if keys.is_empty() {
+            Vec::new()
+        } else {
+            self.store.find_records(&keys.players, &keys.hashes, moment.now).await?
+        };
+        let rows = rows.into_iter().map(|(_, row)| row);
+        let folds = fold_all(batch, rows, remembered, moment);
+        let commit = commit_of(&folds, moment);
+        let written = if commit.is_empty() {
+            Vec::new()
+        } else {
+            moment.still_holds()?;
+            let timer = self.metrics.commit_durations.start_timer();
+            let written = self.store.commit(&commit).await?;
+            timer.observe_duration();
+            written
+        };
+        Ok(Attempt::new(folds, written))
+    }
+
+    /// From rows that nobody else can write until the transaction ends.
+    async fn attempt_locked(
+        &self,
+        batch: &Batch,
+        moment: &Moment,
+    ) -> Result<Attempt, store::Error> {
+        let mut transaction = self.store.begin().await?;
+        // Dropped at an error, the transaction is rolled back.
+        let attempt = locked(&mut transaction, batch, moment).await?;
+        transaction.commit().await?;
+        Ok(attempt)
+    }
+
+    /// What is to be said to each player. Done are those who were written, and those with nothing to write whose row was
+    /// just read. Their rows are kept; those of the others are read anew.
+    fn settle(&self, attempt: Attempt, moment: &Moment) -> Vec<Settled> {
+        let Attempt { folds, written } = attempt;
+        let mut commands = 0;
+        let mut committed = Vec::with_capacity(written.len());
+        let mut settle = |fold| {
+            let Fold::Found { seat, folded } = fold else { return Settled::Missing };
+            let player = folded.base.record.id;
+            match folded.written {
+                Some(entry) if written.binary_search(&player).is_ok() => {
+                    commands += folded.answers.iter().filter(|it| it.is_ok()).count() as u64;
+                    count(&self.metrics, &folded.base.record, &entry.record, &folded.ledger);
+                    self.seen.note(&entry.record, moment.now);
+                    committed.push((entry, seat));
+                }
+                Some(_) => {
+                    self.metrics.revision_conflicts.inc();
+                    return Settled::Again;
+                }
+                None if seat.is_some() => return Settled::Again,
+                None => {
+                    self.seen.note(&folded.base.record, moment.now);
+                    self.players.loaded(folded.base, moment.begun);
+                }
+            }
+            Settled::Done(folded.answers)
+        };
+        let settled = folds.into_iter().map(&mut settle).collect();
+        if !committed.is_empty() {
+            self.metrics.committed_batches.inc();
+            self.metrics.batch_players.observe(committed.len() as f64);
+            self.metrics.committed_commands.inc_by(commands);
+        }
+        self.players.committed(committed, moment.now, moment.begun);
+        settled
+    }
+}
+
+impl Attempt {
+    fn new(folds: Vec<Fold>, mut written: Vec<Uuid>) -> Self {
+        // They come in this order already, but that is the plan's doing.
+        written.sort_unstable();
+        Self { folds, written }
+    }
+}
+
+/// Counts what a player's written requests came to.
+fn count(metrics: &Metrics, before: &PlayerRecord, after: &PlayerRecord, ledger: &[LedgerEntry]) {
+    let earned = after.player.lifetime_energy - before.player.lifetime_energy;
+    if earned.is_finite() && earned > 0.0 {
+        metrics.energy_earned.inc_by(earned);
+    }
+    let bought = |entry: &&LedgerEntry| {
+        matches!(entry.kind, LedgerKind::GeneratorPurchase | LedgerKind::UpgradePurchase)
+    };
+    let purchases = ledger.iter().filter(bought).count() as u64;
+    if purchases > 0 {
+        metrics.purchases.inc_by(purchases);
+    }
+}
+
+/// A row to fold onto.
+struct Row {
+    entry: Arc<Entry>,
+    /// As [`Fold::Found`]'s.
+    seat: Option<Seat>,
+}
+
+/// Rows that were just read.
+fn read(records: Vec<PlayerRecord>) -> HashMap<Uuid, Row> {
+    let row =
+        |record: PlayerRecord| (record.id, Row { entry: Entry::new(Arc::new(record)), seat: None });
+    records.into_iter().map(row).collect()
+}
+
+async fn locked(
+    transaction: &mut Transaction,
+    batch: &Batch,
+    moment: &Moment,
+) -> Result<Attempt, store::Error> {
+    let ids: Vec<Uuid> = batch.players().collect();
+    let mut read = read(transaction.lock_players(&ids).await?);
+    let rows = ids.iter().map(|player| read.remove(player));
+    let keys = Keys::of(batch);
+    let remembered = if keys.is_empty() {
+        Vec::new()
+    } else {
+        transaction.find_records(&keys.players, &keys.hashes, moment.now).await?
+    };
+    let folds = fold_all(batch, rows, remembered, moment);
+    let commit = commit_of(&folds, moment);
+    moment.still_holds()?;
+    let written = if commit.is_empty() { Vec::new() } else { transaction.write(&commit).await? };
+    Ok(Attempt::new(folds, written))
+}
+
+fn fold_all(
+    batch: &Batch,
+    rows: impl Iterator<Item = Option<Row>>,
+    remembered: Vec<Record>,
+    moment: &Moment,
+) -> Vec<Fold> {
+    let mut outcomes = outcomes(remembered);
+    let fold = |(turn, row): (super::batch::Turn<'_>, Option<Row>)| {
+        let Some(Row { entry, seat }) = row else { return Fold::Missing };
+        let remembered = outcomes.remove(&turn.player).unwrap_or_default();
+        let folded = fold(entry, turn.requests(), remembered, &moment.timeline, moment.now);
+        Fold::Found { seat, folded }
+    };
+    batch.turns().zip(rows).map(fold).collect()
+}
+
+fn commit_of<'a>(folds: &'a [Fold], moment: &Moment) -> Commit<'a> {
+    let mut commit = Commit::default();
+    for fold in folds {
+        let Fold::Found { folded, .. } = fold else { continue };
+        let Some(change) = folded.change(&moment.timeline) else { continue };
+        let player = change.base.id;
+        commit.write(change);
+        for (season, score) in folded.finished_seasons(&moment.timeline) {
+            commit.finish(player, season, score);
+        }
+        for entry in &folded.ledger {
+            commit.book(player, entry);
+        }
+        for record in &folded.records {
+            commit.remember(record);
+        }
+    }
+    commit
+}
+
+/// Answers with a failure of the store.
+fn give_up(error: &store::Error, rest: Batch) {
+    if !error.is_passing() {
+        let players: Vec<_> = rest.players().collect();
+        tracing::error!(%error, ?players, "a player could not be written");
+    }
+    rest.refuse(&Error::from_store(error));
+}
