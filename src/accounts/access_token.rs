@@ -12,8 +12,7 @@ use sha2::Sha256;
 use signature::{Signer, Verifier};
 use uuid::Uuid;
 
-use super::verified::{Verified, VerifiedTokens};
-use super::{Error, Identity};
+use super::{Error, Identity, Verified};
 use crate::config::Secret;
 use crate::domain::Timestamp;
 
@@ -39,7 +38,6 @@ pub struct AccessTokens {
     validation: Validation,
     ttl: Duration,
     secret: Secret,
-    verified: VerifiedTokens,
 }
 
 impl AccessTokens {
@@ -58,7 +56,6 @@ impl AccessTokens {
             validation,
             ttl,
             secret,
-            verified: VerifiedTokens::default(),
         }
     }
 
@@ -85,19 +82,15 @@ impl AccessTokens {
     ///
     /// # Errors
     /// [`Error::Unauthenticated`] or [`Error::TokenExpired`].
-    pub fn verify(&self, token: &str, now: Timestamp) -> Result<Identity, Error> {
-        let verified = self.verified.get_or(token, || self.decode(token))?;
-        if now.as_micros() >= verified.expires_at.saturating_mul(1_000_000) {
-            return Err(Error::TokenExpired);
-        }
-        Ok(verified.identity)
-    }
-
-    fn decode(&self, token: &str) -> Result<Verified, Error> {
+    pub fn verify(&self, token: &str, now: Timestamp) -> Result<Verified, Error> {
         let decode = |key| jsonwebtoken::decode::<Claims>(token, key, &self.validation).ok();
         let claims = self.verifying_keys.iter().find_map(decode).ok_or(Error::Unauthenticated)?;
         let Claims { sub: player, sid: session, exp, .. } = claims.claims;
-        Ok(Verified { identity: Identity { player, session }, expires_at: exp })
+        let expires_at = Timestamp::from_micros(exp.saturating_mul(1_000_000));
+        if now >= expires_at {
+            return Err(Error::TokenExpired);
+        }
+        Ok(Verified { identity: Identity { player, session }, expires_at })
     }
 
     /// A tag that only this server can make, for `purpose` and `parts`: the first 16 bytes of their HMAC.
@@ -194,7 +187,8 @@ mod tests {
     fn a_token_holds_until_its_end_and_no_longer() {
         let (tokens, identity) = (tokens("one", None), identity());
         let token = tokens.issue(identity, at(1000)).expect("signed");
-        assert_eq!(tokens.verify(&token, at(1059)).expect("holds"), identity);
+        let verified = tokens.verify(&token, at(1059)).expect("holds");
+        assert_eq!((verified.identity, verified.expires_at), (identity, at(1060)));
         assert!(matches!(tokens.verify(&token, at(1060)), Err(Error::TokenExpired)));
     }
 

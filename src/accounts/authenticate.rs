@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use super::{Accounts, Error};
+use crate::domain::Timestamp;
 use crate::store::pulse::Reason;
 
 /// A player in one of its sessions.
@@ -12,13 +13,31 @@ pub struct Identity {
     pub session: Uuid,
 }
 
+/// What an access token says.
+#[derive(Clone, Copy, Debug)]
+pub struct Verified {
+    /// Whom it was made for.
+    pub identity: Identity,
+    /// From when on it does not hold any more.
+    pub expires_at: Timestamp,
+}
+
 impl Accounts {
     /// Who an access token speaks for. Asks no store: what has been revoked is known in memory.
     ///
     /// # Errors
     /// [`Error::Unauthenticated`], [`Error::TokenExpired`] or [`Error::Banned`].
-    pub fn authenticate(&self, token: &str) -> Result<Identity, Error> {
-        let identity = self.identify(token)?;
+    pub fn authenticate(&self, token: &str) -> Result<Verified, Error> {
+        let verified = self.access_tokens.verify(token, self.clock.now())?;
+        self.trust(verified.identity)?;
+        Ok(verified)
+    }
+
+    /// Whether whoever was let in before may still come in.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] or [`Error::Banned`].
+    pub fn trust(&self, identity: Identity) -> Result<(), Error> {
         match self.revocations.reason(identity.player) {
             Some(Reason::PlayerBanned) => return Err(Error::Banned),
             Some(Reason::PlayerDeleted) => return Err(Error::Unauthenticated),
@@ -27,7 +46,7 @@ impl Accounts {
         if self.revocations.reason(identity.session).is_some() {
             return Err(Error::Unauthenticated);
         }
-        Ok(identity)
+        Ok(())
     }
 
     /// Who an access token was made for, be it revoked since.
@@ -35,7 +54,7 @@ impl Accounts {
     /// # Errors
     /// [`Error::Unauthenticated`] or [`Error::TokenExpired`].
     pub fn identify(&self, token: &str) -> Result<Identity, Error> {
-        self.access_tokens.verify(token, self.clock.now())
+        Ok(self.access_tokens.verify(token, self.clock.now())?.identity)
     }
 
     /// A tag that only this server can make, to bind opaque values such as cursors to a player.

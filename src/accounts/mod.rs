@@ -9,7 +9,6 @@ mod refresh_token;
 mod revocations;
 mod sessions;
 mod sign_in;
-mod verified;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +16,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 pub use access_token::AccessTokens;
-pub use authenticate::Identity;
+pub use authenticate::{Identity, Verified};
 pub use names::{InvalidName, display_name, password, username};
 pub use password::PasswordHasher;
 pub use revocations::Revocations;

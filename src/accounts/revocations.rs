@@ -1,6 +1,7 @@
 //! Sessions and players that must not be trusted though their access tokens have not expired.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use uuid::Uuid;
@@ -12,6 +13,7 @@ use crate::store::pulse::{Reason, Revocation};
 #[derive(Debug, Default)]
 pub struct Revocations {
     reasons: RwLock<HashMap<Uuid, (Reason, Timestamp)>>,
+    generation: AtomicU64,
 }
 
 impl Revocations {
@@ -27,6 +29,12 @@ impl Revocations {
                 reason => drop(reasons.insert(revocation.subject, (reason, now))),
             }
         }
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    /// Rises when anything is heard: whom was trusted in this generation still is.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
     }
 
     /// Takes in one revocation.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::Server as HttpServerFuture;
-use actix_web::middleware::{Condition, from_fn};
+use actix_web::middleware::Condition;
 use actix_web::{App, HttpServer, web};
 
 use super::Error;
@@ -64,7 +64,7 @@ pub struct Server {
     pub jobs: Arc<Jobs>,
     /// What this process does.
     pub role: Role,
-    api: web::Data<Api>,
+    api: Api,
     workers: usize,
 }
 
@@ -150,24 +150,23 @@ impl Server {
             &clock,
             &metrics,
         ));
-        let api = web::Data::new(Api {
+        let api = Api {
             accounts: Arc::clone(&accounts),
             game: Arc::clone(&game),
             catalogues: Arc::clone(&catalogues),
-            operators,
+            operators: Arc::new(operators),
             rankings: Arc::clone(&rankings),
             health: Arc::clone(&health),
             redis: redis.clone(),
-            limits: http::Limits::new(Arc::clone(&limiter)),
+            limits: Arc::new(http::Limits::new(Arc::clone(&limiter))),
             metrics: metrics.clone(),
-            options: Options {
+            options: Arc::new(Options {
                 admin_token: config.http.admin_token,
                 cors_allowed_origins: config.http.cors_allowed_origins,
                 trusted_proxy_hops: config.http.trusted_proxy_hops,
-            },
-            catalog_page: http::CatalogPage::default(),
-            rankings_pages: http::RankingsPages::default(),
-        });
+            }),
+            rankings_pages: Arc::default(),
+        };
         let workers = config.http.workers;
         Ok(Self {
             store,
@@ -207,10 +206,10 @@ impl Server {
         let server = HttpServer::new(move || {
             let options = &api.options;
             App::new()
-                .app_data(api.clone())
-                .app_data(http::RouteCounters::default())
+                .app_data(web::Data::new(api.clone()))
+                .app_data(http::Worker::default())
                 .wrap(Condition::new(!options.cors_allowed_origins.is_empty(), http::cors(options)))
-                .wrap(from_fn(http::edge))
+                .wrap(http::Edge)
                 .configure(routes)
         });
         let server = server

@@ -11,6 +11,7 @@ mod remote;
 mod slot;
 mod trust;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -62,9 +63,31 @@ pub struct Settings {
     pub alone: bool,
 }
 
-/// Where a player's rows are kept, so that they need not be looked up again.
+/// A player's place in the cache. Whoever comes back often holds it, and spares the look-up; one that the cache has
+/// dropped meanwhile only costs the look-up again.
 #[derive(Clone)]
-pub struct Seat(Arc<Slot>);
+pub struct Seat {
+    player: Uuid,
+    slot: Arc<Slot>,
+}
+
+impl Seat {
+    /// Whose it is.
+    pub fn player(&self) -> Uuid {
+        self.player
+    }
+
+    /// As [`Players::base`], where the seat has not been dropped.
+    pub fn base(&self) -> Option<Arc<Entry>> {
+        self.slot.base()
+    }
+}
+
+impl fmt::Debug for Seat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Seat").field(&self.player).finish()
+    }
+}
 
 /// The cache of players. Cheap to clone.
 #[derive(Clone)]
@@ -137,9 +160,16 @@ impl Players {
     ///
     /// # Errors
     /// The store's, where nothing is known that may still be served.
-    pub async fn get(&self, player: Uuid) -> Result<Option<Arc<Entry>>, Arc<store::Error>> {
+    pub async fn get(&self, seat: &Seat) -> Result<Option<Arc<Entry>>, Arc<store::Error>> {
+        let player = seat.player;
         for _ in 0..ATTEMPTS {
-            let slot = self.slot(player);
+            let found;
+            let slot = if seat.slot.is_retired() {
+                found = self.slot(player);
+                &found
+            } else {
+                &seat.slot
+            };
             let now = Instant::now();
             let stale = match slot.look(now, &self.0.trust) {
                 Look::Fresh(entry) => {
@@ -157,7 +187,7 @@ impl Players {
                 self.0.metrics.stale.inc();
                 return Ok(entry.clone());
             }
-            let loading = slot.loading(|| self.begin_load(player, &slot));
+            let loading = slot.loading(|| self.begin_load(player, slot));
             if let Err(error) = loading.await {
                 return match stale {
                     Some(entry) if error.is_passing() => {
@@ -175,13 +205,18 @@ impl Players {
     /// its revision confirms is certain. With it comes where the next row goes.
     pub fn base(&self, player: Uuid) -> Option<(Arc<Entry>, Seat)> {
         let slot = self.0.slots.get(&player)?;
-        Some((slot.base()?, Seat(slot)))
+        Some((slot.base()?, Seat { player, slot }))
+    }
+
+    /// A player's place in the cache, be anything known of the player or not.
+    pub fn seat(&self, player: Uuid) -> Seat {
+        Seat { player, slot: self.slot(player) }
     }
 
     /// Takes in rows that were committed at `at`, by a statement sent at `sent`, and announces them.
     pub fn committed(&self, rows: Vec<(Arc<Entry>, Option<Seat>)>, at: Timestamp, sent: Instant) {
         for (entry, seat) in &rows {
-            let seated = seat.as_ref().is_some_and(|Seat(slot)| slot.keep(entry, sent));
+            let seated = seat.as_ref().is_some_and(|seat| seat.slot.keep(entry, sent));
             if !seated {
                 self.slot(entry.record.id).keep(entry, sent);
             }

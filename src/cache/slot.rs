@@ -4,11 +4,13 @@
 
 use std::any::Any;
 use std::mem::size_of;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Loading;
 use super::trust::Trust;
+use crate::domain::Timestamp;
 use crate::store::players::PlayerRecord;
 
 /// For how long it is believed that there is no such player.
@@ -22,19 +24,36 @@ pub struct Entry {
     pub record: Arc<PlayerRecord>,
     /// What whoever shows the player has worked out. The player's later rows have the same place.
     memo: Arc<Memo>,
+    /// When it was last noted that the player was there with this row, in microseconds; 0 at first.
+    noted_at: AtomicI64,
 }
+
+/// How long one note that a player was there does for.
+const NOTED_MICROS: i64 = 1_000_000;
 
 type Memo = Mutex<Option<Arc<dyn Any + Send + Sync>>>;
 
 impl Entry {
     /// An entry with nothing made of it yet.
     pub fn new(record: Arc<PlayerRecord>) -> Arc<Self> {
-        Arc::new(Self { record, memo: Arc::default() })
+        Arc::new(Self { record, memo: Arc::default(), noted_at: AtomicI64::default() })
     }
 
     /// Another row of the same player.
     pub fn with(&self, record: Arc<PlayerRecord>) -> Arc<Self> {
-        Arc::new(Self { record, memo: Arc::clone(&self.memo) })
+        let memo = Arc::clone(&self.memo);
+        Arc::new(Self { record, memo, noted_at: AtomicI64::default() })
+    }
+
+    /// Whether it is worth noting that the player is there at `now`, which it is once a second for one row.
+    pub fn is_noteworthy(&self, now: Timestamp) -> bool {
+        let now = now.as_micros();
+        let noteworthy =
+            now.abs_diff(self.noted_at.load(Ordering::Relaxed)) >= NOTED_MICROS.unsigned_abs();
+        if noteworthy {
+            self.noted_at.store(now, Ordering::Relaxed);
+        }
+        noteworthy
     }
 
     /// What was remembered, where it is of that type and `holds`; else what `make` makes, which is remembered.
@@ -61,7 +80,11 @@ impl Entry {
 
 /// What is known of one player.
 #[derive(Default)]
-pub(super) struct Slot(Mutex<Known>);
+pub(super) struct Slot {
+    known: Mutex<Known>,
+    /// The cache has dropped it: what would be put here nobody would find. Set while `known` is locked.
+    retired: AtomicBool,
+}
 
 #[derive(Default)]
 struct Known {
@@ -73,8 +96,6 @@ struct Known {
     floor: Floor,
     /// The load that is under way.
     loading: Option<Loading>,
-    /// The cache has dropped it: what is put here is not found by anybody.
-    retired: bool,
 }
 
 /// What a player's row cannot be below any more.
@@ -109,11 +130,11 @@ pub(super) enum Look {
 
 impl Slot {
     pub(super) fn new(floor: Floor) -> Self {
-        Self(Mutex::new(Known { floor, ..Known::default() }))
+        Self { known: Mutex::new(Known { floor, ..Known::default() }), ..Self::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn look(&self, now: Instant, trust: &Trust) -> Look {
@@ -142,10 +163,11 @@ impl Slot {
     /// will find it: a slot that the cache has dropped takes nothing in.
     pub(super) fn keep(&self, entry: &Arc<Entry>, right_at: Instant) -> bool {
         let mut known = self.lock();
-        if !known.retired {
-            known.put(entry.record.revision, right_at, |_| Arc::clone(entry));
+        if self.is_retired() {
+            return false;
         }
-        !known.retired
+        known.put(entry.record.revision, right_at, |_| Arc::clone(entry));
+        true
     }
 
     /// Takes in that at `right_at` there was no such player.
@@ -167,11 +189,17 @@ impl Slot {
         }
     }
 
-    /// Takes nothing in any more. Returns what a slot that takes this one's place must begin with.
+    /// The cache has dropped the slot, and whoever still holds it shall hold no memory. Returns what a slot that takes its
+    /// place must begin with.
     pub(super) fn retire(&self) -> Floor {
         let mut known = self.lock();
-        known.retired = true;
+        self.retired.store(true, Ordering::Relaxed);
+        (known.entry, known.right_at) = (None, None);
         known.floor
+    }
+
+    pub(super) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Relaxed)
     }
 
     /// The row to fold commands from: the newest that is known, be it out of date.

@@ -16,8 +16,8 @@ pub use export::Export;
 pub use request::{Answer, IdempotencyKey, Request};
 pub use state::State;
 
-pub use crate::cache::Entry;
 use crate::cache::Players;
+pub use crate::cache::{Entry, Seat};
 use crate::catalogue::{Catalogues, Unconfirmed};
 use crate::clock::Clock;
 use crate::domain::{Refusal, Timestamp};

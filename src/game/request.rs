@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::cache::Entry;
+use crate::cache::{Entry, Seat};
 use crate::domain::{Action, Command, Outcome, Timeline, Timestamp};
 use crate::store::idempotency::Retention;
 
@@ -13,6 +13,8 @@ use crate::store::idempotency::Retention;
 #[derive(Clone, Debug)]
 pub struct Request {
     pub player: Uuid,
+    /// The player's place in the cache, where it is at hand.
+    pub seat: Option<Seat>,
     pub command: Command,
     /// Makes repeats harmless.
     pub key: Option<IdempotencyKey>,
@@ -23,7 +25,12 @@ pub struct Request {
 impl Request {
     /// A command with neither key nor expectation.
     pub fn new(player: Uuid, command: Command) -> Self {
-        Self { player, command, key: None, expected_version: None }
+        Self { player, seat: None, command, key: None, expected_version: None }
+    }
+
+    /// As [`Request::new`], for a player whose place in the cache is at hand.
+    pub fn of(seat: &Seat, command: Command) -> Self {
+        Self { seat: Some(seat.clone()), ..Self::new(seat.player(), command) }
     }
 
     /// For how long the outcome is remembered.

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::request::Request;
 use super::{Entry, Error, Game};
+use crate::cache::Seat;
 use crate::domain::{Command, Timeline, Timestamp};
 use crate::store::players::PlayerRecord;
 
@@ -29,17 +30,19 @@ impl Game {
     ///
     /// # Errors
     /// [`Error::NoSuchPlayer`] or [`Error::Banned`].
-    pub async fn state(&self, player: Uuid) -> Result<State, Error> {
-        let state = self.look_up(player).await?;
+    pub async fn state(&self, seat: &Seat) -> Result<State, Error> {
+        let state = self.look(seat).await?;
         if state.record().banned {
             return Err(Error::Banned);
         }
-        self.seen.note(&state.entry.record, state.now);
+        if state.entry.is_noteworthy(state.now) {
+            self.seen.note(&state.entry.record, state.now);
+        }
         if !state.record().player.presence_is_due(state.now) {
             return Ok(state);
         }
         // Apart, so that most reads do not carry its state about.
-        match Box::pin(self.perform(Request::new(player, Command::Arrive))).await {
+        match Box::pin(self.perform(Request::of(seat, Command::Arrive))).await {
             Ok(answer) => Ok(self.state_after(&answer)),
             Err(error @ (Error::NoSuchPlayer | Error::Banned)) => Err(error),
             // What was read is still right; presence is noted with the next request.
@@ -52,8 +55,17 @@ impl Game {
     /// # Errors
     /// [`Error::NoSuchPlayer`].
     pub async fn look_up(&self, player: Uuid) -> Result<State, Error> {
+        self.look(&self.seat(player)).await
+    }
+
+    /// A player's place in the cache, for whoever comes back.
+    pub fn seat(&self, player: Uuid) -> Seat {
+        self.players.seat(player)
+    }
+
+    async fn look(&self, seat: &Seat) -> Result<State, Error> {
         let timeline = self.catalogues.timeline()?;
-        let entry = self.players.get(player).await.map_err(|error| Error::from_store(&error))?;
+        let entry = self.players.get(seat).await.map_err(|error| Error::from_store(&error))?;
         Ok(State { entry: entry.ok_or(Error::NoSuchPlayer)?, timeline, now: self.clock.now() })
     }
 }

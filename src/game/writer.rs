@@ -12,7 +12,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::Error;
-use super::batch::{Batch, Envelope, Keys, Settled, outcomes};
+use super::batch::{Batch, Envelope, Keys, Settled, Turn, outcomes};
 use super::fold::{Folded, fold};
 use crate::cache::{Entry, Players, Seat};
 use crate::catalogue::Catalogues;
@@ -156,12 +156,17 @@ impl Writer {
         moment: &Moment,
         trusting: bool,
     ) -> Result<Attempt, store::Error> {
-        let kept = |player| {
-            let (entry, seat) = self.players.base(player).filter(|_| trusting)?;
+        let kept = |turn: &Turn<'_>| {
+            if !trusting {
+                return None;
+            }
+            let held = turn.requests().find_map(|request| request.seat.as_ref());
+            let held = held.and_then(|seat| Some((seat.base()?, seat.clone())));
+            let (entry, seat) = held.or_else(|| self.players.base(turn.player))?;
             Some(Row { entry, seat: Some(seat) })
         };
         let mut rows: Vec<(Uuid, Option<Row>)> =
-            batch.players().map(|player| (player, kept(player))).collect();
+            batch.turns().map(|turn| (turn.player, kept(&turn))).collect();
         let unknown: Vec<Uuid> =
             rows.iter().filter(|(_, row)| row.is_none()).map(|&(player, _)| player).collect();
         if !unknown.is_empty() {
@@ -217,7 +222,9 @@ impl Writer {
                 Some(entry) if written.binary_search(&player).is_ok() => {
                     commands += folded.answers.iter().filter(|it| it.is_ok()).count() as u64;
                     count(&self.metrics, &folded.base.record, &entry.record, &folded.ledger);
-                    self.seen.note(&entry.record, moment.now);
+                    if entry.is_noteworthy(moment.now) {
+                        self.seen.note(&entry.record, moment.now);
+                    }
                     committed.push((entry, seat));
                 }
                 Some(_) => {
@@ -308,7 +315,7 @@ fn fold_all(
     moment: &Moment,
 ) -> Vec<Fold> {
     let mut outcomes = outcomes(remembered);
-    let fold = |(turn, row): (super::batch::Turn<'_>, Option<Row>)| {
+    let fold = |(turn, row): (Turn<'_>, Option<Row>)| {
         let Some(Row { entry, seat }) = row else { return Fold::Missing };
         let remembered = outcomes.remove(&turn.player).unwrap_or_default();
         let folded = fold(entry, turn.requests(), remembered, &moment.timeline, moment.now);

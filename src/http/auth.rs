@@ -120,7 +120,7 @@ pub async fn refresh(
     security(("player" = []))
 )]
 pub async fn logout(api: web::Data<Api>, caller: Caller) -> Result<HttpResponse, Problem> {
-    api.accounts.log_out(caller.0).await?;
+    api.accounts.log_out(caller.identity).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -132,7 +132,7 @@ pub async fn logout(api: web::Data<Api>, caller: Caller) -> Result<HttpResponse,
 pub async fn list_sessions(api: web::Data<Api>, caller: Caller) -> Result<HttpResponse, Problem> {
     api.game.note_presence(caller.player());
     let sessions = api.accounts.sessions(caller.player()).await?;
-    let entries = sessions.into_iter().map(|it| SessionWire::new(it, caller.0.session));
+    let entries = sessions.into_iter().map(|it| SessionWire::new(it, caller.identity.session));
     Ok(json(StatusCode::OK, &Page { entries: entries.collect(), next_cursor: None }))
 }
 
@@ -162,7 +162,7 @@ pub async fn end_other_sessions(
     caller: Caller,
 ) -> Result<HttpResponse, Problem> {
     api.game.note_presence(caller.player());
-    api.accounts.end_other_sessions(caller.0).await?;
+    api.accounts.end_other_sessions(caller.identity).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -180,6 +180,6 @@ pub async fn change_password(
     accounts::password(&new_password)
         .map_err(|message| Problem::unacceptable("new_password", message))?;
     api.game.note_presence(caller.player());
-    api.accounts.change_password(caller.0, current_password, new_password).await?;
+    api.accounts.change_password(caller.identity, current_password, new_password).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -1,6 +1,6 @@
 //! The catalogue.
 
-use std::sync::{PoisonError, RwLock};
+use std::cell::RefCell;
 
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::etag;
 use super::problem::Problem;
 use super::wire::CatalogWire;
+use super::worker::worker;
 use super::{Api, JSON};
 use crate::domain::{Catalogue, Rules};
 
@@ -16,7 +17,7 @@ const PUBLIC: HeaderValue = HeaderValue::from_static("public, max-age=5");
 
 /// The page of the catalogue in force, ready-made.
 #[derive(Debug, Default)]
-pub struct CatalogPage(RwLock<Option<Page>>);
+pub struct CatalogPage(RefCell<Option<Page>>);
 
 #[derive(Clone, Debug)]
 struct Page {
@@ -27,7 +28,7 @@ struct Page {
 
 impl CatalogPage {
     fn page(&self, catalogue: &Catalogue, rules: &Rules) -> Result<Page, Problem> {
-        let held = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let held = self.0.borrow().clone();
         if let Some(page) = held.filter(|page| page.version == catalogue.version) {
             return Ok(page);
         }
@@ -38,7 +39,7 @@ impl CatalogPage {
         let etag = format!("\"catalog-{}-{cap}\"", catalogue.version);
         let etag = HeaderValue::from_str(&etag).map_err(Problem::internal)?;
         let page = Page { version: catalogue.version, etag, body };
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(page.clone());
+        *self.0.borrow_mut() = Some(page.clone());
         Ok(page)
     }
 }
@@ -59,7 +60,7 @@ pub async fn read_catalog(
     let timeline = api.catalogues.timeline();
     let timeline = timeline.map_err(|it| Problem::unavailable("The server is starting.", it))?;
     let catalogue = timeline.at(api.game.now());
-    let page = api.catalog_page.page(catalogue, &timeline.rules)?;
+    let page = worker(&request)?.catalog_page.page(catalogue, &timeline.rules)?;
     let unchanged = etag::matches(&request, &page.etag);
     let mut response = if unchanged { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     response

@@ -2,65 +2,156 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::future::{Ready, ready};
+use std::pin::Pin;
+use std::task::{self, Context, Poll};
 use std::time::{Duration, Instant};
 
 use actix_web::body::{BoxBody, MessageBody};
-use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use actix_web::http::{ConnectionType, Method, StatusCode};
-use actix_web::middleware::Next;
-use actix_web::{HttpRequest, ResponseError, web};
+use actix_web::{Error, HttpRequest, ResponseError, web};
+use pin_project_lite::pin_project;
+use tracing::Span;
 use tracing::field::Empty;
-use tracing::{Instrument, Span};
 
 use super::Api;
 use super::problem::Problem;
-use crate::telemetry::metrics::{Metrics, RouteMetrics};
+use super::worker::Worker;
+use crate::telemetry::metrics::{Level, Metrics, RouteMetrics};
 use crate::telemetry::spans;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_REQUEST_ID_LENGTH: usize = 128;
 
 /// Wraps the whole of the routes.
-pub async fn edge(
-    request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    let started = Instant::now();
-    let Some(api) = request.app_data::<web::Data<Api>>().cloned() else {
-        return Ok(next.call(request).await?.map_into_boxed_body());
-    };
-    let id = request_id(&request, &api);
-    let in_flight = InFlight::begin(&api.metrics);
-    let preflight = request.method() == Method::OPTIONS;
-    let early = !api.health.has_started() && request.path().starts_with("/api/");
-    let span = span(&request, &id);
-    let response = if early && !preflight {
-        request.error_response(Problem::unavailable("The server is starting.", "starting"))
-    } else {
-        next.call(request).instrument(span.clone()).await?.map_into_boxed_body()
-    };
-    let response = finish(response, &id, api.health.is_draining());
-    drop(in_flight);
-    let duration = started.elapsed();
-    let request = response.request();
-    let (method, status) = (method_label(request.method()), response.status());
-    match request.app_data::<RouteCounters>() {
-        Some(counters) => counters.count(request, &api.metrics, method, status, duration),
-        None => route_metrics(request, &api.metrics).count(method, status.as_u16(), duration),
+pub struct Edge;
+
+impl<S, B> Transform<S, ServiceRequest> for Edge
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
+    B: MessageBody + 'static,
+{
+    type Response = ServiceResponse;
+    type Error = Error;
+    type Transform = EdgeService<S>;
+    type InitError = ();
+    type Future = Ready<Result<Self::Transform, ()>>;
+
+    fn new_transform(&self, routes: S) -> Self::Future {
+        ready(Ok(EdgeService { routes }))
     }
-    if !span.is_disabled() {
-        span.record("http.response.status_code", status.as_u16());
+}
+
+/// Routes behind the edge.
+pub struct EdgeService<S> {
+    routes: S,
+}
+
+impl<S, B> Service<ServiceRequest> for EdgeService<S>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
+    B: MessageBody + 'static,
+{
+    type Response = ServiceResponse;
+    type Error = Error;
+    type Future = EdgeCall<S::Future>;
+
+    forward_ready!(routes);
+
+    fn call(&self, request: ServiceRequest) -> Self::Future {
+        let started = Instant::now();
+        let Some(api) = request.app_data::<web::Data<Api>>().cloned() else {
+            return EdgeCall { call: Some(self.routes.call(request)), early: None, passage: None };
+        };
+        let id = request_id(&request, &api);
+        let in_flight = InFlight::begin(&api.metrics);
+        let preflight = request.method() == Method::OPTIONS;
+        let too_early = !api.health.has_started() && request.path().starts_with("/api/");
+        let span = span(&request, &id);
+        let (call, early) = if too_early && !preflight {
+            let problem = Problem::unavailable("The server is starting.", "starting");
+            (None, Some(request.error_response(problem)))
+        } else {
+            (Some(span.in_scope(|| self.routes.call(request))), None)
+        };
+        EdgeCall { call, early, passage: Some(Passage { started, id, span, api, in_flight }) }
     }
-    tracing::debug!(
-        request.id = id.to_str().unwrap_or_default(),
-        http.method = method,
-        http.route = route(request),
-        http.status = status.as_u16(),
-        duration_ms = duration.as_secs_f64() * 1e3,
-        "request"
-    );
-    Ok(response)
+}
+
+pin_project! {
+    /// A request on its way through.
+    pub struct EdgeCall<F> {
+        #[pin]
+        call: Option<F>,
+        // The answer of a server that has not started.
+        early: Option<ServiceResponse>,
+        // What is known of the request at the edge, until it is answered.
+        passage: Option<Passage>,
+    }
+}
+
+struct Passage {
+    started: Instant,
+    id: HeaderValue,
+    span: Span,
+    api: web::Data<Api>,
+    in_flight: InFlight,
+}
+
+impl<F, B> Future for EdgeCall<F>
+where
+    F: Future<Output = Result<ServiceResponse<B>, Error>>,
+    B: MessageBody + 'static,
+{
+    type Output = Result<ServiceResponse, Error>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let response = match (this.early.take(), this.call.as_pin_mut()) {
+            (Some(response), _) => response,
+            (None, Some(call)) => {
+                let _entered = this.passage.as_ref().map(|passage| passage.span.enter());
+                task::ready!(call.poll(context))?.map_into_boxed_body()
+            }
+            (None, None) => return Poll::Pending,
+        };
+        Poll::Ready(Ok(match this.passage.take() {
+            Some(passage) => passage.end(response),
+            None => response,
+        }))
+    }
+}
+
+impl Passage {
+    /// Completes the answer, counts it and logs it.
+    fn end(self, response: ServiceResponse) -> ServiceResponse {
+        let Self { started, id, span, api, in_flight } = self;
+        let response = finish(response, &id, api.health.is_draining());
+        drop(in_flight);
+        let duration = started.elapsed();
+        let request = response.request();
+        let (method, status) = (method_label(request.method()), response.status());
+        match request.app_data::<Worker>() {
+            Some(worker) => worker.routes.count(request, &api.metrics, method, status, duration),
+            None => {
+                route_metrics(request, &api.metrics).count(method, status.as_u16(), duration);
+            }
+        }
+        if !span.is_disabled() {
+            span.record("http.response.status_code", status.as_u16());
+        }
+        tracing::debug!(
+            request.id = id.to_str().unwrap_or_default(),
+            http.method = method,
+            http.route = route(request),
+            http.status = status.as_u16(),
+            duration_ms = duration.as_secs_f64() * 1e3,
+            "request"
+        );
+        response
+    }
 }
 
 /// The request as a collector is told of it: neither its path nor anything of its headers.
@@ -122,18 +213,18 @@ fn route_metrics(request: &HttpRequest, metrics: &Metrics) -> RouteMetrics {
 }
 
 /// Counts a request as being answered until it is dropped, be it because the client hung up.
-struct InFlight<'a>(&'a Metrics);
+struct InFlight(Level);
 
-impl<'a> InFlight<'a> {
-    fn begin(metrics: &'a Metrics) -> Self {
+impl InFlight {
+    fn begin(metrics: &Metrics) -> Self {
         metrics.in_flight.inc();
-        Self(metrics)
+        Self(metrics.in_flight.clone())
     }
 }
 
-impl Drop for InFlight<'_> {
+impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.in_flight.dec();
+        self.0.dec();
     }
 }
 

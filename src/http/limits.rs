@@ -1,20 +1,25 @@
 //! Rate limits at the door: whose bucket a call is taken from, what it costs, and what the answer says of it.
 
 use std::fmt::Write;
+use std::future::{Ready, ready};
+use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{self, Context, Poll};
 use std::time::Duration;
 
-use actix_web::body::{BoxBody, MessageBody};
-use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
 use actix_web::http::Method;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
-use actix_web::middleware::Next;
-use actix_web::{HttpMessage, HttpRequest, web};
+use actix_web::{Error, HttpMessage, HttpRequest, web};
+use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
 
 use super::Api;
 use super::client_address::client_address;
 use super::extract::{bearer, is_operator};
 use super::problem::Problem;
+use super::worker::worker;
 use crate::limit::{Key, Limiter, Policy, Quota, Verdict};
 
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -103,38 +108,131 @@ fn whole_seconds(duration: Duration) -> u64 {
     duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
 }
 
-/// Lets a call through to the routes, or refuses it. Wraps all that is below `/api/v1`.
-pub async fn limited(
-    request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    let Some(api) = request.app_data::<web::Data<Api>>().cloned() else {
-        return Ok(next.call(request).await?.map_into_boxed_body());
-    };
-    let verdict = match bucket(&request, &api) {
-        Some((policy, key, cost)) => api.limits.limiter.check(policy, key, cost).await,
-        None => None,
-    };
-    let Some(verdict) = verdict else {
-        return Ok(next.call(request).await?.map_into_boxed_body());
-    };
-    let mut response = match refusal(&verdict) {
-        Some(problem) => request.error_response(problem),
-        None => next.call(request).await?.map_into_boxed_body(),
-    };
-    let further = match verdict.policy {
-        Policy::Auth => response.request().extensions().get::<Verdict>().copied(),
-        _ => None,
-    };
-    match further {
-        Some(further) => api.limits.tell(response.headers_mut(), &[verdict, further]),
-        None => api.limits.tell(response.headers_mut(), &[verdict]),
+/// Lets calls through to the routes, or refuses them. Wraps all that is below `/api/v1`.
+pub struct Limited;
+
+impl<S> Transform<S, ServiceRequest> for Limited
+where
+    S: Service<ServiceRequest, Response = ServiceResponse, Error = Error> + 'static,
+    S::Future: Unpin,
+{
+    type Response = ServiceResponse;
+    type Error = Error;
+    type Transform = LimitedService<S>;
+    type InitError = ();
+    type Future = Ready<Result<Self::Transform, ()>>;
+
+    fn new_transform(&self, routes: S) -> Self::Future {
+        ready(Ok(LimitedService { routes: Rc::new(routes) }))
     }
-    Ok(response)
+}
+
+/// Routes behind the limits.
+pub struct LimitedService<S> {
+    routes: Rc<S>,
+}
+
+impl<S> Service<ServiceRequest> for LimitedService<S>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse, Error = Error> + 'static,
+    S::Future: Unpin,
+{
+    type Response = ServiceResponse;
+    type Error = Error;
+    type Future = LimitedCall<S::Future>;
+
+    forward_ready!(routes);
+
+    fn call(&self, request: ServiceRequest) -> Self::Future {
+        let Some(api) = request.app_data::<web::Data<Api>>().cloned() else {
+            return LimitedCall::Free(self.routes.call(request));
+        };
+        let Some(Bucket { policy, key, cost }) = bucket(&request, &api) else {
+            return LimitedCall::Free(self.routes.call(request));
+        };
+        if let Some(decided) = api.limits.limiter.check_at_hand(policy, key, cost) {
+            return LimitedCall::decided(&*self.routes, request, api, decided);
+        }
+        let routes = Rc::clone(&self.routes);
+        LimitedCall::Asking(Box::pin(async move {
+            let decided = api.limits.limiter.check(policy, key, cost).await;
+            LimitedCall::decided(&*routes, request, api, decided).await
+        }))
+    }
+}
+
+/// A call on its way past a limit.
+pub enum LimitedCall<F> {
+    /// Not limited.
+    Free(F),
+    /// Let through.
+    Allowed(F, web::Data<Api>, Verdict),
+    /// Answered here; taken when it is told.
+    Refused(Option<ServiceResponse>),
+    /// Redis is asked first.
+    Asking(LocalBoxFuture<'static, Result<ServiceResponse, Error>>),
+}
+
+impl<F> LimitedCall<F> {
+    fn decided<S>(
+        routes: &S,
+        request: ServiceRequest,
+        api: web::Data<Api>,
+        decided: Option<Verdict>,
+    ) -> Self
+    where
+        S: Service<ServiceRequest, Response = ServiceResponse, Error = Error, Future = F>,
+    {
+        let Some(verdict) = decided else { return Self::Free(routes.call(request)) };
+        let Some(problem) = refusal(&verdict) else {
+            return Self::Allowed(routes.call(request), api, verdict);
+        };
+        let mut response = request.error_response(problem);
+        api.limits.tell(response.headers_mut(), &[verdict]);
+        Self::Refused(Some(response))
+    }
+}
+
+impl<F> Future for LimitedCall<F>
+where
+    F: Future<Output = Result<ServiceResponse, Error>> + Unpin,
+{
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        match &mut *self {
+            Self::Free(call) => call.poll_unpin(context),
+            Self::Allowed(call, api, verdict) => {
+                let mut response = task::ready!(call.poll_unpin(context))?;
+                // A sign-in is limited by username too, which its handler does.
+                let further = match verdict.policy {
+                    Policy::Auth => response.request().extensions().get::<Verdict>().copied(),
+                    _ => None,
+                };
+                match further {
+                    Some(further) => api.limits.tell(response.headers_mut(), &[*verdict, further]),
+                    None => api.limits.tell(response.headers_mut(), &[*verdict]),
+                }
+                Poll::Ready(Ok(response))
+            }
+            Self::Refused(response) => match response.take() {
+                Some(response) => Poll::Ready(Ok(response)),
+                None => Poll::Pending,
+            },
+            Self::Asking(call) => call.poll_unpin(context),
+        }
+    }
+}
+
+/// Where a call's tokens are taken from, and how many.
+struct Bucket {
+    policy: Policy,
+    key: Key,
+    cost: u32,
 }
 
 /// Whose bucket a call is taken from, and what it costs there. Preflights and operators are not limited.
-fn bucket(request: &ServiceRequest, api: &Api) -> Option<(Policy, Key, u32)> {
+fn bucket(request: &ServiceRequest, api: &Api) -> Option<Bucket> {
     if request.method() == Method::OPTIONS {
         return None;
     }
@@ -142,24 +240,22 @@ fn bucket(request: &ServiceRequest, api: &Api) -> Option<(Policy, Key, u32)> {
     // As it is routed, so that no other spelling of a path is another path.
     let path = request.match_info().unprocessed();
     let cost = cost(request.method(), path);
+    let bucket = |policy, key| Some(Bucket { policy, key, cost });
     if request.method() == Method::POST
         && matches!(path, "/auth/login" | "/auth/register" | "/auth/guest")
     {
-        return Some((Policy::Auth, address(), cost));
+        return bucket(Policy::Auth, address());
     }
     let Some(Ok(token)) = bearer(request.request()) else {
-        return Some((Policy::Address, address(), cost));
+        return bucket(Policy::Address, address());
     };
     if path.starts_with("/admin/") && is_operator(token, api) {
         return None;
     }
-    match api.accounts.authenticate(token) {
-        Ok(identity) => {
-            // The handler need not check the token again.
-            request.extensions_mut().insert(identity);
-            Some((Policy::Player, Key::player(identity.player), cost))
-        }
-        Err(_) => Some((Policy::Address, address(), cost)),
+    let worker = worker(request.request()).ok()?;
+    match worker.visitors.visit(token, &api.accounts, &api.game) {
+        Ok(caller) => bucket(Policy::Player, Key::player(caller.player())),
+        Err(_) => bucket(Policy::Address, address()),
     }
 }
 

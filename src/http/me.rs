@@ -38,7 +38,7 @@ pub async fn read_state(
     request: HttpRequest,
     caller: Caller,
 ) -> Result<HttpResponse, Problem> {
-    let state = api.game.state(caller.player()).await?;
+    let state = api.game.state(&caller.seat).await?;
     let tag = state_tag(&state)?;
     let unchanged = etag::matches(&request, &tag);
     let mut response = if unchanged { HttpResponse::NotModified() } else { HttpResponse::Ok() };
@@ -64,6 +64,7 @@ struct Sent<'a> {
 async fn perform(api: &Api, sent: Sent<'_>, command: Command) -> Result<Answer, Problem> {
     let request = Request {
         player: sent.caller.player(),
+        seat: Some(sent.caller.seat),
         command,
         key: sent.key.of(sent.raw),
         expected_version: sent.expected_version,
@@ -342,5 +343,5 @@ pub async fn export(api: web::Data<Api>, caller: Caller) -> Result<HttpResponse,
     let mut response = HttpResponse::Ok();
     let disposition = "attachment; filename=\"idlewatt-export.json\"";
     response.insert_header((header::CONTENT_DISPOSITION, disposition));
-    Ok(json_with(response, &ExportWire::new(export, caller.0.session)))
+    Ok(json_with(response, &ExportWire::new(export, caller.identity.session)))
 }

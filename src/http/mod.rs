@@ -22,7 +22,9 @@ mod ready_pages;
 mod routes;
 mod seasons;
 mod state_page;
+mod visitors;
 pub mod wire;
+mod worker;
 
 use std::sync::Arc;
 
@@ -31,13 +33,13 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use serde::Serialize;
 
-pub use catalog::CatalogPage;
-pub use edge::{RouteCounters, edge};
+pub use edge::Edge;
 pub use limits::Limits;
 pub use openapi::document as openapi_document;
 pub use operator_port::routes as operator_routes;
 pub use rankings::RankingsPages;
 pub use routes::{cors, probe_routes, routes};
+pub use worker::Worker;
 
 use crate::accounts::Accounts;
 use crate::catalogue::Catalogues;
@@ -49,21 +51,21 @@ use crate::rankings::Rankings;
 use crate::redis_client::Redis;
 use crate::telemetry::metrics::Metrics;
 
-/// All that handlers may reach, built once for all threads.
+/// All that handlers may reach. Each worker thread has a copy, as counting who uses a shared one would be shared too.
+#[derive(Clone)]
 pub struct Api {
     pub accounts: Arc<Accounts>,
     pub game: Arc<Game>,
     pub catalogues: Arc<Catalogues>,
-    pub operators: Operators,
+    pub operators: Arc<Operators>,
     pub rankings: Arc<Rankings>,
     pub health: Arc<Health>,
     /// None where the configuration names none.
     pub redis: Option<Redis>,
-    pub limits: Limits,
+    pub limits: Arc<Limits>,
     pub metrics: Metrics,
-    pub options: Options,
-    pub catalog_page: CatalogPage,
-    pub rankings_pages: RankingsPages,
+    pub options: Arc<Options>,
+    pub rankings_pages: Arc<RankingsPages>,
 }
 
 /// What the configuration says about HTTP.

@@ -3,10 +3,9 @@
 use actix_cors::Cors;
 use actix_web::guard::{self, Guard};
 use actix_web::http::{Method, header};
-use actix_web::middleware::from_fn;
 use actix_web::{Handler, HttpRequest, HttpResponse, Resource, Responder, Route, web};
 
-use super::limits::limited;
+use super::limits::Limited;
 use super::problem::Problem;
 use super::{Api, Options, admin, auth, catalog, docs, health, me, players, rankings, seasons};
 
@@ -20,7 +19,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
                 .configure(auth_routes)
                 .configure(admin_routes)
                 .default_service(web::to(unknown_path))
-                .wrap(from_fn(limited)),
+                .wrap(Limited),
         )
         .configure(probe_routes)
         .service(Endpoint::at("/openapi.json").get(docs::openapi_json).resource())

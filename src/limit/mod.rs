@@ -76,6 +76,20 @@ impl Limiter {
         self.quotas.of(policy)
     }
 
+    /// As [`Limiter::check`], where that can be told without asking Redis; else nothing is done.
+    pub fn check_at_hand(&self, policy: Policy, key: Key, cost: u32) -> Option<Option<Verdict>> {
+        let Some(quota) = self.quota(policy) else { return Some(None) };
+        let local = self.local[policy.index()].as_ref()?;
+        let Some(shared) = &self.shared else {
+            return Some(Some(self.counted(local.check(key, cost), Store::Local)));
+        };
+        if !shared.is_up() {
+            return None;
+        }
+        let verdict = shared.check_at_hand(policy, quota, key, cost)?;
+        Some(Some(self.counted(verdict, Store::Lease)))
+    }
+
     /// Takes `cost` tokens of a bucket, or none. Nothing is answered where the policy is not limited.
     pub async fn check(&self, policy: Policy, key: Key, cost: u32) -> Option<Verdict> {
         let quota = self.quota(policy)?;

@@ -29,6 +29,17 @@ struct Bucket {
     asking: Option<Arc<Notify>>,
 }
 
+impl Bucket {
+    /// A verdict from what is held and known here; none where Redis has to be asked.
+    fn decide(&mut self, policy: Policy, quota: Quota, now: u64, cost: u32) -> Option<Verdict> {
+        match self.lease.decide(quota, now, cost) {
+            Decision::Spent { level } => Some(Verdict::allowed(policy, quota.tokens(level))),
+            Decision::Refused { level, wait } => Some(Verdict::refused(policy, quota, level, wait)),
+            Decision::Ask => None,
+        }
+    }
+}
+
 impl Fading for Bucket {
     fn fades_at(&self) -> u64 {
         if self.asking.is_some() { u64::MAX } else { self.lease.fades_at() }
@@ -104,6 +115,22 @@ impl Shared {
         }
     }
 
+    /// As [`Shared::check`], where what is held and known here decides; else nothing is done.
+    pub fn check_at_hand(
+        &self,
+        policy: Policy,
+        quota: Quota,
+        key: Key,
+        cost: u32,
+    ) -> Option<Verdict> {
+        let (cost, now) = (quota.cost(cost), self.now());
+        let decide = |bucket: &mut Bucket| match bucket.asking {
+            Some(_) => None,
+            None => bucket.decide(policy, quota, now, cost),
+        };
+        self.tables[policy.index()].with_known(&key, decide)?
+    }
+
     fn step(&self, policy: Policy, quota: Quota, key: Key, cost: u32) -> Step<'_> {
         let cost = quota.cost(cost);
         let now = self.now();
@@ -112,22 +139,15 @@ impl Shared {
             if let Some(asking) = &bucket.asking {
                 return Step::Wait(Arc::clone(asking).notified_owned());
             }
-            match bucket.lease.decide(quota, now, cost) {
-                Decision::Spent { level } => {
-                    Step::Decided(Verdict::allowed(policy, quota.tokens(level)))
-                }
-                Decision::Refused { level, wait } => {
-                    Step::Decided(Verdict::refused(policy, quota, level, wait))
-                }
-                Decision::Ask => {
-                    let leased = self.leases && policy.is_leased();
-                    let most = if leased { quota.burst / LOT_PART } else { 0 };
-                    let question = bucket.lease.question(quota, now, cost, most);
-                    let answered = Arc::new(Notify::new());
-                    bucket.asking = Some(Arc::clone(&answered));
-                    Step::Ask(question, Asking { table, key, answered: Some(answered) })
-                }
+            if let Some(verdict) = bucket.decide(policy, quota, now, cost) {
+                return Step::Decided(verdict);
             }
+            let leased = self.leases && policy.is_leased();
+            let most = if leased { quota.burst / LOT_PART } else { 0 };
+            let question = bucket.lease.question(quota, now, cost, most);
+            let answered = Arc::new(Notify::new());
+            bucket.asking = Some(Arc::clone(&answered));
+            Step::Ask(question, Asking { table, key, answered: Some(answered) })
         })
     }
 

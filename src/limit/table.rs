@@ -1,9 +1,10 @@
 //! A map of limited size that forgets those entries first that are as good as new.
 
 use std::collections::HashMap;
-use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hash};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use foldhash::quality::RandomState;
 
 /// Parts of a table, each with a lock of its own; a power of two.
 const SHARDS: usize = 32;
@@ -14,10 +15,13 @@ pub trait Fading {
     fn fades_at(&self) -> u64;
 }
 
+/// Keys are chosen by clients: they are hashed with a seed that nobody knows.
+type Shard<K, V> = HashMap<K, V, RandomState>;
+
 /// The map. It holds at most so many entries, whoever makes them up.
 #[derive(Debug)]
 pub struct Table<K, V> {
-    shards: Vec<Mutex<HashMap<K, V>>>,
+    shards: Vec<Mutex<Shard<K, V>>>,
     /// Keys are chosen by clients, and must not all be made to fall into one shard.
     hasher: RandomState,
     most: usize,
@@ -27,10 +31,10 @@ impl<K: Copy + Eq + Hash, V: Fading> Table<K, V> {
     /// A table of at most `most` entries.
     pub fn new(most: usize) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Self { shards, hasher: RandomState::new(), most: (most / SHARDS).max(2) }
+        Self { shards, hasher: RandomState::default(), most: (most / SHARDS).max(2) }
     }
 
-    fn shard(&self, key: &K) -> MutexGuard<'_, HashMap<K, V>> {
+    fn shard(&self, key: &K) -> MutexGuard<'_, Shard<K, V>> {
         // The maps use the low bits of another hash.
         let index = self.hasher.hash_one(key) as usize % SHARDS;
         self.shards[index].lock().unwrap_or_else(PoisonError::into_inner)
@@ -72,7 +76,7 @@ impl<K: Copy + Eq + Hash, V: Fading> Table<K, V> {
 }
 
 /// Drops the quarter that fades first. Whoever is being held back fades last and is not let off by a crowd.
-fn make_room<K: Copy + Eq + Hash, V: Fading>(shard: &mut HashMap<K, V>) {
+fn make_room<K: Copy + Eq + Hash, V: Fading>(shard: &mut Shard<K, V>) {
     let mut times: Vec<u64> = shard.values().map(Fading::fades_at).collect();
     let quarter = times.len() / 4;
     let (_, &mut horizon, _) = times.select_nth_unstable(quarter);

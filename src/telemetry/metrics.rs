@@ -8,20 +8,19 @@ use prometheus::{
 };
 
 use super::process::Process;
-
-/// A number that rises.
-pub type Counter = IntCounter;
+use super::striped::CounterVec;
+pub use super::striped::{Counter, Gauge as Level};
 
 /// All metrics of one server.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     registry: Registry,
     /// Requests by method, route template and status.
-    requests: IntCounterVec,
+    requests: CounterVec,
     /// Duration of requests in seconds, by route template.
     durations: HistogramVec,
     /// Requests that are being answered.
-    pub in_flight: IntGauge,
+    pub in_flight: Level,
     /// Commands that were committed.
     pub committed_commands: IntCounter,
     /// Batches that were committed.
@@ -29,7 +28,7 @@ pub struct Metrics {
     /// Players whose row another instance had written meanwhile.
     pub revision_conflicts: IntCounter,
     /// Commands that wait in the lanes.
-    pub queued_commands: IntGauge,
+    pub queued_commands: Level,
     /// Players written by one commit.
     pub batch_players: Histogram,
     /// Duration of commits in seconds.
@@ -46,7 +45,7 @@ pub struct Metrics {
     /// Whether Postgres answers: 1 or 0.
     pub database_up: IntGauge,
     /// Calls that a rate limit let through or refused.
-    limit_decisions: IntCounterVec,
+    limit_decisions: CounterVec,
     /// Whether Redis is used: 1 or 0.
     pub redis_up: IntGauge,
     /// Calls to Redis that failed or came too late.
@@ -71,10 +70,10 @@ pub struct Metrics {
 /// What is counted of one route, with its counters at hand.
 #[derive(Debug)]
 pub struct RouteMetrics {
-    requests: IntCounterVec,
+    requests: CounterVec,
     durations: Histogram,
     route: String,
-    counters: Vec<(&'static str, u16, IntCounter)>,
+    counters: Vec<(&'static str, u16, Counter)>,
 }
 
 impl RouteMetrics {
@@ -96,19 +95,19 @@ impl RouteMetrics {
 #[derive(Clone, Debug)]
 pub struct CacheMetrics {
     /// Reads answered from memory.
-    pub memory_hits: IntCounter,
+    pub memory_hits: Counter,
     /// Loads answered by Redis.
-    pub redis_hits: IntCounter,
+    pub redis_hits: Counter,
     /// Loads from Postgres.
-    pub loads: IntCounter,
+    pub loads: Counter,
     /// Reads answered with what was past its time, as Postgres was away.
-    pub stale: IntCounter,
+    pub stale: Counter,
 }
 
 impl CacheMetrics {
     fn new(registry: &Registry, entry: &str) -> Result<Self, prometheus::Error> {
         let opts = Opts::new("cache_reads_total", "Reads by where they were answered from");
-        let reads = IntCounterVec::new(opts, &["entry", "source"])?;
+        let reads = CounterVec::new(opts, &["entry", "source"])?;
         registry.register(Box::new(reads.clone()))?;
         let of = |source| reads.with_label_values(&[entry, source]);
         Ok(Self {
@@ -179,7 +178,7 @@ impl Metrics {
             players_cache: CacheMetrics::new(&registry, "player")?,
             rankings: RankingsMetrics::new(&registry)?,
             registry,
-            requests: IntCounterVec::new(
+            requests: CounterVec::new(
                 Opts::new("http_requests_total", "Requests answered"),
                 &["method", "route", "status"],
             )?,
@@ -188,14 +187,14 @@ impl Metrics {
                     .buckets(DURATION_BUCKETS.to_vec()),
                 &["route"],
             )?,
-            in_flight: IntGauge::new("http_requests_in_flight", "Requests being answered")?,
+            in_flight: Level::new("http_requests_in_flight", "Requests being answered")?,
             committed_commands: IntCounter::new("lane_commands_total", "Commands committed")?,
             committed_batches: IntCounter::new("lane_batches_total", "Batches committed")?,
             revision_conflicts: IntCounter::new(
                 "lane_conflicts_total",
                 "Players whose row had moved on when their batch was written",
             )?,
-            queued_commands: IntGauge::new("lane_queued_commands", "Commands waiting in lanes")?,
+            queued_commands: Level::new("lane_queued_commands", "Commands waiting in lanes")?,
             batch_players: Histogram::with_opts(
                 HistogramOpts::new("lane_batch_players", "Players written by one commit")
                     .buckets(BATCH_BUCKETS.to_vec()),
@@ -216,7 +215,7 @@ impl Metrics {
                 &["state"],
             )?,
             database_up: IntGauge::new("database_up", "Whether Postgres answers")?,
-            limit_decisions: IntCounterVec::new(
+            limit_decisions: CounterVec::new(
                 Opts::new(
                     "rate_limit_decisions_total",
                     "Calls that a limit allowed or refused: by asking Redis, from tokens leased from it, or without it",

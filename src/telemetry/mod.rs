@@ -5,6 +5,7 @@ mod process;
 #[cfg(feature = "sentry")]
 mod reports;
 pub mod spans;
+mod striped;
 
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;

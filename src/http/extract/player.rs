@@ -4,21 +4,27 @@ use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
 use actix_web::http::header;
-use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
+use actix_web::{FromRequest, HttpRequest, web};
 use uuid::Uuid;
 
 use crate::accounts::{self, Identity};
+use crate::game::Seat;
 use crate::http::Api;
 use crate::http::problem::{Code, Problem};
+use crate::http::worker::worker;
 
 /// A player who has shown a token that holds.
-#[derive(Clone, Copy, Debug)]
-pub struct Caller(pub Identity);
+#[derive(Clone, Debug)]
+pub struct Caller {
+    pub identity: Identity,
+    /// The player's place in the cache.
+    pub seat: Seat,
+}
 
 impl Caller {
     /// The player.
     pub fn player(&self) -> Uuid {
-        self.0.player
+        self.identity.player
     }
 }
 
@@ -38,18 +44,12 @@ pub fn bearer(request: &HttpRequest) -> Option<Result<&str, Problem>> {
     }))
 }
 
-fn identify(request: &HttpRequest) -> Result<Option<Identity>, Problem> {
-    // The limiter has checked the token already, where it holds.
-    if let Some(identity) = request.extensions().get::<Identity>() {
-        return Ok(Some(*identity));
-    }
+fn identify(request: &HttpRequest) -> Result<Option<Caller>, Problem> {
     let api = request
         .app_data::<web::Data<Api>>()
         .ok_or_else(|| Problem::internal("the application has no state"))?;
-    match bearer(request).transpose()? {
-        Some(token) => Ok(Some(api.accounts.authenticate(token)?)),
-        None => Ok(None),
-    }
+    let Some(token) = bearer(request).transpose()? else { return Ok(None) };
+    Ok(Some(worker(request)?.visitors.visit(token, &api.accounts, &api.game)?))
 }
 
 impl FromRequest for MaybeCaller {
@@ -57,7 +57,7 @@ impl FromRequest for MaybeCaller {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(identify(request).map(Self))
+        ready(identify(request).map(|caller| Self(caller.map(|it| it.identity))))
     }
 }
 
@@ -69,7 +69,7 @@ impl FromRequest for Caller {
         let missing = || {
             Problem::new(Code::Unauthenticated, "Send the access token as Authorization: Bearer.")
         };
-        ready(identify(request).and_then(|identity| identity.map(Self).ok_or_else(missing)))
+        ready(identify(request).and_then(|caller| caller.ok_or_else(missing)))
     }
 }
 
