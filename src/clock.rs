@@ -10,6 +10,9 @@ pub trait Clock: Send + Sync {
     /// The time now.
     fn now(&self) -> Timestamp;
 
+    /// The time at an instant of late, which spares whoever knows one another look at the machine's clock.
+    fn at(&self, instant: Instant) -> Timestamp;
+
     /// How long the clock has run, for what counts time and does not ask what time it is: it never jumps.
     fn steady(&self) -> Duration;
 
@@ -67,8 +70,12 @@ fn micros(span: Duration) -> i64 {
 
 impl Clock for DatabaseClock {
     fn now(&self) -> Timestamp {
+        self.at(Instant::now())
+    }
+
+    fn at(&self, instant: Instant) -> Timestamp {
         let offset = self.offset.load(Ordering::Relaxed);
-        Timestamp::from_micros(offset + self.micros_since_start(Instant::now()))
+        Timestamp::from_micros(offset + self.micros_since_start(instant))
     }
 
     fn steady(&self) -> Duration {
@@ -125,6 +132,10 @@ impl ManualClock {
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
         Timestamp::from_micros(self.0.load(Ordering::SeqCst))
+    }
+
+    fn at(&self, _: Instant) -> Timestamp {
+        self.now()
     }
 
     fn steady(&self) -> Duration {

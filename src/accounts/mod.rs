@@ -100,11 +100,6 @@ impl Accounts {
         &self.revocations
     }
 
-    /// An id for something that begins now.
-    pub fn new_id(&self) -> Uuid {
-        new_id(self.clock.now())
-    }
-
     /// For how long a revocation matters: as long as any access token.
     pub fn access_token_ttl(&self) -> Duration {
         self.access_tokens.ttl()
@@ -112,7 +107,7 @@ impl Accounts {
 }
 
 /// An id that sorts by the time it was made at.
-fn new_id(now: Timestamp) -> Uuid {
+pub fn new_id(now: Timestamp) -> Uuid {
     let micros = now.as_micros().unsigned_abs();
     let nanos = u32::try_from(micros % 1_000_000).unwrap_or(0) * 1000;
     let time = uuid::Timestamp::from_unix(uuid::NoContext, micros / 1_000_000, nanos);

@@ -156,11 +156,15 @@ impl Players {
         &self.0.trust
     }
 
-    /// A player, where it exists, as it is now or was a moment ago. Readers of one player at once cause one load.
+    /// A player, where it exists, as it is `now` or was a moment ago. Readers of one player at once cause one load.
     ///
     /// # Errors
     /// The store's, where nothing is known that may still be served.
-    pub async fn get(&self, seat: &Seat) -> Result<Option<Arc<Entry>>, Arc<store::Error>> {
+    pub async fn get(
+        &self,
+        seat: &Seat,
+        mut now: Instant,
+    ) -> Result<Option<Arc<Entry>>, Arc<store::Error>> {
         let player = seat.player;
         for _ in 0..ATTEMPTS {
             let found;
@@ -170,7 +174,6 @@ impl Players {
             } else {
                 &seat.slot
             };
-            let now = Instant::now();
             let stale = match slot.look(now, &self.0.trust) {
                 Look::Fresh(entry) => {
                     self.0.metrics.memory_hits.inc();
@@ -197,6 +200,7 @@ impl Players {
                     _ => Err(error),
                 };
             }
+            now = Instant::now();
         }
         Err(Arc::new(store::Error::Contention("a player changes faster than it is read".into())))
     }

@@ -141,6 +141,14 @@ impl Player {
         (finite(self.energy + accrued), finite(self.lifetime_energy + accrued))
     }
 
+    /// As [`Player::energy_at`], for a player whose production is at hand and was the same since the last settle.
+    pub fn energy_with(&self, production: &Production, now: Timestamp) -> (f64, f64) {
+        let end = now.min(self.accrues_until(production));
+        let seconds = end.seconds_since(self.settled_at).max(0.0);
+        let accrued = finite(production.energy_per_second * seconds);
+        (finite(self.energy + accrued), finite(self.lifetime_energy + accrued))
+    }
+
     /// Credits production up to `now` without taking it for presence.
     pub fn settle(&mut self, timeline: &Timeline, now: Timestamp) {
         let now = self.not_before_settled(now);

@@ -11,6 +11,7 @@ mod state;
 mod writer;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 pub use export::Export;
 pub use request::{Answer, IdempotencyKey, Request};
@@ -129,6 +130,11 @@ impl Game {
     /// The time that everything is reckoned by.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// The time that it was at an instant of late.
+    pub fn time_at(&self, instant: Instant) -> Timestamp {
+        self.clock.at(instant)
     }
 
     /// Takes no further commands and returns when those taken are answered.

@@ -1,6 +1,7 @@
 //! Reading a player.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use uuid::Uuid;
 
@@ -65,7 +66,10 @@ impl Game {
 
     async fn look(&self, seat: &Seat) -> Result<State, Error> {
         let timeline = self.catalogues.timeline()?;
-        let entry = self.players.get(seat).await.map_err(|error| Error::from_store(&error))?;
-        Ok(State { entry: entry.ok_or(Error::NoSuchPlayer)?, timeline, now: self.clock.now() })
+        let instant = Instant::now();
+        let now = self.clock.at(instant);
+        let entry =
+            self.players.get(seat, instant).await.map_err(|error| Error::from_store(&error))?;
+        Ok(State { entry: entry.ok_or(Error::NoSuchPlayer)?, timeline, now })
     }
 }

@@ -19,6 +19,8 @@ use tracing::field::Empty;
 use super::Api;
 use super::problem::Problem;
 use super::worker::Worker;
+use crate::accounts;
+use crate::domain::Timestamp;
 use crate::telemetry::metrics::{Level, Metrics, RouteMetrics};
 use crate::telemetry::spans;
 
@@ -65,7 +67,11 @@ where
         let Some(api) = request.app_data::<web::Data<Api>>().cloned() else {
             return EdgeCall { call: Some(self.routes.call(request)), early: None, passage: None };
         };
-        let id = request_id(&request, &api);
+        let now = api.game.time_at(started);
+        if let Some(worker) = request.app_data::<Worker>() {
+            worker.begin(now);
+        }
+        let id = request_id(&request, now);
         let in_flight = InFlight::begin(&api.metrics);
         let preflight = request.method() == Method::OPTIONS;
         let too_early = !api.health.has_started() && request.path().starts_with("/api/");
@@ -229,7 +235,7 @@ impl Drop for InFlight {
 }
 
 /// The caller's own id, where it sent a sane one.
-fn request_id(request: &ServiceRequest, api: &Api) -> HeaderValue {
+fn request_id(request: &ServiceRequest, now: Timestamp) -> HeaderValue {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(byte);
     let sane = |value: &&HeaderValue| {
         (1..=MAX_REQUEST_ID_LENGTH).contains(&value.len()) && value.as_bytes().iter().all(plain)
@@ -237,7 +243,7 @@ fn request_id(request: &ServiceRequest, api: &Api) -> HeaderValue {
     let given = request.headers().get(&REQUEST_ID).filter(sane).cloned();
     given.unwrap_or_else(|| {
         let mut text = uuid::Uuid::encode_buffer();
-        let text = api.accounts.new_id().as_hyphenated().encode_lower(&mut text);
+        let text = accounts::new_id(now).as_hyphenated().encode_lower(&mut text);
         HeaderValue::from_str(text).unwrap_or_else(|_| unreachable!("an id is plain text"))
     })
 }

@@ -253,7 +253,7 @@ fn bucket(request: &ServiceRequest, api: &Api) -> Option<Bucket> {
         return None;
     }
     let worker = worker(request.request()).ok()?;
-    match worker.visitors.visit(token, &api.accounts, &api.game) {
+    match worker.visit(token, api) {
         Ok(caller) => bucket(Policy::Player, Key::player(caller.player())),
         Err(_) => bucket(Policy::Address, address()),
     }

@@ -8,7 +8,7 @@ use utoipa::IntoParams;
 
 use super::extract::{Body, Caller, Key, Query, former_caller, slug};
 use super::problem::Problem;
-use super::state_page::{StatePage, state_tag};
+use super::state_page::StatePage;
 use super::wire::{
     ActionsRequest, ActionsWire, ClicksRequest, ClicksWire, ExpectingRequest, ExportWire,
     GeneratorPurchaseRequest, GeneratorPurchaseWire, LedgerEntryWire, Page, PrestigeWire,
@@ -39,7 +39,8 @@ pub async fn read_state(
     caller: Caller,
 ) -> Result<HttpResponse, Problem> {
     let state = api.game.state(&caller.seat).await?;
-    let tag = state_tag(&state)?;
+    let page = StatePage::of(&state)?;
+    let tag = page.tag(&state)?;
     let unchanged = etag::matches(&request, &tag);
     let mut response = if unchanged { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     response.insert_header((header::ETAG, tag));
@@ -48,7 +49,7 @@ pub async fn read_state(
         return Ok(response.finish());
     }
     let mut body = Vec::new();
-    StatePage::of(&state)?.write(&state, &mut body)?;
+    page.write(&state, &mut body)?;
     Ok(response.insert_header((header::CONTENT_TYPE, JSON)).body(body))
 }
 

@@ -8,7 +8,7 @@ use actix_web::http::header::HeaderValue;
 
 use super::problem::Problem;
 use super::wire::{AwayWire, StateWire, write_rfc3339};
-use crate::domain::{Away, Catalogue, Inventory, Timeline, Timestamp};
+use crate::domain::{Away, Catalogue, Inventory, Production, Timeline, Timestamp};
 use crate::game::State;
 
 /// Parts of the offline cap that an entity tag tells apart.
@@ -28,8 +28,12 @@ pub struct StatePage {
     cores: f64,
     display_name: Arc<str>,
     username: Option<Arc<str>>,
-    /// Up to the energy; from there to the version; from there to the times.
-    parts: [Box<str>; 3],
+    /// What all of that makes.
+    production: Production,
+    /// Without the parts that change.
+    text: Box<str>,
+    /// Where in it the amounts and the version go; the times go to its end.
+    gaps: [usize; 2],
 }
 
 impl StatePage {
@@ -64,8 +68,9 @@ impl StatePage {
         let json = serde_json::to_string(&wire).map_err(Problem::internal)?;
         let parts = json.split_once(AMOUNTS).and_then(|(before, rest)| {
             let (middle, rest) = rest.split_once(VERSION)?;
-            Some([before.into(), middle.into(), rest.strip_suffix(TIMES)?.into()])
+            Some([before, middle, rest.strip_suffix(TIMES)?])
         });
+        let parts = parts.ok_or_else(|| Problem::internal("a state of another form"))?;
         Ok(Self {
             catalogue: Arc::clone(timeline.at(now)),
             timeline: Arc::clone(timeline),
@@ -73,7 +78,9 @@ impl StatePage {
             cores: player.cores,
             display_name: Arc::clone(&player.display_name),
             username: record.username.clone(),
-            parts: parts.ok_or_else(|| Problem::internal("a state of another form"))?,
+            production: player.production(timeline, now),
+            text: parts.concat().into(),
+            gaps: [parts[0].len(), parts[0].len() + parts[1].len()],
         })
     }
 
@@ -81,22 +88,23 @@ impl StatePage {
     pub fn write(&self, state: &State, body: &mut Vec<u8>) -> Result<(), Problem> {
         let player = &state.record().player;
         let now = player.not_before_settled(state.now);
-        let (energy, lifetime_energy) = player.energy_at(&state.timeline, now);
-        let [before, middle, rest] = &self.parts;
-        body.reserve(before.len() + middle.len() + rest.len() + 320);
-        body.extend_from_slice(before.as_bytes());
+        let (energy, lifetime_energy) = self.amounts(state, now);
+        let text = self.text.as_bytes();
+        let [amounts, version] = self.gaps;
+        body.reserve(text.len() + 320);
+        body.extend_from_slice(&text[..amounts]);
         body.extend_from_slice(b"\"energy\":");
         write_json(body, &energy)?;
         body.extend_from_slice(b",\"lifetime_energy\":");
         write_json(body, &lifetime_energy)?;
         body.push(b',');
-        body.extend_from_slice(middle.as_bytes());
+        body.extend_from_slice(&text[amounts..version]);
         body.extend_from_slice(b"\"version\":");
         write_json(body, &player.version)?;
         body.push(b',');
-        body.extend_from_slice(rest.as_bytes());
+        body.extend_from_slice(&text[version..]);
         body.extend_from_slice(b"\"accrues_until\":\"");
-        write_rfc3339(body, player.accrues_until(&player.production(&state.timeline, now)));
+        write_rfc3339(body, player.accrues_until(&self.production));
         body.extend_from_slice(b"\",\"server_time\":\"");
         write_rfc3339(body, now);
         body.push(b'"');
@@ -107,6 +115,34 @@ impl StatePage {
         body.push(b'}');
         Ok(())
     }
+
+    fn amounts(&self, state: &State, now: Timestamp) -> (f64, f64) {
+        let player = &state.record().player;
+        if Arc::ptr_eq(&self.catalogue, state.timeline.at(player.settled_at)) {
+            player.energy_with(&self.production, now)
+        } else {
+            player.energy_at(&state.timeline, now)
+        }
+    }
+
+    /// The entity tag of the state: what a client cannot work out for itself.
+    ///
+    /// # Errors
+    /// None that can be met: the tag is plain text.
+    pub fn tag(&self, state: &State) -> Result<HeaderValue, Problem> {
+        let player = &state.record().player;
+        let now = player.not_before_settled(state.now);
+        let step = self.production.offline_cap_seconds * 1e6 / CAP_STEPS;
+        let accrues_until = player.accrues_until(&self.production).as_micros() as f64;
+        let away = if told(state, now).is_some() { 'a' } else { 'p' };
+        let (version, catalogue) = (player.version, self.catalogue.version);
+        // The edges of time divide into fewer steps than a whole number can count.
+        let accrues_step = (accrues_until / step).floor() as i64;
+        let mut tag = String::with_capacity(48);
+        write!(tag, "W/\"{version}-{catalogue}-{away}-{accrues_step}\"")
+            .map_err(Problem::internal)?;
+        HeaderValue::try_from(tag).map_err(Problem::internal)
+    }
 }
 
 fn write_json(body: &mut Vec<u8>, value: &impl serde::Serialize) -> Result<(), Problem> {
@@ -116,25 +152,6 @@ fn write_json(body: &mut Vec<u8>, value: &impl serde::Serialize) -> Result<(), P
 /// What is told of an absence.
 fn told(state: &State, now: Timestamp) -> Option<&Away> {
     state.record().player.away_to_tell(now)
-}
-
-/// The entity tag of a state: what a client cannot work out for itself.
-///
-/// # Errors
-/// None that can be met: the tag is plain text.
-pub fn state_tag(state: &State) -> Result<HeaderValue, Problem> {
-    let (player, timeline) = (&state.record().player, &state.timeline);
-    let now = player.not_before_settled(state.now);
-    let production = player.production(timeline, now);
-    let step = production.offline_cap_seconds * 1e6 / CAP_STEPS;
-    let accrues_until = player.accrues_until(&production).as_micros() as f64;
-    let away = if told(state, now).is_some() { 'a' } else { 'p' };
-    let (version, catalogue) = (player.version, timeline.at(now).version);
-    // The edges of time divide into fewer steps than a whole number can count.
-    let accrues_step = (accrues_until / step).floor() as i64;
-    let mut tag = String::with_capacity(48);
-    write!(tag, "W/\"{version}-{catalogue}-{away}-{accrues_step}\"").map_err(Problem::internal)?;
-    HeaderValue::try_from(tag).map_err(Problem::internal)
 }
 
 #[cfg(test)]
@@ -179,7 +196,7 @@ mod tests {
             let (page, body) = page(&state);
             let wire = StateWire::new(state.record(), &state.timeline, state.now);
             assert_eq!(body, serde_json::to_string(&wire).expect("JSON"), "{seconds}");
-            let tag = state_tag(&state).map_err(|_| "no tag").expect("a tag");
+            let tag = page.tag(&state).map_err(|_| "no tag").expect("a tag");
             assert_eq!(tag.to_str().expect("text").contains("-a-"), wire.away.is_some());
             pages.push(page);
             // A click.

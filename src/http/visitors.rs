@@ -32,17 +32,17 @@ struct Visitor {
 }
 
 impl Visitors {
-    /// Who shows `token`.
+    /// Who shows `token` at `now`.
     ///
     /// # Errors
     /// As [`Accounts::authenticate`].
     pub fn visit(
         &self,
         token: &str,
+        now: Timestamp,
         accounts: &Accounts,
         game: &Game,
     ) -> Result<Caller, accounts::Error> {
-        let now = game.now();
         let mut recent = self.0.borrow_mut();
         if let Some(visitor) = recent.find(token) {
             return visitor.visit(now, accounts, game);
@@ -137,7 +137,11 @@ mod tests {
         assert_eq!(recent.find(token), None);
         recent.remember(token, 1);
         assert_eq!(recent.find(token), Some(&mut 1));
-        assert_eq!(recent.find("header.another.signature-of-some-length"), None, "its end is the same");
+        assert_eq!(
+            recent.find("header.another.signature-of-some-length"),
+            None,
+            "its end is the same"
+        );
         recent.remember("short", 2);
         assert_eq!(recent.find("short"), None);
     }

@@ -28,6 +28,7 @@ pub use kind::Kind;
 pub use schedule::Schedule;
 pub use work::{Error, Finished, Parts, Work};
 
+use crate::accounts::new_id;
 use crate::config::JobsConfig;
 use crate::health::Health;
 use crate::store;
@@ -150,7 +151,7 @@ impl Jobs {
             known.ok_or_else(|| store::Error::Statement(format!("no kind of job is {kind}")))?;
         let now = runner.parts.clock.now();
         let job = NewJob {
-            id: runner.parts.accounts.new_id(),
+            id: new_id(now),
             kind,
             unique_key,
             arguments,

@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 use super::runner::Runner;
+use crate::accounts::new_id;
 use crate::domain::Timestamp;
 use crate::store;
 use crate::store::jobs::NewJob;
@@ -93,7 +94,7 @@ impl Runner {
                 continue;
             }
             let job = NewJob {
-                id: self.parts.accounts.new_id(),
+                id: new_id(now),
                 kind: kind.name,
                 unique_key: &key_of(turn),
                 arguments: &json!({}),

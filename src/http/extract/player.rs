@@ -35,9 +35,9 @@ pub struct MaybeCaller(pub Option<Identity>);
 /// The token of the `Authorization` header: nothing without the header.
 pub fn bearer(request: &HttpRequest) -> Option<Result<&str, Problem>> {
     let value = request.headers().get(header::AUTHORIZATION)?;
-    let token = value.to_str().ok().and_then(|text| {
-        let (scheme, token) = text.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    let token = value.as_bytes().split_first_chunk().and_then(|(scheme, token): (&[u8; 7], _)| {
+        let token = str::from_utf8(token.trim_ascii()).ok()?;
+        scheme.eq_ignore_ascii_case(b"bearer ").then_some(token)
     });
     Some(token.ok_or_else(|| {
         Problem::new(Code::Unauthenticated, "The Authorization header must be a Bearer token.")
@@ -49,7 +49,7 @@ fn identify(request: &HttpRequest) -> Result<Option<Caller>, Problem> {
         .app_data::<web::Data<Api>>()
         .ok_or_else(|| Problem::internal("the application has no state"))?;
     let Some(token) = bearer(request).transpose()? else { return Ok(None) };
-    Ok(Some(worker(request)?.visitors.visit(token, &api.accounts, &api.game)?))
+    Ok(Some(worker(request)?.visit(token, api)?))
 }
 
 impl FromRequest for MaybeCaller {

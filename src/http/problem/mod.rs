@@ -7,8 +7,8 @@ use std::fmt;
 
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, ResponseError};
-use serde::Serialize;
-use serde_json::{Map, Value};
+use serde::{Serialize, Serializer};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 /// What went wrong, for programs. Clients may rely on these; new ones may come.
@@ -110,9 +110,9 @@ pub struct FieldError {
 #[schema(as = Problem)]
 pub struct ProblemBody<'a> {
     /// Identifies the kind of problem; the code, as a URN.
-    #[serde(rename = "type")]
-    #[schema(example = "urn:idlewatt:problem:insufficient_energy")]
-    kind: String,
+    #[serde(rename = "type", serialize_with = "urn")]
+    #[schema(value_type = String, example = "urn:idlewatt:problem:insufficient_energy")]
+    kind: &'static str,
     title: &'static str,
     status: u16,
     detail: &'a str,
@@ -126,7 +126,21 @@ pub struct ProblemBody<'a> {
     /// Members of this problem alone, such as `required` and `available`.
     #[serde(flatten)]
     #[schema(inline, value_type = std::collections::HashMap<String, Value>)]
-    extensions: &'a Map<String, Value>,
+    extensions: &'a Members,
+}
+
+fn urn<S: Serializer>(name: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("urn:idlewatt:problem:{name}"))
+}
+
+/// Members of a problem, in their order.
+#[derive(Debug, Default)]
+struct Members(Vec<(&'static str, Value)>);
+
+impl Serialize for Members {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
 }
 
 /// A problem on its way to the client.
@@ -138,7 +152,7 @@ struct Parts {
     code: Code,
     detail: Cow<'static, str>,
     errors: Vec<FieldError>,
-    extensions: Map<String, Value>,
+    extensions: Members,
     retry_after_seconds: Option<u64>,
     allow: Option<String>,
     /// For the log alone.
@@ -152,7 +166,7 @@ impl Problem {
             code,
             detail: detail.into(),
             errors: Vec::new(),
-            extensions: Map::new(),
+            extensions: Members::default(),
             retry_after_seconds: None,
             allow: None,
             cause: None,
@@ -219,8 +233,8 @@ impl Problem {
 
     /// Adds a member to the body.
     #[must_use]
-    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.0.extensions.insert(name.to_owned(), value.into());
+    pub fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {
+        self.0.extensions.0.push((name, value.into()));
         self
     }
 
@@ -231,7 +245,12 @@ impl Problem {
 
     /// The body, for a request of that id.
     pub fn body(&self, request_id: &str) -> Vec<u8> {
-        serde_json::to_vec(&self.content(request_id)).unwrap_or_default()
+        // Most bodies fit, so that they are written in one go.
+        let mut body = Vec::with_capacity(512);
+        match serde_json::to_writer(&mut body, &self.content(request_id)) {
+            Ok(()) => body,
+            Err(_) => Vec::new(),
+        }
     }
 
     /// The problem as a member of a larger answer, without a request id of its own.
@@ -247,7 +266,7 @@ impl Problem {
         let Parts { code, detail, errors, extensions, .. } = &*self.0;
         let (name, title) = code.names();
         ProblemBody {
-            kind: format!("urn:idlewatt:problem:{name}"),
+            kind: name,
             title,
             status: code.status().as_u16(),
             detail,
