@@ -15,7 +15,7 @@ use crate::catalogue::Catalogues;
 use crate::clock::Clock;
 use crate::config::{AuthConfig, Config, LimitConfig, Role, Secret};
 use crate::domain::Rules;
-use crate::game::Game;
+use crate::game::{self, Game};
 use crate::health::Health;
 use crate::http::{self, Api, Options};
 use crate::jobs::{self, Jobs};
@@ -204,6 +204,8 @@ impl Server {
         let api = self.api.clone();
         let routes = if self.role.answers() { http::routes } else { http::probe_routes };
         let server = HttpServer::new(move || {
+            // Once a worker thread, on its own runtime.
+            actix_web::rt::spawn(game::deliver());
             let options = &api.options;
             App::new()
                 .app_data(web::Data::new(api.clone()))

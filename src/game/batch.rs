@@ -7,6 +7,7 @@ use tracing::Span;
 use uuid::Uuid;
 
 use super::Error;
+use super::answers::Reply;
 use super::fold::Remembered;
 use super::request::{Answer, Request};
 use crate::store::idempotency::Record;
@@ -16,7 +17,7 @@ use crate::telemetry::spans;
 pub(super) struct Envelope {
     pub(super) request: Request,
     /// Taken when it is answered.
-    reply: Option<oneshot::Sender<Result<Answer, Error>>>,
+    reply: Option<Reply>,
     /// The request's span.
     span: Span,
 }
@@ -24,14 +25,13 @@ pub(super) struct Envelope {
 impl Envelope {
     /// A request, and where its answer will come.
     pub(super) fn new(request: Request) -> (Self, oneshot::Receiver<Result<Answer, Error>>) {
-        let (reply, answer) = oneshot::channel();
+        let (reply, answer) = Reply::new();
         (Self { request, reply: Some(reply), span: Span::current() }, answer)
     }
 
     fn answer(&mut self, answer: Result<Answer, Error>) {
-        // Whoever asked may have hung up; what is written stays written.
-        if self.reply.take().is_some_and(|reply| reply.send(answer).is_err()) {
-            tracing::debug!("an answer came too late for its request");
+        if let Some(reply) = self.reply.take() {
+            reply.send(answer);
         }
     }
 }
