@@ -32,6 +32,7 @@ test-pooler: ## Run the tests of the API with a pooler in transaction mode befor
 
 test-telemetry: ## Run the tests of what is sent to a collector and to Sentry, which a default build leaves out
 	@scripts/ensure-postgres
+	@scripts/ensure-redis
 	cargo test --features otlp,sentry --test process exporting
 
 check: ## Formatting, lints and documentation
