@@ -56,7 +56,7 @@ impl Inbox {
 
 fn take(mut stream: TcpStream, inbox: &Mutex<Vec<Vec<u8>>>) {
     stream.set_read_timeout(Some(Duration::from_secs(30))).expect("set");
-    let (mut bytes, mut chunk) = (Vec::new(), [0; 65536]);
+    let (mut bytes, mut chunk) = (Vec::new(), [0; 8192]);
     loop {
         let Ok(length @ 1..) = stream.read(&mut chunk) else { return };
         bytes.extend_from_slice(&chunk[..length]);

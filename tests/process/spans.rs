@@ -27,7 +27,8 @@ pub fn spans(request: &[u8]) -> Vec<Span> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
 }
 
 /// The contents of each field of that number in a message of Protocol Buffers, where it is text, bytes or a message.
