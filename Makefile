@@ -38,6 +38,7 @@ test-telemetry: ## Run the tests of what is sent to a collector and to Sentry, w
 check: ## Formatting, lints and documentation
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- --deny warnings
+	cargo clippy --all-targets --features otlp,sentry -- --deny warnings
 	RUSTDOCFLAGS='--deny warnings' cargo doc --no-deps --quiet
 
 check-deploy: ## The files that run the server, against their schemas; the alerts' unit tests
