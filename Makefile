@@ -7,7 +7,7 @@ CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(shell command -v cargo-deny || echo .tools/bin/cargo-deny)
 
 .PHONY: help run test test-pooler test-telemetry check check-deploy audit audit-advisories k6-smoke k6-load \
-    k6-spike k6-soak k6-breakpoint load chroot-test rollout-test bench-writes bench-instances bench-rankings \
+    k6-spike k6-soak k6-breakpoint load chroot-test rollout-test compat-test bench-writes bench-instances bench-rankings \
     bench-reads bench-limits balance
 
 help: ## What can be done
@@ -32,11 +32,13 @@ test-pooler: ## Run the tests of the API with a pooler in transaction mode befor
 
 test-telemetry: ## Run the tests of what is sent to a collector and to Sentry, which a default build leaves out
 	@scripts/ensure-postgres
+	@scripts/ensure-redis
 	cargo test --features otlp,sentry --test process exporting
 
 check: ## Formatting, lints and documentation
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- --deny warnings
+	cargo clippy --all-targets --features otlp,sentry -- --deny warnings
 	RUSTDOCFLAGS='--deny warnings' cargo doc --no-deps --quiet
 
 check-deploy: ## The files that run the server, against their schemas; the alerts' unit tests
@@ -74,6 +76,9 @@ chroot-test: ## A server in nothing but what the container holds; as root
 
 rollout-test: ## Two instances behind haproxy, restarted in turn ROUNDS=10 times under 500 requests/s: none may fail
 	@scripts/rollout-test
+
+compat-test: ## The version before this one, REF, on this one's schema: alone, beside it, and after a roll-back
+	@scripts/compat-test
 
 bench-writes: ## Durable clicks beside pgbench, in turn on one database
 	@scripts/bench-writes

@@ -190,6 +190,7 @@ impl Server {
     /// Tells the other instances of the end and closes the connections to the stores; calls fail from then on.
     pub async fn close(&self) {
         self.players.close().await;
+        self.jobs.close();
         self.store.close();
         if let Some(redis) = &self.redis {
             redis.close();

@@ -3,6 +3,7 @@
 
 mod database_url;
 mod read;
+mod source;
 mod variables;
 
 use std::ffi::OsString;
@@ -12,7 +13,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use database_url::{DatabaseUrl, Encryption};
-pub use read::{Fault, Source, environment};
+pub use read::Fault;
+pub use source::{Source, environment};
 pub use variables::{VARIABLES, Variable};
 
 /// Text that must not be logged.

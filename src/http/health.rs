@@ -44,7 +44,7 @@ pub struct CheckWire {
     /// `ok`, `degraded` (jobs that are due have to wait), `down` or `disabled`.
     #[schema(example = "ok")]
     status: &'static str,
-    /// Null where there is no answer to time.
+    /// To the microsecond; null where there is no answer to time.
     latency_ms: Option<f64>,
 }
 
@@ -84,7 +84,7 @@ pub async fn readyz(api: web::Data<Api>) -> HttpResponse {
 fn answering(latency: Option<Duration>) -> CheckWire {
     CheckWire {
         status: if latency.is_some() { "ok" } else { "down" },
-        latency_ms: latency.map(|latency| latency.as_secs_f64() * 1e3),
+        latency_ms: latency.map(millis),
     }
 }
 
@@ -95,7 +95,12 @@ fn jobs(health: JobsHealth) -> CheckWire {
         JobsHealth::Behind(latency) => ("degraded", Some(latency)),
         JobsHealth::Down => ("down", None),
     };
-    CheckWire { status, latency_ms: latency.map(|latency| latency.as_secs_f64() * 1e3) }
+    CheckWire { status, latency_ms: latency.map(millis) }
+}
+
+/// In whole microseconds, as nobody reads the noise of doubles.
+fn millis(latency: Duration) -> f64 {
+    (latency.as_secs_f64() * 1e6).round() / 1e3
 }
 
 fn respond(status: StatusCode, body: &impl Serialize) -> HttpResponse {
@@ -104,4 +109,25 @@ fn respond(status: StatusCode, body: &impl Serialize) -> HttpResponse {
         response.insert_header((header::RETRY_AFTER, "1"));
     }
     response.insert_header((header::CACHE_CONTROL, "no-store")).json(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn latencies_are_printed_to_the_microsecond() {
+        let printed = |nanos| {
+            let check = answering(Some(Duration::from_nanos(nanos)));
+            serde_json::to_value(check).expect("JSON")["latency_ms"].to_string()
+        };
+        assert_eq!(printed(477_600), "0.478");
+        assert_eq!(printed(12_000_000), "12.0");
+        for micros in 0..20_000 {
+            let text = printed(micros * 1000 + 499);
+            let (whole, part) = text.split_once('.').expect("a point");
+            let digits = format!("{part:0<3}");
+            assert_eq!(format!("{whole}{digits}").parse(), Ok(micros), "{text}");
+        }
+    }
 }

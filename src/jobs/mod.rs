@@ -120,6 +120,12 @@ impl Jobs {
         }
     }
 
+    /// Closes the jobs' own connections; whoever still works fails from then on.
+    pub fn close(&self) {
+        self.runner.store.close();
+        self.runner.sweep_store.close();
+    }
+
     async fn work(&self) {
         let mut stopped = self.stop.subscribe();
         tokio::join!(self.runner.keep_schedule(stopped.clone()), async {

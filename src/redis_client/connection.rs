@@ -11,7 +11,7 @@ use redis::{
 };
 use tokio::time::timeout;
 
-use super::{Away, describe};
+use super::{Away, describe, span};
 use crate::config::RedisConfig;
 
 /// How long opening a connection may take, and the first command on it.
@@ -26,10 +26,11 @@ pub enum Connection {
 
 impl ConnectionLike for Connection {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
-        match self {
+        let answer = match self {
             Self::Single(connection) => connection.req_packed_command(command),
             Self::Cluster(connection) => connection.req_packed_command(command),
-        }
+        };
+        span::traced(answer, || span::command_name(command))
     }
 
     fn req_packed_commands<'a>(
@@ -38,10 +39,11 @@ impl ConnectionLike for Connection {
         offset: usize,
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
-        match self {
+        let answer = match self {
             Self::Single(connection) => connection.req_packed_commands(commands, offset, count),
             Self::Cluster(connection) => connection.req_packed_commands(commands, offset, count),
-        }
+        };
+        span::traced(answer, || span::pipeline_name(commands))
     }
 
     fn get_db(&self) -> i64 {

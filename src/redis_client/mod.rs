@@ -3,6 +3,7 @@
 
 mod connection;
 mod keeper;
+mod span;
 
 use std::fmt::{self, Display};
 use std::future::Future;

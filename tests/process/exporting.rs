@@ -9,6 +9,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::program::{Folder, Program, database_pid, send_signal, until};
+use crate::redis::RedisServer;
+use crate::spans::{Span, spans};
 
 /// Takes whatever is posted to it.
 struct Inbox {
@@ -37,6 +39,16 @@ impl Inbox {
         self.requests.lock().expect("whole").concat()
     }
 
+    /// Every span that came.
+    fn spans(&self) -> Vec<Span> {
+        let requests = self.requests.lock().expect("whole");
+        let bodies = requests.iter().map(|request| {
+            let head = request.windows(4).position(|it| it == b"\r\n\r\n").expect("a head");
+            &request[head + 4..]
+        });
+        bodies.flat_map(spans).collect()
+    }
+
     fn holds(&self, bytes: &[u8]) -> bool {
         self.contents().windows(bytes.len()).any(|it| it == bytes)
     }
@@ -44,7 +56,7 @@ impl Inbox {
 
 fn take(mut stream: TcpStream, inbox: &Mutex<Vec<Vec<u8>>>) {
     stream.set_read_timeout(Some(Duration::from_secs(30))).expect("set");
-    let (mut bytes, mut chunk) = (Vec::new(), [0; 65536]);
+    let (mut bytes, mut chunk) = (Vec::new(), [0; 8192]);
     loop {
         let Ok(length @ 1..) = stream.read(&mut chunk) else { return };
         bytes.extend_from_slice(&chunk[..length]);
@@ -70,14 +82,19 @@ fn start(folder: &Folder, variables: &[(&str, &str)]) -> Program {
 }
 
 #[tokio::test]
-async fn a_request_is_traced_from_its_caller_down_to_its_statements() {
-    let (folder, collector) = (Folder::new("otlp"), Inbox::open());
+async fn a_request_is_traced_from_its_caller_down_to_statements_and_commands() {
+    let (folder, collector, redis) = (Folder::new("otlp"), Inbox::open(), RedisServer::start());
     let endpoint = format!("http://127.0.0.1:{}", collector.port);
     // Of itself the server would send nothing: it is the caller who wants to know.
     let mut server = start(
         &folder,
-        &[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint), ("OTEL_TRACES_SAMPLER_ARG", "0")],
+        &[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint),
+            ("OTEL_TRACES_SAMPLER_ARG", "0"),
+            ("REDIS_URL", &redis.url()),
+        ],
     );
+    until("Redis is there", || server.log().contains("Redis is there").then_some(()));
     let token = server.guest().await;
     let (trace, caller) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
     let response = reqwest::Client::new()
@@ -91,24 +108,27 @@ async fn a_request_is_traced_from_its_caller_down_to_its_statements() {
     assert_eq!(response.status().as_u16(), 200);
     server.signal("TERM");
     assert!(server.wait().success());
-    let id = |text: &str| -> Vec<u8> {
-        (0..text.len())
-            .step_by(2)
-            .map(|at| u8::from_str_radix(&text[at..at + 2], 16).expect("hex"))
-            .collect()
-    };
-    until("the spans have come", || collector.holds(b"store::players::load").then_some(()));
     assert!(collector.holds(b"POST /v1/traces"));
-    for part in [
-        &id(trace)[..],
-        &id(caller),
-        b"POST /api/v1/me/clicks",
-        b"lane",
-        b"store::commit",
-        b"idlewatt",
-    ] {
-        assert!(collector.holds(part), "{:?}", String::from_utf8_lossy(part));
+    let traced = until("the spans have come", || {
+        let of_trace = collector.spans().into_iter().filter(|span| span.trace == trace);
+        let of_trace: Vec<_> = of_trace.collect();
+        of_trace.iter().any(|span| span.name == "store::players::load").then_some(of_trace)
+    });
+    let named = |name: &str| {
+        let found = traced.iter().find(|span| span.name == name);
+        found.unwrap_or_else(|| panic!("{name} is not among {traced:?}"))
+    };
+    let request = named("POST /api/v1/me/clicks");
+    assert_eq!(request.parent, caller);
+    let asks = |span: &Span| span.name == "EVALSHA" && span.parent == request.id;
+    assert!(traced.iter().any(asks), "the limiter's question is not among {traced:?}");
+    let lane = named("lane");
+    assert_eq!(lane.parent, request.id);
+    for statement in ["store::players::load", "store::commit"] {
+        assert_eq!(named(statement).parent, lane.id, "{statement}");
     }
+    assert!(collector.holds(b"idlewatt"));
+    assert!(!collector.holds(b"limit:"), "no key is sent");
     assert!(!collector.holds(token.as_bytes()), "no token is sent");
     assert!(
         !collector.holds(b"/api/v1/auth/guest"),

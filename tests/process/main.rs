@@ -16,5 +16,9 @@ mod encryption;
 mod exporting;
 mod jobs;
 mod program;
+#[cfg(all(feature = "otlp", feature = "sentry"))]
+mod redis;
 mod seeding;
+#[cfg(all(feature = "otlp", feature = "sentry"))]
+mod spans;
 mod stopping;

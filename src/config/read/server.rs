@@ -1,0 +1,54 @@
+//! What the process does, and where and how it takes requests.
+
+use super::{Read, cores};
+use crate::config::{HttpConfig, Role};
+
+const MIN_ADMIN_TOKEN_BYTES: usize = 16;
+
+impl Read<'_> {
+    pub(super) fn http(&mut self) -> HttpConfig {
+        HttpConfig {
+            host: self.address("HOST"),
+            port: self.port("PORT"),
+            metrics_host: self.address("METRICS_HOST"),
+            metrics_port: self.port("METRICS_PORT"),
+            metrics_port_is_set: self.given("METRICS_PORT").is_some(),
+            workers: match self.count("HTTP_WORKERS", 0, 1024) {
+                0 => cores(),
+                workers => workers,
+            },
+            cors_allowed_origins: self.origins("CORS_ALLOWED_ORIGINS"),
+            admin_token: self.secret("ADMIN_TOKEN", MIN_ADMIN_TOKEN_BYTES),
+            trusted_proxy_hops: self.count("TRUSTED_PROXY_HOPS", 0, 16),
+            drain_delay: self.seconds("DRAIN_DELAY_SECONDS", 0, 600),
+        }
+    }
+
+    pub(super) fn role(&mut self) -> Role {
+        match self.text("ROLE").as_str() {
+            "all" => Role::All,
+            "api" => Role::Api,
+            "worker" => Role::Worker,
+            other => {
+                self.fault("ROLE", format!("must be all, api or worker, and is `{other}`"));
+                Role::All
+            }
+        }
+    }
+
+    fn origins(&mut self, name: &str) -> Vec<String> {
+        let text = self.text(name);
+        let origins: Vec<_> =
+            text.split(',').map(str::trim).filter(|origin| !origin.is_empty()).collect();
+        for origin in &origins {
+            let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+            if host.is_none_or(|host| host.is_empty() || host.contains(['/', ' ', '*'])) {
+                self.fault(
+                    name,
+                    format!("`{origin}` is no origin such as https://play.example.org"),
+                );
+            }
+        }
+        origins.into_iter().map(str::to_owned).collect()
+    }
+}

@@ -1,0 +1,41 @@
+//! A Redis of a test's own.
+
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+
+use crate::program::until;
+
+/// Ends with the test, which nothing outlives: it writes no file.
+pub struct RedisServer {
+    port: u16,
+    child: Child,
+}
+
+impl RedisServer {
+    /// Starts a server and waits until it listens.
+    pub fn start() -> Self {
+        let free = TcpListener::bind(("127.0.0.1", 0)).and_then(|it| it.local_addr());
+        let port = free.expect("a free port").port();
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "redis-server", "--bind", "127.0.0.1"])
+            .args(["--port", &port.to_string(), "--save", "", "--appendonly", "no"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("redis-server is installed");
+        let server = Self { port, child };
+        until("Redis listens", || TcpStream::connect(("127.0.0.1", port)).ok());
+        server
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
