@@ -10,7 +10,6 @@ async fn delete(player: &Player) -> crate::support::Reply {
     player.client.call("DELETE", "/me", &player.token, None).await
 }
 
-/// The tables in which that text stands anywhere.
 /// The tables that hold `text`. Left out are the news between instances of whom to rank anew, which bear ids for half a
 /// minute of play, whatever has become of the players.
 async fn tables_with(database: &tokio_postgres::Client, text: &str) -> Vec<String> {
