@@ -54,6 +54,11 @@ impl PartialEq for Inventory {
 impl Eq for Inventory {}
 
 impl Inventory {
+    /// What a player owns: kinds of generators with their counts, each at least one, and upgrades.
+    pub fn new(generators: Vec<(Slug, u64)>, upgrades: Vec<Slug>) -> Self {
+        Self(Arc::new(Items { generators, upgrades, rated: Mutex::default() }))
+    }
+
     /// Whether both are the same without looking: neither has changed since one was copied from the other.
     pub fn is_shared_with(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)

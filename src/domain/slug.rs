@@ -1,5 +1,7 @@
 //! The names of catalogue items.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -9,6 +11,14 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Slug(Arc<str>);
+
+/// Names that a thread remembers, so that the same name of a hundred thousand players is one text. There are as many as a
+/// catalogue has items; more come only from whoever asks for what there is not.
+const MOST_REMEMBERED: usize = 1024;
+
+thread_local! {
+    static REMEMBERED: RefCell<HashSet<Arc<str>>> = RefCell::default();
+}
 
 /// The longest slug, in characters.
 pub const MAX_SLUG_LENGTH: usize = 64;
@@ -32,11 +42,25 @@ impl TryFrom<&str> for Slug {
         let fits = (1..=MAX_SLUG_LENGTH).contains(&text.len());
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
         if fits && text.bytes().all(plain) {
-            Ok(Self(text.into()))
+            Ok(Self(remembered(text)))
         } else {
             Err("must be 1 to 64 characters of a-z, 0-9 and _")
         }
     }
+}
+
+fn remembered(text: &str) -> Arc<str> {
+    REMEMBERED.with_borrow_mut(|known| {
+        if let Some(known) = known.get(text) {
+            return Arc::clone(known);
+        }
+        if known.len() >= MOST_REMEMBERED {
+            known.clear();
+        }
+        let new: Arc<str> = text.into();
+        known.insert(Arc::clone(&new));
+        new
+    })
 }
 
 impl TryFrom<String> for Slug {
@@ -50,5 +74,20 @@ impl TryFrom<String> for Slug {
 impl fmt::Display for Slug {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_one_text_and_a_crowd_of_names_is_forgotten() {
+        let slug = |text: &str| Slug::try_from(text).expect("a slug");
+        assert!(Arc::ptr_eq(&slug("crank").0, &slug("crank").0));
+        for number in 0..3 * MOST_REMEMBERED {
+            assert_eq!(slug(&format!("item_{number}")).as_str(), format!("item_{number}"));
+        }
+        assert!(REMEMBERED.with_borrow(HashSet::len) <= MOST_REMEMBERED);
     }
 }

@@ -12,6 +12,7 @@ use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform, forwar
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::{Error, HttpRequest, ResponseError, web};
+use foldhash::fast::RandomState;
 use pin_project_lite::pin_project;
 use tracing::Span;
 use tracing::field::Empty;
@@ -181,7 +182,7 @@ fn span(request: &ServiceRequest, id: &HeaderValue) -> Span {
 
 /// The counters of the routes that one worker serves, found by the path without asking the router for its template.
 #[derive(Debug, Default)]
-pub struct RouteCounters(RefCell<HashMap<Box<str>, RouteMetrics>>);
+pub struct RouteCounters(RefCell<HashMap<Box<str>, RouteMetrics, RandomState>>);
 
 impl RouteCounters {
     fn count(

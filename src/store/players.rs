@@ -30,11 +30,10 @@ impl PlayerRecord {
     /// The bytes that hang on it, roughly.
     pub fn heap_bytes(&self) -> usize {
         let name = self.player.display_name.len() + self.username.as_ref().map_or(0, |it| it.len());
-        // A slug is shared text behind a pointer with two counts.
-        let slug = |slug: &Slug| 16 + 16 + slug.as_str().len();
+        // The text of slugs is shared.
         let inventory = &self.player.inventory;
-        let generators: usize = inventory.generators().map(|(id, _)| slug(id) + 8).sum();
-        let upgrades: usize = inventory.upgrades().map(slug).sum();
+        let generators = inventory.generators().count() * size_of::<(Slug, u64)>();
+        let upgrades = inventory.upgrades().count() * size_of::<Slug>();
         name + generators + upgrades
     }
 }
@@ -134,14 +133,8 @@ impl From<&Inventory> for InventoryColumn {
 
 impl From<InventoryColumn> for Inventory {
     fn from(column: InventoryColumn) -> Self {
-        let mut inventory = Self::default();
-        for (id, count) in &column.generators {
-            inventory.add_generators(id, *count);
-        }
-        for id in column.upgrades {
-            inventory.add_upgrade(id);
-        }
-        inventory
+        let generators = column.generators.into_iter().collect();
+        Self::new(generators, column.upgrades)
     }
 }
 
