@@ -1,6 +1,7 @@
 //! Buckets whose truth is in Redis, one key each, with the tokens that this instance has taken from them in lots.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use redis::{RedisResult, Script};
@@ -21,6 +22,25 @@ const MOST: usize = 131_072;
 
 /// A lot is at most this part of the depth.
 const LOT_PART: u32 = 4;
+
+/// For how long Redis is not asked after an answer that did not come in time, in nanoseconds. Every call would else wait
+/// as long as a call may for a Redis that is slow and not yet given up.
+const PAUSE_NANOS: u64 = 100_000_000;
+
+/// Until when Redis is left alone, on the clock of [`Shared::now`].
+#[derive(Debug, Default)]
+struct Pause(AtomicU64);
+
+impl Pause {
+    /// An answer did not come in time.
+    fn begin(&self, now: u64) {
+        self.0.store(now + PAUSE_NANOS, Ordering::Relaxed);
+    }
+
+    fn lasts(&self, now: u64) -> bool {
+        now < self.0.load(Ordering::Relaxed)
+    }
+}
 
 /// A bucket and whether it is being asked for: one question at a time, the other calls wait for what it brings.
 #[derive(Debug, Default)]
@@ -51,6 +71,8 @@ enum Step<'a> {
     Decided(Verdict),
     Wait(OwnedNotified),
     Ask(Question, Asking<'a>),
+    /// Redis is left alone for now.
+    Alone,
 }
 
 /// How a verdict was come by.
@@ -68,6 +90,7 @@ pub struct Shared {
     script: Script,
     leases: bool,
     tables: [Table<Key, Bucket>; Policy::ALL.len()],
+    pause: Pause,
     started: Instant,
 }
 
@@ -76,14 +99,14 @@ impl Shared {
     pub fn new(redis: Redis, leases: bool) -> Self {
         let script = Script::new(BUCKET_SCRIPT);
         let tables = Policy::ALL.map(|_| Table::new(MOST));
-        Self { redis, script, leases, tables, started: Instant::now() }
+        Self { redis, script, leases, tables, pause: Pause::default(), started: Instant::now() }
     }
 
     fn now(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// Whether Redis is asked at all.
+    /// Whether Redis is there to be asked.
     pub fn is_up(&self) -> bool {
         self.redis.is_up()
     }
@@ -100,6 +123,7 @@ impl Shared {
         loop {
             match self.step(policy, quota, key, cost) {
                 Step::Decided(verdict) => return Some((verdict, Found::Held)),
+                Step::Alone => return None,
                 Step::Ask(question, asking) => {
                     // Apart, so that the calls that ask nobody do not carry its state about.
                     return Box::pin(self.ask(policy, quota, key, question, asking)).await;
@@ -142,6 +166,9 @@ impl Shared {
             if let Some(verdict) = bucket.decide(policy, quota, now, cost) {
                 return Step::Decided(verdict);
             }
+            if self.pause.lasts(now) {
+                return Step::Alone;
+            }
             let leased = self.leases && policy.is_leased();
             let most = if leased { quota.burst / LOT_PART } else { 0 };
             let question = bucket.lease.question(quota, now, cost, most);
@@ -164,7 +191,10 @@ impl Shared {
         let answer =
             self.redis.with(|connection| self.call(connection, &name, quota, question)).await;
         let answer = answer
-            .inspect_err(|error| tracing::debug!(%error, "a limit is kept without Redis"))
+            .inspect_err(|error| {
+                self.pause.begin(self.now());
+                tracing::debug!(%error, "a limit is kept without Redis");
+            })
             .ok()?;
         let received = self.now();
         asking.learn(|lease| lease.learn(question, answer, sent, received));
@@ -244,5 +274,19 @@ impl Drop for Asking<'_> {
             }
         });
         answered.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redis_that_is_late_is_left_alone_for_a_moment() {
+        let pause = Pause::default();
+        assert!(!pause.lasts(0));
+        pause.begin(5);
+        assert!(pause.lasts(5) && pause.lasts(4 + PAUSE_NANOS));
+        assert!(!pause.lasts(5 + PAUSE_NANOS));
     }
 }
