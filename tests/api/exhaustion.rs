@@ -1,6 +1,8 @@
-//! The database has nothing left to give: a statement runs out of time, or all connections are taken.
+//! There is nothing left to give: a statement runs out of time, all connections are taken, or too many mutations wait.
 
 use std::cell::RefCell;
+use std::iter::from_fn;
+use std::time::Instant;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -9,9 +11,9 @@ use tokio_postgres::NoTls;
 use tokio_postgres::error::SqlState;
 
 use crate::outage::{assert_unavailable, insist};
-use crate::support::World;
 use crate::support::books::{count, eventually, is_replay, revision};
 use crate::support::own_cluster::OwnCluster;
+use crate::support::{TestApp, World};
 
 const CRANKS: &str = "/me/generators/hand_crank/purchase";
 
@@ -182,4 +184,34 @@ async fn a_database_that_takes_no_more_connections_is_waited_for() {
     })
     .await;
     assert_eq!(player.assert_books_balance().await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_mutation_that_too_many_are_before_is_turned_away_before_anything_else_is_done() {
+    let app = TestApp::new().await;
+    let player = app.client.guest().await;
+    let crowd: Vec<_> = from_fn(|| app.server.shedding.admit(Instant::now())).collect();
+    let shed = app.metric("http_requests_shed_total");
+    let calls = [
+        ("POST", "/me/clicks", json!({ "clicks": 1 })),
+        ("POST", CRANKS, json!({ "quantity": 1 })),
+        ("PATCH", "/me", json!({ "display_name": "Eve" })),
+    ];
+    for (method, path, body) in calls {
+        // Nothing of the request is looked at, be it right or wrong.
+        for token in [player.token.as_str(), "no token"] {
+            let reply = app.client.call(method, path, token, Some(body.clone())).await;
+            assert_eq!(reply.header("connection"), "", "the connection is kept");
+            assert_unavailable(reply);
+        }
+    }
+    assert_eq!(app.metric("http_requests_shed_total"), shed + 6.0);
+    // What does not wait for the lanes goes on, and so does whoever keeps order.
+    player.get("/me").await.expect(200);
+    app.client.guest().await;
+    player.grant(5.0).await;
+    for admission in crowd {
+        app.server.shedding.leave(admission);
+    }
+    assert_eq!(player.click(1).await.expect(200).json["state"]["energy"], 6.0);
 }
