@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -68,7 +68,7 @@ struct Click {
 }
 
 /// What came of the clicks.
-struct Tally {
+pub struct Tally {
     accepted: Record,
     refused: Record,
     refused_by_status: BTreeMap<u16, u64>,
@@ -80,7 +80,8 @@ struct Tally {
 }
 
 impl Tally {
-    fn new() -> Self {
+    /// None yet.
+    pub fn new() -> Self {
         Self {
             accepted: Record::new(),
             refused: Record::new(),
@@ -92,7 +93,8 @@ impl Tally {
         }
     }
 
-    fn note(&mut self, times: Times, result: &std::io::Result<Answer>) {
+    /// Notes what came of a click.
+    pub fn note(&mut self, times: Times, result: &std::io::Result<Answer>) {
         self.late.saturating_record(micros(times.due, times.sent));
         match result {
             Ok(answer) if answer.status == 200 => self.accepted.note(times),
@@ -110,7 +112,7 @@ impl Tally {
 /// Floods the server and tells what came of it.
 pub async fn run(arguments: &Arguments) -> Result<(), String> {
     let target = Target::parse(&arguments.base)?;
-    let requests = requests(&target, arguments)?;
+    let requests = requests(&target, &arguments.tokens)?;
     let state =
         State { free: Vec::new(), waiting: VecDeque::new(), over: false, tally: Tally::new() };
     let flood = Rc::new(Flood { target, requests, state: RefCell::new(state) });
@@ -128,14 +130,21 @@ pub async fn run(arguments: &Arguments) -> Result<(), String> {
     for worker in workers {
         worker.await.map_err(|error| error.to_string())?;
     }
-    summarize(&flood.state.borrow().tally, elapsed, busy);
-    tell(&format!("{never_sent} clicks were due and never sent"));
+    let tally = &flood.state.borrow().tally;
+    summarize(tally, elapsed);
+    tell(&format!(
+        "the generator sent late by {:.2} ms in the median, {:.2} ms in the 99th percentile, and used {:.0} % of a core; at \
+        most {} clicks waited for a connection, {never_sent} were never sent",
+        milliseconds(&tally.late, 0.5),
+        milliseconds(&tally.late, 0.99),
+        busy.as_secs_f64() / elapsed.as_secs_f64() * 100.0,
+        tally.most_waiting
+    ));
     Ok(())
 }
 
 /// A click of each token.
-fn requests(target: &Target, arguments: &Arguments) -> Result<Vec<String>, String> {
-    let path = &arguments.tokens;
+pub fn requests(target: &Target, path: &Path) -> Result<Vec<String>, String> {
     let tokens =
         std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let request = |token| Request {
@@ -234,7 +243,8 @@ async fn serve(flood: Rc<Flood>, mut connection: Connection) {
     }
 }
 
-fn summarize(tally: &Tally, elapsed: Duration, busy: Duration) {
+/// Tells of a tally.
+pub fn summarize(tally: &Tally, elapsed: Duration) {
     let seconds = elapsed.as_secs_f64();
     tell("milliseconds          count     a second       p50       p99     p99.9       max");
     for (name, record) in [("accepted", &tally.accepted), ("refused", &tally.refused)] {
@@ -262,14 +272,6 @@ fn summarize(tally: &Tally, elapsed: Duration, busy: Duration) {
     for (what, count) in &tally.failed {
         tell(&format!("  {count:6} {what}"));
     }
-    tell(&format!(
-        "the generator sent late by {:.2} ms in the median, {:.2} ms in the 99th percentile; at most {} clicks waited for a \
-        connection; it used {:.0} % of a core",
-        milliseconds(&tally.late, 0.5),
-        milliseconds(&tally.late, 0.99),
-        tally.most_waiting,
-        busy.as_secs_f64() / seconds * 100.0
-    ));
 }
 
 /// The processor's time that this process has used.

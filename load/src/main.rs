@@ -4,6 +4,7 @@
 //! the time from when it was due. A server that stalls is so charged for every request that should have come meanwhile,
 //! which a generator that waits for answers before it goes on never sends.
 
+mod crowd;
 mod flood;
 mod http;
 mod player;
@@ -61,6 +62,8 @@ struct Arguments {
 enum Other {
     /// Clicks at a fixed rate, whatever the server makes of it, and tells accepted from refused
     Flood(flood::Arguments),
+    /// Clicks of players who each have one request in flight, at several servers in turn
+    Crowd(crowd::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -83,9 +86,16 @@ fn fail(error: &str) -> ExitCode {
 
 /// Returns whether what was asked for was kept.
 async fn run(arguments: &Arguments) -> Result<bool, String> {
-    if let Some(Other::Flood(arguments)) = &arguments.other {
-        allow_connections(arguments.connections)?;
-        return flood::run(arguments).await.map(|()| true);
+    match &arguments.other {
+        Some(Other::Flood(arguments)) => {
+            allow_connections(arguments.connections)?;
+            return flood::run(arguments).await.map(|()| true);
+        }
+        Some(Other::Crowd(arguments)) => {
+            allow_connections(arguments.players * arguments.base.len())?;
+            return crowd::run(arguments).await.map(|()| true);
+        }
+        None => {}
     }
     allow_connections(arguments.players)?;
     let target = Rc::new(Target::parse(&arguments.base)?);

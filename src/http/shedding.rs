@@ -21,7 +21,7 @@ use super::problem::Problem;
 use crate::telemetry::metrics::Metrics;
 
 /// How long mutations may take that are let in, on average, where it is their number that makes them wait.
-const TARGET: Duration = Duration::from_millis(150);
+const TARGET: Duration = Duration::from_millis(125);
 /// Mutations that are let in however slow they are: as many as one commit takes. A distant database is slow, but not busy.
 const LEAST: usize = 512;
 /// Mutations that are let in before it is known how many are served in time, and where few come.
@@ -31,7 +31,7 @@ const MOST: usize = 8192;
 /// How many make a crowd. With fewer it is not looked how long they take, so that those who are let in anyhow, which is
 /// to say always, cost next to nothing.
 const CROWD: usize = LEAST / 2;
-/// How often the limit is set anew.
+/// For how long it is looked before the limit is set anew.
 const WINDOW: Duration = Duration::from_millis(100);
 /// How much it may rise or fall at a time.
 const MOST_RISE: f64 = 1.25;
@@ -52,8 +52,11 @@ pub struct Shedding {
 /// What has been seen since the limit was last set.
 #[derive(Debug)]
 struct Window {
-    began: Instant,
-    /// Microseconds from `began` on at which it ends.
+    /// What the microseconds below are counted from.
+    epoch: Instant,
+    /// When the limit was set. Who was let in before says nothing of it.
+    began: AtomicU64,
+    /// When it is set next.
     ends: AtomicU64,
     answered: AtomicU64,
     /// Microseconds that those took together.
@@ -78,7 +81,8 @@ impl Shedding {
             in_flight: AtomicUsize::new(0),
             limit: AtomicUsize::new(USUAL),
             window: Window {
-                began: now,
+                epoch: now,
+                began: AtomicU64::new(0),
                 ends: AtomicU64::new(micros(WINDOW)),
                 answered: AtomicU64::new(0),
                 waited: AtomicU64::new(0),
@@ -114,29 +118,35 @@ impl Shedding {
     /// Takes in that a mutation was carried out.
     pub fn carried_out(&self, admission: Admission, now: Instant) {
         if admission.crowded {
-            self.learn(now.saturating_duration_since(admission.at), now);
+            self.learn(admission.at, now);
         }
         self.leave(admission);
     }
 
-    /// Takes in how long a mutation took.
-    fn learn(&self, took: Duration, now: Instant) {
-        let window = &self.window;
-        window.answered.fetch_add(1, Ordering::Relaxed);
-        window.waited.fetch_add(micros(took), Ordering::Relaxed);
-        let (at, ends) = (
-            micros(now.saturating_duration_since(window.began)),
-            window.ends.load(Ordering::Relaxed),
-        );
-        let next = at + micros(WINDOW);
-        let relaxed = Ordering::Relaxed;
-        // One of those who see that it has ended begins the next.
-        if at >= ends && window.ends.compare_exchange(ends, next, relaxed, relaxed).is_ok() {
-            let answered = window.answered.swap(0, relaxed).max(1);
-            let wait = Duration::from_micros(window.waited.swap(0, relaxed) / answered);
+    /// Takes in that a mutation took from `at` until `now`.
+    fn learn(&self, at: Instant, now: Instant) {
+        let (window, relaxed) = (&self.window, Ordering::Relaxed);
+        let (let_in, answered) = (window.time(at), window.time(now));
+        if let_in < window.began.load(relaxed) {
+            return;
+        }
+        window.answered.fetch_add(1, relaxed);
+        window.waited.fetch_add(answered.saturating_sub(let_in), relaxed);
+        let ends = window.ends.load(relaxed);
+        if answered < ends {
+            return;
+        }
+        let wait = window.waited.load(relaxed) / window.answered.load(relaxed).max(1);
+        // The next ends when some have been answered who were let in under the new limit. One of those who see the end of
+        // this one begins it.
+        let next = answered + wait + micros(WINDOW);
+        if window.ends.compare_exchange(ends, next, relaxed, relaxed).is_ok() {
             let most = window.most_in_flight.swap(0, relaxed);
-            let limit = next_limit(self.limit.load(relaxed), most, wait);
+            let limit = next_limit(self.limit.load(relaxed), most, Duration::from_micros(wait));
             self.limit.store(limit, relaxed);
+            window.began.store(answered, relaxed);
+            window.answered.store(0, relaxed);
+            window.waited.store(0, relaxed);
             self.metrics.mutations_limit.set(gauge(limit));
         }
     }
@@ -151,6 +161,13 @@ impl Shedding {
                 "more mutations than can be served soon; the surplus is turned away"
             );
         }
+    }
+}
+
+impl Window {
+    /// An instant as the window's parts tell it.
+    fn time(&self, instant: Instant) -> u64 {
+        micros(instant.saturating_duration_since(self.epoch))
     }
 }
 

@@ -54,7 +54,7 @@ impl World {
     fn quantile(&self, quantile: f64) -> Duration {
         let mut waits = self.waits.clone();
         waits.sort_unstable();
-        waits[(waits.len() as f64 * quantile) as usize]
+        waits[(waits.len().saturating_sub(1) as f64 * quantile) as usize]
     }
 }
 
@@ -78,13 +78,18 @@ fn of_twice_what_can_be_served_the_surplus_is_turned_away_and_nobody_else_waits_
     for capacity in [4_000.0, 13_000.0, 40_000.0, 100_000.0] {
         let (shedding, now) = shedding();
         let (mut world, mut queue) = (World::new(now), VecDeque::new());
+        // In the first second it learns.
+        world.go_on(&shedding, &mut queue, 1.0, (2.0 * capacity, capacity));
+        let learning = USUAL as f64 / capacity + TARGET.as_secs_f64();
+        assert!(world.quantile(1.0) < Duration::from_secs_f64(learning), "{capacity} a second");
+        (world.waits, world.refused) = (Vec::new(), 0);
         world.go_on(&shedding, &mut queue, 20.0, (2.0 * capacity, capacity));
         let served = world.waits.len() as f64;
         assert!(served > 0.98 * 20.0 * capacity, "{served} of {capacity} a second");
         assert!(world.refused as f64 > 0.9 * 20.0 * capacity, "{} refused", world.refused);
         let (half, most) = (world.quantile(0.5), world.quantile(0.99));
-        assert!(most < Duration::from_millis(250), "{capacity} a second: {half:?}, {most:?}");
-        assert_eq!(shedding.metrics.requests_shed.get(), world.refused as u64);
+        assert!(most < Duration::from_millis(200), "{capacity} a second: {half:?}, {most:?}");
+        assert!(shedding.metrics.requests_shed.get() >= world.refused as u64);
     }
 }
 
