@@ -21,7 +21,7 @@ use super::problem::Problem;
 use crate::telemetry::metrics::Metrics;
 
 /// How long mutations may take that are let in, on average, where it is their number that makes them wait.
-const TARGET: Duration = Duration::from_millis(125);
+const TARGET: Duration = Duration::from_millis(100);
 /// Mutations that are let in however slow they are: as many as one commit takes. A distant database is slow, but not busy.
 const LEAST: usize = 512;
 /// Mutations that are let in before it is known how many are served in time, and where few come.
