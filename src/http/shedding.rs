@@ -24,7 +24,7 @@ use crate::telemetry::metrics::Metrics;
 const TARGET: Duration = Duration::from_millis(100);
 /// Mutations that are let in however slow they are: as many as one commit takes. A distant database is slow, but not busy.
 const LEAST: usize = 512;
-/// Mutations that are let in before it is known how many are served in time, and where few come.
+/// Mutations that are let in before it is known how many are served in time.
 const USUAL: usize = 1024;
 /// Mutations that are let in at most: as many as may wait in a lane.
 const MOST: usize = 8192;
@@ -34,7 +34,7 @@ const CROWD: usize = LEAST / 2;
 /// For how long it is looked before the limit is set anew.
 const WINDOW: Duration = Duration::from_millis(100);
 /// How much it may rise or fall at a time.
-const MOST_RISE: f64 = 1.25;
+const MOST_RISE: f64 = 2.0;
 const MOST_FALL: f64 = 0.5;
 /// A log line for so much time in which requests are turned away.
 const TOLD_EVERY: Duration = Duration::from_secs(10);
@@ -180,8 +180,8 @@ fn next_limit(limit: usize, most: usize, wait: Duration) -> usize {
     } else if most >= limit {
         limit as f64 * ratio
     } else {
-        // A limit that nobody reached proves nothing.
-        USUAL as f64
+        // A limit that nobody reached is neither confirmed nor refuted.
+        limit.max(USUAL) as f64
     };
     let (lowest, highest) = (limit as f64 * MOST_FALL, limit as f64 * MOST_RISE);
     (next.clamp(lowest, highest) as usize).clamp(LEAST, MOST)
