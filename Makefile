@@ -7,8 +7,8 @@ CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(shell command -v cargo-deny || echo .tools/bin/cargo-deny)
 
 .PHONY: help run test test-pooler test-telemetry check check-deploy audit audit-advisories k6-smoke k6-load \
-    k6-spike k6-soak k6-breakpoint load chroot-test rollout-test compat-test bench-writes bench-instances bench-rankings \
-    bench-reads bench-limits balance
+    k6-spike k6-soak k6-breakpoint load chroot-test rollout-test compat-test bench-writes bench-overload bench-instances \
+    bench-rankings bench-reads bench-limits balance
 
 help: ## What can be done
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -82,6 +82,9 @@ compat-test: ## The version before this one, REF, on this one's schema: alone, b
 
 bench-writes: ## Durable clicks beside pgbench, in turn on one database
 	@scripts/bench-writes
+
+bench-overload: ## Twice the clicks that can be served: what becomes of them, of the surplus and of memory
+	@scripts/bench-overload
 
 bench-instances: ## What requests that go to another instance each time cost the database
 	@scripts/bench-instances

@@ -65,12 +65,25 @@ impl Connection {
     /// A connection that the server had closed before it read anything of the request is opened anew, once: that is how
     /// connections end that are kept, and what clients do about it.
     pub async fn send(&mut self, target: &Target, request: &Request<'_>) -> io::Result<Answer> {
+        self.send_text(target, &render(target, request)).await
+    }
+
+    /// As [`Connection::send`], of a request that was rendered before.
+    pub async fn send_text(&mut self, target: &Target, text: &str) -> io::Result<Answer> {
         let kept = self.stream.is_some();
-        let text = render(target, request);
-        match self.attempt(target, &text).await {
-            Err(error) if kept && was_closed(&error) => self.attempt(target, &text).await,
+        match self.attempt(target, text).await {
+            Err(error) if kept && was_closed(&error) => self.attempt(target, text).await,
             result => result,
         }
+    }
+
+    async fn open(&mut self, target: &Target) -> io::Result<()> {
+        if self.stream.is_none() {
+            let stream = TcpStream::connect(target.address).await?;
+            stream.set_nodelay(true)?;
+            self.stream = Some(stream);
+        }
+        Ok(())
     }
 
     async fn attempt(&mut self, target: &Target, text: &str) -> io::Result<Answer> {
@@ -83,11 +96,7 @@ impl Connection {
     }
 
     async fn exchange(&mut self, target: &Target, text: &str) -> io::Result<Answer> {
-        if self.stream.is_none() {
-            let stream = TcpStream::connect(target.address).await?;
-            stream.set_nodelay(true)?;
-            self.stream = Some(stream);
-        }
+        self.open(target).await?;
         let Some(stream) = &mut self.stream else { return Err(io::ErrorKind::NotConnected.into()) };
         stream.write_all(text.as_bytes()).await?;
         self.buffer.clear();
@@ -116,7 +125,8 @@ fn was_closed(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
 }
 
-fn render(target: &Target, request: &Request<'_>) -> String {
+/// The request as it is sent.
+pub fn render(target: &Target, request: &Request<'_>) -> String {
     let mut text =
         format!("{} {} HTTP/1.1\r\nHost: {}\r\n", request.method, request.path, target.host);
     let mut header = |name: &str, value: &str| {

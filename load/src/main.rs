@@ -4,6 +4,8 @@
 //! the time from when it was due. A server that stalls is so charged for every request that should have come meanwhile,
 //! which a generator that waits for answers before it goes on never sends.
 
+mod crowd;
+mod flood;
 mod http;
 mod player;
 mod plot;
@@ -17,7 +19,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::task::LocalSet;
 use tokio::time::Instant;
@@ -28,8 +30,10 @@ use record::Records;
 
 /// Plays Idlewatt as many thousands of players do.
 #[derive(Debug, Parser)]
-#[command(name = "idlewatt-load", version)]
+#[command(name = "idlewatt-load", version, args_conflicts_with_subcommands = true)]
 struct Arguments {
+    #[command(subcommand)]
+    other: Option<Other>,
     /// Where the server is
     #[arg(long, default_value = "http://127.0.0.1:8080")]
     base: String,
@@ -53,6 +57,15 @@ struct Arguments {
     max_p99: Option<f64>,
 }
 
+/// What else can be done.
+#[derive(Debug, Subcommand)]
+enum Other {
+    /// Clicks at a fixed rate, whatever the server makes of it, and tells accepted from refused
+    Flood(flood::Arguments),
+    /// Clicks of players who each have one request in flight, at several servers in turn
+    Crowd(crowd::Arguments),
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -73,6 +86,17 @@ fn fail(error: &str) -> ExitCode {
 
 /// Returns whether what was asked for was kept.
 async fn run(arguments: &Arguments) -> Result<bool, String> {
+    match &arguments.other {
+        Some(Other::Flood(arguments)) => {
+            allow_connections(arguments.connections)?;
+            return flood::run(arguments).await.map(|()| true);
+        }
+        Some(Other::Crowd(arguments)) => {
+            allow_connections(arguments.players * arguments.base.len())?;
+            return crowd::run(arguments).await.map(|()| true);
+        }
+        None => {}
+    }
     allow_connections(arguments.players)?;
     let target = Rc::new(Target::parse(&arguments.base)?);
     let profile = profile::Profile::survey(&target).await?;

@@ -8,7 +8,8 @@ use crate::profile::Kind;
 /// Latencies in microseconds, up to a minute, to three digits.
 pub type Latencies = Histogram<u64>;
 
-fn latencies() -> Latencies {
+/// None yet.
+pub fn latencies() -> Latencies {
     // Only bounds that contradict each other are refused.
     Histogram::new_with_bounds(1, 60_000_000, 3).unwrap_or_else(|error| unreachable!("{error}"))
 }
@@ -23,8 +24,14 @@ pub struct Record {
 }
 
 impl Record {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self { waited: latencies(), served: latencies() }
+    }
+
+    /// Notes a request.
+    pub fn note(&mut self, times: Times) {
+        self.waited.saturating_record(micros(times.due, times.answered));
+        self.served.saturating_record(micros(times.sent, times.answered));
     }
 }
 
@@ -59,7 +66,8 @@ pub struct Times {
     pub answered: Instant,
 }
 
-fn micros(from: Instant, to: Instant) -> u64 {
+/// Whole microseconds from one instant to another, at least one.
+pub fn micros(from: Instant, to: Instant) -> u64 {
     u64::try_from(to.saturating_duration_since(from).as_micros()).unwrap_or(u64::MAX).max(1)
 }
 
@@ -82,9 +90,7 @@ impl Records {
         let waited = micros(times.due, times.answered);
         self.second(times.due).waited.saturating_record(waited);
         if times.due >= self.full {
-            let record = &mut self.kinds[kind as usize];
-            record.waited.saturating_record(waited);
-            record.served.saturating_record(micros(times.sent, times.answered));
+            self.kinds[kind as usize].note(times);
         }
     }
 

@@ -28,7 +28,8 @@ pub fn show(line: &str) {
     written.unwrap_or_default();
 }
 
-fn milliseconds(latencies: &Latencies, quantile: f64) -> f64 {
+/// A quantile in milliseconds.
+pub fn milliseconds(latencies: &Latencies, quantile: f64) -> f64 {
     latencies.value_at_quantile(quantile) as f64 / 1e3
 }
 

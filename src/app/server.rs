@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::dev::Server as HttpServerFuture;
 use actix_web::middleware::Condition;
@@ -58,6 +58,7 @@ pub struct Server {
     pub accounts: Arc<Accounts>,
     pub game: Arc<Game>,
     pub limiter: Arc<Limiter>,
+    pub shedding: Arc<http::Shedding>,
     pub rankings: Arc<Rankings>,
     pub health: Arc<Health>,
     pub metrics: Metrics,
@@ -150,6 +151,7 @@ impl Server {
             &clock,
             &metrics,
         ));
+        let shedding = Arc::new(http::Shedding::new(metrics.clone(), Instant::now()));
         let api = Api {
             accounts: Arc::clone(&accounts),
             game: Arc::clone(&game),
@@ -159,6 +161,7 @@ impl Server {
             health: Arc::clone(&health),
             redis: redis.clone(),
             limits: Arc::new(http::Limits::new(Arc::clone(&limiter))),
+            shedding: Arc::clone(&shedding),
             metrics: metrics.clone(),
             options: Arc::new(Options {
                 admin_token: config.http.admin_token,
@@ -177,6 +180,7 @@ impl Server {
             accounts,
             game,
             limiter,
+            shedding,
             rankings,
             health,
             metrics,

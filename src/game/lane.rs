@@ -21,7 +21,7 @@ use crate::telemetry::metrics::Metrics;
 /// many have queued again: what is idle then does not wait for commits.
 pub(super) const LANES: usize = 1;
 /// Commands that may wait in a lane; beyond, a newcomer is told to come back.
-const QUEUE_LENGTH: usize = 4096;
+const QUEUE_LENGTH: usize = 8192;
 /// Commands in one commit at most.
 const MAX_BATCH: usize = 512;
 

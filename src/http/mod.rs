@@ -21,6 +21,7 @@ mod rankings;
 mod ready_pages;
 mod routes;
 mod seasons;
+mod shedding;
 mod state_page;
 mod visitors;
 pub mod wire;
@@ -39,6 +40,7 @@ pub use openapi::document as openapi_document;
 pub use operator_port::routes as operator_routes;
 pub use rankings::RankingsPages;
 pub use routes::{cors, probe_routes, routes};
+pub use shedding::Shedding;
 pub use worker::Worker;
 
 use crate::accounts::Accounts;
@@ -63,6 +65,7 @@ pub struct Api {
     /// None where the configuration names none.
     pub redis: Option<Redis>,
     pub limits: Arc<Limits>,
+    pub shedding: Arc<Shedding>,
     pub metrics: Metrics,
     pub options: Arc<Options>,
     pub rankings_pages: Arc<RankingsPages>,

@@ -7,6 +7,7 @@ use actix_web::{Handler, HttpRequest, HttpResponse, Resource, Responder, Route, 
 
 use super::limits::Limited;
 use super::problem::Problem;
+use super::shedding::Shed;
 use super::{Api, Options, admin, auth, catalog, docs, health, me, players, rankings, seasons};
 
 /// Registers every route. They are tried in this order, so those that are called once a second come first.
@@ -19,7 +20,9 @@ pub fn routes(config: &mut web::ServiceConfig) {
                 .configure(auth_routes)
                 .configure(admin_routes)
                 .default_service(web::to(unknown_path))
-                .wrap(Limited),
+                .wrap(Limited)
+                // Before everything else: whoever is turned away costs as little as can be.
+                .wrap(Shed),
         )
         .configure(probe_routes)
         .service(Endpoint::at("/openapi.json").get(docs::openapi_json).resource())

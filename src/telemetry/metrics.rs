@@ -21,6 +21,10 @@ pub struct Metrics {
     durations: HistogramVec,
     /// Requests that are being answered.
     pub in_flight: Level,
+    /// Mutations that were turned away, as too many were before them.
+    pub requests_shed: Counter,
+    /// Mutations that may be in flight at present.
+    pub mutations_limit: IntGauge,
     /// Commands that were committed.
     pub committed_commands: IntCounter,
     /// Batches that were committed.
@@ -188,6 +192,14 @@ impl Metrics {
                 &["route"],
             )?,
             in_flight: Level::new("http_requests_in_flight", "Requests being answered")?,
+            requests_shed: Counter::new(
+                "http_requests_shed_total",
+                "Mutations turned away, as too many were before them",
+            )?,
+            mutations_limit: IntGauge::new(
+                "http_mutations_limit",
+                "Mutations that may be in flight before others are turned away",
+            )?,
             committed_commands: IntCounter::new("lane_commands_total", "Commands committed")?,
             committed_batches: IntCounter::new("lane_batches_total", "Batches committed")?,
             revision_conflicts: IntCounter::new(
@@ -259,6 +271,8 @@ impl Metrics {
         registry.register(Box::new(self.requests.clone()))?;
         registry.register(Box::new(self.durations.clone()))?;
         registry.register(Box::new(self.in_flight.clone()))?;
+        registry.register(Box::new(self.requests_shed.clone()))?;
+        registry.register(Box::new(self.mutations_limit.clone()))?;
         registry.register(Box::new(self.committed_commands.clone()))?;
         registry.register(Box::new(self.committed_batches.clone()))?;
         registry.register(Box::new(self.revision_conflicts.clone()))?;

@@ -15,8 +15,9 @@ async fn cut(database: &tokio_postgres::Client) {
     database.execute(sql, &[]).await.expect("cut");
 }
 
+/// Asserts that an answer is 503 with a time to come back, and tells nothing of what is behind the server.
 #[track_caller]
-fn assert_unavailable(reply: Reply) {
+pub fn assert_unavailable(reply: Reply) {
     let reply = reply.expect_problem(503, "unavailable");
     let seconds: u32 = reply.header("retry-after").parse().expect("whole seconds");
     assert!(seconds >= 1);
@@ -26,7 +27,7 @@ fn assert_unavailable(reply: Reply) {
 }
 
 /// Sends a request until its fate is known, as a client would: again with the same key.
-async fn insist(player: &Player, path: &str, key: &str, body: &Value) -> Reply {
+pub async fn insist(player: &Player, path: &str, key: &str, body: &Value) -> Reply {
     eventually("the database is back", async || {
         let reply = player.post_keyed(path, key, body.clone()).await;
         if reply.status == 503 {

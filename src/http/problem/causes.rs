@@ -9,7 +9,6 @@ use crate::{accounts, game, rankings, store};
 /// A change whose answer did not come may have been made.
 const FATE_UNKNOWN: &str =
     "Nothing was applied, unless a repeat with the same Idempotency-Key says otherwise.";
-const BUSY: &str = "More is asked than can be served soon. Nothing was applied.";
 
 impl From<store::Error> for Problem {
     fn from(error: store::Error) -> Self {
@@ -34,7 +33,7 @@ impl From<game::Error> for Problem {
                 Code::IdempotencyKeyReused,
                 "The key was sent before with another path or body.",
             ),
-            game::Error::Overloaded => Self::unavailable(BUSY, error),
+            game::Error::Overloaded => Self::busy(),
             game::Error::NotReady(_) => {
                 Self::unavailable("The server is not ready. Nothing was applied.", error)
             }
@@ -61,7 +60,7 @@ impl From<accounts::Error> for Problem {
                 Self::new(Code::AlreadyRegistered, "The player has a username and a password.")
             }
             Error::NoSuchSession => Self::not_found("The player has no such session."),
-            Error::Overloaded => Self::unavailable(BUSY, error),
+            Error::Overloaded => Self::busy(),
             Error::KeyReused => game::Error::KeyReused.into(),
             Error::NotReady(_) => Self::unavailable("The server is not ready.", error),
             Error::Store(error) => error.into(),

@@ -224,6 +224,16 @@ impl Problem {
         problem
     }
 
+    /// Come back in a moment: more is asked than can be served. It is not logged, as that would only be more to do.
+    pub fn busy() -> Self {
+        let mut problem = Self::new(
+            Code::Unavailable,
+            "More is asked than can be served soon. Nothing was applied.",
+        );
+        problem.0.retry_after_seconds = Some(1);
+        problem
+    }
+
     /// A fault of ours. `cause` is only logged.
     pub fn internal(cause: impl fmt::Display) -> Self {
         let mut problem = Self::new(Code::Internal, "The fault is logged under the request id.");

@@ -48,6 +48,11 @@ impl World {
         Self::of(empty_database().await, pooler::is_asked_for())
     }
 
+    /// A database of the test's own making, reached by that way.
+    pub fn on(database: tokio_postgres::Config, endpoint: Endpoint) -> Self {
+        Self { database, endpoint, clock: clock(), redis: None }
+    }
+
     /// The same with the run's own Redis.
     pub fn with_redis(self) -> Self {
         Self { redis: Some((shared_redis().to_owned(), new_prefix())), ..self }
@@ -75,7 +80,7 @@ impl World {
         } else {
             database.clone().into()
         };
-        Self { database, endpoint, clock: clock(), redis: None }
+        Self::on(database, endpoint)
     }
 
     /// Moves the clock of all instances on.

@@ -5,6 +5,7 @@ pub mod books;
 mod client;
 mod cluster;
 mod jobs;
+pub mod own_cluster;
 pub mod pooler;
 pub mod proxy;
 mod raw;

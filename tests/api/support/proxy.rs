@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream, UnixStream};
@@ -24,25 +24,33 @@ struct Weather {
 /// A way to a database through loopback.
 pub struct Proxy {
     address: SocketAddr,
+    /// The socket that new connections lead to.
+    target: Arc<Mutex<PathBuf>>,
     weather: Arc<watch::Sender<Weather>>,
 }
 
 impl Proxy {
     /// A way to the database on that unix socket.
     pub async fn to(database: &tokio_postgres::Config) -> Self {
-        let [Host::Unix(folder)] = database.get_hosts() else { panic!("a unix socket") };
-        let socket = folder.join(format!(".s.PGSQL.{}", database.get_ports()[0]));
+        let target = Arc::new(Mutex::new(socket_of(database)));
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let calm = Weather { wakes_at: Instant::now(), cuts: 0, silences: 0 };
         let weather = Arc::new(watch::Sender::new(calm));
-        let subject = Arc::clone(&weather);
+        let (subject, leads_to) = (Arc::clone(&weather), Arc::clone(&target));
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(carry(client, socket.clone(), subject.subscribe()));
+                let socket = leads_to.lock().expect("not poisoned").clone();
+                tokio::spawn(carry(client, socket, subject.subscribe()));
             }
         });
-        Self { address, weather }
+        Self { address, target, weather }
+    }
+
+    /// Leads to another database from now on, as an address does that moves in a failover; what was open is closed.
+    pub fn lead_to(&self, database: &tokio_postgres::Config) {
+        *self.target.lock().expect("not poisoned") = socket_of(database);
+        self.cut();
     }
 
     /// How to connect to `database` by this way.
@@ -73,9 +81,15 @@ impl Proxy {
     }
 }
 
+fn socket_of(database: &tokio_postgres::Config) -> PathBuf {
+    let [Host::Unix(folder)] = database.get_hosts() else { panic!("a unix socket") };
+    folder.join(format!(".s.PGSQL.{}", database.get_ports()[0]))
+}
+
 async fn carry(mut client: TcpStream, socket: PathBuf, mut weather: watch::Receiver<Weather>) {
     let began = *weather.borrow_and_update();
-    let mut database = UnixStream::connect(&socket).await.expect("the database listens");
+    // Where nobody listens the client is hung up on.
+    let Ok(mut database) = UnixStream::connect(&socket).await else { return };
     {
         let travel = async {
             sleep_until(began.wakes_at).await;

@@ -1,0 +1,83 @@
+//! So many players at once, each with one request in flight, who go to another server with every request, as a balancer
+//! without stickiness sends them. Whoever is refused comes back when the answer says.
+
+use std::cell::RefCell;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use crate::flood::{Tally, requests, summarize};
+use crate::http::{Connection, Target};
+use crate::record::Times;
+
+/// What is asked of a crowd.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Where a server is; may be given several times
+    #[arg(long, required = true)]
+    pub base: Vec<String>,
+    /// A file with an access token a line
+    #[arg(long)]
+    pub tokens: PathBuf,
+    /// Requests that are in flight at a time; where they are fewer than tokens, each is of another player
+    #[arg(long, default_value_t = 5000)]
+    pub players: usize,
+    /// For how long
+    #[arg(long, default_value_t = 10)]
+    pub seconds: u64,
+}
+
+struct Crowd {
+    targets: Vec<Target>,
+    /// Rendered, of each target one for each token.
+    requests: Vec<Vec<String>>,
+    players: usize,
+    end: Instant,
+    tally: RefCell<Tally>,
+}
+
+/// Has the crowd click and tells what came of it.
+pub async fn run(arguments: &Arguments) -> Result<(), String> {
+    let targets: Vec<_> =
+        arguments.base.iter().map(|base| Target::parse(base)).collect::<Result<_, _>>()?;
+    let of_target = |target| requests(target, &arguments.tokens);
+    let requests = targets.iter().map(of_target).collect::<Result<_, _>>()?;
+    let began = Instant::now();
+    let crowd = Rc::new(Crowd {
+        targets,
+        requests,
+        players: arguments.players,
+        end: began + Duration::from_secs(arguments.seconds),
+        tally: RefCell::new(Tally::new()),
+    });
+    let players: Vec<_> = (0..arguments.players)
+        .map(|number| tokio::task::spawn_local(play(Rc::clone(&crowd), number)))
+        .collect();
+    for player in players {
+        player.await.map_err(|error| error.to_string())?;
+    }
+    summarize(&crowd.tally.borrow(), began.elapsed());
+    Ok(())
+}
+
+async fn play(crowd: Rc<Crowd>, number: usize) {
+    let mut connections: Vec<_> = crowd.targets.iter().map(|_| Connection::default()).collect();
+    let mut turn = 0;
+    while Instant::now() < crowd.end {
+        // Both steps go on at once, so that a player who comes again comes to another server.
+        let server = (number + turn) % crowd.targets.len();
+        let requests = &crowd.requests[server];
+        let request = &requests[(number + turn * crowd.players) % requests.len()];
+        let sent = Instant::now();
+        let result = connections[server].send_text(&crowd.targets[server], request).await;
+        let times = Times { due: sent, sent, answered: Instant::now() };
+        crowd.tally.borrow_mut().note(times, &result);
+        if let Some(seconds) = result.ok().and_then(|answer| answer.retry_after) {
+            let wait = Duration::from_secs(seconds);
+            sleep(wait.min(crowd.end.saturating_duration_since(times.answered))).await;
+        }
+        turn += 1;
+    }
+}
