@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::future::{Ready, ready};
+use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
 use actix_web::http::Method;
-use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::{Error, HttpMessage, HttpRequest, web};
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
@@ -167,8 +168,9 @@ pub enum LimitedCall<F> {
     Free(F),
     /// Let through.
     Allowed(F, web::Data<Api>, Verdict),
-    /// Answered here; taken when it is told.
-    Refused(Option<ServiceResponse>),
+    /// Answered here; taken when it is told. Answered at once, a client would lose its connection for the sake of a body
+    /// that nobody has read: in the meantime the server takes in what came along with the head.
+    Refused { answer: Option<ServiceResponse>, body_awaited: bool },
     /// Redis is asked first.
     Asking(LocalBoxFuture<'static, Result<ServiceResponse, Error>>),
 }
@@ -187,9 +189,10 @@ impl<F> LimitedCall<F> {
         let Some(problem) = refusal(&verdict) else {
             return Self::Allowed(routes.call(request), api, verdict);
         };
+        let body_awaited = request.headers().contains_key(header::CONTENT_LENGTH);
         let mut response = request.error_response(problem);
         api.limits.tell(response.headers_mut(), &[verdict]);
-        Self::Refused(Some(response))
+        Self::Refused { answer: Some(response), body_awaited }
     }
 }
 
@@ -215,10 +218,13 @@ where
                 }
                 Poll::Ready(Ok(response))
             }
-            Self::Refused(response) => match response.take() {
-                Some(response) => Poll::Ready(Ok(response)),
-                None => Poll::Pending,
-            },
+            Self::Refused { answer, body_awaited } => {
+                if mem::take(body_awaited) {
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Poll::Ready(answer.take().ok_or_else(|| Problem::internal("answered twice").into()))
+            }
             Self::Asking(call) => call.poll_unpin(context),
         }
     }

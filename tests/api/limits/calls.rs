@@ -34,6 +34,20 @@ async fn a_player_may_ask_as_much_as_the_bucket_holds_and_as_flows_in() {
 }
 
 #[tokio::test]
+async fn a_refusal_of_a_call_with_a_body_keeps_the_connection() {
+    let (app, ada) = limited().await;
+    while ada.get("/me").await.status == 200 {}
+    let click = format!(
+        "POST /api/v1/me/clicks HTTP/1.1\r\nHost: idlewatt\r\nAuthorization: Bearer {}\r\n\
+         Content-Type: application/json\r\nContent-Length: 12\r\n\r\n{{\"clicks\":1}}",
+        ada.token
+    );
+    for reply in app.client.send_raw_often(click, 3).await {
+        reply.expect_problem(429, "rate_limited");
+    }
+}
+
+#[tokio::test]
 async fn a_refusal_says_exactly_how_long_to_wait() {
     let (app, ada) = limited().await;
     while ada.get("/me").await.status == 200 {}

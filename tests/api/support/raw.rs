@@ -14,17 +14,25 @@ const PATIENCE: Duration = Duration::from_secs(15);
 impl Client {
     /// Sends these bytes on a connection of their own and reads one answer.
     pub async fn send_raw(&self, request: impl Into<Vec<u8>>) -> Reply {
+        self.send_raw_often(request, 1).await.pop().expect("one answer")
+    }
+
+    /// Sends these bytes so often on one connection, each time after the answer before.
+    pub async fn send_raw_often(&self, request: impl Into<Vec<u8>>, times: usize) -> Vec<Reply> {
         let request = request.into();
         let url = self.request("GET", "/").build().expect("a request").url().clone();
         let addresses = url.socket_addrs(|| None).expect("an address");
         let exchange = move || {
             let mut stream = TcpStream::connect(&addresses[..]).expect("connected");
             stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-            // A server may answer and hang up before it has read everything.
-            stream.write_all(&request).ok();
-            read(&mut stream)
+            let send = |_| {
+                // A server may answer and hang up before it has read everything.
+                stream.write_all(&request).ok();
+                read(&mut stream)
+            };
+            (0..times).map(send).collect()
         };
-        tokio::task::spawn_blocking(exchange).await.expect("an answer")
+        tokio::task::spawn_blocking(exchange).await.expect("answers")
     }
 }
 
