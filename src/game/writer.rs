@@ -222,9 +222,7 @@ impl Writer {
                 Some(entry) if written.binary_search(&player).is_ok() => {
                     commands += folded.answers.iter().filter(|it| it.is_ok()).count() as u64;
                     count(&self.metrics, &folded.base.record, &entry.record, &folded.ledger);
-                    if entry.is_noteworthy(moment.now) {
-                        self.seen.note(&entry.record, moment.now);
-                    }
+                    self.seen.note(&entry.record, moment.now);
                     committed.push((entry, seat));
                 }
                 Some(_) => {

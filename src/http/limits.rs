@@ -2,7 +2,6 @@
 
 use std::fmt::Write;
 use std::future::{Ready, ready};
-use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,7 +10,7 @@ use std::time::Duration;
 
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
 use actix_web::http::Method;
-use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::{Error, HttpMessage, HttpRequest, web};
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
@@ -20,6 +19,7 @@ use super::Api;
 use super::client_address::client_address;
 use super::extract::{bearer, is_operator};
 use super::problem::Problem;
+use super::refusal::Refusal;
 use super::worker::worker;
 use crate::limit::{Key, Limiter, Policy, Quota, Verdict};
 
@@ -168,9 +168,8 @@ pub enum LimitedCall<F> {
     Free(F),
     /// Let through.
     Allowed(F, web::Data<Api>, Verdict),
-    /// Answered here; taken when it is told. Answered at once, a client would lose its connection for the sake of a body
-    /// that nobody has read: in the meantime the server takes in what came along with the head.
-    Refused { answer: Option<ServiceResponse>, body_awaited: bool },
+    /// Answered here.
+    Refused(Refusal),
     /// Redis is asked first.
     Asking(LocalBoxFuture<'static, Result<ServiceResponse, Error>>),
 }
@@ -189,10 +188,9 @@ impl<F> LimitedCall<F> {
         let Some(problem) = refusal(&verdict) else {
             return Self::Allowed(routes.call(request), api, verdict);
         };
-        let body_awaited = request.headers().contains_key(header::CONTENT_LENGTH);
         let mut response = request.error_response(problem);
         api.limits.tell(response.headers_mut(), &[verdict]);
-        Self::Refused { answer: Some(response), body_awaited }
+        Self::Refused(Refusal::new(response))
     }
 }
 
@@ -218,13 +216,7 @@ where
                 }
                 Poll::Ready(Ok(response))
             }
-            Self::Refused { answer, body_awaited } => {
-                if mem::take(body_awaited) {
-                    context.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
-                Poll::Ready(answer.take().ok_or_else(|| Problem::internal("answered twice").into()))
-            }
+            Self::Refused(refusal) => refusal.poll_unpin(context),
             Self::Asking(call) => call.poll_unpin(context),
         }
     }

@@ -19,6 +19,7 @@ mod players;
 pub mod problem;
 mod rankings;
 mod ready_pages;
+mod refusal;
 mod routes;
 mod seasons;
 mod shedding;

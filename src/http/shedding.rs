@@ -18,6 +18,7 @@ use pin_project_lite::pin_project;
 
 use super::Api;
 use super::problem::Problem;
+use super::refusal::Refusal;
 use crate::telemetry::metrics::Metrics;
 
 /// How long mutations may take that are let in, on average, where it is their number that makes them wait.
@@ -232,8 +233,8 @@ where
         let api = request.app_data::<web::Data<Api>>().filter(|_| is_mutation(&request)).cloned();
         let Some(api) = api else { return ShedCall::Through { call: self.routes.call(request) } };
         let Some(admission) = api.shedding.admit(Instant::now()) else {
-            let answer = Some(request.error_response(Problem::busy()));
-            return ShedCall::Refused { answer, waited: false };
+            let refusal = Refusal::new(request.error_response(Problem::busy()));
+            return ShedCall::Refused { refusal };
         };
         let place = Place { api, admission: Some(admission) };
         ShedCall::Admitted { call: self.routes.call(request), place }
@@ -246,7 +247,7 @@ pin_project! {
     pub enum ShedCall<F> {
         Through { #[pin] call: F },
         Admitted { #[pin] call: F, place: Place },
-        Refused { answer: Option<ServiceResponse>, waited: bool },
+        Refused { #[pin] refusal: Refusal },
     }
 }
 
@@ -281,16 +282,7 @@ where
                 }
                 Poll::Ready(result)
             }
-            // Answered at once, a client would lose its connection for the sake of a body that nobody has read, and come
-            // back with a new one. In the meantime the server takes in what came along with the head.
-            ShedProjection::Refused { waited, .. } if !*waited => {
-                *waited = true;
-                context.waker().wake_by_ref();
-                Poll::Pending
-            }
-            ShedProjection::Refused { answer, .. } => {
-                Poll::Ready(answer.take().ok_or_else(|| Problem::internal("answered twice").into()))
-            }
+            ShedProjection::Refused { refusal } => refusal.poll(context),
         }
     }
 }
