@@ -46,7 +46,7 @@ fn items() -> CatalogueItems {
 fn week_of(patience: Patience) -> History {
     let beginning = Timestamp::from_micros(0);
     let catalogue = Catalogue::new(1, beginning, items(), CatalogueItems::default());
-    let timeline = Timeline::new(Rules::default(), vec![Arc::new(catalogue)]);
+    let timeline = Timeline::new(Arc::default(), vec![Arc::new(catalogue)]);
     play(&timeline.expect("a catalogue"), patience, PLAYED)
 }
 

@@ -27,10 +27,10 @@ use crate::clock::Clock;
 use crate::domain::Timestamp;
 use crate::health::Health;
 use crate::redis_client::Redis;
+use crate::store::players::PlayerRecord;
 use crate::store::{self, Store};
 use crate::telemetry::metrics::{CacheMetrics, Metrics};
 
-pub use slot::Entry;
 pub use trust::Trust;
 
 use feed::Feed;
@@ -78,8 +78,13 @@ impl Seat {
     }
 
     /// As [`Players::base`], where the seat has not been dropped.
-    pub fn base(&self) -> Option<Arc<Entry>> {
+    pub fn base(&self) -> Option<Arc<PlayerRecord>> {
         self.slot.base()
+    }
+
+    /// Whether it is worth noting that the player is there at `now`, which it is once a second.
+    pub fn is_noteworthy(&self, now: Timestamp) -> bool {
+        self.slot.is_noteworthy(now)
     }
 }
 
@@ -164,7 +169,7 @@ impl Players {
         &self,
         seat: &Seat,
         mut now: Instant,
-    ) -> Result<Option<Arc<Entry>>, Arc<store::Error>> {
+    ) -> Result<Option<Arc<PlayerRecord>>, Arc<store::Error>> {
         let player = seat.player;
         for _ in 0..ATTEMPTS {
             let found;
@@ -175,27 +180,27 @@ impl Players {
                 &seat.slot
             };
             let stale = match slot.look(now, &self.0.trust) {
-                Look::Fresh(entry) => {
+                Look::Fresh(record) => {
                     self.0.metrics.memory_hits.inc();
-                    return Ok(entry);
+                    return Ok(record);
                 }
-                Look::Stale(entry, right_at) => {
-                    (now.saturating_duration_since(right_at) < OUTAGE).then_some(entry)
+                Look::Stale(record, right_at) => {
+                    (now.saturating_duration_since(right_at) < OUTAGE).then_some(record)
                 }
                 Look::Unknown => None,
             };
-            if let Some(entry) = &stale
+            if let Some(record) = &stale
                 && self.0.health.database_latency().is_none()
             {
                 self.0.metrics.stale.inc();
-                return Ok(entry.clone());
+                return Ok(record.clone());
             }
             let loading = slot.loading(|| self.begin_load(player, slot));
             if let Err(error) = loading.await {
                 return match stale {
-                    Some(entry) if error.is_passing() => {
+                    Some(record) if error.is_passing() => {
                         self.0.metrics.stale.inc();
-                        Ok(entry)
+                        Ok(record)
                     }
                     _ => Err(error),
                 };
@@ -207,7 +212,7 @@ impl Players {
 
     /// The newest row that is known of a player, to fold commands from. It may be out of date, so only what a guard on
     /// its revision confirms is certain. With it comes where the next row goes.
-    pub fn base(&self, player: Uuid) -> Option<(Arc<Entry>, Seat)> {
+    pub fn base(&self, player: Uuid) -> Option<(Arc<PlayerRecord>, Seat)> {
         let slot = self.0.slots.get(&player)?;
         Some((slot.base()?, Seat { player, slot }))
     }
@@ -218,22 +223,24 @@ impl Players {
     }
 
     /// Takes in rows that were committed at `at`, by a statement sent at `sent`, and announces them.
-    pub fn committed(&self, rows: Vec<(Arc<Entry>, Option<Seat>)>, at: Timestamp, sent: Instant) {
-        for (entry, seat) in &rows {
-            let seated = seat.as_ref().is_some_and(|seat| seat.slot.keep(entry, sent));
+    pub fn committed(
+        &self,
+        rows: Vec<(Arc<PlayerRecord>, Option<Seat>)>,
+        at: Timestamp,
+        sent: Instant,
+    ) {
+        for (record, seat) in &rows {
+            let seated = seat.as_ref().is_some_and(|seat| seat.slot.keep(record, sent));
             if !seated {
-                self.slot(entry.record.id).keep(entry, sent);
+                self.slot(record.id).keep(record, sent);
             }
         }
-        self.announce(
-            at,
-            rows.into_iter().map(|(entry, _)| Change::State(Arc::clone(&entry.record))),
-        );
+        self.announce(at, rows.into_iter().map(|(record, _)| Change::State(record)));
     }
 
     /// Takes in a row that was read by a statement sent at `sent`.
-    pub fn loaded(&self, entry: Arc<Entry>, sent: Instant) {
-        self.slot(entry.record.id).keep(&entry, sent);
+    pub fn loaded(&self, record: &Arc<PlayerRecord>, sent: Instant) {
+        self.slot(record.id).keep(record, sent);
     }
 
     /// A player is about to be changed by other means than a commit of commands. Once what this returns is dropped,

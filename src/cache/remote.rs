@@ -1,6 +1,6 @@
 //! Players in Redis, for all instances: put after a load, for a few seconds, never over a newer revision.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use redis::{Script, pipe};
@@ -59,7 +59,7 @@ impl Remote {
     }
 
     /// Puts a player that was right `age` ago.
-    pub(super) async fn put(&self, record: &Arc<PlayerRecord>, age: Duration) {
+    pub(super) async fn put(&self, record: &PlayerRecord, age: Duration) {
         if let Some(body) = encode(record) {
             self.write(record.id, record.revision, body, age).await;
         }

@@ -99,8 +99,8 @@ fn run(steps: &[Step], announced: bool) -> Result<(), TestCaseError> {
             }
             Step::Wait(millis) => now += Duration::from_millis(millis),
             Step::Read => {
-                let Look::Fresh(entry) = slot.look(now, &trust) else { continue };
-                let served = entry.expect("the player exists").record.revision;
+                let Look::Fresh(record) = slot.look(now, &trust) else { continue };
+                let served = record.expect("the player exists").revision;
                 prop_assert!(served >= seen, "from {seen} back to {served}");
                 seen = served;
                 if announced {
@@ -159,20 +159,20 @@ fn that_a_player_is_missing_is_believed_for_a_second() {
 }
 
 #[test]
-fn what_was_worked_out_is_kept_until_it_does_not_hold() {
-    let entry = Entry::new(record(1));
-    let memo = |wanted: u32| {
-        let made = entry.memo(|&held: &u32| held == wanted, || Ok::<_, ()>(wanted));
-        *made.expect("made")
-    };
-    assert_eq!((memo(1), memo(1), memo(2)), (1, 1, 2));
-    let made = std::cell::Cell::new(0);
-    for _ in 0..3 {
-        let make = || {
-            made.set(made.get() + 1);
-            Ok::<_, ()>(String::new())
-        };
-        entry.memo(|_: &String| true, make).expect("made");
-    }
-    assert_eq!(made.get(), 1);
+fn a_row_from_elsewhere_shares_what_it_has_in_common_with_the_one_before() {
+    let (slot, now) = (Slot::default(), Instant::now());
+    slot.put(record(1), now);
+    let before = slot.base().expect("put");
+    slot.put(record(2), now);
+    let after = slot.base().expect("put");
+    assert_eq!(after.revision, 2);
+    assert!(after.player.inventory.is_shared_with(&before.player.inventory));
+    assert!(Arc::ptr_eq(&after.player.display_name, &before.player.display_name));
+}
+
+#[test]
+fn that_a_player_is_there_is_worth_noting_once_a_second() {
+    let slot = Slot::default();
+    let noteworthy = [5.0, 5.9, 6.0, 6.9, 7.0].map(|seconds| slot.is_noteworthy(at(seconds)));
+    assert_eq!(noteworthy, [true, false, true, false, true]);
 }

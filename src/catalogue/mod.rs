@@ -38,7 +38,7 @@ pub struct Unconfirmed;
 pub struct Catalogues {
     store: Store,
     clock: Arc<dyn Clock>,
-    rules: Rules,
+    rules: Arc<Rules>,
     known: RwLock<Known>,
 }
 
@@ -53,7 +53,7 @@ struct Known {
 impl Catalogues {
     /// Knows nothing yet.
     pub fn new(store: Store, clock: Arc<dyn Clock>, rules: Rules) -> Self {
-        Self { store, clock, rules, known: RwLock::default() }
+        Self { store, clock, rules: Arc::new(rules), known: RwLock::default() }
     }
 
     /// The timeline as far as it is known: right for reading.
@@ -133,7 +133,7 @@ impl Catalogues {
         known.versions.extend(new);
         if known.versions.len() > before {
             known.timeline =
-                Timeline::new(self.rules.clone(), known.versions.clone()).map(Arc::new);
+                Timeline::new(Arc::clone(&self.rules), known.versions.clone()).map(Arc::new);
         }
         if confirmed_at > known.confirmed_at {
             known.confirmed_at = confirmed_at;

@@ -1,5 +1,6 @@
 //! The names of catalogue items.
 
+use std::borrow::Borrow;
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fmt;
@@ -10,14 +11,15 @@ use serde::{Deserialize, Serialize};
 /// The name of a generator or an upgrade: 1 to 64 characters of `[a-z0-9_]`, such as `wind_turbine`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Slug(Arc<str>);
+// A word, not two: each player owns a dozen, and there are few texts.
+pub struct Slug(Arc<Box<str>>);
 
 /// Names that a thread remembers, so that the same name of a hundred thousand players is one text. There are as many as a
 /// catalogue has items; more come only from whoever asks for what there is not.
 const MOST_REMEMBERED: usize = 1024;
 
 thread_local! {
-    static REMEMBERED: RefCell<HashSet<Arc<str>>> = RefCell::default();
+    static REMEMBERED: RefCell<HashSet<Slug>> = RefCell::default();
 }
 
 /// The longest slug, in characters.
@@ -26,7 +28,7 @@ pub const MAX_SLUG_LENGTH: usize = 64;
 impl Slug {
     /// A name that no item has, as none can be empty.
     pub fn unknown() -> Self {
-        Self("".into())
+        Self(Arc::new("".into()))
     }
 
     /// The slug as text.
@@ -42,25 +44,31 @@ impl TryFrom<&str> for Slug {
         let fits = (1..=MAX_SLUG_LENGTH).contains(&text.len());
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
         if fits && text.bytes().all(plain) {
-            Ok(Self(remembered(text)))
+            Ok(remembered(text))
         } else {
             Err("must be 1 to 64 characters of a-z, 0-9 and _")
         }
     }
 }
 
-fn remembered(text: &str) -> Arc<str> {
+fn remembered(text: &str) -> Slug {
     REMEMBERED.with_borrow_mut(|known| {
         if let Some(known) = known.get(text) {
-            return Arc::clone(known);
+            return known.clone();
         }
         if known.len() >= MOST_REMEMBERED {
             known.clear();
         }
-        let new: Arc<str> = text.into();
-        known.insert(Arc::clone(&new));
+        let new = Slug(Arc::new(text.into()));
+        known.insert(new.clone());
         new
     })
+}
+
+impl Borrow<str> for Slug {
+    fn borrow(&self) -> &str {
+        self.as_str()
+    }
 }
 
 impl TryFrom<String> for Slug {

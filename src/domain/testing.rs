@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    Catalogue, CatalogueItems, Effect, Generator, Requirement, Rules, Slug, Timeline, Timestamp,
-    Upgrade,
+    Catalogue, CatalogueItems, Effect, Generator, Requirement, Slug, Timeline, Timestamp, Upgrade,
 };
 
 /// The point `seconds` after the tests' beginning.
@@ -75,12 +74,12 @@ pub fn catalogue() -> Catalogue {
 }
 
 pub fn timeline() -> Timeline {
-    Timeline::new(Rules::default(), vec![Arc::new(catalogue())]).expect("one catalogue")
+    Timeline::new(Arc::default(), vec![Arc::new(catalogue())]).expect("one catalogue")
 }
 
 /// The catalogue, and `change` seconds after the beginning another one whose cranks make three times as much.
 pub fn two_catalogues(change: f64) -> Timeline {
     let second = Catalogue::new(2, at(change), items(1.5), CatalogueItems::default());
-    Timeline::new(Rules::default(), vec![Arc::new(catalogue()), Arc::new(second)])
+    Timeline::new(Arc::default(), vec![Arc::new(catalogue()), Arc::new(second)])
         .expect("two catalogues")
 }

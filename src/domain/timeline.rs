@@ -9,14 +9,14 @@ use super::time::Timestamp;
 /// The rules together with the versions of the catalogue, each in force from its `effective_at` to the next one's.
 #[derive(Clone, Debug)]
 pub struct Timeline {
-    pub rules: Rules,
+    pub rules: Arc<Rules>,
     /// Never empty, in the order of `effective_at`.
     catalogues: Vec<Arc<Catalogue>>,
 }
 
 impl Timeline {
     /// Makes a timeline of `catalogues` in any order; `None` where there is none.
-    pub fn new(rules: Rules, mut catalogues: Vec<Arc<Catalogue>>) -> Option<Self> {
+    pub fn new(rules: Arc<Rules>, mut catalogues: Vec<Arc<Catalogue>>) -> Option<Self> {
         catalogues.sort_by_key(|catalogue| (catalogue.effective_at, catalogue.version));
         (!catalogues.is_empty()).then_some(Self { rules, catalogues })
     }
@@ -65,7 +65,7 @@ mod tests {
             Arc::new(Catalogue::new(version, at(seconds), items(), items()))
         };
         let catalogues = vec![catalogue(1, 0.0), catalogue(2, 10.0), catalogue(3, 10.0)];
-        let timeline = Timeline::new(Rules::default(), catalogues).expect("three");
+        let timeline = Timeline::new(Arc::default(), catalogues).expect("three");
         let segments = |from, to| {
             let segments = timeline.segments(at(from), at(to));
             segments.map(|(it, start, end)| (it.version, start, end)).collect::<Vec<_>>()

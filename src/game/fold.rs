@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use super::request::{Answer, Request};
 use super::{Error, IdempotencyKey};
-use crate::cache::Entry;
 use crate::domain::{Command, LedgerEntry, Outcome, Refusal, Season, Timeline, Timestamp};
 use crate::store::Change;
 use crate::store::idempotency::NewRecord;
@@ -19,9 +18,9 @@ pub(super) type Remembered = HashMap<[u8; 16], ([u8; 16], String)>;
 #[derive(Debug)]
 pub(super) struct Folded {
     /// The row that it was folded from.
-    pub(super) base: Arc<Entry>,
+    pub(super) base: Arc<PlayerRecord>,
     /// The row to write; nothing where nothing has changed.
-    pub(super) written: Option<Arc<Entry>>,
+    pub(super) written: Option<Arc<PlayerRecord>>,
     pub(super) ledger: Vec<LedgerEntry>,
     pub(super) records: Vec<NewRecord>,
     /// One for each request, in their order.
@@ -30,13 +29,13 @@ pub(super) struct Folded {
 
 /// Folds `requests` onto `base` at `now`.
 pub(super) fn fold<'a>(
-    base: Arc<Entry>,
+    base: Arc<PlayerRecord>,
     requests: impl Iterator<Item = &'a Request>,
     mut remembered: Remembered,
     timeline: &Arc<Timeline>,
     now: Timestamp,
 ) -> Folded {
-    let now = base.record.player.not_before_settled(now);
+    let now = base.player.not_before_settled(now);
     let mut walk = Walk {
         present: Arc::clone(&base),
         written: false,
@@ -53,7 +52,7 @@ pub(super) fn fold<'a>(
 
 struct Walk<'a> {
     /// The player after the requests so far.
-    present: Arc<Entry>,
+    present: Arc<PlayerRecord>,
     /// Whether `present` differs from the row.
     written: bool,
     ledger: Vec<LedgerEntry>,
@@ -66,7 +65,7 @@ impl Walk<'_> {
     /// One request. The order is: ban, key, expected version, rules.
     fn step(&mut self, request: &Request, remembered: &mut Remembered) -> Result<Answer, Error> {
         let by_operator = matches!(request.command, Command::Grant { .. });
-        if self.present.record.banned && !by_operator {
+        if self.present.banned && !by_operator {
             return Err(Error::Banned);
         }
         if let Some(key) = request.key
@@ -81,12 +80,12 @@ impl Walk<'_> {
             self.note_presence(by_operator);
             return Ok(self.answer(outcome, true));
         }
-        let version = self.present.record.player.version;
+        let version = self.present.player.version;
         if request.expected_version.is_some_and(|expected| expected != version) {
             self.note_presence(by_operator);
             return Err(Error::Refused(Refusal::VersionMismatch { current: version }));
         }
-        let mut record = PlayerRecord::clone(&self.present.record);
+        let mut record = PlayerRecord::clone(&self.present);
         let outcome =
             record.player.apply(&request.command, self.timeline, self.now, &mut self.ledger);
         let applied = record.player.version > version;
@@ -105,10 +104,10 @@ impl Walk<'_> {
 
     /// Writes down that the player is there, where that is due: who is refused is there all the same.
     fn note_presence(&mut self, by_operator: bool) {
-        if by_operator || !self.present.record.player.presence_is_due(self.now) {
+        if by_operator || !self.present.player.presence_is_due(self.now) {
             return;
         }
-        let mut record = PlayerRecord::clone(&self.present.record);
+        let mut record = PlayerRecord::clone(&self.present);
         record.player.arrive(self.timeline, self.now);
         self.write(record);
     }
@@ -118,7 +117,7 @@ impl Walk<'_> {
         // However many commands it takes in, the row is written once.
         record.revision += i64::from(!self.written);
         record.catalogue_version = self.timeline.at(record.player.settled_at).version;
-        self.present = self.present.with(Arc::new(record));
+        self.present = Arc::new(record);
         self.written = true;
     }
 
@@ -147,7 +146,7 @@ impl Walk<'_> {
         Answer {
             outcome,
             replayed,
-            entry: Arc::clone(&self.present),
+            record: Arc::clone(&self.present),
             timeline: Arc::clone(self.timeline),
             now: self.now,
         }
@@ -157,11 +156,11 @@ impl Walk<'_> {
 impl Folded {
     /// What to write of the player; nothing where nothing has changed.
     pub(super) fn change(&self, timeline: &Timeline) -> Option<Change<'_>> {
-        let record = &self.written.as_deref()?.record;
+        let record = self.written.as_deref()?;
         let player = &record.player;
         let production = player.production(timeline, player.settled_at);
         Some(Change {
-            base: &self.base.record,
+            base: &self.base,
             record,
             energy_per_second: production.energy_per_second,
             accrues_until: player.accrues_until(&production),
@@ -173,9 +172,8 @@ impl Folded {
         &'a self,
         timeline: &'a Timeline,
     ) -> impl Iterator<Item = (Season, f64)> + 'a {
-        let left = self.written.as_deref().map(|entry| entry.record.player.season);
-        left.into_iter()
-            .flat_map(|entered| self.base.record.player.finished_seasons(timeline, entered))
+        let left = self.written.as_deref().map(|record| record.player.season);
+        left.into_iter().flat_map(|entered| self.base.player.finished_seasons(timeline, entered))
     }
 }
 

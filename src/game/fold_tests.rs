@@ -6,10 +6,10 @@ use super::*;
 use crate::domain::testing::{at, slug, timeline};
 use crate::domain::{Action, Player, Quantity, Rules};
 
-fn record(energy: f64) -> Arc<Entry> {
+fn record(energy: f64) -> Arc<PlayerRecord> {
     let mut player = Player::new("Ada".into(), &Rules::default(), at(0.0));
     player.energy = energy;
-    Entry::new(Arc::new(PlayerRecord {
+    Arc::new(PlayerRecord {
         id: Uuid::from_u128(rand::random()),
         revision: 7,
         username: None,
@@ -17,7 +17,7 @@ fn record(energy: f64) -> Arc<Entry> {
         banned: false,
         catalogue_version: 1,
         player,
-    }))
+    })
 }
 
 fn click(clicks: u64, key: Option<&str>) -> Request {
@@ -31,14 +31,14 @@ fn buy(expected_version: Option<u64>) -> Request {
     Request { expected_version, ..Request::new(Uuid::nil(), Command::Act(action)) }
 }
 
-fn run(base: &Arc<Entry>, requests: &[Request], seconds: f64) -> Folded {
+fn run(base: &Arc<PlayerRecord>, requests: &[Request], seconds: f64) -> Folded {
     let timeline = Arc::new(timeline());
     fold(Arc::clone(base), requests.iter(), Remembered::new(), &timeline, at(seconds))
 }
 
 fn versions(folded: &Folded) -> Vec<Option<u64>> {
     let version = |answer: &Result<Answer, Error>| {
-        answer.as_ref().ok().map(|answer| answer.entry.record.player.version)
+        answer.as_ref().ok().map(|answer| answer.record.player.version)
     };
     folded.answers.iter().map(version).collect()
 }
@@ -47,9 +47,9 @@ fn versions(folded: &Folded) -> Vec<Option<u64>> {
 fn each_answer_has_the_state_after_its_own_command() {
     let folded = run(&record(0.0), &[click(10, None), buy(None), buy(None), click(1, None)], 0.0);
     assert_eq!(versions(&folded), [Some(1), Some(2), None, Some(3)]);
-    assert_eq!(folded.written.as_ref().map(|it| it.record.player.version), Some(3));
+    assert_eq!(folded.written.as_ref().map(|it| it.player.version), Some(3));
     assert_eq!(folded.ledger.len(), 1);
-    assert_eq!(folded.written.as_ref().map(|it| it.record.revision), Some(8), "written once");
+    assert_eq!(folded.written.as_ref().map(|it| it.revision), Some(8), "written once");
 }
 
 #[test]
@@ -105,17 +105,17 @@ fn presence_is_written_when_it_is_due_and_not_before() {
     let base = record(0.0);
     assert!(run(&base, &[arrive()], 49.0).written.is_none());
     let folded = run(&base, &[arrive(), arrive()], 50.0);
-    assert_eq!(folded.written.as_ref().map(|it| it.record.player.last_seen_at), Some(at(50.0)));
-    assert_eq!(folded.written.as_ref().map(|it| it.record.player.version), Some(0));
+    assert_eq!(folded.written.as_ref().map(|it| it.player.last_seen_at), Some(at(50.0)));
+    assert_eq!(folded.written.as_ref().map(|it| it.player.version), Some(0));
 }
 
 #[test]
 fn a_banned_player_does_nothing_but_can_be_given_energy() {
-    let mut banned = PlayerRecord::clone(&record(0.0).record);
+    let mut banned = PlayerRecord::clone(&record(0.0));
     banned.banned = true;
     let grant = Command::Grant { energy: 5.0, reason: "sorry".into() };
     let requests = [click(1, None), Request::new(banned.id, grant)];
-    let folded = run(&Entry::new(Arc::new(banned)), &requests, 0.0);
+    let folded = run(&Arc::new(banned), &requests, 0.0);
     assert!(matches!(folded.answers[0], Err(Error::Banned)));
     assert!(folded.answers[1].is_ok());
 }

@@ -20,7 +20,7 @@ pub use request::{Answer, IdempotencyKey, Request};
 pub use state::State;
 
 use crate::cache::Players;
-pub use crate::cache::{Entry, Seat};
+pub use crate::cache::Seat;
 use crate::catalogue::{Catalogues, Unconfirmed};
 use crate::clock::Clock;
 use crate::domain::{Refusal, Timestamp};
@@ -123,7 +123,7 @@ impl Game {
     /// The player after a command.
     pub fn state_after(&self, answer: &Answer) -> State {
         State {
-            entry: Arc::clone(&answer.entry),
+            record: Arc::clone(&answer.record),
             timeline: Arc::clone(&answer.timeline),
             now: answer.now,
         }

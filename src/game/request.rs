@@ -5,9 +5,10 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::cache::{Entry, Seat};
+use crate::cache::Seat;
 use crate::domain::{Action, Command, Outcome, Timeline, Timestamp};
 use crate::store::idempotency::Retention;
+use crate::store::players::PlayerRecord;
 
 /// A command for a player.
 #[derive(Clone, Debug)]
@@ -68,7 +69,7 @@ pub struct Answer {
     /// Whether the outcome is the remembered one of an earlier request.
     pub replayed: bool,
     /// The player after it.
-    pub entry: Arc<Entry>,
+    pub record: Arc<PlayerRecord>,
     /// The catalogues that it was applied under.
     pub timeline: Arc<Timeline>,
     /// When it was applied.

@@ -6,7 +6,7 @@ use std::time::Instant;
 use uuid::Uuid;
 
 use super::request::Request;
-use super::{Entry, Error, Game};
+use super::{Error, Game};
 use crate::cache::Seat;
 use crate::domain::{Command, Timeline, Timestamp};
 use crate::store::players::PlayerRecord;
@@ -14,16 +14,10 @@ use crate::store::players::PlayerRecord;
 /// A player at an instant.
 #[derive(Clone, Debug)]
 pub struct State {
-    pub entry: Arc<Entry>,
+    /// The player's row.
+    pub record: Arc<PlayerRecord>,
     pub timeline: Arc<Timeline>,
     pub now: Timestamp,
-}
-
-impl State {
-    /// The player's row.
-    pub fn record(&self) -> &PlayerRecord {
-        &self.entry.record
-    }
 }
 
 impl Game {
@@ -33,13 +27,13 @@ impl Game {
     /// [`Error::NoSuchPlayer`] or [`Error::Banned`].
     pub async fn state(&self, seat: &Seat) -> Result<State, Error> {
         let state = self.look(seat).await?;
-        if state.record().banned {
+        if state.record.banned {
             return Err(Error::Banned);
         }
-        if state.entry.is_noteworthy(state.now) {
-            self.seen.note(&state.entry.record, state.now);
+        if seat.is_noteworthy(state.now) {
+            self.seen.note(&state.record, state.now);
         }
-        if !state.record().player.presence_is_due(state.now) {
+        if !state.record.player.presence_is_due(state.now) {
             return Ok(state);
         }
         // Apart, so that most reads do not carry its state about.
@@ -68,8 +62,8 @@ impl Game {
         let timeline = self.catalogues.timeline()?;
         let instant = Instant::now();
         let now = self.clock.at(instant);
-        let entry =
+        let record =
             self.players.get(seat, instant).await.map_err(|error| Error::from_store(&error))?;
-        Ok(State { entry: entry.ok_or(Error::NoSuchPlayer)?, timeline, now })
+        Ok(State { record: record.ok_or(Error::NoSuchPlayer)?, timeline, now })
     }
 }

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::Error;
 use super::batch::{Batch, Envelope, Keys, Settled, Turn, outcomes};
 use super::fold::{Folded, fold};
-use crate::cache::{Entry, Players, Seat};
+use crate::cache::{Players, Seat};
 use crate::catalogue::Catalogues;
 use crate::clock::Clock;
 use crate::domain::{LedgerEntry, LedgerKind, Timeline, Timestamp};
@@ -162,8 +162,8 @@ impl Writer {
             }
             let held = turn.requests().find_map(|request| request.seat.as_ref());
             let held = held.and_then(|seat| Some((seat.base()?, seat.clone())));
-            let (entry, seat) = held.or_else(|| self.players.base(turn.player))?;
-            Some(Row { entry, seat: Some(seat) })
+            let (record, seat) = held.or_else(|| self.players.base(turn.player))?;
+            Some(Row { record, seat: Some(seat) })
         };
         let mut rows: Vec<(Uuid, Option<Row>)> =
             batch.turns().map(|turn| (turn.player, kept(&turn))).collect();
@@ -217,13 +217,13 @@ impl Writer {
         let mut committed = Vec::with_capacity(written.len());
         let mut settle = |fold| {
             let Fold::Found { seat, folded } = fold else { return Settled::Missing };
-            let player = folded.base.record.id;
+            let player = folded.base.id;
             match folded.written {
-                Some(entry) if written.binary_search(&player).is_ok() => {
+                Some(record) if written.binary_search(&player).is_ok() => {
                     commands += folded.answers.iter().filter(|it| it.is_ok()).count() as u64;
-                    count(&self.metrics, &folded.base.record, &entry.record, &folded.ledger);
-                    self.seen.note(&entry.record, moment.now);
-                    committed.push((entry, seat));
+                    count(&self.metrics, &folded.base, &record, &folded.ledger);
+                    self.seen.note(&record, moment.now);
+                    committed.push((record, seat));
                 }
                 Some(_) => {
                     self.metrics.revision_conflicts.inc();
@@ -231,8 +231,8 @@ impl Writer {
                 }
                 None if seat.is_some() => return Settled::Again,
                 None => {
-                    self.seen.note(&folded.base.record, moment.now);
-                    self.players.loaded(folded.base, moment.begun);
+                    self.seen.note(&folded.base, moment.now);
+                    self.players.loaded(&folded.base, moment.begun);
                 }
             }
             Settled::Done(folded.answers)
@@ -273,15 +273,14 @@ fn count(metrics: &Metrics, before: &PlayerRecord, after: &PlayerRecord, ledger:
 
 /// A row to fold onto.
 struct Row {
-    entry: Arc<Entry>,
+    record: Arc<PlayerRecord>,
     /// As [`Fold::Found`]'s.
     seat: Option<Seat>,
 }
 
 /// Rows that were just read.
 fn read(records: Vec<PlayerRecord>) -> HashMap<Uuid, Row> {
-    let row =
-        |record: PlayerRecord| (record.id, Row { entry: Entry::new(Arc::new(record)), seat: None });
+    let row = |record: PlayerRecord| (record.id, Row { record: Arc::new(record), seat: None });
     records.into_iter().map(row).collect()
 }
 
@@ -314,9 +313,9 @@ fn fold_all(
 ) -> Vec<Fold> {
     let mut outcomes = outcomes(remembered);
     let fold = |(turn, row): (Turn<'_>, Option<Row>)| {
-        let Some(Row { entry, seat }) = row else { return Fold::Missing };
+        let Some(Row { record, seat }) = row else { return Fold::Missing };
         let remembered = outcomes.remove(&turn.player).unwrap_or_default();
-        let folded = fold(entry, turn.requests(), remembered, &moment.timeline, moment.now);
+        let folded = fold(record, turn.requests(), remembered, &moment.timeline, moment.now);
         Fold::Found { seat, folded }
     };
     batch.turns().zip(rows).map(fold).collect()

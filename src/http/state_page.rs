@@ -8,7 +8,7 @@ use actix_web::http::header::HeaderValue;
 
 use super::problem::Problem;
 use super::wire::{AwayWire, StateWire, write_rfc3339};
-use crate::domain::{Away, Catalogue, Inventory, Production, Timeline, Timestamp};
+use crate::domain::{Away, Catalogue, Production, Timeline, Timestamp};
 use crate::game::State;
 
 /// Parts of the offline cap that an entity tag tells apart.
@@ -19,12 +19,12 @@ const AMOUNTS: &str = r#""energy":0.0,"lifetime_energy":0.0,"#;
 const VERSION: &str = r#""version":0,"#;
 const TIMES: &str = r#""accrues_until":"","server_time":""}"#;
 
-/// The parts of a player's state that stay as long as its possessions, its names and the catalogue do.
+/// The parts of a player's state that stay as long as its possessions, its names and the catalogue do. It is remembered by
+/// the possessions, and so holds for no others.
 #[derive(Debug)]
 pub struct StatePage {
     catalogue: Arc<Catalogue>,
     timeline: Arc<Timeline>,
-    inventory: Inventory,
     cores: f64,
     display_name: Arc<str>,
     username: Option<Arc<str>>,
@@ -42,15 +42,15 @@ impl StatePage {
     /// # Errors
     /// Where the state cannot be written.
     pub fn of(state: &State) -> Result<Arc<Self>, Problem> {
-        state.entry.memo(|page: &Self| page.holds(state), || Self::new(state))
+        let inventory = &state.record.player.inventory;
+        inventory.memo(|page: &Self| page.holds(state), || Self::new(state))
     }
 
     fn holds(&self, state: &State) -> bool {
-        let record = state.record();
+        let record = &state.record;
         let player = &record.player;
         let now = player.not_before_settled(state.now);
-        self.inventory.is_shared_with(&player.inventory)
-            && self.cores == player.cores
+        self.cores == player.cores
             && Arc::ptr_eq(&self.timeline, &state.timeline)
             && Arc::ptr_eq(&self.catalogue, state.timeline.at(now))
             && Arc::ptr_eq(&self.display_name, &player.display_name)
@@ -58,7 +58,7 @@ impl StatePage {
     }
 
     fn new(state: &State) -> Result<Self, Problem> {
-        let (record, timeline) = (state.record(), &state.timeline);
+        let (record, timeline) = (&*state.record, &state.timeline);
         let player = &record.player;
         let now = player.not_before_settled(state.now);
         let mut wire = StateWire::new(record, timeline, now);
@@ -74,7 +74,6 @@ impl StatePage {
         Ok(Self {
             catalogue: Arc::clone(timeline.at(now)),
             timeline: Arc::clone(timeline),
-            inventory: player.inventory.clone(),
             cores: player.cores,
             display_name: Arc::clone(&player.display_name),
             username: record.username.clone(),
@@ -86,7 +85,7 @@ impl StatePage {
 
     /// Appends the state at its time.
     pub fn write(&self, state: &State, body: &mut Vec<u8>) -> Result<(), Problem> {
-        let player = &state.record().player;
+        let player = &state.record.player;
         let now = player.not_before_settled(state.now);
         let (energy, lifetime_energy) = self.amounts(state, now);
         let text = self.text.as_bytes();
@@ -117,7 +116,7 @@ impl StatePage {
     }
 
     fn amounts(&self, state: &State, now: Timestamp) -> (f64, f64) {
-        let player = &state.record().player;
+        let player = &state.record.player;
         if Arc::ptr_eq(&self.catalogue, state.timeline.at(player.settled_at)) {
             player.energy_with(&self.production, now)
         } else {
@@ -130,7 +129,7 @@ impl StatePage {
     /// # Errors
     /// None that can be met: the tag is plain text.
     pub fn tag(&self, state: &State) -> Result<HeaderValue, Problem> {
-        let player = &state.record().player;
+        let player = &state.record.player;
         let now = player.not_before_settled(state.now);
         let step = self.production.offline_cap_seconds * 1e6 / CAP_STEPS;
         let accrues_until = player.accrues_until(&self.production).as_micros() as f64;
@@ -151,7 +150,7 @@ fn write_json(body: &mut Vec<u8>, value: &impl serde::Serialize) -> Result<(), P
 
 /// What is told of an absence.
 fn told(state: &State, now: Timestamp) -> Option<&Away> {
-    state.record().player.away_to_tell(now)
+    state.record.player.away_to_tell(now)
 }
 
 #[cfg(test)]
@@ -161,7 +160,6 @@ mod tests {
     use super::*;
     use crate::domain::testing::{at, slug, two_catalogues};
     use crate::domain::{Player, Rules};
-    use crate::game::Entry;
     use crate::store::players::PlayerRecord;
 
     fn page(state: &State) -> (Arc<StatePage>, String) {
@@ -188,32 +186,32 @@ mod tests {
             catalogue_version: 1,
             player,
         };
-        let mut entry = Entry::new(Arc::new(record));
+        let mut record = Arc::new(record);
         let mut pages = Vec::new();
         for seconds in [400.0, 500.0, 529.9, 530.1, 699.9, 700.1, 1000.0, 50_000.0] {
             let timeline = Arc::clone(&timeline);
-            let state = State { entry: Arc::clone(&entry), timeline, now: at(seconds) };
+            let state = State { record: Arc::clone(&record), timeline, now: at(seconds) };
             let (page, body) = page(&state);
-            let wire = StateWire::new(state.record(), &state.timeline, state.now);
+            let wire = StateWire::new(&state.record, &state.timeline, state.now);
             assert_eq!(body, serde_json::to_string(&wire).expect("JSON"), "{seconds}");
             let tag = page.tag(&state).map_err(|_| "no tag").expect("a tag");
             assert_eq!(tag.to_str().expect("text").contains("-a-"), wire.away.is_some());
             pages.push(page);
             // A click.
-            let mut next = PlayerRecord::clone(&entry.record);
+            let mut next = PlayerRecord::clone(&record);
             next.player.version += 1;
             next.player.energy += 1.0;
-            entry = entry.with(Arc::new(next));
+            record = Arc::new(next);
         }
         assert!(Arc::ptr_eq(&pages[0], &pages[4]), "made once");
         assert!(!Arc::ptr_eq(&pages[4], &pages[5]), "and again under another catalogue");
-        let mut next = PlayerRecord::clone(&entry.record);
+        let mut next = PlayerRecord::clone(&record);
         next.player.inventory.add_generators(&slug("crank"), 1);
-        let entry = entry.with(Arc::new(next));
-        let state = State { entry, timeline, now: at(50_000.0) };
+        let record = Arc::new(next);
+        let state = State { record, timeline, now: at(50_000.0) };
         let (page, body) = page(&state);
         assert!(!Arc::ptr_eq(&page, &pages[7]), "and after a purchase");
-        let wire = StateWire::new(state.record(), &state.timeline, state.now);
+        let wire = StateWire::new(&state.record, &state.timeline, state.now);
         assert_eq!(body, serde_json::to_string(&wire).expect("JSON"));
     }
 }

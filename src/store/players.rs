@@ -30,11 +30,19 @@ impl PlayerRecord {
     /// The bytes that hang on it, roughly.
     pub fn heap_bytes(&self) -> usize {
         let name = self.player.display_name.len() + self.username.as_ref().map_or(0, |it| it.len());
-        // The text of slugs is shared.
-        let inventory = &self.player.inventory;
-        let generators = inventory.generators().count() * size_of::<(Slug, u64)>();
-        let upgrades = inventory.upgrades().count() * size_of::<Slug>();
-        name + generators + upgrades
+        name + self.player.inventory.heap_bytes()
+    }
+
+    /// Shares with an earlier row of the player what both have in common: it takes memory once, and what was worked out
+    /// from it is at hand.
+    pub fn share_with(&mut self, before: &Self) {
+        self.player.inventory.share_with(&before.player.inventory);
+        if self.player.display_name == before.player.display_name {
+            self.player.display_name = Arc::clone(&before.player.display_name);
+        }
+        if self.username == before.username {
+            self.username.clone_from(&before.username);
+        }
     }
 }
 

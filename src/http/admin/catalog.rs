@@ -55,7 +55,7 @@ pub async fn replace_catalog(
     body: Body<CatalogRequest>,
 ) -> Result<HttpResponse, Problem> {
     let timeline = timeline(&api)?;
-    if body.value.rules.as_ref().is_some_and(|rules| *rules != RulesWire::from(&timeline.rules)) {
+    if body.value.rules.as_ref().is_some_and(|rules| *rules != RulesWire::from(&*timeline.rules)) {
         return Err(Problem::unacceptable("rules", "cannot be changed here"));
     }
     let expected = expected_version(&request)?;

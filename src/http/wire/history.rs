@@ -70,7 +70,7 @@ pub struct ProfileWire {
 
 impl From<&State> for ProfileWire {
     fn from(state: &State) -> Self {
-        let record = state.record();
+        let record = &state.record;
         Self {
             player_id: record.id,
             display_name: record.player.display_name.as_ref().into(),
@@ -148,7 +148,7 @@ pub struct ExportWire {
 impl ExportWire {
     /// The export as asked for by the session `current`.
     pub fn new(export: Export, current: Uuid) -> Self {
-        let (record, State { timeline, now, .. }) = (export.state.record(), &export.state);
+        let State { record, timeline, now } = &export.state;
         Self {
             exported_at: rfc3339(*now),
             created_at: rfc3339(record.created_at),
