@@ -140,10 +140,10 @@ impl<'a> Commit<'a> {
     /// The statement that writes the batch: the least one that does.
     fn statement(&self) -> Statement<'_> {
         let plain = self.ledger.ids.is_empty() && self.records.ids.is_empty();
-        if plain && self.changes.iter().all(Change::is_of_clicks) {
-            self.of_clicks()
-        } else {
-            self.whole()
+        match self.changes.as_slice() {
+            changes if !plain || !changes.iter().all(Change::is_of_clicks) => self.whole(),
+            [change] => of_click(change),
+            _ => self.of_clicks(),
         }
     }
 
@@ -214,7 +214,25 @@ impl<'a> Commit<'a> {
     }
 }
 
-/// A statement with an array for each of its parameters.
+fn of_click(change: &Change<'_>) -> Statement<'static> {
+    let player = &change.record.player;
+    Statement {
+        sql: include_str!("../../sql/queries/players/commit_click.sql"),
+        parameters: vec![
+            Box::new(change.base.id),
+            Box::new(change.base.revision),
+            Box::new(signed(player.version)),
+            Box::new(player.energy),
+            Box::new(player.lifetime_energy),
+            Box::new(player.settled_at),
+            Box::new(change.accrues_until),
+            Box::new(player.clicks.tokens),
+            Box::new(player.clicks.filled_at),
+        ],
+    }
+}
+
+/// A statement and its parameters: arrays, but for a batch of one.
 struct Statement<'a> {
     sql: &'static str,
     parameters: Vec<Box<dyn ToSql + Sync + Send + 'a>>,

@@ -11,13 +11,13 @@ set revision = player.revision + 1,
     click_tokens = change.click_tokens,
     clicks_filled_at = change.clicks_filled_at,
     unseen_energy = 0
-from unnest(
-    $1::uuid[], $2::bigint[], $3::bigint[], $4::float8[], $5::float8[], $6::timestamptz[],
-    $7::timestamptz[], $8::float8[], $9::timestamptz[]
-) as change (
-    player_id, expected_revision, version, energy, lifetime_energy, seen_at, accrues_until,
-    click_tokens, clicks_filled_at
-)
+from (
+    select unnest($1::uuid[]) as player_id, unnest($2::bigint[]) as expected_revision,
+        unnest($3::bigint[]) as version, unnest($4::float8[]) as energy,
+        unnest($5::float8[]) as lifetime_energy, unnest($6::timestamptz[]) as seen_at,
+        unnest($7::timestamptz[]) as accrues_until, unnest($8::float8[]) as click_tokens,
+        unnest($9::timestamptz[]) as clicks_filled_at
+) as change
 where player.player_id = change.player_id
     and player.revision = change.expected_revision
 returning player.player_id
