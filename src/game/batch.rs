@@ -1,6 +1,6 @@
 //! Requests that are written together, by player.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use tokio::sync::oneshot;
 use tracing::Span;
@@ -20,13 +20,18 @@ pub(super) struct Envelope {
     reply: Option<Reply>,
     /// The request's span.
     span: Span,
+    /// Attempts that came to nothing.
+    attempts: usize,
+    /// Only a kept row of a higher revision is trusted: this one is known to be out of date.
+    outdated: i64,
 }
 
 impl Envelope {
     /// A request, and where its answer will come.
     pub(super) fn new(request: Request) -> (Self, oneshot::Receiver<Result<Answer, Error>>) {
         let (reply, answer) = Reply::new();
-        (Self { request, reply: Some(reply), span: Span::current() }, answer)
+        let span = Span::current();
+        (Self { request, reply: Some(reply), span, attempts: 0, outdated: NONE_OUTDATED }, answer)
     }
 
     fn answer(&mut self, answer: Result<Answer, Error>) {
@@ -35,6 +40,11 @@ impl Envelope {
         }
     }
 }
+
+/// What [`Envelope::outdated`] is as long as nothing is known.
+const NONE_OUTDATED: i64 = i64::MIN;
+/// What it is where no kept row will do.
+pub(super) const ALL_OUTDATED: i64 = i64::MAX;
 
 /// Requests by player, each player's in the order in which they came. The order of players is that of locking.
 pub(super) struct Batch {
@@ -57,6 +67,11 @@ impl<'a> Turn<'a> {
         let places = self.places;
         places.iter().filter_map(move |&(_, place)| Some(&envelopes.get(place)?.request))
     }
+
+    /// Whether a kept row of that revision may be the present one.
+    pub(super) fn trusts(&self, revision: i64) -> bool {
+        self.places.iter().all(|&(_, place)| revision > self.envelopes[place].outdated)
+    }
 }
 
 /// What has become of a player's part of a batch.
@@ -65,8 +80,8 @@ pub(super) enum Settled {
     Done(Vec<Result<Answer, Error>>),
     /// There is no such player.
     Missing,
-    /// It has to be tried again.
-    Again,
+    /// It has to be tried again, and not from a kept row of that revision or a lower one.
+    Again { outdated: i64 },
 }
 
 impl Batch {
@@ -94,6 +109,29 @@ impl Batch {
         self.turns().map(|turn| turn.player)
     }
 
+    /// The requests that are left, each player's in their order.
+    pub(super) fn into_envelopes(self) -> Vec<Envelope> {
+        self.envelopes
+    }
+
+    /// The batch without the players of whom a request was tried so often, and the batch of those.
+    pub(super) fn without_contended(mut self, attempts: usize) -> (Self, Self) {
+        let contended = |envelope: &&Envelope| envelope.attempts >= attempts;
+        let players: HashSet<Uuid> =
+            self.envelopes.iter().filter(contended).map(|it| it.request.player).collect();
+        if players.is_empty() {
+            return (self, Self::new(Vec::new()));
+        }
+        let theirs = |envelope: &mut Envelope| players.contains(&envelope.request.player);
+        let contended = self.envelopes.extract_if(.., theirs).collect();
+        (Self::new(self.envelopes), Self::new(contended))
+    }
+
+    /// Notes that an attempt came to nothing.
+    pub(super) fn tried_in_vain(&mut self) {
+        self.envelopes.iter_mut().for_each(|envelope| envelope.attempts += 1);
+    }
+
     /// A batch for each player.
     pub(super) fn apart(self) -> Vec<Self> {
         let mut parts: HashMap<Uuid, Vec<Envelope>> = HashMap::new();
@@ -108,7 +146,13 @@ impl Batch {
         for (places, settled) in by_player(&self.places).zip(settled) {
             let envelopes = places.iter().map(|&(_, place)| place);
             match settled {
-                Settled::Again => {}
+                Settled::Again { outdated } => {
+                    for place in envelopes {
+                        let envelope = &mut self.envelopes[place];
+                        envelope.attempts += 1;
+                        envelope.outdated = envelope.outdated.max(outdated);
+                    }
+                }
                 Settled::Done(answers) => {
                     for (place, answer) in envelopes.zip(answers) {
                         self.envelopes[place].answer(answer);
@@ -188,4 +232,51 @@ pub(super) fn outcomes(records: Vec<Record>) -> HashMap<Uuid, Remembered> {
         }
     }
     outcomes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Command;
+
+    fn batch(players: &[u128]) -> Batch {
+        let request = |&player| Request::new(Uuid::from_u128(player), Command::Arrive);
+        Batch::new(players.iter().map(request).map(|request| Envelope::new(request).0).collect())
+    }
+
+    fn players(batch: &Batch) -> Vec<u128> {
+        batch.players().map(|player| player.as_u128()).collect()
+    }
+
+    fn answered() -> Settled {
+        Settled::Done(vec![Err(Error::Banned)])
+    }
+
+    #[test]
+    fn who_is_tried_again_is_left_and_does_not_trust_what_was_out_of_date() {
+        let mut batch = batch(&[2, 1]);
+        batch.answer([Settled::Again { outdated: 7 }, answered()]);
+        assert_eq!(players(&batch), [1]);
+        let trusts = |batch: &Batch, revision| batch.turns().all(|turn| turn.trusts(revision));
+        assert!(trusts(&batch, 8) && !trusts(&batch, 7));
+        batch.answer([Settled::Again { outdated: ALL_OUTDATED }]);
+        assert!(!trusts(&batch, i64::MAX));
+        batch.answer([answered()]);
+        assert!(batch.is_empty());
+    }
+
+    #[test]
+    fn all_of_a_contended_player_goes_apart_in_its_order() {
+        let mut first = batch(&[1, 2]);
+        first.answer([Settled::Again { outdated: 1 }, answered()]);
+        first.tried_in_vain();
+        let mut envelopes = first.into_envelopes();
+        envelopes.extend(batch(&[2, 1, 3]).into_envelopes());
+        let (rest, contended) = Batch::new(envelopes).without_contended(2);
+        assert_eq!((players(&rest), players(&contended)), (vec![2, 3], vec![1]));
+        let attempts: Vec<_> = contended.into_envelopes().iter().map(|it| it.attempts).collect();
+        assert_eq!(attempts, [2, 0]);
+        let (rest, contended) = rest.without_contended(1);
+        assert_eq!((players(&rest), players(&contended)), (vec![2, 3], vec![]));
+    }
 }

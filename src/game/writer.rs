@@ -1,8 +1,9 @@
 //! Writing a batch: load, fold, commit, and again for those whose row had moved on.
 //!
 //! A batch is optimistic first: it starts from rows that the lane kept, and every row is written only if its revision is
-//! still the one that was folded. Players whose row another instance wrote meanwhile are loaded and folded afresh, the
-//! others are answered. After two conflicts the rows are locked before they are folded.
+//! still the one that was folded. Players whose row another instance wrote meanwhile come along with the next batch, from a
+//! row that was announced by then or is read; the others are answered. After two conflicts the rows are locked before they
+//! are folded.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::Error;
-use super::batch::{Batch, Envelope, Keys, Settled, Turn, outcomes};
+use super::batch::{ALL_OUTDATED, Batch, Envelope, Keys, Settled, Turn, outcomes};
 use super::fold::{Folded, fold};
 use crate::cache::{Players, Seat};
 use crate::catalogue::Catalogues;
@@ -62,6 +63,15 @@ impl Moment {
     }
 }
 
+/// How an attempt is made.
+#[derive(Clone, Copy)]
+enum Attempting {
+    /// Guarded by the rows' revisions.
+    Optimistically,
+    /// With the rows locked.
+    Locked,
+}
+
 /// What came of an attempt.
 struct Attempt {
     /// One for each player of the batch, in its order.
@@ -82,16 +92,25 @@ enum Fold {
 }
 
 impl Writer {
-    /// Performs and answers all of `envelopes`.
-    pub(super) async fn perform(&self, envelopes: Vec<Envelope>) {
+    /// Performs and answers `envelopes`. Returns those that have to be tried again, before anything else of their players.
+    pub(super) async fn perform(&self, envelopes: Vec<Envelope>) -> Vec<Envelope> {
         let batch = Batch::new(envelopes);
         let span = batch.span();
         let work = async {
-            if let Err((error, rest)) = self.attempt_all(batch).await {
+            let (batch, contended) = batch.without_contended(OPTIMISTIC_ATTEMPTS);
+            let rest = match self.attempt(batch, Attempting::Optimistically).await {
+                Ok(rest) => rest.into_envelopes(),
+                Err((error, rest)) => {
+                    self.isolate(error, rest).await;
+                    Vec::new()
+                }
+            };
+            if let Err((error, rest)) = self.insist(contended, OPTIMISTIC_ATTEMPTS).await {
                 self.isolate(error, rest).await;
             }
+            rest
         };
-        work.instrument(span).await;
+        work.instrument(span).await
     }
 
     /// A statement failed. Where one row may be to blame, each player is tried alone, and fails alone.
@@ -104,65 +123,81 @@ impl Writer {
         }
         tracing::warn!(%error, players, "a batch failed; its players are written one by one");
         for batch in rest.apart() {
-            if let Err((error, rest)) = self.attempt_all(batch).await {
+            if let Err((error, rest)) = self.insist(batch, 0).await {
                 give_up(&error, rest);
             }
         }
     }
 
-    /// Attempts until everybody is answered, or returns those who are not and why.
-    async fn attempt_all(&self, mut batch: Batch) -> Result<(), (store::Error, Batch)> {
-        for attempt in 0..ATTEMPTS {
-            let moment = match self.catalogues.confirmed_timeline() {
-                Ok(timeline) => Moment { timeline, now: self.clock.now(), begun: Instant::now() },
-                Err(error) => {
-                    batch.refuse(&error.into());
-                    return Ok(());
-                }
-            };
-            let attempted = if attempt < OPTIMISTIC_ATTEMPTS {
-                self.attempt_optimistic(&batch, &moment, attempt == 0).await
+    /// Attempts until everybody is answered, after so many attempts, or returns those who are not and why.
+    async fn insist(&self, mut batch: Batch, before: usize) -> Result<(), (store::Error, Batch)> {
+        for attempt in before..ATTEMPTS {
+            let how = if attempt < OPTIMISTIC_ATTEMPTS {
+                Attempting::Optimistically
             } else {
-                self.attempt_locked(&batch, &moment).await
+                Attempting::Locked
             };
-            match attempted {
-                Ok(attempted) => {
-                    let settled = self.settle(attempted, &moment);
-                    batch.answer(settled);
-                }
-                // Rolled back for another transaction: nothing is written, so all of it can be tried again.
-                Err(store::Error::Contention(reason)) => {
-                    tracing::debug!(reason, attempt, "a batch was rolled back and is tried again");
-                }
-                Err(error) => {
-                    // What has become of them is not known.
-                    for player in batch.players() {
-                        drop(self.players.touch(player));
-                    }
-                    return Err((error, batch));
-                }
-            }
-            if batch.is_empty() {
-                return Ok(());
-            }
+            batch = self.attempt(batch, how).await?;
+        }
+        if batch.is_empty() {
+            return Ok(());
         }
         Err((store::Error::Contention("too many conflicts".into()), batch))
     }
 
-    /// From rows that are read now, or kept where `trusting`, guarded by their revisions.
+    /// Attempts once, and returns those who are to be tried again; or where it failed all, and why.
+    async fn attempt(
+        &self,
+        mut batch: Batch,
+        how: Attempting,
+    ) -> Result<Batch, (store::Error, Batch)> {
+        if batch.is_empty() {
+            return Ok(batch);
+        }
+        let moment = match self.catalogues.confirmed_timeline() {
+            Ok(timeline) => Moment { timeline, now: self.clock.now(), begun: Instant::now() },
+            Err(error) => {
+                batch.refuse(&error.into());
+                return Ok(Batch::new(Vec::new()));
+            }
+        };
+        let attempted = match how {
+            Attempting::Optimistically => self.attempt_optimistic(&batch, &moment).await,
+            Attempting::Locked => self.attempt_locked(&batch, &moment).await,
+        };
+        match attempted {
+            Ok(attempted) => {
+                let settled = self.settle(attempted, &moment);
+                batch.answer(settled);
+                Ok(batch)
+            }
+            // Rolled back for another transaction: nothing is written, so all of it can be tried again.
+            Err(store::Error::Contention(reason)) => {
+                tracing::debug!(reason, "a batch was rolled back and is tried again");
+                batch.tried_in_vain();
+                Ok(batch)
+            }
+            Err(error) => {
+                // What has become of them is not known.
+                for player in batch.players() {
+                    drop(self.players.touch(player));
+                }
+                Err((error, batch))
+            }
+        }
+    }
+
+    /// From rows that are kept, or else read now, guarded by their revisions.
     async fn attempt_optimistic(
         &self,
         batch: &Batch,
         moment: &Moment,
-        trusting: bool,
     ) -> Result<Attempt, store::Error> {
         let kept = |turn: &Turn<'_>| {
-            if !trusting {
-                return None;
-            }
             let held = turn.requests().find_map(|request| request.seat.as_ref());
             let held = held.and_then(|seat| Some((seat.base()?, seat.clone())));
             let (record, seat) = held.or_else(|| self.players.base(turn.player))?;
+            turn.trusts(record.revision).then_some(())?;
             Some(Row { record, seat: Some(seat) })
         };
         let mut rows: Vec<(Uuid, Option<Row>)> =
@@ -227,9 +262,9 @@ impl Writer {
                 }
                 Some(_) => {
                     self.metrics.revision_conflicts.inc();
-                    return Settled::Again;
+                    return Settled::Again { outdated: folded.base.revision };
                 }
-                None if seat.is_some() => return Settled::Again,
+                None if seat.is_some() => return Settled::Again { outdated: ALL_OUTDATED },
                 None => {
                     self.seen.note(&folded.base, moment.now);
                     self.players.loaded(&folded.base, moment.begun);
