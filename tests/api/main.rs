@@ -33,6 +33,7 @@ mod observability;
 mod openapi;
 mod outage;
 mod passwords;
+mod plans;
 mod playing;
 mod pooler;
 mod presence;

@@ -1,6 +1,7 @@
 -- store::commit: writes a batch of folded players, each guarded by the revision that it was folded from, and with each
 -- its ledger entries, its idempotency records and the final scores of seasons that it has left. Returns the players whose guard held; of the others nothing is written.
--- The arrays are in player_id order, in which the session's settings (lanes/session.sql) have the rows locked.
+-- `is true` keeps `in` from becoming a join, which the session's settings would have compare each line with each player: so
+-- it looks up a hash. The arrays are in player_id order, in which the session's settings (lanes/session.sql) have the rows locked.
 with change as (
     select *
     from unnest(
@@ -52,7 +53,7 @@ booked as (
         $22::uuid[], $23::bigint[], $24::timestamptz[], $25::text[], $26::text[], $27::float8[],
         $28::float8[], $29::float8[]
     ) as entry (player_id, version, at, kind, reference, earned, delta, balance_after)
-    join written using (player_id)
+    where (player_id in (select player_id from written)) is true
     returning player_id, at, kind, reference, delta
 ),
 audited as (
@@ -67,7 +68,7 @@ remembered as (
     from unnest(
         $30::smallint[], $31::uuid[], $32::bytea[], $33::bytea[], $34::timestamptz[], $35::text[]
     ) as record (slot, player_id, key_hash, request_hash, created_at, outcome)
-    join written using (player_id)
+    where (player_id in (select player_id from written)) is true
     -- A lapsed record of the same key may still lie in a slot that has not been emptied.
     on conflict (slot, player_id, key_hash) do update
     set request_hash = excluded.request_hash,
@@ -78,9 +79,9 @@ finished as (
     insert into season_scores (player_id, season, score)
     select player_id, final.season, score
     from unnest($38::uuid[], $39::bigint[], $40::float8[]) as final (player_id, season, score)
-    join written using (player_id)
+    where (player_id in (select player_id from written)) is true
     -- What a frozen season ranked does not change any more.
-    where not exists (
+    and not exists (
         select from seasons where seasons.season = final.season and seasons.frozen_at is not null
     )
     on conflict (player_id, season) do nothing

@@ -1,0 +1,44 @@
+//! How Postgres carries out what lanes send.
+
+use crate::support::World;
+
+/// The plan of a lane's statement with that many parameters, as the lane's session makes it.
+async fn plan(world: &World, path: &str, parameters: usize) -> String {
+    let database = world.connect().await;
+    let file = |path: &str| std::fs::read_to_string(path).expect("a file");
+    database.batch_execute(&file("sql/queries/lanes/session.sql")).await.expect("set");
+    let statement = file(path);
+    database.batch_execute(&format!("prepare statement as {statement}")).await.expect("prepared");
+    let nulls = vec!["null"; parameters].join(", ");
+    let explain = format!("explain (costs off) execute statement ({nulls})");
+    let lines = database.query(&explain, &[]).await.expect("explained");
+    lines.iter().map(|line| line.get::<_, String>(0) + "\n").collect()
+}
+
+#[tokio::test]
+async fn rows_are_locked_in_the_batch_s_order() {
+    let world = World::new().await;
+    for (path, parameters) in [("commit.sql", 40), ("commit_clicks.sql", 9)] {
+        let plan = plan(&world, &format!("sql/queries/players/{path}"), parameters).await;
+        // The batch is what is walked, and each row is found by its key.
+        let update = plan.split_once("Update on players").expect("an update").1;
+        let walk = update.split_once("Nested Loop").expect("a walk").1;
+        let (batch, lookup) = walk.split_once("Index Scan using players_pkey").expect("a look-up");
+        assert!(batch.contains("change"), "{plan}");
+        assert!(
+            lookup.trim_start().contains("Index Cond: (player_id = change.player_id)"),
+            "{plan}"
+        );
+        assert!(!plan.contains("Sort"), "{plan}");
+    }
+}
+
+#[tokio::test]
+async fn lines_of_a_batch_are_not_compared_with_each_of_its_players() {
+    let world = World::new().await;
+    let plan = plan(&world, "sql/queries/players/commit.sql", 40).await;
+    // Ledger, records and finished seasons.
+    assert_eq!(plan.matches("Filter: ((hashed SubPlan").count(), 3, "{plan}");
+    let joins = plan.matches("Nested Loop").count();
+    assert_eq!(joins, 2, "that of players, and that of seasons, of which there are few: {plan}");
+}
