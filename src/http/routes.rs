@@ -1,7 +1,7 @@
 //! All routes, in one list.
 
 use actix_cors::Cors;
-use actix_web::guard::{self, Guard};
+use actix_web::guard;
 use actix_web::http::{Method, header};
 use actix_web::{Handler, HttpRequest, HttpResponse, Resource, Responder, Route, web};
 
@@ -117,7 +117,7 @@ fn admin_routes(config: &mut web::ServiceConfig) {
 struct Endpoint {
     path: &'static str,
     routes: Vec<Route>,
-    methods: Vec<&'static str>,
+    methods: Vec<Method>,
 }
 
 impl Endpoint {
@@ -125,14 +125,13 @@ impl Endpoint {
         Self { path, routes: Vec::new(), methods: Vec::new() }
     }
 
-    fn get<F, Args>(mut self, handler: F) -> Self
+    fn get<F, Args>(self, handler: F) -> Self
     where
         F: Handler<Args>,
         Args: actix_web::FromRequest + 'static,
         F::Output: Responder + 'static,
     {
-        self.methods.extend(["GET", "HEAD"]);
-        self.on(guard::Any(guard::Get()).or(guard::Head()), handler)
+        self.on([Method::GET, Method::HEAD], handler)
     }
 
     fn post<F, Args>(self, handler: F) -> Self
@@ -141,7 +140,7 @@ impl Endpoint {
         Args: actix_web::FromRequest + 'static,
         F::Output: Responder + 'static,
     {
-        self.on_method("POST", guard::Post(), handler)
+        self.on([Method::POST], handler)
     }
 
     fn put<F, Args>(self, handler: F) -> Self
@@ -150,7 +149,7 @@ impl Endpoint {
         Args: actix_web::FromRequest + 'static,
         F::Output: Responder + 'static,
     {
-        self.on_method("PUT", guard::Put(), handler)
+        self.on([Method::PUT], handler)
     }
 
     fn patch<F, Args>(self, handler: F) -> Self
@@ -159,7 +158,7 @@ impl Endpoint {
         Args: actix_web::FromRequest + 'static,
         F::Output: Responder + 'static,
     {
-        self.on_method("PATCH", guard::Patch(), handler)
+        self.on([Method::PATCH], handler)
     }
 
     fn delete<F, Args>(self, handler: F) -> Self
@@ -168,36 +167,25 @@ impl Endpoint {
         Args: actix_web::FromRequest + 'static,
         F::Output: Responder + 'static,
     {
-        self.on_method("DELETE", guard::Delete(), handler)
+        self.on([Method::DELETE], handler)
     }
 
-    fn on_method<F, Args>(
-        mut self,
-        name: &'static str,
-        guard: impl Guard + 'static,
-        handler: F,
-    ) -> Self
+    fn on<F, Args, const N: usize>(mut self, methods: [Method; N], handler: F) -> Self
     where
         F: Handler<Args>,
         Args: actix_web::FromRequest + 'static,
         F::Output: Responder + 'static,
     {
-        self.methods.push(name);
-        self.on(guard, handler)
-    }
-
-    fn on<F, Args>(mut self, guard: impl Guard + 'static, handler: F) -> Self
-    where
-        F: Handler<Args>,
-        Args: actix_web::FromRequest + 'static,
-        F::Output: Responder + 'static,
-    {
+        self.methods.extend(methods.clone());
+        // Not the framework's own guards, which note with every request the methods that they were asked for.
+        let guard = guard::fn_guard(move |context| methods.contains(&context.head().method));
         self.routes.push(web::route().guard(guard).to(handler));
         self
     }
 
     fn resource(self) -> Resource {
-        let allow = self.methods.join(", ");
+        let names: Vec<_> = self.methods.iter().map(Method::as_str).collect();
+        let allow = names.join(", ");
         let resource = self.routes.into_iter().fold(web::resource(self.path), Resource::route);
         resource.default_service(web::to(move |request: HttpRequest| {
             let allow = allow.clone();

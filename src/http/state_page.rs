@@ -14,6 +14,9 @@ use crate::game::State;
 /// Parts of the offline cap that an entity tag tells apart.
 const CAP_STEPS: f64 = 8.0;
 
+/// Bytes that the parts which change take at most, but for a told absence, which is rare.
+const CHANGING: usize = 208;
+
 // What stands where the changing parts will: no text within a string looks so, as quotes there are escaped.
 const AMOUNTS: &str = r#""energy":0.0,"lifetime_energy":0.0,"#;
 const VERSION: &str = r#""version":0,"#;
@@ -90,7 +93,7 @@ impl StatePage {
         let (energy, lifetime_energy) = self.amounts(state, now);
         let text = self.text.as_bytes();
         let [amounts, version] = self.gaps;
-        body.reserve(text.len() + 320);
+        body.reserve(text.len() + CHANGING);
         body.extend_from_slice(&text[..amounts]);
         body.extend_from_slice(b"\"energy\":");
         write_json(body, &energy)?;

@@ -61,7 +61,8 @@ impl Store {
     /// # Errors
     /// As every statement's.
     pub async fn load_player(&self, id: Uuid) -> Result<Option<PlayerRecord>, Error> {
-        Ok(self.load_players(&[id]).await?.pop())
+        let sql = include_str!("../../sql/queries/players/load_one.sql");
+        self.query(sql, &[&id]).await?.first().map(decode).transpose()
     }
 
     /// Removes a player and all that is held of it, leaving a tombstone with the hash of the request's idempotency key.

@@ -1,5 +1,6 @@
 -- store::sweep::settle_folded: as settle_plain.sql, for players that were settled by the rules themselves, each from the
--- revision that it names, with the final scores of the seasons that they have left.
+-- revision that it names, with the final scores of the seasons that they have left. `is true` has `in` look up a hash, as in
+-- players/commit.sql.
 with lease as (
     update jobs set progress = $3 where job_id = $1 and lease_token = $2 returning job_id
 ),
@@ -33,18 +34,18 @@ settled as (
         catalogue_version = change.catalogue_version,
         season = change.season,
         season_base = change.season_base
-    from due
-    join change using (player_id)
-    where player.player_id = due.player_id
+    from change
+    where player.player_id = change.player_id
+        and (player.player_id in (select player_id from due)) is true
     returning player.player_id
 ),
 finished as (
     insert into season_scores (player_id, season, score)
     select player_id, final.season, score
     from unnest($15::uuid[], $16::bigint[], $17::float8[]) as final (player_id, season, score)
-    join settled using (player_id)
+    where (player_id in (select player_id from settled)) is true
     -- What a frozen season ranked does not change any more.
-    where not exists (
+    and not exists (
         select from seasons where seasons.season = final.season and seasons.frozen_at is not null
     )
     on conflict (player_id, season) do nothing
