@@ -5,6 +5,7 @@ use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
 use super::{Accounts, Error};
+use crate::store::idempotency::Keys;
 use crate::store::pulse::Reason;
 
 /// How much of a key's hash is kept with an outcome.
@@ -20,9 +21,11 @@ impl Accounts {
         let now = self.clock.now();
         let hash = key.map(Sha256::digest);
         // A deletion leaves no record of itself, so one that is found is another request's.
-        if let Some(short) = hash.as_ref().and_then(|hash| hash.get(..KEY_HASH_BYTES))
-            && !self.store.find_records(&[player], &[short], now).await?.is_empty()
-        {
+        let mut keys = Keys::default();
+        if let Some(short) = hash.as_ref().and_then(|hash| hash.get(..KEY_HASH_BYTES)) {
+            keys.push(player, short);
+        }
+        if !keys.is_empty() && !self.store.find_records(&keys, now).await?.is_empty() {
             return Err(Error::KeyReused);
         }
         let touch = self.players.touch(player);

@@ -68,6 +68,16 @@ impl<'a> Turn<'a> {
         places.iter().filter_map(move |&(_, place)| Some(&envelopes.get(place)?.request))
     }
 
+    /// The keys of those requests that have one, by their hash.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        self.requests().filter_map(|request| Some(request.key.as_ref()?.key_hash.as_slice()))
+    }
+
+    /// Whether any of it was tried in vain.
+    pub(super) fn was_tried(&self) -> bool {
+        self.places.iter().any(|&(_, place)| self.envelopes[place].attempts > 0)
+    }
+
     /// Whether a kept row of that revision may be the present one.
     pub(super) fn trusts(&self, revision: i64) -> bool {
         self.places.iter().all(|&(_, place)| revision > self.envelopes[place].outdated)
@@ -197,28 +207,6 @@ impl Batch {
 
 fn by_player(places: &[(Uuid, usize)]) -> impl Iterator<Item = &[(Uuid, usize)]> {
     places.chunk_by(|(one, _), (other, _)| one == other)
-}
-
-/// The idempotency keys of a batch, in the form of the look-up's parameters.
-pub(super) struct Keys<'a> {
-    pub(super) players: Vec<Uuid>,
-    pub(super) hashes: Vec<&'a [u8]>,
-}
-
-impl<'a> Keys<'a> {
-    pub(super) fn of(batch: &'a Batch) -> Self {
-        let keyed = |request: &'a Request| {
-            let key = request.key.as_ref()?;
-            Some((request.player, key.key_hash.as_slice()))
-        };
-        let (players, hashes) =
-            batch.turns().flat_map(|turn| turn.requests().filter_map(keyed)).unzip();
-        Self { players, hashes }
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.players.is_empty()
-    }
 }
 
 /// Records by player.

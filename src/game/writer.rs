@@ -13,14 +13,14 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::Error;
-use super::batch::{ALL_OUTDATED, Batch, Envelope, Keys, Settled, Turn, outcomes};
+use super::batch::{ALL_OUTDATED, Batch, Envelope, Settled, Turn, outcomes};
 use super::fold::{Folded, fold};
 use crate::cache::{Players, Seat};
 use crate::catalogue::Catalogues;
 use crate::clock::Clock;
 use crate::domain::{LedgerEntry, LedgerKind, Timeline, Timestamp};
 use crate::rankings::Seen;
-use crate::store::idempotency::Record;
+use crate::store::idempotency::{Keys, Record};
 use crate::store::players::PlayerRecord;
 use crate::store::{self, Commit, Store, Transaction};
 use crate::telemetry::metrics::Metrics;
@@ -210,15 +210,23 @@ impl Writer {
                 *row = read.remove(player);
             }
         }
-        let keys = Keys::of(batch);
-        let remembered = if keys.is_empty() {
+        // Most keys are new: that they are is left for the commit to find out, where a row was kept and so nothing is
+        // answered without one. Who is not written then comes again, and is asked for first.
+        let (mut asked, mut unasked) = (Keys::default(), Keys::default());
+        for (turn, (_, row)) in batch.turns().zip(&rows) {
+            let kept = row.as_ref().is_some_and(|row| row.seat.is_some());
+            let keys = if kept && !turn.was_tried() { &mut unasked } else { &mut asked };
+            turn.keys().for_each(|hash| keys.push(turn.player, hash));
+        }
+        let remembered = if asked.is_empty() {
             Vec::new()
         } else {
-            self.store.find_records(&keys.players, &keys.hashes, moment.now).await?
+            self.store.find_records(&asked, moment.now).await?
         };
         let rows = rows.into_iter().map(|(_, row)| row);
         let folds = fold_all(batch, rows, remembered, moment);
-        let commit = commit_of(&folds, moment);
+        let mut commit = commit_of(&folds, moment);
+        commit.unless_remembered(unasked, moment.now);
         let written = if commit.is_empty() {
             Vec::new()
         } else {
@@ -327,11 +335,14 @@ async fn locked(
     let ids: Vec<Uuid> = batch.players().collect();
     let mut read = read(transaction.lock_players(&ids).await?);
     let rows = ids.iter().map(|player| read.remove(player));
-    let keys = Keys::of(batch);
+    let mut keys = Keys::default();
+    for turn in batch.turns() {
+        turn.keys().for_each(|hash| keys.push(turn.player, hash));
+    }
     let remembered = if keys.is_empty() {
         Vec::new()
     } else {
-        transaction.find_records(&keys.players, &keys.hashes, moment.now).await?
+        transaction.find_records(&keys, moment.now).await?
     };
     let folds = fold_all(batch, rows, remembered, moment);
     let commit = commit_of(&folds, moment);

@@ -5,7 +5,7 @@ use tokio_postgres::types::{Json, ToSql};
 use uuid::Uuid;
 
 use super::error::Error;
-use super::idempotency::NewRecord;
+use super::idempotency::{Keys, NewRecord, horizons};
 use super::players::{InventoryColumn, PlayerRecord};
 use super::pool::{Store, Transaction};
 use crate::domain::{LedgerEntry, Player, Season, Timestamp};
@@ -56,6 +56,15 @@ pub struct Commit<'a> {
     ledger: LedgerColumns<'a>,
     records: RecordColumns<'a>,
     seasons: SeasonColumns,
+    unasked: KeyColumns<'a>,
+}
+
+/// Idempotency keys of which nobody has asked whether their requests were answered before.
+#[derive(Default)]
+struct KeyColumns<'a> {
+    ids: Vec<Uuid>,
+    hashes: Vec<&'a [u8]>,
+    now: Option<Timestamp>,
 }
 
 #[derive(Default)]
@@ -120,6 +129,12 @@ impl<'a> Commit<'a> {
         self.records.outcomes.push(&record.outcome);
     }
 
+    /// Writes, of the players of these keys, only those of whom none is remembered at `now`.
+    pub fn unless_remembered(&mut self, keys: Keys<'a>, now: Timestamp) {
+        (self.unasked.ids, self.unasked.hashes) = (keys.players, keys.hashes);
+        self.unasked.now = Some(now);
+    }
+
     /// Adds the final score of a season that a player has left; it is written only with the player.
     pub fn finish(&mut self, id: Uuid, season: Season, score: f64) {
         self.seasons.ids.push(id);
@@ -139,7 +154,8 @@ impl<'a> Commit<'a> {
 
     /// The statement that writes the batch: the least one that does.
     fn statement(&self) -> Statement<'_> {
-        let plain = self.ledger.ids.is_empty() && self.records.ids.is_empty();
+        let keyed = !self.records.ids.is_empty() || !self.unasked.ids.is_empty();
+        let plain = self.ledger.ids.is_empty() && !keyed;
         match self.changes.as_slice() {
             changes if !plain || !changes.iter().all(Change::is_of_clicks) => self.whole(),
             [change] => of_click(change),
@@ -166,6 +182,7 @@ impl<'a> Commit<'a> {
 
     fn whole(&self) -> Statement<'_> {
         let (ledger, records, seasons) = (&self.ledger, &self.records, &self.seasons);
+        let horizons = self.unasked.now.map(horizons);
         Statement {
             sql: include_str!("../../sql/queries/players/commit.sql"),
             parameters: vec![
@@ -209,6 +226,10 @@ impl<'a> Commit<'a> {
                 Box::new(seasons.ids.as_slice()),
                 Box::new(seasons.seasons.as_slice()),
                 Box::new(seasons.scores.as_slice()),
+                Box::new(self.unasked.ids.as_slice()),
+                Box::new(self.unasked.hashes.as_slice()),
+                Box::new(horizons.map(|(short, _)| short)),
+                Box::new(horizons.map(|(_, long)| long)),
             ],
         }
     }

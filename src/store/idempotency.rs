@@ -74,6 +74,27 @@ impl NewRecord {
     }
 }
 
+/// Keys of players, side by side.
+#[derive(Default)]
+pub struct Keys<'a> {
+    pub players: Vec<Uuid>,
+    /// Their hashes.
+    pub hashes: Vec<&'a [u8]>,
+}
+
+impl<'a> Keys<'a> {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.players.is_empty()
+    }
+
+    /// Adds a key.
+    pub fn push(&mut self, player: Uuid, hash: &'a [u8]) {
+        self.players.push(player);
+        self.hashes.push(hash);
+    }
+}
+
 /// A remembered outcome.
 #[derive(Clone, Debug)]
 pub struct Record {
@@ -100,12 +121,11 @@ impl Store {
     /// As every statement's.
     pub async fn find_records(
         &self,
-        players: &[Uuid],
-        key_hashes: &[&[u8]],
+        keys: &Keys<'_>,
         now: Timestamp,
     ) -> Result<Vec<Record>, Error> {
         let (short, long) = horizons(now);
-        let rows = self.query(FIND, &[&players, &key_hashes, &short, &long]).await?;
+        let rows = self.query(FIND, &[&keys.players, &keys.hashes, &short, &long]).await?;
         rows.iter().map(decode).collect()
     }
 
@@ -155,18 +175,17 @@ impl Transaction {
     /// As every statement's.
     pub async fn find_records(
         &mut self,
-        players: &[Uuid],
-        key_hashes: &[&[u8]],
+        keys: &Keys<'_>,
         now: Timestamp,
     ) -> Result<Vec<Record>, Error> {
         let (short, long) = horizons(now);
-        let rows = self.query(FIND, &[&players, &key_hashes, &short, &long]).await?;
+        let rows = self.query(FIND, &[&keys.players, &keys.hashes, &short, &long]).await?;
         rows.iter().map(decode).collect()
     }
 }
 
 /// The oldest records that still count in each ring.
-fn horizons(now: Timestamp) -> (Timestamp, Timestamp) {
+pub(super) fn horizons(now: Timestamp) -> (Timestamp, Timestamp) {
     let [short, long] = [Retention::Short, Retention::Long];
     (now.plus_seconds(-short.seconds()), now.plus_seconds(-long.seconds()))
 }

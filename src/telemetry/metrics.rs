@@ -29,7 +29,7 @@ pub struct Metrics {
     pub committed_commands: IntCounter,
     /// Batches that were committed.
     pub committed_batches: IntCounter,
-    /// Players whose row another instance had written meanwhile.
+    /// Players whose row another instance had written meanwhile, or who repeated a request.
     pub revision_conflicts: IntCounter,
     /// Commands that wait in the lanes.
     pub queued_commands: Level,
@@ -204,7 +204,7 @@ impl Metrics {
             committed_batches: IntCounter::new("lane_batches_total", "Batches committed")?,
             revision_conflicts: IntCounter::new(
                 "lane_conflicts_total",
-                "Players whose row had moved on when their batch was written",
+                "Players whose row had moved on, or who repeated a request, when their batch was written",
             )?,
             queued_commands: Level::new("lane_queued_commands", "Commands waiting in lanes")?,
             batch_players: Histogram::with_opts(

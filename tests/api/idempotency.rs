@@ -60,6 +60,33 @@ async fn a_repeat_of_any_mutation_gives_the_first_outcome_and_the_present_state(
 }
 
 #[tokio::test]
+async fn a_repeat_among_new_requests_of_the_player_applies_nothing_and_holds_up_none() {
+    let app = TestApp::new().await;
+    let player = rich(&app).await;
+    let all = json!({ "quantity": "max" });
+    let first = player.keyed("POST", CRANKS, "spent", Some(all.clone())).await.expect(200);
+    for round in 0..10 {
+        app.advance(1.0);
+        let before = player.state().await["version"].as_u64().expect("a version");
+        let new = (0..8).map(|number| {
+            let key = format!("new-{round}-{number}");
+            let player = &player;
+            async move {
+                player.keyed("POST", CLICKS, &key, Some(json!({ "clicks": 1 }))).await.expect(200)
+            }
+        });
+        // By now it could not be paid.
+        let repeat = player.keyed("POST", CRANKS, "spent", Some(all.clone()));
+        let (clicks, repeat) = tokio::join!(join_all(new), repeat);
+        let repeat = repeat.expect(200);
+        assert!(is_replay(&repeat) && outcome(&repeat) == outcome(&first));
+        assert!(!clicks.iter().any(is_replay));
+        assert_eq!(player.state().await["version"], before + 8);
+    }
+    player.assert_books_balance().await;
+}
+
+#[tokio::test]
 async fn a_key_that_comes_back_with_another_body_or_path_is_refused() {
     let app = TestApp::new().await;
     let player = rich(&app).await;

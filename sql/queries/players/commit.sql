@@ -17,6 +17,23 @@ with change as (
         energy_per_second, catalogue_version, cores, inventory, display_name, season, season_base
     )
 ),
+-- Players with a request that was answered before, who are left alone. Most keys are new, so they are looked for here and
+-- not first; what somebody else remembers at the same time goes with a revision that this statement does not name.
+-- As in idempotency/find.sql: $43 is the oldest record that still counts in the slots of clicks, $44 in the others.
+repeated as materialized (
+    select asked.player_id
+    from unnest($41::uuid[], $42::bytea[]) as asked (player_id, key_hash)
+    cross join unnest('{0,1,2,3,4,10,11,12}'::smallint[]) as ring (slot)
+    cross join lateral (
+        select
+        from idempotency_records as record
+        where record.slot = ring.slot
+            and record.player_id = asked.player_id
+            and record.key_hash = asked.key_hash
+            and record.created_at > case when record.slot >= 10 then $43::timestamptz else $44::timestamptz end
+        limit 1
+    ) as found
+),
 written as (
     update players as player
     set revision = player.revision + 1,
@@ -44,6 +61,7 @@ written as (
     from change
     where player.player_id = change.player_id
         and player.revision = change.expected_revision
+        and (player.player_id in (select player_id from repeated)) is not true
     returning player.player_id
 ),
 booked as (
