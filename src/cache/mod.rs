@@ -316,7 +316,10 @@ impl Players {
         self.0.metrics.loads.inc();
         let sent = Instant::now();
         match self.0.store.load_player(player).await.map_err(Arc::new)? {
-            Some(record) => {
+            Some(mut record) => {
+                if let Some(before) = slot.base() {
+                    record.share_with(&before);
+                }
                 let record = Arc::new(record);
                 slot.put(Arc::clone(&record), sent);
                 if let Some(remote) = self.0.remote.clone() {

@@ -186,7 +186,7 @@ impl Known {
         self.right_at = if same { self.right_at.max(Some(right_at)) } else { Some(right_at) };
         self.floor.revision = revision;
         if !same {
-            // A row that comes from elsewhere; one that was folded from the one before shares what it can already.
+            // A row that another instance has told of; one that is held elsewhere too was made from the one before.
             if let (Some(before), Some(new)) = (&self.record, Arc::get_mut(&mut record)) {
                 new.share_with(before);
             }

@@ -209,14 +209,22 @@ fn by_player(places: &[(Uuid, usize)]) -> impl Iterator<Item = &[(Uuid, usize)]>
     places.chunk_by(|(one, _), (other, _)| one == other)
 }
 
+/// What is remembered of a player, and the revision of its row when that was read.
+#[derive(Default)]
+pub(super) struct Known {
+    pub(super) revision: Option<i64>,
+    pub(super) remembered: Remembered,
+}
+
 /// Records by player.
-pub(super) fn outcomes(records: Vec<Record>) -> HashMap<Uuid, Remembered> {
-    let mut outcomes: HashMap<Uuid, Remembered> = HashMap::new();
+pub(super) fn outcomes(records: Vec<Record>) -> HashMap<Uuid, Known> {
+    let mut outcomes: HashMap<Uuid, Known> = HashMap::new();
     for record in records {
         let hashes = (record.key_hash.try_into(), record.request_hash.try_into());
         if let (Ok(key_hash), Ok(request_hash)) = hashes {
             let of_player = outcomes.entry(record.player_id).or_default();
-            of_player.insert(key_hash, (request_hash, record.outcome));
+            of_player.revision = record.revision;
+            of_player.remembered.insert(key_hash, (request_hash, record.outcome));
         }
     }
     outcomes

@@ -84,6 +84,9 @@ struct Attempt {
 enum Fold {
     /// There is no such player.
     Missing,
+    /// A request was answered before, and the row is not the one that was there when that was found out: it may lack what
+    /// the request did.
+    Outdated { revision: i64 },
     Found {
         /// Where the row was kept, and so may be out of date; none where it was just read.
         seat: Option<Seat>,
@@ -259,7 +262,11 @@ impl Writer {
         let mut commands = 0;
         let mut committed = Vec::with_capacity(written.len());
         let mut settle = |fold| {
-            let Fold::Found { seat, folded } = fold else { return Settled::Missing };
+            let (seat, folded) = match fold {
+                Fold::Missing => return Settled::Missing,
+                Fold::Outdated { revision } => return Settled::Again { outdated: revision },
+                Fold::Found { seat, folded } => (seat, folded),
+            };
             let player = folded.base.id;
             match folded.written {
                 Some(record) if written.binary_search(&player).is_ok() => {
@@ -360,7 +367,12 @@ fn fold_all(
     let mut outcomes = outcomes(remembered);
     let fold = |(turn, row): (Turn<'_>, Option<Row>)| {
         let Some(Row { record, seat }) = row else { return Fold::Missing };
-        let remembered = outcomes.remove(&turn.player).unwrap_or_default();
+        let remembered = match outcomes.remove(&turn.player) {
+            Some(known) if known.revision != Some(record.revision) => {
+                return Fold::Outdated { revision: record.revision };
+            }
+            known => known.unwrap_or_default().remembered,
+        };
         let folded = fold(record, turn.requests(), remembered, &moment.timeline, moment.now);
         Fold::Found { seat, folded }
     };
@@ -394,4 +406,46 @@ fn give_up(error: &store::Error, rest: Batch) {
         tracing::error!(%error, ?players, "a player could not be written");
     }
     rest.refuse(&Error::from_store(error));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::testing::{at, timeline};
+    use crate::domain::{Action, Command, Player, Rules};
+    use crate::game::{IdempotencyKey, Request};
+
+    #[test]
+    fn a_repeat_is_answered_only_from_a_row_that_holds_what_the_first_request_did() {
+        let id = Uuid::from_u128(7);
+        let key = IdempotencyKey::new("k", "/clicks", b"5");
+        let click = Command::Act(Action::Click { clicks: 5 });
+        let request = Request { key: Some(key), ..Request::new(id, click) };
+        let batch = Batch::new(vec![Envelope::new(request).0]);
+        let moment = Moment { timeline: Arc::new(timeline()), now: at(1.0), begun: Instant::now() };
+        let folded_from = |revision| {
+            let record = Arc::new(PlayerRecord {
+                id,
+                revision,
+                username: None,
+                created_at: at(0.0),
+                banned: false,
+                catalogue_version: 1,
+                player: Player::new("Ada".into(), &Rules::default(), at(0.0)),
+            });
+            let found = Record {
+                player_id: id,
+                key_hash: key.key_hash.into(),
+                request_hash: key.request_hash.into(),
+                outcome: r#"{"accepted":3}"#.to_owned(),
+                revision: Some(8),
+            };
+            let rows = std::iter::once(Some(Row { record, seat: None }));
+            fold_all(&batch, rows, vec![found], &moment).pop()
+        };
+        // Read before the first request was committed, and the record after it.
+        assert!(matches!(folded_from(7), Some(Fold::Outdated { revision: 7 })));
+        let Some(Fold::Found { folded, .. }) = folded_from(8) else { panic!("not folded") };
+        assert!(folded.answers[0].as_ref().is_ok_and(|answer| answer.replayed));
+    }
 }

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use actix_web::http::header::HeaderValue;
+use uuid::Uuid;
 
 use super::problem::Problem;
 use super::wire::{AwayWire, StateWire, write_rfc3339};
@@ -26,6 +27,7 @@ const TIMES: &str = r#""accrues_until":"","server_time":""}"#;
 /// the possessions, and so holds for no others.
 #[derive(Debug)]
 pub struct StatePage {
+    player: Uuid,
     catalogue: Arc<Catalogue>,
     timeline: Arc<Timeline>,
     cores: f64,
@@ -53,7 +55,8 @@ impl StatePage {
         let record = &state.record;
         let player = &record.player;
         let now = player.not_before_settled(state.now);
-        self.cores == player.cores
+        self.player == record.id
+            && self.cores == player.cores
             && Arc::ptr_eq(&self.timeline, &state.timeline)
             && Arc::ptr_eq(&self.catalogue, state.timeline.at(now))
             && Arc::ptr_eq(&self.display_name, &player.display_name)
@@ -75,6 +78,7 @@ impl StatePage {
         });
         let parts = parts.ok_or_else(|| Problem::internal("a state of another form"))?;
         Ok(Self {
+            player: record.id,
             catalogue: Arc::clone(timeline.at(now)),
             timeline: Arc::clone(timeline),
             cores: player.cores,
@@ -158,8 +162,6 @@ fn told(state: &State, now: Timestamp) -> Option<&Away> {
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
     use super::*;
     use crate::domain::testing::{at, slug, two_catalogues};
     use crate::domain::{Player, Rules};

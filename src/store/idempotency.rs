@@ -102,6 +102,8 @@ pub struct Record {
     pub key_hash: Vec<u8>,
     pub request_hash: Vec<u8>,
     pub outcome: String,
+    /// The revision of the player's row when the record was found; none where there is no such player any more.
+    pub revision: Option<i64>,
 }
 
 /// A remembered outcome as the export tells it.
@@ -196,6 +198,7 @@ fn decode(row: &tokio_postgres::Row) -> Result<Record, Error> {
         key_hash: row.try_get("key_hash")?,
         request_hash: row.try_get("request_hash")?,
         outcome: row.try_get("outcome")?,
+        revision: row.try_get("revision")?,
     })
 }
 

@@ -18,7 +18,7 @@ with change as (
     )
 ),
 -- Players with a request that was answered before, who are left alone. Most keys are new, so they are looked for here and
--- not first; what somebody else remembers at the same time goes with a revision that this statement does not name.
+-- not first. A record that is committed after this statement's snapshot came with a higher revision: the guard below fails.
 -- As in idempotency/find.sql: $43 is the oldest record that still counts in the slots of clicks, $44 in the others.
 repeated as materialized (
     select asked.player_id
