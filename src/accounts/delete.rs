@@ -25,7 +25,7 @@ impl Accounts {
         if let Some(short) = hash.as_ref().and_then(|hash| hash.get(..KEY_HASH_BYTES)) {
             keys.push(player, short);
         }
-        if !keys.is_empty() && !self.store.find_records(&keys, now).await?.is_empty() {
+        if !self.store.find_records(&keys, now).await?.is_empty() {
             return Err(Error::KeyReused);
         }
         let touch = self.players.touch(player);

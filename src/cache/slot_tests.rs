@@ -2,11 +2,10 @@
 //! commits here and elsewhere, announcements that come, come late or never.
 
 use proptest::prelude::*;
-use uuid::Uuid;
 
 use super::*;
 use crate::domain::testing::at;
-use crate::domain::{Player, Rules};
+use crate::store::players::testing::guest;
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
@@ -40,15 +39,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn record(revision: i64) -> Arc<PlayerRecord> {
-    Arc::new(PlayerRecord {
-        id: Uuid::from_u128(1),
-        revision,
-        username: None,
-        created_at: at(0.0),
-        banned: false,
-        catalogue_version: 1,
-        player: Player::new("Ada".into(), &Rules::default(), at(0.0)),
-    })
+    Arc::new(PlayerRecord { revision, ..guest() })
 }
 
 /// Takes one of `items`, where there are any.

@@ -4,20 +4,13 @@ use uuid::Uuid;
 
 use super::*;
 use crate::domain::testing::{at, slug, timeline};
-use crate::domain::{Action, Player, Quantity, Rules};
+use crate::domain::{Action, Quantity};
+use crate::store::players::testing::guest;
 
 fn record(energy: f64) -> Arc<PlayerRecord> {
-    let mut player = Player::new("Ada".into(), &Rules::default(), at(0.0));
-    player.energy = energy;
-    Arc::new(PlayerRecord {
-        id: Uuid::from_u128(rand::random()),
-        revision: 7,
-        username: None,
-        created_at: at(0.0),
-        banned: false,
-        catalogue_version: 1,
-        player,
-    })
+    let mut record = PlayerRecord { id: Uuid::from_u128(rand::random()), revision: 7, ..guest() };
+    record.player.energy = energy;
+    Arc::new(record)
 }
 
 fn click(clicks: u64, key: Option<&str>) -> Request {

@@ -1,6 +1,7 @@
 //! Playing: one use case a file. Changes go through the lanes, which are the only writers of players' rows.
 
 mod answers;
+mod attempt;
 mod batch;
 mod export;
 mod fold;

@@ -1,28 +1,25 @@
-//! Writing a batch: load, fold, commit, and again for those whose row had moved on.
+//! Writing a batch: attempting it, answering, and again for those whose row had moved on.
 //!
 //! A batch is optimistic first: it starts from rows that the lane kept, and every row is written only if its revision is
 //! still the one that was folded. Players whose row another instance wrote meanwhile come along with the next batch, from a
 //! row that was announced by then or is read; the others are answered. After two conflicts the rows are locked before they
 //! are folded.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tracing::Instrument;
-use uuid::Uuid;
 
 use super::Error;
-use super::batch::{ALL_OUTDATED, Batch, Envelope, Settled, Turn, outcomes};
-use super::fold::{Folded, fold};
-use crate::cache::{Players, Seat};
+use super::attempt::{Attempt, Fold, Moment};
+use super::batch::{ALL_OUTDATED, Batch, Envelope, Settled};
+use crate::cache::Players;
 use crate::catalogue::Catalogues;
 use crate::clock::Clock;
-use crate::domain::{LedgerEntry, LedgerKind, Timeline, Timestamp};
+use crate::domain::{LedgerEntry, LedgerKind};
 use crate::rankings::Seen;
-use crate::store::idempotency::{Keys, Record};
 use crate::store::players::PlayerRecord;
-use crate::store::{self, Commit, Store, Transaction};
+use crate::store::{self, Store};
 use crate::telemetry::metrics::Metrics;
 
 /// Attempts that trust the revision guard before the rows are locked.
@@ -42,27 +39,6 @@ pub(super) struct Writer {
     pub(super) seen: Arc<Seen>,
 }
 
-/// What the folds of one attempt share.
-struct Moment {
-    timeline: Arc<Timeline>,
-    now: Timestamp,
-    /// When that was, for rows that are read or written from then on.
-    begun: Instant,
-}
-
-/// How old `now` may be when a batch is sent to be written. A process that was stopped in between folds anew, so that
-/// nothing that was played in a season arrives after its final standings were made.
-const STALE_AFTER: Duration = Duration::from_secs(10);
-
-impl Moment {
-    fn still_holds(&self) -> Result<(), store::Error> {
-        if self.begun.elapsed() < STALE_AFTER {
-            return Ok(());
-        }
-        Err(store::Error::Contention("the batch took too long to fold".into()))
-    }
-}
-
 /// How an attempt is made.
 #[derive(Clone, Copy)]
 enum Attempting {
@@ -70,28 +46,6 @@ enum Attempting {
     Optimistically,
     /// With the rows locked.
     Locked,
-}
-
-/// What came of an attempt.
-struct Attempt {
-    /// One for each player of the batch, in its order.
-    folds: Vec<Fold>,
-    /// The players whose guard held, in their order.
-    written: Vec<Uuid>,
-}
-
-/// What an attempt made of a player's requests.
-enum Fold {
-    /// There is no such player.
-    Missing,
-    /// A request was answered before, and the row is not the one that was there when that was found out: it may lack what
-    /// the request did.
-    Outdated { revision: i64 },
-    Found {
-        /// Where the row was kept, and so may be out of date; none where it was just read.
-        seat: Option<Seat>,
-        folded: Folded,
-    },
 }
 
 impl Writer {
@@ -190,73 +144,8 @@ impl Writer {
         }
     }
 
-    /// From rows that are kept, or else read now, guarded by their revisions.
-    async fn attempt_optimistic(
-        &self,
-        batch: &Batch,
-        moment: &Moment,
-    ) -> Result<Attempt, store::Error> {
-        let kept = |turn: &Turn<'_>| {
-            let held = turn.requests().find_map(|request| request.seat.as_ref());
-            let held = held.and_then(|seat| Some((seat.base()?, seat.clone())));
-            let (record, seat) = held.or_else(|| self.players.base(turn.player))?;
-            turn.trusts(record.revision).then_some(())?;
-            Some(Row { record, seat: Some(seat) })
-        };
-        let mut rows: Vec<(Uuid, Option<Row>)> =
-            batch.turns().map(|turn| (turn.player, kept(&turn))).collect();
-        let unknown: Vec<Uuid> =
-            rows.iter().filter(|(_, row)| row.is_none()).map(|&(player, _)| player).collect();
-        if !unknown.is_empty() {
-            let mut read = read(self.store.load_players(&unknown).await?);
-            for (player, row) in rows.iter_mut().filter(|(_, row)| row.is_none()) {
-                *row = read.remove(player);
-            }
-        }
-        // Most keys are new: that they are is left for the commit to find out, where a row was kept and so nothing is
-        // answered without one. Who is not written then comes again, and is asked for first.
-        let (mut asked, mut unasked) = (Keys::default(), Keys::default());
-        for (turn, (_, row)) in batch.turns().zip(&rows) {
-            let kept = row.as_ref().is_some_and(|row| row.seat.is_some());
-            let keys = if kept && !turn.was_tried() { &mut unasked } else { &mut asked };
-            turn.keys().for_each(|hash| keys.push(turn.player, hash));
-        }
-        let remembered = if asked.is_empty() {
-            Vec::new()
-        } else {
-            self.store.find_records(&asked, moment.now).await?
-        };
-        let rows = rows.into_iter().map(|(_, row)| row);
-        let folds = fold_all(batch, rows, remembered, moment);
-        let mut commit = commit_of(&folds, moment);
-        commit.unless_remembered(unasked, moment.now);
-        let written = if commit.is_empty() {
-            Vec::new()
-        } else {
-            moment.still_holds()?;
-            let timer = self.metrics.commit_durations.start_timer();
-            let written = self.store.commit(&commit).await?;
-            timer.observe_duration();
-            written
-        };
-        Ok(Attempt::new(folds, written))
-    }
-
-    /// From rows that nobody else can write until the transaction ends.
-    async fn attempt_locked(
-        &self,
-        batch: &Batch,
-        moment: &Moment,
-    ) -> Result<Attempt, store::Error> {
-        let mut transaction = self.store.begin().await?;
-        // Dropped at an error, the transaction is rolled back.
-        let attempt = locked(&mut transaction, batch, moment).await?;
-        transaction.commit().await?;
-        Ok(attempt)
-    }
-
     /// What is to be said to each player. Done are those who were written, and those with nothing to write whose row was
-    /// just read. Their rows are kept; those of the others are read anew.
+    /// just read. Their rows are kept; the others come again.
     fn settle(&self, attempt: Attempt, moment: &Moment) -> Vec<Settled> {
         let Attempt { folds, written } = attempt;
         let mut commands = 0;
@@ -298,14 +187,6 @@ impl Writer {
     }
 }
 
-impl Attempt {
-    fn new(folds: Vec<Fold>, mut written: Vec<Uuid>) -> Self {
-        // They come in this order already, but that is the plan's doing.
-        written.sort_unstable();
-        Self { folds, written }
-    }
-}
-
 /// Counts what a player's written requests came to.
 fn count(metrics: &Metrics, before: &PlayerRecord, after: &PlayerRecord, ledger: &[LedgerEntry]) {
     let earned = after.player.lifetime_energy - before.player.lifetime_energy;
@@ -321,84 +202,6 @@ fn count(metrics: &Metrics, before: &PlayerRecord, after: &PlayerRecord, ledger:
     }
 }
 
-/// A row to fold onto.
-struct Row {
-    record: Arc<PlayerRecord>,
-    /// As [`Fold::Found`]'s.
-    seat: Option<Seat>,
-}
-
-/// Rows that were just read.
-fn read(records: Vec<PlayerRecord>) -> HashMap<Uuid, Row> {
-    let row = |record: PlayerRecord| (record.id, Row { record: Arc::new(record), seat: None });
-    records.into_iter().map(row).collect()
-}
-
-async fn locked(
-    transaction: &mut Transaction,
-    batch: &Batch,
-    moment: &Moment,
-) -> Result<Attempt, store::Error> {
-    let ids: Vec<Uuid> = batch.players().collect();
-    let mut read = read(transaction.lock_players(&ids).await?);
-    let rows = ids.iter().map(|player| read.remove(player));
-    let mut keys = Keys::default();
-    for turn in batch.turns() {
-        turn.keys().for_each(|hash| keys.push(turn.player, hash));
-    }
-    let remembered = if keys.is_empty() {
-        Vec::new()
-    } else {
-        transaction.find_records(&keys, moment.now).await?
-    };
-    let folds = fold_all(batch, rows, remembered, moment);
-    let commit = commit_of(&folds, moment);
-    moment.still_holds()?;
-    let written = if commit.is_empty() { Vec::new() } else { transaction.write(&commit).await? };
-    Ok(Attempt::new(folds, written))
-}
-
-fn fold_all(
-    batch: &Batch,
-    rows: impl Iterator<Item = Option<Row>>,
-    remembered: Vec<Record>,
-    moment: &Moment,
-) -> Vec<Fold> {
-    let mut outcomes = outcomes(remembered);
-    let fold = |(turn, row): (Turn<'_>, Option<Row>)| {
-        let Some(Row { record, seat }) = row else { return Fold::Missing };
-        let remembered = match outcomes.remove(&turn.player) {
-            Some(known) if known.revision != Some(record.revision) => {
-                return Fold::Outdated { revision: record.revision };
-            }
-            known => known.unwrap_or_default().remembered,
-        };
-        let folded = fold(record, turn.requests(), remembered, &moment.timeline, moment.now);
-        Fold::Found { seat, folded }
-    };
-    batch.turns().zip(rows).map(fold).collect()
-}
-
-fn commit_of<'a>(folds: &'a [Fold], moment: &Moment) -> Commit<'a> {
-    let mut commit = Commit::default();
-    for fold in folds {
-        let Fold::Found { folded, .. } = fold else { continue };
-        let Some(change) = folded.change(&moment.timeline) else { continue };
-        let player = change.base.id;
-        commit.write(change);
-        for (season, score) in folded.finished_seasons(&moment.timeline) {
-            commit.finish(player, season, score);
-        }
-        for entry in &folded.ledger {
-            commit.book(player, entry);
-        }
-        for record in &folded.records {
-            commit.remember(record);
-        }
-    }
-    commit
-}
-
 /// Answers with a failure of the store.
 fn give_up(error: &store::Error, rest: Batch) {
     if !error.is_passing() {
@@ -406,46 +209,4 @@ fn give_up(error: &store::Error, rest: Batch) {
         tracing::error!(%error, ?players, "a player could not be written");
     }
     rest.refuse(&Error::from_store(error));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::testing::{at, timeline};
-    use crate::domain::{Action, Command, Player, Rules};
-    use crate::game::{IdempotencyKey, Request};
-
-    #[test]
-    fn a_repeat_is_answered_only_from_a_row_that_holds_what_the_first_request_did() {
-        let id = Uuid::from_u128(7);
-        let key = IdempotencyKey::new("k", "/clicks", b"5");
-        let click = Command::Act(Action::Click { clicks: 5 });
-        let request = Request { key: Some(key), ..Request::new(id, click) };
-        let batch = Batch::new(vec![Envelope::new(request).0]);
-        let moment = Moment { timeline: Arc::new(timeline()), now: at(1.0), begun: Instant::now() };
-        let folded_from = |revision| {
-            let record = Arc::new(PlayerRecord {
-                id,
-                revision,
-                username: None,
-                created_at: at(0.0),
-                banned: false,
-                catalogue_version: 1,
-                player: Player::new("Ada".into(), &Rules::default(), at(0.0)),
-            });
-            let found = Record {
-                player_id: id,
-                key_hash: key.key_hash.into(),
-                request_hash: key.request_hash.into(),
-                outcome: r#"{"accepted":3}"#.to_owned(),
-                revision: Some(8),
-            };
-            let rows = std::iter::once(Some(Row { record, seat: None }));
-            fold_all(&batch, rows, vec![found], &moment).pop()
-        };
-        // Read before the first request was committed, and the record after it.
-        assert!(matches!(folded_from(7), Some(Fold::Outdated { revision: 7 })));
-        let Some(Fold::Found { folded, .. }) = folded_from(8) else { panic!("not folded") };
-        assert!(folded.answers[0].as_ref().is_ok_and(|answer| answer.replayed));
-    }
 }

@@ -99,18 +99,10 @@ impl Seen {
 mod tests {
     use super::*;
     use crate::domain::testing::at;
-    use crate::domain::{Player, Rules};
+    use crate::store::players::testing::guest;
 
     fn record(revision: i64) -> Arc<PlayerRecord> {
-        Arc::new(PlayerRecord {
-            id: Uuid::from_u128(7),
-            revision,
-            username: None,
-            created_at: at(0.0),
-            banned: false,
-            catalogue_version: 1,
-            player: Player::new("Ada".into(), &Rules::default(), at(0.0)),
-        })
+        Arc::new(PlayerRecord { revision, ..guest() })
     }
 
     #[test]

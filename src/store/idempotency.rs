@@ -83,8 +83,7 @@ pub struct Keys<'a> {
 }
 
 impl<'a> Keys<'a> {
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.players.is_empty()
     }
 
@@ -126,6 +125,9 @@ impl Store {
         keys: &Keys<'_>,
         now: Timestamp,
     ) -> Result<Vec<Record>, Error> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
         let (short, long) = horizons(now);
         let rows = self.query(FIND, &[&keys.players, &keys.hashes, &short, &long]).await?;
         rows.iter().map(decode).collect()
@@ -180,6 +182,9 @@ impl Transaction {
         keys: &Keys<'_>,
         now: Timestamp,
     ) -> Result<Vec<Record>, Error> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
         let (short, long) = horizons(now);
         let rows = self.query(FIND, &[&keys.players, &keys.hashes, &short, &long]).await?;
         rows.iter().map(decode).collect()

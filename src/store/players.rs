@@ -188,3 +188,23 @@ pub(super) fn decode(row: &Row) -> Result<PlayerRecord, Error> {
         },
     })
 }
+
+#[cfg(test)]
+pub mod testing {
+    use super::*;
+    use crate::domain::Rules;
+    use crate::domain::testing::at;
+
+    /// The row of a guest who was just made.
+    pub fn guest() -> PlayerRecord {
+        PlayerRecord {
+            id: Uuid::from_u128(7),
+            revision: 1,
+            username: None,
+            created_at: at(0.0),
+            banned: false,
+            catalogue_version: 1,
+            player: Player::new("Ada".into(), &Rules::default(), at(0.0)),
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! One attempt to write a batch: its rows, the keys that are remembered, the folds, and the statement.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use uuid::Uuid;
+
+use super::batch::{Batch, Turn, outcomes};
+use super::fold::{Folded, fold};
+use super::writer::Writer;
+use crate::cache::Seat;
+use crate::domain::{Timeline, Timestamp};
+use crate::store::idempotency::{Keys, Record};
+use crate::store::players::PlayerRecord;
+use crate::store::{self, Commit, Transaction};
+
+/// What the folds of one attempt share.
+pub(super) struct Moment {
+    pub(super) timeline: Arc<Timeline>,
+    pub(super) now: Timestamp,
+    /// When that was, for rows that are read or written from then on.
+    pub(super) begun: Instant,
+}
+
+/// How old `now` may be when a batch is sent to be written. A process that was stopped in between folds anew, so that
+/// nothing that was played in a season arrives after its final standings were made.
+const STALE_AFTER: Duration = Duration::from_secs(10);
+
+impl Moment {
+    fn still_holds(&self) -> Result<(), store::Error> {
+        if self.begun.elapsed() < STALE_AFTER {
+            return Ok(());
+        }
+        Err(store::Error::Contention("the batch took too long to fold".into()))
+    }
+}
+
+/// What came of an attempt.
+pub(super) struct Attempt {
+    /// One for each player of the batch, in its order.
+    pub(super) folds: Vec<Fold>,
+    /// The players whose guard held, in their order.
+    pub(super) written: Vec<Uuid>,
+}
+
+/// What an attempt made of a player's requests.
+pub(super) enum Fold {
+    /// There is no such player.
+    Missing,
+    /// A request was answered before, and the row is not the one that was there when that was found out: it may lack what
+    /// the request did.
+    Outdated { revision: i64 },
+    Found {
+        /// Where the row was kept, and so may be out of date; none where it was just read.
+        seat: Option<Seat>,
+        folded: Folded,
+    },
+}
+
+impl Writer {
+    /// From rows that are kept, or else read now, guarded by their revisions.
+    pub(super) async fn attempt_optimistic(
+        &self,
+        batch: &Batch,
+        moment: &Moment,
+    ) -> Result<Attempt, store::Error> {
+        let kept = |turn: &Turn<'_>| {
+            let held = turn.requests().find_map(|request| request.seat.as_ref());
+            let held = held.and_then(|seat| Some((seat.base()?, seat.clone())));
+            let (record, seat) = held.or_else(|| self.players.base(turn.player))?;
+            turn.trusts(record.revision).then_some(())?;
+            Some(Row { record, seat: Some(seat) })
+        };
+        let mut rows: Vec<(Uuid, Option<Row>)> =
+            batch.turns().map(|turn| (turn.player, kept(&turn))).collect();
+        let unknown: Vec<Uuid> =
+            rows.iter().filter(|(_, row)| row.is_none()).map(|&(player, _)| player).collect();
+        if !unknown.is_empty() {
+            let mut read = read(self.store.load_players(&unknown).await?);
+            for (player, row) in rows.iter_mut().filter(|(_, row)| row.is_none()) {
+                *row = read.remove(player);
+            }
+        }
+        // Most keys are new: that they are is left for the commit to find out, where a row was kept and so nothing is
+        // answered without one. Who is not written then comes again, and is asked for first.
+        let (mut asked, mut unasked) = (Keys::default(), Keys::default());
+        for (turn, (_, row)) in batch.turns().zip(&rows) {
+            let kept = row.as_ref().is_some_and(|row| row.seat.is_some());
+            let keys = if kept && !turn.was_tried() { &mut unasked } else { &mut asked };
+            turn.keys().for_each(|hash| keys.push(turn.player, hash));
+        }
+        let remembered = self.store.find_records(&asked, moment.now).await?;
+        let rows = rows.into_iter().map(|(_, row)| row);
+        let folds = fold_all(batch, rows, remembered, moment);
+        let mut commit = commit_of(&folds, moment);
+        commit.unless_remembered(unasked, moment.now);
+        let written = if commit.is_empty() {
+            Vec::new()
+        } else {
+            moment.still_holds()?;
+            let timer = self.metrics.commit_durations.start_timer();
+            let written = self.store.commit(&commit).await?;
+            timer.observe_duration();
+            written
+        };
+        Ok(Attempt::new(folds, written))
+    }
+
+    /// From rows that nobody else can write until the transaction ends.
+    pub(super) async fn attempt_locked(
+        &self,
+        batch: &Batch,
+        moment: &Moment,
+    ) -> Result<Attempt, store::Error> {
+        let mut transaction = self.store.begin().await?;
+        // Dropped at an error, the transaction is rolled back.
+        let attempt = locked(&mut transaction, batch, moment).await?;
+        transaction.commit().await?;
+        Ok(attempt)
+    }
+}
+
+impl Attempt {
+    fn new(folds: Vec<Fold>, mut written: Vec<Uuid>) -> Self {
+        // They come in this order already, but that is the plan's doing.
+        written.sort_unstable();
+        Self { folds, written }
+    }
+}
+
+/// A row to fold onto.
+struct Row {
+    record: Arc<PlayerRecord>,
+    /// As [`Fold::Found`]'s.
+    seat: Option<Seat>,
+}
+
+/// Rows that were just read.
+fn read(records: Vec<PlayerRecord>) -> HashMap<Uuid, Row> {
+    let row = |record: PlayerRecord| (record.id, Row { record: Arc::new(record), seat: None });
+    records.into_iter().map(row).collect()
+}
+
+async fn locked(
+    transaction: &mut Transaction,
+    batch: &Batch,
+    moment: &Moment,
+) -> Result<Attempt, store::Error> {
+    let ids: Vec<Uuid> = batch.players().collect();
+    let mut read = read(transaction.lock_players(&ids).await?);
+    let rows = ids.iter().map(|player| read.remove(player));
+    let mut keys = Keys::default();
+    for turn in batch.turns() {
+        turn.keys().for_each(|hash| keys.push(turn.player, hash));
+    }
+    let remembered = transaction.find_records(&keys, moment.now).await?;
+    let folds = fold_all(batch, rows, remembered, moment);
+    let commit = commit_of(&folds, moment);
+    moment.still_holds()?;
+    let written = if commit.is_empty() { Vec::new() } else { transaction.write(&commit).await? };
+    Ok(Attempt::new(folds, written))
+}
+
+fn fold_all(
+    batch: &Batch,
+    rows: impl Iterator<Item = Option<Row>>,
+    remembered: Vec<Record>,
+    moment: &Moment,
+) -> Vec<Fold> {
+    let mut outcomes = outcomes(remembered);
+    let fold = |(turn, row): (Turn<'_>, Option<Row>)| {
+        let Some(Row { record, seat }) = row else { return Fold::Missing };
+        let remembered = match outcomes.remove(&turn.player) {
+            Some(known) if known.revision != Some(record.revision) => {
+                return Fold::Outdated { revision: record.revision };
+            }
+            known => known.unwrap_or_default().remembered,
+        };
+        let folded = fold(record, turn.requests(), remembered, &moment.timeline, moment.now);
+        Fold::Found { seat, folded }
+    };
+    batch.turns().zip(rows).map(fold).collect()
+}
+
+fn commit_of<'a>(folds: &'a [Fold], moment: &Moment) -> Commit<'a> {
+    let mut commit = Commit::default();
+    for fold in folds {
+        let Fold::Found { folded, .. } = fold else { continue };
+        let Some(change) = folded.change(&moment.timeline) else { continue };
+        let player = change.base.id;
+        commit.write(change);
+        for (season, score) in folded.finished_seasons(&moment.timeline) {
+            commit.finish(player, season, score);
+        }
+        for entry in &folded.ledger {
+            commit.book(player, entry);
+        }
+        for record in &folded.records {
+            commit.remember(record);
+        }
+    }
+    commit
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::testing::{at, timeline};
+    use crate::domain::{Action, Command};
+    use crate::game::batch::Envelope;
+    use crate::game::{IdempotencyKey, Request};
+    use crate::store::players::testing::guest;
+
+    #[test]
+    fn a_repeat_is_answered_only_from_a_row_that_holds_what_the_first_request_did() {
+        let id = Uuid::from_u128(7);
+        let key = IdempotencyKey::new("k", "/clicks", b"5");
+        let click = Command::Act(Action::Click { clicks: 5 });
+        let request = Request { key: Some(key), ..Request::new(id, click) };
+        let batch = Batch::new(vec![Envelope::new(request).0]);
+        let moment = Moment { timeline: Arc::new(timeline()), now: at(1.0), begun: Instant::now() };
+        let folded_from = |revision| {
+            let record = Arc::new(PlayerRecord { id, revision, ..guest() });
+            let found = Record {
+                player_id: id,
+                key_hash: key.key_hash.into(),
+                request_hash: key.request_hash.into(),
+                outcome: r#"{"accepted":3}"#.to_owned(),
+                revision: Some(8),
+            };
+            let rows = std::iter::once(Some(Row { record, seat: None }));
+            fold_all(&batch, rows, vec![found], &moment).pop()
+        };
+        // Read before the first request was committed, and the record after it.
+        assert!(matches!(folded_from(7), Some(Fold::Outdated { revision: 7 })));
+        let Some(Fold::Found { folded, .. }) = folded_from(8) else { panic!("not folded") };
+        assert!(folded.answers[0].as_ref().is_ok_and(|answer| answer.replayed));
+    }
+}
