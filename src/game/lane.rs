@@ -26,6 +26,10 @@ const QUEUE_LENGTH: usize = 8192;
 const CROWD: usize = 64;
 /// Commands in one commit at most.
 const MAX_BATCH: usize = 512;
+/// Commands among which what a commit costs whatever its size no longer counts for much.
+const AMPLE_BATCH: usize = 256;
+/// How often a crowded lane lets other threads run before a commit, at most.
+const TURNS_LEFT_TO_OTHERS: usize = 6;
 
 /// All lanes of a process.
 pub(super) struct Lanes {
@@ -99,6 +103,17 @@ fn lane_of(player: Uuid, lanes: usize) -> usize {
     usize::from(last) % lanes.max(1)
 }
 
+/// In a crowd the other threads have work enough, of which further commands come: they are let run first, so that the next
+/// batch is bigger, and commits are fewer. On an idle machine that takes no time.
+fn let_others_run(queue: &mpsc::Receiver<Envelope>) {
+    for _ in 0..TURNS_LEFT_TO_OTHERS {
+        if queue.len() >= AMPLE_BATCH {
+            return;
+        }
+        thread::yield_now();
+    }
+}
+
 async fn run(writer: Writer, mut queue: mpsc::Receiver<Envelope>, metrics: Metrics) {
     let mut batch = Vec::new();
     loop {
@@ -115,9 +130,7 @@ async fn run(writer: Writer, mut queue: mpsc::Receiver<Envelope>, metrics: Metri
         let crowded = batch.len() >= CROWD;
         batch = writer.perform(mem::take(&mut batch)).await;
         if crowded {
-            // The other threads have work enough, of which further commands come: they are let run first, so that the next
-            // batch is bigger, and commits are fewer. On an idle machine that takes no time.
-            thread::yield_now();
+            let_others_run(&queue);
         }
     }
 }
