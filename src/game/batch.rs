@@ -125,16 +125,21 @@ impl Batch {
     }
 
     /// The batch without the players of whom a request was tried so often, and the batch of those.
-    pub(super) fn without_contended(mut self, attempts: usize) -> (Self, Self) {
+    pub(super) fn without_contended(self, attempts: usize) -> (Self, Self) {
         let contended = |envelope: &&Envelope| envelope.attempts >= attempts;
         let players: HashSet<Uuid> =
             self.envelopes.iter().filter(contended).map(|it| it.request.player).collect();
+        self.without(&players)
+    }
+
+    /// The batch without some players, and the batch of those.
+    pub(super) fn without(mut self, players: &HashSet<Uuid>) -> (Self, Self) {
         if players.is_empty() {
             return (self, Self::new(Vec::new()));
         }
         let theirs = |envelope: &mut Envelope| players.contains(&envelope.request.player);
-        let contended = self.envelopes.extract_if(.., theirs).collect();
-        (Self::new(self.envelopes), Self::new(contended))
+        let apart = self.envelopes.extract_if(.., theirs).collect();
+        (Self::new(self.envelopes), Self::new(apart))
     }
 
     /// Notes that an attempt came to nothing.

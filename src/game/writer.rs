@@ -70,7 +70,8 @@ impl Writer {
         work.instrument(span).await
     }
 
-    /// A statement failed. Where one row may be to blame, each player is tried alone, and fails alone.
+    /// A statement failed. Where one row may be to blame, each player is tried alone, and fails alone, unless Postgres can
+    /// tell which it is.
     async fn isolate(&self, error: store::Error, rest: Batch) {
         let of_one_row =
             !matches!(error, store::Error::Unavailable(_) | store::Error::Contention(_));
@@ -78,11 +79,30 @@ impl Writer {
         if !of_one_row || players == 1 {
             return give_up(&error, rest);
         }
+        if matches!(error, store::Error::Locked(_)) {
+            return self.leave_out_held(&error, rest).await;
+        }
         tracing::warn!(%error, players, "a batch failed; its players are written one by one");
         for batch in rest.apart() {
             if let Err((error, rest)) = self.insist(batch, 0).await {
                 give_up(&error, rest);
             }
+        }
+    }
+
+    /// The batch has waited in vain for a row that somebody holds. To have each player wait again would stop the lane for
+    /// long where many are held: Postgres is asked which are, and the others are written together.
+    async fn leave_out_held(&self, error: &store::Error, rest: Batch) {
+        let players: Vec<_> = rest.players().collect();
+        let held = match self.store.held_players(&players).await {
+            Ok(held) => held.into_iter().collect(),
+            // The table itself is held, or the database is away.
+            Err(error) => return give_up(&error, rest),
+        };
+        let (rest, held) = rest.without(&held);
+        give_up(error, held);
+        if let Err((error, rest)) = self.insist(rest, 0).await {
+            give_up(&error, rest);
         }
     }
 

@@ -65,6 +65,15 @@ impl Store {
         self.query(sql, &[&id]).await?.first().map(decode).transpose()
     }
 
+    /// Those of some players whose rows somebody else holds at this moment.
+    ///
+    /// # Errors
+    /// As every statement's; [`Error::Locked`] where the whole table is held.
+    pub async fn held_players(&self, ids: &[Uuid]) -> Result<Vec<Uuid>, Error> {
+        let rows = self.query(include_str!("../../sql/queries/players/held.sql"), &[&ids]).await?;
+        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+
     /// Removes a player and all that is held of it, leaving a tombstone with the hash of the request's idempotency key.
     /// Returns whether there was one.
     ///
