@@ -29,7 +29,7 @@ const MAX_BATCH: usize = 512;
 /// Commands among which what a commit costs whatever its size no longer counts for much.
 const AMPLE_BATCH: usize = 256;
 /// How often a crowded lane lets other threads run before a commit, at most.
-const TURNS_LEFT_TO_OTHERS: usize = 6;
+const TURNS_LEFT_TO_OTHERS: usize = 12;
 
 /// All lanes of a process.
 pub(super) struct Lanes {
