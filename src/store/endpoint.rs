@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::{
-    ClientWrapper, Hook, HookError, Manager, ManagerConfig, Metrics, Pool, RecyclingMethod,
-    Timeouts,
+    ClientWrapper, Hook, HookError, Manager, ManagerConfig, Metrics, Object, Pool, PoolError,
+    RecyclingMethod, Timeouts,
 };
 use tokio::time::timeout;
 use tokio_postgres::NoTls;
 use tokio_postgres::config::SslMode;
+use tokio_postgres::error::SqlState;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::error::Error;
@@ -47,31 +48,71 @@ const ASK_LIMIT: Duration = Duration::from_secs(1);
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
 const UNACKNOWLEDGED_LIMIT: Duration = Duration::from_secs(15);
 
-/// A moment since which connections are not trusted until they have answered: one of them did not. Shared by the
-/// connections of a pool.
+/// For how long no connection is tried after Postgres took none.
+const SHORTAGE_PAUSE: Duration = Duration::from_millis(100);
+
+/// When something last happened, as all handles of a pool see it.
 #[derive(Clone, Debug)]
-pub(super) struct Doubt {
+struct LastTime {
     began: Instant,
-    /// Milliseconds from `began` on.
-    since: Arc<AtomicU64>,
+    /// Milliseconds from `began` on; none where it is 0.
+    at: Arc<AtomicU64>,
 }
 
-impl Doubt {
-    fn none() -> Self {
-        Self { began: Instant::now(), since: Arc::default() }
+impl LastTime {
+    fn never() -> Self {
+        Self { began: Instant::now(), at: Arc::default() }
     }
 
+    fn note(&self) {
+        let at = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.at.fetch_max(at.max(1), Ordering::Relaxed);
+    }
+
+    fn elapsed(&self) -> Option<Duration> {
+        let at = Some(self.at.load(Ordering::Relaxed)).filter(|&at| at > 0)?;
+        Some(self.began.elapsed().saturating_sub(Duration::from_millis(at)))
+    }
+}
+
+/// Connections are not trusted until they have answered: one of them did not.
+#[derive(Clone, Debug)]
+pub(super) struct Doubt(LastTime);
+
+impl Doubt {
     /// Notes that a connection did not answer in time.
     pub(super) fn raise(&self) {
-        let since = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.since.fetch_max(since.max(1), Ordering::Relaxed);
+        self.0.note();
     }
 
     /// Whether a connection that was last used that long ago must be asked.
     fn concerns(&self, unused: Duration) -> bool {
-        let since = self.since.load(Ordering::Relaxed);
-        let last_used = self.began.elapsed().saturating_sub(unused);
-        since > 0 && last_used <= Duration::from_millis(since)
+        self.0.elapsed().is_some_and(|since| since <= unused)
+    }
+}
+
+/// Postgres takes no further connections. To turn one away costs it a process, so requests do not each try.
+#[derive(Clone, Debug)]
+pub(super) struct Shortage(LastTime);
+
+impl Shortage {
+    pub(super) fn none() -> Self {
+        Self(LastTime::never())
+    }
+
+    /// A connection of `pool`.
+    pub(super) async fn connection(&self, pool: &Pool) -> Result<Object, Error> {
+        let lasts = self.0.elapsed().is_some_and(|since| since < SHORTAGE_PAUSE);
+        if lasts && pool.status().available == 0 {
+            return Err(Error::Unavailable("it took no further connection just now".into()));
+        }
+        let connection = pool.get().await;
+        if let Err(PoolError::Backend(error)) = &connection
+            && error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS)
+        {
+            self.0.note();
+        }
+        Ok(connection?)
     }
 }
 
@@ -80,7 +121,7 @@ pub(super) fn pool(
     options: &StoreOptions,
     session: Option<&'static str>,
 ) -> Result<(Pool, Doubt), Error> {
-    let doubt = Doubt::none();
+    let doubt = Doubt(LastTime::never());
     let doubts = doubt.clone();
     let pool = Pool::builder(manager(options)?)
         .max_size(options.pool_size)

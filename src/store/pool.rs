@@ -6,7 +6,7 @@ use std::time::Duration;
 use deadpool_postgres::{Object, Pool};
 use tokio_postgres::Row;
 
-use super::endpoint::{self, Endpoint};
+use super::endpoint::{self, Endpoint, Shortage};
 use super::error::Error;
 use super::statement::{Conduct, Output, Parameters, Pooled, Wanted};
 
@@ -42,6 +42,7 @@ const SWEEP_SESSION: &str = include_str!("../../sql/queries/sweep/session.sql");
 pub struct Store {
     pool: Pool,
     conduct: Conduct,
+    shortage: Shortage,
     options: Arc<StoreOptions>,
 }
 
@@ -104,7 +105,7 @@ impl Store {
     pub(super) fn patient(&self, statement_timeout: Duration) -> Self {
         let options = StoreOptions { statement_timeout, ..StoreOptions::clone(&self.options) };
         let conduct = Conduct { limit: statement_timeout, ..self.conduct.clone() };
-        Self { pool: self.pool.clone(), conduct, options: Arc::new(options) }
+        Self { conduct, options: Arc::new(options), ..self.clone() }
     }
 
     /// A store whose statements are subject to the settings of `session`.
@@ -113,7 +114,7 @@ impl Store {
         let of_connections = pooled.is_none().then_some(session);
         let (pool, doubt) = endpoint::pool(&options, of_connections)?;
         let conduct = Conduct { limit: options.statement_timeout, doubt, pooled };
-        Ok(Self { pool, conduct, options: Arc::new(options) })
+        Ok(Self { pool, conduct, shortage: Shortage::none(), options: Arc::new(options) })
     }
 
     /// Closes all connections; statements fail from then on.
@@ -137,16 +138,15 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] where no connection can be had.
     pub async fn begin(&self) -> Result<Transaction, Error> {
-        let client = Some(self.pool.get().await?);
+        let client = Some(self.connection().await?);
         let transaction = Transaction { client, conduct: self.conduct.clone() };
         transaction.batch(self.conduct.prelude()).await?;
         Ok(transaction)
     }
 
-    /// A connection for statements that are not on any request's path. Behind a pooler only a transaction may do more
-    /// than one thing with it.
+    /// A connection that nobody else uses. Behind a pooler only a transaction may do more than one thing with it.
     pub(super) async fn connection(&self) -> Result<Object, Error> {
-        Ok(self.pool.get().await?)
+        self.shortage.connection(&self.pool).await
     }
 
     pub(super) async fn query(
@@ -188,7 +188,7 @@ impl Store {
             transaction.commit().await?;
             return Ok(output);
         }
-        let mut client = Some(self.pool.get().await?);
+        let mut client = Some(self.connection().await?);
         self.conduct.alone(&mut client, statement, parameters, wanted).await
     }
 }

@@ -18,6 +18,7 @@ static NEXT: AtomicU32 = AtomicU32::new(0);
 pub struct OwnCluster {
     embedded: Embedded,
     settings: Settings,
+    folder: PathBuf,
 }
 
 impl OwnCluster {
@@ -36,12 +37,18 @@ impl OwnCluster {
 
     fn start_in(folder: &Path, settings: Settings) -> Self {
         let embedded = Embedded::start(folder, &settings).expect("Postgres starts");
-        Self { embedded, settings }
+        Self { embedded, settings, folder: folder.to_owned() }
     }
 
     /// How to connect to its database.
     pub fn database(&self) -> tokio_postgres::Config {
         self.embedded.connection()
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        let log = self.folder.join("postgres.log");
+        fs::read_to_string(log).expect("a log")
     }
 
     /// A copy that follows this one and takes no writes.
