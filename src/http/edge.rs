@@ -3,13 +3,16 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::future::{Ready, ready};
+use std::mem;
 use std::pin::Pin;
 use std::task::{self, Context, Poll};
 use std::time::{Duration, Instant};
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use actix_web::http::header::{
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, TRANSFER_ENCODING,
+};
 use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::{Error, HttpRequest, ResponseError, web};
 use foldhash::fast::RandomState;
@@ -66,7 +69,8 @@ where
     fn call(&self, request: ServiceRequest) -> Self::Future {
         let started = Instant::now();
         let Some(api) = request.app_data::<web::Data<Api>>().cloned() else {
-            return EdgeCall { call: Some(self.routes.call(request)), early: None, passage: None };
+            let call = Some(self.routes.call(request));
+            return EdgeCall { call, answer: None, body_awaited: false, passage: None };
         };
         let now = api.game.time_at(started);
         if let Some(worker) = request.app_data::<Worker>() {
@@ -75,6 +79,7 @@ where
         let id = request_id(&request, now);
         let in_flight = InFlight::begin(&api.metrics);
         let preflight = request.method() == Method::OPTIONS;
+        let body_awaited = has_body(&request);
         let too_early = !api.health.has_started() && request.path().starts_with("/api/");
         let span = span(&request, &id);
         let (call, early) = if too_early && !preflight {
@@ -83,7 +88,8 @@ where
         } else {
             (Some(span.in_scope(|| self.routes.call(request))), None)
         };
-        EdgeCall { call, early, passage: Some(Passage { started, id, span, api, in_flight }) }
+        let passage = Passage { started, id, span, api, in_flight };
+        EdgeCall { call, answer: early, body_awaited, passage: Some(passage) }
     }
 }
 
@@ -92,8 +98,10 @@ pin_project! {
     pub struct EdgeCall<F> {
         #[pin]
         call: Option<F>,
-        // The answer of a server that has not started.
-        early: Option<ServiceResponse>,
+        // What is answered, where that is known before it may be given.
+        answer: Option<ServiceResponse>,
+        // Whether the body has certainly not been read yet.
+        body_awaited: bool,
         // What is known of the request at the edge, until it is answered.
         passage: Option<Passage>,
     }
@@ -116,7 +124,8 @@ where
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let response = match (this.early.take(), this.call.as_pin_mut()) {
+        let body_awaited = mem::take(this.body_awaited);
+        let response = match (this.answer.take(), this.call.as_pin_mut()) {
             (Some(response), _) => response,
             (None, Some(call)) => {
                 let _entered = this.passage.as_ref().map(|passage| passage.span.enter());
@@ -124,6 +133,13 @@ where
             }
             (None, None) => return Poll::Pending,
         };
+        if body_awaited {
+            // Refused at once. A client would lose its connection for the sake of a body that nobody has read, and come
+            // back with a new one: in the meantime the server takes in what came along with the head.
+            *this.answer = Some(response);
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         Poll::Ready(Ok(match this.passage.take() {
             Some(passage) => passage.end(response),
             None => response,
@@ -233,6 +249,11 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.dec();
     }
+}
+
+fn has_body(request: &ServiceRequest) -> bool {
+    let headers = request.headers();
+    headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING)
 }
 
 /// The caller's own id, where it sent a sane one.

@@ -19,7 +19,6 @@ use super::Api;
 use super::client_address::client_address;
 use super::extract::{bearer, is_operator};
 use super::problem::Problem;
-use super::refusal::Refusal;
 use super::worker::worker;
 use crate::limit::{Key, Limiter, Policy, Quota, Verdict};
 
@@ -169,7 +168,7 @@ pub enum LimitedCall<F> {
     /// Let through.
     Allowed(F, web::Data<Api>, Verdict),
     /// Answered here.
-    Refused(Refusal),
+    Refused(Ready<Result<ServiceResponse, Error>>),
     /// Redis is asked first.
     Asking(LocalBoxFuture<'static, Result<ServiceResponse, Error>>),
 }
@@ -190,7 +189,7 @@ impl<F> LimitedCall<F> {
         };
         let mut response = request.error_response(problem);
         api.limits.tell(response.headers_mut(), &[verdict]);
-        Self::Refused(Refusal::new(response))
+        Self::Refused(ready(Ok(response)))
     }
 }
 

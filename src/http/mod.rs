@@ -19,7 +19,6 @@ mod players;
 pub mod problem;
 mod rankings;
 mod ready_pages;
-mod refusal;
 mod routes;
 mod seasons;
 mod shedding;

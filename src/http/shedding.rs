@@ -18,7 +18,6 @@ use pin_project_lite::pin_project;
 
 use super::Api;
 use super::problem::Problem;
-use super::refusal::Refusal;
 use crate::telemetry::metrics::Metrics;
 
 /// How long mutations may take that are let in, on average, where it is their number that makes them wait.
@@ -233,7 +232,7 @@ where
         let api = request.app_data::<web::Data<Api>>().filter(|_| is_mutation(&request)).cloned();
         let Some(api) = api else { return ShedCall::Through { call: self.routes.call(request) } };
         let Some(admission) = api.shedding.admit(Instant::now()) else {
-            let refusal = Refusal::new(request.error_response(Problem::busy()));
+            let refusal = ready(Ok(request.error_response(Problem::busy())));
             return ShedCall::Refused { refusal };
         };
         let place = Place { api, admission: Some(admission) };
@@ -247,7 +246,7 @@ pin_project! {
     pub enum ShedCall<F> {
         Through { #[pin] call: F },
         Admitted { #[pin] call: F, place: Place },
-        Refused { #[pin] refusal: Refusal },
+        Refused { #[pin] refusal: Ready<Result<ServiceResponse, Error>> },
     }
 }
 

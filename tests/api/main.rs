@@ -27,6 +27,7 @@ mod instances;
 mod jobs;
 mod jobs_operators;
 mod jobs_sweep;
+mod keep_alive;
 mod ledger;
 mod limits;
 mod observability;
