@@ -19,6 +19,7 @@ pub mod domain;
 pub mod game;
 pub mod health;
 pub mod http;
+pub mod identity;
 pub mod jobs;
 pub mod limit;
 pub mod operators;

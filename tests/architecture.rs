@@ -7,21 +7,28 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module with those that it may use beside itself.
-const MAY_USE: [(&str, &[&str]); 20] = [
+const MAY_USE: [(&str, &[&str]); 21] = [
     ("domain", &[]),
     ("config", &[]),
     ("health", &[]),
     ("data_dir", &[]),
     ("clock", &["domain"]),
+    ("identity", &[]),
     ("telemetry", &["config"]),
-    ("store", &["domain"]),
-    ("redis_client", &["config", "telemetry"]),
-    ("cache", &["clock", "domain", "health", "redis_client", "store", "telemetry"]),
-    ("limit", &["clock", "redis_client", "telemetry"]),
+    ("store", &["domain", "identity"]),
+    ("redis_client", &["config", "identity", "telemetry"]),
+    ("cache", &["clock", "domain", "health", "identity", "redis_client", "store", "telemetry"]),
+    ("limit", &["clock", "identity", "redis_client", "telemetry"]),
     ("catalogue", &["clock", "domain", "store"]),
     ("accounts", &["cache", "catalogue", "clock", "config", "domain", "store"]),
-    ("rankings", &["catalogue", "clock", "domain", "redis_client", "store", "telemetry"]),
-    ("game", &["cache", "catalogue", "clock", "domain", "rankings", "store", "telemetry"]),
+    (
+        "rankings",
+        &["catalogue", "clock", "domain", "identity", "redis_client", "store", "telemetry"],
+    ),
+    (
+        "game",
+        &["cache", "catalogue", "clock", "domain", "identity", "rankings", "store", "telemetry"],
+    ),
     ("operators", &["accounts", "cache", "clock", "domain", "game", "store"]),
     (
         "jobs",
@@ -47,6 +54,7 @@ const MAY_USE: [(&str, &[&str]); 20] = [
             "domain",
             "game",
             "health",
+            "identity",
             "limit",
             "operators",
             "rankings",
@@ -71,6 +79,7 @@ const MAY_USE: [(&str, &[&str]); 20] = [
             "game",
             "health",
             "http",
+            "identity",
             "limit",
             "jobs",
             "operators",

@@ -115,10 +115,11 @@ impl Accounts {
                 let ended = transaction.end_other_sessions(guest.player, &kept, now).await?;
                 if !transaction.create_session(guest.player, &session, None).await? {
                     transaction.rollback().await?;
+                    touch.confirm();
                     return Err(Error::Banned);
                 }
                 transaction.commit().await?;
-                drop(touch);
+                touch.confirm();
                 self.note_ended(&ended, now);
                 Ok(SignedIn {
                     player: guest.player,
@@ -129,6 +130,7 @@ impl Accounts {
             }
             Ok(None) => {
                 transaction.rollback().await?;
+                touch.confirm();
                 let account = self.store.find_account_of(guest.player).await?;
                 // No account and yet no guest: the player is gone.
                 let account = account.ok_or(Error::Unauthenticated)?;
@@ -136,6 +138,7 @@ impl Accounts {
             }
             Err(error) => {
                 transaction.rollback().await?;
+                touch.confirm();
                 Err(taken(error))
             }
         }

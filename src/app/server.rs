@@ -2,13 +2,16 @@
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use actix_web::dev::Server as HttpServerFuture;
 use actix_web::middleware::Condition;
 use actix_web::{App, HttpServer, web};
+use tokio::time::timeout;
 
 use super::Error;
+use super::pulse::NO_EPOCH;
 use crate::accounts::{AccessTokens, Accounts, PasswordHasher};
 use crate::cache::{self, Players};
 use crate::catalogue::Catalogues;
@@ -33,6 +36,8 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pollers come back every second; idle browsers are let go after a while.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// How long the last word to the other instances may take.
+const FAREWELL_LIMIT: Duration = Duration::from_millis(500);
 /// How long open connections are waited for when the server stops; requests have been answered by then.
 const SHUTDOWN_SECONDS: u64 = 1;
 
@@ -65,6 +70,8 @@ pub struct Server {
     pub jobs: Arc<Jobs>,
     /// What this process does.
     pub role: Role,
+    /// The epoch of the database that everything in memory was learned in; [`NO_EPOCH`] at first.
+    pub(super) known_epoch: AtomicU64,
     api: Api,
     workers: usize,
 }
@@ -146,7 +153,7 @@ impl Server {
         );
         let limiter = Arc::new(Limiter::new(
             quotas(&config.limits),
-            redis.clone(),
+            redis.clone().map(|redis| (redis, Arc::clone(store.identity()))),
             config.limits.leases,
             &clock,
             &metrics,
@@ -186,6 +193,7 @@ impl Server {
             metrics,
             jobs: Arc::new(jobs),
             role,
+            known_epoch: AtomicU64::new(NO_EPOCH),
             api,
             workers,
         })
@@ -193,6 +201,11 @@ impl Server {
 
     /// Tells the other instances of the end and closes the connections to the stores; calls fail from then on.
     pub async fn close(&self) {
+        if self.redis.is_none() {
+            // So that the others need not wait until the note of its silence lapses.
+            let forgotten = self.store.forget_silence(self.players.instance());
+            drop(timeout(FAREWELL_LIMIT, forgotten).await);
+        }
         self.players.close().await;
         self.jobs.close();
         self.store.close();

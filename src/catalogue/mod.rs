@@ -71,7 +71,9 @@ impl Catalogues {
     /// [`Unconfirmed`] where that is not certain.
     pub fn confirmed_timeline(&self) -> Result<Arc<Timeline>, Unconfirmed> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        let recent = known.confirmed_at.is_some_and(|at| at.elapsed() < CONFIRMED_FOR);
+        let of_this_epoch = |at: Instant| self.store.identity().knows(at);
+        let recent =
+            known.confirmed_at.is_some_and(|at| at.elapsed() < CONFIRMED_FOR && of_this_epoch(at));
         let confirmed = recent && self.clock.is_steady();
         known.timeline.clone().filter(|_| confirmed).ok_or(Unconfirmed)
     }
@@ -88,6 +90,19 @@ impl Catalogues {
         let loaded =
             if newest > held { self.store.catalogues_newer_than(held).await? } else { Vec::new() };
         self.learn(loaded, Some(sent));
+        Ok(())
+    }
+
+    /// Takes the versions of a database of another epoch for those that were known.
+    ///
+    /// # Errors
+    /// As every statement's; what was known stays, unconfirmed.
+    pub async fn restart(&self) -> Result<(), store::Error> {
+        let sent = Instant::now();
+        let loaded = self.store.catalogues_newer_than(0).await?;
+        let mut restarted = Known::default();
+        restarted.learn(loaded, &self.rules, Some(sent));
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = restarted;
         Ok(())
     }
 
@@ -127,16 +142,21 @@ impl Catalogues {
     /// Adds versions and notes a confirmation.
     fn learn(&self, loaded: Vec<Catalogue>, confirmed_at: Option<Instant>) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        let held = known.versions.last().map_or(0, |catalogue| catalogue.version);
+        known.learn(loaded, &self.rules, confirmed_at);
+    }
+}
+
+impl Known {
+    fn learn(&mut self, loaded: Vec<Catalogue>, rules: &Arc<Rules>, confirmed_at: Option<Instant>) {
+        let held = self.versions.last().map_or(0, |catalogue| catalogue.version);
         let new = loaded.into_iter().filter(|catalogue| catalogue.version > held).map(Arc::new);
-        let before = known.versions.len();
-        known.versions.extend(new);
-        if known.versions.len() > before {
-            known.timeline =
-                Timeline::new(Arc::clone(&self.rules), known.versions.clone()).map(Arc::new);
+        let before = self.versions.len();
+        self.versions.extend(new);
+        if self.versions.len() > before {
+            self.timeline = Timeline::new(Arc::clone(rules), self.versions.clone()).map(Arc::new);
         }
-        if confirmed_at > known.confirmed_at {
-            known.confirmed_at = confirmed_at;
+        if confirmed_at > self.confirmed_at {
+            self.confirmed_at = confirmed_at;
         }
     }
 }

@@ -2,39 +2,17 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
 use super::batch::{Batch, Turn, outcomes};
 use super::fold::{Folded, fold};
+use super::moment::Moment;
 use super::writer::Writer;
 use crate::cache::Seat;
-use crate::domain::{Timeline, Timestamp};
 use crate::store::idempotency::{Keys, Record};
 use crate::store::players::PlayerRecord;
 use crate::store::{self, Commit, Transaction};
-
-/// What the folds of one attempt share.
-pub(super) struct Moment {
-    pub(super) timeline: Arc<Timeline>,
-    pub(super) now: Timestamp,
-    /// When that was, for rows that are read or written from then on.
-    pub(super) begun: Instant,
-}
-
-/// How old `now` may be when a batch is sent to be written. A process that was stopped in between folds anew, so that
-/// nothing that was played in a season arrives after its final standings were made.
-const STALE_AFTER: Duration = Duration::from_secs(10);
-
-impl Moment {
-    fn still_holds(&self) -> Result<(), store::Error> {
-        if self.begun.elapsed() < STALE_AFTER {
-            return Ok(());
-        }
-        Err(store::Error::Contention("the batch took too long to fold".into()))
-    }
-}
 
 /// What came of an attempt.
 pub(super) struct Attempt {
@@ -67,8 +45,7 @@ impl Writer {
     ) -> Result<Attempt, store::Error> {
         let kept = |turn: &Turn<'_>| {
             let held = turn.requests().find_map(|request| request.seat.as_ref());
-            let held = held.and_then(|seat| Some((seat.base()?, seat.clone())));
-            let (record, seat) = held.or_else(|| self.players.base(turn.player))?;
+            let (record, seat) = self.players.base(turn.player, held)?;
             turn.trusts(record.revision).then_some(())?;
             Some(Row { record, seat: Some(seat) })
         };
@@ -100,7 +77,8 @@ impl Writer {
         } else {
             moment.still_holds()?;
             let timer = self.metrics.commit_durations.start_timer();
-            let written = self.store.commit(&commit).await?;
+            let writing = self.store.writing(moment.begun).await?;
+            let written = self.note_fate(&folds, writing.commit(&commit).await)?;
             timer.observe_duration();
             written
         };
@@ -116,8 +94,26 @@ impl Writer {
         let mut transaction = self.store.begin().await?;
         // Dropped at an error, the transaction is rolled back.
         let attempt = locked(&mut transaction, batch, moment).await?;
-        transaction.commit().await?;
+        self.note_fate(&attempt.folds, transaction.commit().await)?;
         Ok(attempt)
+    }
+
+    /// Notes of whom it is not known whether what was written for them was committed.
+    fn note_fate<T>(
+        &self,
+        folds: &[Fold],
+        result: Result<T, store::Error>,
+    ) -> Result<T, store::Error> {
+        if matches!(result, Err(store::Error::Unavailable(_))) {
+            for fold in folds {
+                if let Fold::Found { folded, .. } = fold
+                    && folded.written.is_some()
+                {
+                    self.players.fate_unknown(folded.base.id, folded.base.revision);
+                }
+            }
+        }
+        result
     }
 }
 
@@ -177,7 +173,7 @@ fn fold_all(
             }
             known => known.unwrap_or_default().remembered,
         };
-        let folded = fold(record, turn.requests(), remembered, &moment.timeline, moment.now);
+        let folded = fold(record, turn.requests(), remembered, moment);
         Fold::Found { seat, folded }
     };
     batch.turns().zip(rows).map(fold).collect()
@@ -206,7 +202,6 @@ fn commit_of<'a>(folds: &'a [Fold], moment: &Moment) -> Commit<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::testing::{at, timeline};
     use crate::domain::{Action, Command};
     use crate::game::batch::Envelope;
     use crate::game::{IdempotencyKey, Request};
@@ -219,7 +214,7 @@ mod tests {
         let click = Command::Act(Action::Click { clicks: 5 });
         let request = Request { key: Some(key), ..Request::new(id, click) };
         let batch = Batch::new(vec![Envelope::new(request).0]);
-        let moment = Moment { timeline: Arc::new(timeline()), now: at(1.0), begun: Instant::now() };
+        let moment = Moment::testing(1.0);
         let folded_from = |revision| {
             let record = Arc::new(PlayerRecord { id, revision, ..guest() });
             let found = Record {

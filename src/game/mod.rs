@@ -7,6 +7,7 @@ mod export;
 mod fold;
 mod lane;
 mod ledger;
+mod moment;
 mod presence;
 mod request;
 mod state;
@@ -125,6 +126,7 @@ impl Game {
     pub fn state_after(&self, answer: &Answer) -> State {
         State {
             record: Arc::clone(&answer.record),
+            epoch: answer.epoch,
             timeline: Arc::clone(&answer.timeline),
             now: answer.now,
         }

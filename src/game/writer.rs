@@ -11,8 +11,9 @@ use std::time::Instant;
 use tracing::Instrument;
 
 use super::Error;
-use super::attempt::{Attempt, Fold, Moment};
+use super::attempt::{Attempt, Fold};
 use super::batch::{ALL_OUTDATED, Batch, Envelope, Settled};
+use super::moment::Moment;
 use crate::cache::Players;
 use crate::catalogue::Catalogues;
 use crate::clock::Clock;
@@ -132,7 +133,10 @@ impl Writer {
             return Ok(batch);
         }
         let moment = match self.catalogues.confirmed_timeline() {
-            Ok(timeline) => Moment { timeline, now: self.clock.now(), begun: Instant::now() },
+            Ok(timeline) => {
+                let epoch = self.players.epoch();
+                Moment { epoch, timeline, now: self.clock.now(), begun: Instant::now() }
+            }
             Err(error) => {
                 batch.refuse(&error.into());
                 return Ok(Batch::new(Vec::new()));
@@ -155,9 +159,9 @@ impl Writer {
                 Ok(batch)
             }
             Err(error) => {
-                // What has become of them is not known.
+                // Their rows may not be what is kept of them.
                 for player in batch.players() {
-                    drop(self.players.touch(player));
+                    self.players.touch(player).confirm();
                 }
                 Err((error, batch))
             }

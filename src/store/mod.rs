@@ -28,5 +28,5 @@ mod tls;
 pub use commit::{Change, Commit};
 pub use endpoint::Endpoint;
 pub use error::{Error, with_cause};
-pub use pool::{PoolStatus, Store, StoreOptions, Transaction};
+pub use pool::{PoolStatus, Store, StoreOptions, Transaction, Writing};
 pub use tls::Identity;

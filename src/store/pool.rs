@@ -1,7 +1,7 @@
 //! Connections: a pool, and statements that end in time or take their connection with them.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use deadpool_postgres::{Object, Pool};
 use tokio_postgres::Row;
@@ -9,6 +9,7 @@ use tokio_postgres::Row;
 use super::endpoint::{self, Endpoint, Shortage};
 use super::error::Error;
 use super::statement::{Conduct, Output, Parameters, Pooled, Wanted};
+use crate::identity::IdentityTracker;
 
 /// How the database is reached.
 #[derive(Clone, Debug)]
@@ -44,6 +45,8 @@ pub struct Store {
     conduct: Conduct,
     shortage: Shortage,
     options: Arc<StoreOptions>,
+    /// Shared by all stores that were made from one.
+    identity: Arc<IdentityTracker>,
 }
 
 /// How the pool is used at present.
@@ -65,7 +68,7 @@ impl Store {
     /// # Errors
     /// Only where the pool's settings contradict each other.
     pub fn new(options: StoreOptions) -> Result<Self, Error> {
-        Self::with_session(options, SESSION)
+        Self::with_session(options, SESSION, Arc::default())
     }
 
     /// A store for one lane, with connections of its own. They are served by the runtime of whoever uses it first.
@@ -75,7 +78,7 @@ impl Store {
     pub fn for_lane(&self) -> Result<Self, Error> {
         let options =
             StoreOptions { pool_size: LANE_POOL_SIZE, ..StoreOptions::clone(&self.options) };
-        Self::with_session(options, LANE_SESSION)
+        Self::with_session(options, LANE_SESSION, Arc::clone(&self.identity))
     }
 
     /// A store for jobs, with connections of its own, so that long statements keep no request waiting for one.
@@ -88,7 +91,7 @@ impl Store {
             statement_timeout: JOB_STATEMENT_TIMEOUT,
             ..StoreOptions::clone(&self.options)
         };
-        Self::with_session(options, JOB_SESSION)
+        Self::with_session(options, JOB_SESSION, Arc::clone(&self.identity))
     }
 
     /// A store for settling in bulk, whose statements end before a player's click would notice.
@@ -98,7 +101,7 @@ impl Store {
     pub fn for_sweep(&self) -> Result<Self, Error> {
         let options =
             StoreOptions { pool_size: SWEEP_POOL_SIZE, ..StoreOptions::clone(&self.options) };
-        Self::with_session(options, SWEEP_SESSION)
+        Self::with_session(options, SWEEP_SESSION, Arc::clone(&self.identity))
     }
 
     /// The same connections, for transactions whose statements may take that long. Postgres has to be told so, too.
@@ -109,12 +112,21 @@ impl Store {
     }
 
     /// A store whose statements are subject to the settings of `session`.
-    fn with_session(options: StoreOptions, session: &'static str) -> Result<Self, Error> {
+    fn with_session(
+        options: StoreOptions,
+        session: &'static str,
+        identity: Arc<IdentityTracker>,
+    ) -> Result<Self, Error> {
         let pooled = options.endpoint.pooled.then(|| Arc::new(Pooled::new(session)));
         let of_connections = pooled.is_none().then_some(session);
-        let (pool, doubt) = endpoint::pool(&options, of_connections)?;
+        let (pool, doubt) = endpoint::pool(&options, of_connections, Arc::clone(&identity))?;
         let conduct = Conduct { limit: options.statement_timeout, doubt, pooled };
-        Ok(Self { pool, conduct, shortage: Shortage::none(), options: Arc::new(options) })
+        Ok(Self { pool, conduct, shortage: Shortage::none(), options: Arc::new(options), identity })
+    }
+
+    /// What is known about the identity of the database.
+    pub fn identity(&self) -> &Arc<IdentityTracker> {
+        &self.identity
     }
 
     /// Closes all connections; statements fail from then on.
@@ -188,8 +200,53 @@ impl Store {
             transaction.commit().await?;
             return Ok(output);
         }
-        let mut client = Some(self.connection().await?);
-        self.conduct.alone(&mut client, statement, parameters, wanted).await
+        self.run_on(self.connection().await?, statement, parameters, wanted).await
+    }
+
+    async fn run_on(
+        &self,
+        client: Object,
+        statement: &'static str,
+        parameters: Parameters<'_>,
+        wanted: Wanted,
+    ) -> Result<Output, Error> {
+        self.conduct.alone(&mut Some(client), statement, parameters, wanted).await
+    }
+
+    /// A connection to write what was made from rows that were read at `read_at` or later.
+    ///
+    /// # Errors
+    /// Nothing was sent then. [`Error::Contention`] where a connection was lost since `read_at`: this one may lead to
+    /// another server, whose rows of the same revision may hold something else.
+    pub async fn writing(&self, read_at: Instant) -> Result<Writing<'_>, Error> {
+        let client = self.connection().await?;
+        if self.identity.trusts(read_at) {
+            return Ok(Writing { store: self, client });
+        }
+        Err(Error::Contention("a connection was lost after the rows were read".into()))
+    }
+}
+
+/// A connection that leads to the server that the rows came from. What is sent over it has an unknown fate until it is
+/// answered.
+pub struct Writing<'a> {
+    store: &'a Store,
+    client: Object,
+}
+
+impl Writing<'_> {
+    pub(super) async fn query(
+        self,
+        statement: &'static str,
+        parameters: Parameters<'_>,
+    ) -> Result<Vec<Row>, Error> {
+        let Self { store, client } = self;
+        if store.conduct.pooled.as_ref().is_some_and(|it| it.types(statement).is_none()) {
+            // The first time, as in `run`: the transaction takes a connection of its own.
+            drop(client);
+            return store.query(statement, parameters).await;
+        }
+        Ok(store.run_on(client, statement, parameters, Wanted::Rows).await?.rows())
     }
 }
 

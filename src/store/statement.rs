@@ -178,7 +178,12 @@ impl Conduct {
     ) -> Result<Output, Error> {
         let lost = match &result {
             Ok(Ok(_)) => false,
-            Ok(Err(error)) => error.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION),
+            Ok(Err(error)) => {
+                if error.is_closed() {
+                    self.doubt.note_lost();
+                }
+                error.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION)
+            }
             Err(_) => true,
         };
         if lost {

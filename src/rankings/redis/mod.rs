@@ -58,7 +58,7 @@ impl Shared {
         let keys = |stage: &str| {
             let [lifetime, rate, season] = Board::ALL.map(Board::as_str);
             ["meta", "players", lifetime, rate, season]
-                .map(|part| redis.key(format!("{{rankings}}:{stage}{part}")))
+                .map(|part| redis.common_key(format!("{{rankings}}:{stage}{part}")))
         };
         let (live, build, old) = (keys(""), keys("build:"), keys("old:"));
         Self { redis, live, build, old }

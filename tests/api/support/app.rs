@@ -95,7 +95,7 @@ impl World {
 
     /// An instance with settings of its own.
     pub async fn start_with(&self, options: Options<'_>) -> TestApp {
-        TestApp::start(self.clone(), options).await
+        Box::pin(TestApp::start(self.clone(), options)).await
     }
 
     /// Ends all connections to the database and lets nobody in.

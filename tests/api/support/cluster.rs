@@ -106,3 +106,15 @@ pub async fn empty_database() -> tokio_postgres::Config {
     administer(&format!("create database {name}")).await;
     cluster().connection_to(&name)
 }
+
+/// How to connect to a copy of a database, which nobody may be connected to.
+pub async fn copy_of(database: &tokio_postgres::Config) -> tokio_postgres::Config {
+    let template = database.get_dbname().expect("a name");
+    administer(&format!(
+        "select pg_terminate_backend(pid, 10000) from pg_stat_activity where datname = '{template}'"
+    ))
+    .await;
+    let name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
+    administer(&format!("create database {name} template {template}")).await;
+    cluster().connection_to(&name)
+}

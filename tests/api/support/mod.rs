@@ -3,7 +3,7 @@
 mod app;
 pub mod books;
 mod client;
-mod cluster;
+pub mod cluster;
 mod jobs;
 pub mod own_cluster;
 pub mod pooler;
