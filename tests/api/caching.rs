@@ -107,15 +107,30 @@ async fn a_states_tag_changes_with_the_catalogue() {
     assert_ne!(state_tag(&ada).await, tag);
 }
 
+/// A browser that several players sign in with, one after the other, tells what it keeps apart by the tag alone.
 #[tokio::test]
 async fn two_players_in_the_same_position_do_not_mistake_each_others_state() {
     let app = TestApp::new().await;
-    let (ada, eve) = (app.client.register("ada").await, app.client.register("eve").await);
-    let reply = asked(&eve, "/api/v1/me", &[&state_tag(&ada).await]).await;
-    assert!(reply.status == 304 || reply.json["player_id"] == eve.id);
-    let reply = asked(&eve, "/api/v1/me", &[]).await.expect(200);
+    let (ada, eve) = (app.client.guest().await, app.client.guest().await);
+    let (of_ada, of_eve) = (state_tag(&ada).await, state_tag(&eve).await);
+    assert_ne!(of_ada, of_eve);
+    let reply = asked(&eve, "/api/v1/me", &[&of_ada]).await.expect(200);
     assert_eq!(reply.json["player_id"], eve.id);
     assert!(reply.header("cache-control").contains("private"), "no shared cache keeps it");
+    assert_eq!(state_tag(&eve).await, of_eve, "and of one player it stays");
+}
+
+#[tokio::test]
+async fn answers_that_depend_on_who_asks_say_so() {
+    let app = TestApp::new().await;
+    let ada = app.client.guest().await;
+    for path in ["/me", "/me/ledger", "/me/export", "/auth/sessions", "/rankings/me"] {
+        let reply = asked(&ada, &format!("/api/v1{path}"), &[]).await.expect(200);
+        assert_eq!(reply.header("vary"), "Authorization", "{path}");
+    }
+    let tag = state_tag(&ada).await;
+    let unchanged = asked(&ada, "/api/v1/me", &[&tag]).await.expect(304);
+    assert_eq!(unchanged.header("vary"), "Authorization");
 }
 
 #[tokio::test]
