@@ -5,11 +5,13 @@
 //! change at once, the others by an announcement.
 
 mod feed;
+mod load;
 mod message;
 mod minimum;
 mod older_release;
 mod remote;
 mod slot;
+mod touch;
 mod trust;
 
 use std::fmt;
@@ -17,25 +19,24 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
-use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Shared};
 use moka::notification::RemovalCause;
-use moka::ops::compute::Op;
 use moka::sync::Cache;
 use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::domain::Timestamp;
 use crate::health::Health;
-use crate::identity::{Epoch, Identity};
+use crate::identity::Epoch;
 use crate::redis_client::Redis;
 use crate::store::players::PlayerRecord;
 use crate::store::{self, Store};
 use crate::telemetry::metrics::{CacheMetrics, Metrics};
 
+pub use touch::Touch;
 pub use trust::Trust;
 
 use feed::Feed;
+use load::Loading;
 use message::Change;
 use minimum::{Admission, GONE, Minimum, Minimums, Source};
 use remote::Remote;
@@ -53,9 +54,6 @@ const BRIEF_SILENCE: Duration = Duration::from_secs(3);
 /// How long a note counts of an instance that never announces, and how often it is made.
 const LASTING_SILENCE: Duration = Duration::from_secs(30);
 const NOTE_INTERVAL: Duration = Duration::from_secs(10);
-
-/// A load that any number of readers wait for.
-type Loading = Shared<BoxFuture<'static, Result<(), Arc<store::Error>>>>;
 
 /// What a cache is made of.
 pub struct Settings {
@@ -300,12 +298,6 @@ impl Players {
         self.announce(self.0.feed.now(), std::iter::once(Change::Unsettled(player, Some(base))));
     }
 
-    /// A player is about to be changed by other means than a commit of commands. Once what this returns is confirmed or
-    /// dropped, nothing that was read before is served any more.
-    pub fn touch(&self, player: Uuid) -> Touch {
-        Touch { players: self.clone(), player, outcome: Outcome::Unknown }
-    }
-
     fn slot(&self, player: Uuid) -> Arc<Slot> {
         self.0.slots.get(&player).unwrap_or_else(|| {
             let slot =
@@ -385,135 +377,8 @@ impl Players {
             }
         }
     }
-
-    /// Begins to load a player. It goes on when nobody waits any more, as it holds a connection.
-    fn begin_load(&self, player: Uuid, slot: &Arc<Slot>) -> Loading {
-        let (players, slot) = (self.clone(), Arc::clone(slot));
-        let load = tokio::spawn(async move {
-            let loaded = players.load(player, &slot).await;
-            slot.loaded();
-            // The slot was weighed while it was empty.
-            players.0.slots.entry(player).and_compute_with(|held| match held {
-                Some(held) if Arc::ptr_eq(held.value(), &slot) => Op::Put(slot),
-                _ => Op::Nop,
-            });
-            loaded
-        });
-        let ended = |_| Err(Arc::new(store::Error::Unavailable("a load ended".into())));
-        load.map(move |loaded| loaded.unwrap_or_else(ended)).boxed().shared()
-    }
-
-    async fn load(&self, player: Uuid, slot: &Slot) -> Result<(), Arc<store::Error>> {
-        // Known before the row is read: a row of one epoch never comes under the keys of the next.
-        let remote = self.0.remote.clone().zip(self.0.trust.identity().current());
-        if let Some((remote, identity)) = &remote
-            && self.load_remote(remote, *identity, player, slot).await
-        {
-            self.0.metrics.redis_hits.inc();
-            return Ok(());
-        }
-        self.0.metrics.loads.inc();
-        let sent = Instant::now();
-        match self.0.store.load_player(player).await.map_err(Arc::new)? {
-            Some(mut record) => {
-                if let Some(before) = slot.base(self.0.trust.identity()) {
-                    record.share_with(&before);
-                }
-                let record = Arc::new(record);
-                if self.put_in(slot, &record, sent, Instant::now()) == Some(Admission::WentBack) {
-                    // Whoever reads it is told of the new epoch with it.
-                    let (instance, now) = (self.0.feed.id, self.0.feed.now());
-                    // Apart, as it is rare and large.
-                    Box::pin(self.0.store.renew_epoch_if_wanted(instance, now)).await;
-                }
-                if let Some((remote, identity)) = remote {
-                    tokio::spawn(async move { remote.put(identity, &record, sent).await });
-                }
-            }
-            None => slot.put_missing(sent),
-        }
-        Ok(())
-    }
-
-    /// Whether Redis held something that may be served.
-    async fn load_remote(
-        &self,
-        remote: &Remote,
-        identity: Identity,
-        player: Uuid,
-        slot: &Slot,
-    ) -> bool {
-        let asked = Instant::now();
-        let Some(held) = remote.get(identity, player).await else { return false };
-        let Some(right_at) = asked.checked_sub(held.age) else { return false };
-        let now = Instant::now();
-        let trust = &self.0.trust;
-        if !trust.identity().knows(right_at) || !trust.holds(right_at, now) {
-            return false;
-        }
-        match held.record {
-            Some(record) => {
-                slot.put(Arc::new(record), right_at, Source::Elsewhere, now);
-            }
-            None => {
-                slot.raise(Minimum::of_revision(GONE, now));
-            }
-        }
-        matches!(slot.look(now, trust), Look::Fresh(_))
-    }
 }
 
-/// A change of a player by other means than a commit of commands. What was read before it ends is not served afterwards,
-/// by this instance at once and by the others once they hear of it. Dropped without being confirmed, as after an error or
-/// where the client hung up, it may still be carried out.
-pub struct Touch {
-    players: Players,
-    player: Uuid,
-    outcome: Outcome,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Outcome {
-    Unknown,
-    Known,
-    Gone,
-}
-
-impl Touch {
-    /// What became of it is known: it was committed, or nothing was changed.
-    pub fn confirm(mut self) {
-        self.outcome = Outcome::Known;
-    }
-
-    /// The player was deleted.
-    pub fn gone(mut self) {
-        self.outcome = Outcome::Gone;
-    }
-}
-
-impl Drop for Touch {
-    fn drop(&mut self) {
-        let Self { players, player, outcome } = self;
-        let (player, now) = (*player, Instant::now());
-        let (minimum, change) = match outcome {
-            Outcome::Unknown => (Minimum::of_unguarded_fate(now), Change::Unsettled(player, None)),
-            Outcome::Known => (Minimum::of_change(now), Change::Touched(player)),
-            Outcome::Gone => (Minimum::of_revision(GONE, now), Change::Gone(player)),
-        };
-        let gone = *outcome == Outcome::Gone;
-        players.raise(player, minimum);
-        players.announce(players.0.feed.now(), std::iter::once(change));
-        if let Some(remote) = players.0.remote.clone()
-            && let Some(identity) = players.0.trust.identity().current()
-            && let Ok(runtime) = tokio::runtime::Handle::try_current()
-        {
-            runtime.spawn(async move {
-                if gone {
-                    remote.put_gone(identity, player).await;
-                } else {
-                    remote.remove(identity, player).await;
-                }
-            });
-        }
-    }
-}
+#[cfg(test)]
+#[path = "players_tests.rs"]
+mod tests;
