@@ -9,7 +9,7 @@ use moka::ops::compute::Op;
 use uuid::Uuid;
 
 use super::Players;
-use super::minimum::{Admission, GONE, Minimum, Source};
+use super::minimum::{GONE, Minimum, Source};
 use super::remote::Remote;
 use super::slot::{Look, Slot};
 use crate::identity::Identity;
@@ -53,10 +53,12 @@ impl Players {
                     record.share_with(&before);
                 }
                 let record = Arc::new(record);
-                if self.put_in(slot, &record, sent, Instant::now()) == Some(Admission::WentBack) {
-                    // Whoever reads it is told of the new epoch with it.
+                let identity = self.0.trust.identity();
+                let wanted = identity.is_renewal_wanted();
+                self.put_in(slot, &record, sent, Instant::now());
+                if !wanted && identity.is_renewal_wanted() {
+                    // Whoever reads it is told of the new epoch with it. Apart, as it is rare and large.
                     let (instance, now) = (self.0.feed.id, self.0.feed.now());
-                    // Apart, as it is rare and large.
                     Box::pin(self.0.store.renew_epoch_if_wanted(instance, now)).await;
                 }
                 if let Some((remote, identity)) = remote {

@@ -55,8 +55,9 @@ pub(super) enum Source {
 pub(super) enum Admission {
     /// It is the newest one as far as is known.
     Newest,
-    /// It is the truth, though it is older than one that was known before it was asked for: the database went back.
-    WentBack,
+    /// It is the truth, though it is older than one that was known at that time, before it was asked for: the database went
+    /// back in between.
+    WentBack { known_at: Option<Instant> },
     /// It may be out of date.
     Outdated,
 }
@@ -108,7 +109,7 @@ impl Minimum {
         } else if revision >= self.revision {
             Admission::Newest
         } else if source == Source::Statement && self.known_at.is_none_or(|at| right_at > at) {
-            Admission::WentBack
+            Admission::WentBack { known_at: self.known_at }
         } else {
             Admission::Outdated
         }
@@ -242,7 +243,8 @@ mod tests {
         };
         assert_eq!(admission(7, 0, Source::Elsewhere), Admission::Newest);
         assert_eq!(admission(6, 1, Source::Statement), Admission::Outdated);
-        assert_eq!(admission(6, 2, Source::Statement), Admission::WentBack);
+        let known_at = Some(start + seconds(1));
+        assert_eq!(admission(6, 2, Source::Statement), Admission::WentBack { known_at });
         assert_eq!(admission(6, 2, Source::Elsewhere), Admission::Outdated);
     }
 }

@@ -330,7 +330,11 @@ impl Players {
     ) -> Option<Admission> {
         let admission = slot.put(Arc::clone(record), sent, Source::Statement, now)?;
         let identity = self.0.trust.identity();
-        if admission == Admission::WentBack && identity.knows(sent) {
+        // Rows of the epoch before have gone back, as everybody knows.
+        if let Admission::WentBack { known_at } = admission
+            && known_at.is_none_or(|at| identity.knows(at))
+            && identity.knows(sent)
+        {
             identity.row_went_back(now);
         }
         Some(admission)

@@ -171,15 +171,12 @@ fn a_row_that_went_back_is_served() {
     };
     put(&slot, 5, now);
     assert_eq!(put(&slot, 1, now), Some(Admission::Outdated), "it was asked for before");
-    assert_eq!(put(&slot, 1, seconds(1)), Some(Admission::WentBack));
+    assert!(matches!(put(&slot, 1, seconds(1)), Some(Admission::WentBack { .. })));
     assert_eq!(served(seconds(1)), Some(1));
     assert_eq!(put(&slot, 2, seconds(2)), Some(Admission::Newest), "and goes on from there");
     slot.raise(Minimum::of_revision(GONE, seconds(3)));
-    assert_eq!(
-        put(&slot, 1, seconds(4)),
-        Some(Admission::WentBack),
-        "so does one that was deleted"
-    );
+    let back = put(&slot, 1, seconds(4));
+    assert_eq!(back, Some(Admission::WentBack { known_at: Some(seconds(3)) }), "a deleted one");
     assert_eq!(served(seconds(4)), Some(1));
 }
 
@@ -199,7 +196,7 @@ fn nothing_of_another_epoch_is_served_and_no_command_is_folded_from_it() {
         identity.observe(observed, at(seconds), at(seconds));
     }
     assert!(matches!(slot.look(at(4), &trust), Look::Unknown));
-    assert_eq!(put(&slot, 1, at(5)), Some(Admission::WentBack));
+    assert!(matches!(put(&slot, 1, at(5)), Some(Admission::WentBack { .. })));
     assert_eq!(slot.base(&identity).map(|record| record.revision), Some(1));
     slot.raise(Minimum::of_revision(GONE, at(6)));
     let third = Identity { database: 1, epoch: Epoch::from_number(3) };
