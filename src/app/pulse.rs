@@ -92,12 +92,15 @@ impl Server {
     pub async fn keep_pulse(&self) {
         let mut ticks = tokio::time::interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut identities = self.store.identity().watch();
         // After an outage the feed is read from before it.
         let mut reach = OVERLAP_SECONDS;
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}
                 () = self.store.identity().renewal_wanted() => {}
+                // Until everything is learned anew nothing can be changed.
+                _ = identities.changed() => {}
             }
             match self.beat(reach).await {
                 Ok(()) => {
