@@ -1,8 +1,9 @@
 //! Instances of the release before, which know no identity of the database and use one channel for all. They are there
 //! while a new release is rolled out. To be removed with the release after this one.
 //!
-//! What they change is read again from the database, as another deployment may use the same channel. They do not hear what
-//! this instance changes, so it tells them by the database that it cannot announce (`silences`).
+//! While they are heard, what was read is kept for a second only, as they announce nothing where they believe to be alone. What
+//! they do announce is read again from the database, as another deployment may use the same channel. They do not hear what this
+//! instance changes, so it tells them by the database that it cannot announce (`silences`).
 
 use std::sync::Arc;
 
@@ -18,22 +19,14 @@ const FORM: u8 = 2;
 /// Their channel, after the prefix of the keys.
 pub(super) const CHANNEL: &str = "changes";
 
-/// A message of theirs.
+/// A message of theirs. Who sends it and when does not matter.
 #[derive(Debug, Deserialize)]
 #[cfg_attr(test, derive(serde::Serialize))]
+#[cfg_attr(not(test), expect(dead_code, reason = "what is not read is a part of the form"))]
 pub(super) enum Message {
-    Beat {
-        from: Uuid,
-    },
-    Bye {
-        from: Uuid,
-    },
-    #[cfg_attr(not(test), expect(dead_code, reason = "a part of the form"))]
-    Changes {
-        from: Uuid,
-        at: Timestamp,
-        changes: Vec<Change>,
-    },
+    Beat { from: Uuid },
+    Bye { from: Uuid },
+    Changes { from: Uuid, at: Timestamp, changes: Vec<Change> },
 }
 
 /// A change of one player.

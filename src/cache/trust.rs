@@ -135,12 +135,11 @@ impl Trust {
         self.distrust(now, MOVED);
     }
 
-    /// An instance of the release before was heard.
-    pub(super) fn hear_older_release(&self, other: Uuid, now: Instant) {
-        self.change(now, |heard| {
-            heard.others.insert(other, now);
-            heard.older_release = Some(now);
-        });
+    /// An instance of the release before was heard. It does not hear this one, and so it does not announce what it changes
+    /// where it believes to be alone.
+    pub(super) fn hear_older_release(&self, now: Instant) {
+        self.change(now, |heard| heard.older_release = Some(now));
+        self.distrust(now, WARNED);
     }
 
     /// Whether an instance is there that does not understand what this one announces.
