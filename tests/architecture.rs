@@ -7,11 +7,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module with those that it may use beside itself.
-const MAY_USE: [(&str, &[&str]); 20] = [
+const MAY_USE: [(&str, &[&str]); 21] = [
     ("domain", &[]),
     ("config", &[]),
     ("health", &[]),
     ("data_dir", &[]),
+    ("generations", &[]),
     ("clock", &["domain"]),
     ("telemetry", &["config"]),
     ("store", &["domain"]),
@@ -21,7 +22,10 @@ const MAY_USE: [(&str, &[&str]); 20] = [
     ("catalogue", &["clock", "domain", "store"]),
     ("accounts", &["cache", "catalogue", "clock", "config", "domain", "store"]),
     ("rankings", &["catalogue", "clock", "domain", "redis_client", "store", "telemetry"]),
-    ("game", &["cache", "catalogue", "clock", "domain", "rankings", "store", "telemetry"]),
+    (
+        "game",
+        &["cache", "catalogue", "clock", "domain", "generations", "rankings", "store", "telemetry"],
+    ),
     ("operators", &["accounts", "cache", "clock", "domain", "game", "store"]),
     (
         "jobs",
