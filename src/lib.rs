@@ -17,6 +17,7 @@ pub mod config;
 pub mod data_dir;
 pub mod domain;
 pub mod game;
+pub mod generations;
 pub mod health;
 pub mod http;
 pub mod identity;

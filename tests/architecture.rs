@@ -7,11 +7,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module with those that it may use beside itself.
-const MAY_USE: [(&str, &[&str]); 21] = [
+const MAY_USE: [(&str, &[&str]); 22] = [
     ("domain", &[]),
     ("config", &[]),
     ("health", &[]),
     ("data_dir", &[]),
+    ("generations", &[]),
     ("clock", &["domain"]),
     ("identity", &[]),
     ("telemetry", &["config"]),
@@ -27,7 +28,17 @@ const MAY_USE: [(&str, &[&str]); 21] = [
     ),
     (
         "game",
-        &["cache", "catalogue", "clock", "domain", "identity", "rankings", "store", "telemetry"],
+        &[
+            "cache",
+            "catalogue",
+            "clock",
+            "domain",
+            "generations",
+            "identity",
+            "rankings",
+            "store",
+            "telemetry",
+        ],
     ),
     ("operators", &["accounts", "cache", "clock", "domain", "game", "store"]),
     (

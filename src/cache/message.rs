@@ -157,6 +157,34 @@ pub(super) mod tests {
         assert!(unknown(&[&[FORM + 1], &bytes[1..]].concat()));
     }
 
+    #[test]
+    fn a_player_with_an_amount_that_is_none_is_not_read() {
+        let spoil: [fn(&mut Player, f64); 6] = [
+            |player, amount| player.energy = amount,
+            |player, amount| player.lifetime_energy = amount,
+            |player, amount| player.cores = amount,
+            |player, amount| player.ledger_balance = amount,
+            |player, amount| player.clicks.tokens = amount,
+            |player, amount| player.away.as_mut().expect("an absence").energy = amount,
+        ];
+        for spoil in spoil {
+            for (amount, is_read) in
+                [(f64::NAN, false), (f64::INFINITY, false), (-1.0, false), (f64::MAX, true)]
+            {
+                let mut record = record();
+                spoil(&mut record.player, amount);
+                let bytes = encode(&record).expect("written");
+                assert_eq!(decode::<PlayerRecord>(&bytes).is_some(), is_read, "{amount}");
+                let change = Change::State(Arc::new(record));
+                let message =
+                    Message::Changes { from: Uuid::nil(), at: at(0.0), changes: vec![change] };
+                let bytes = encode_message(OURS, &message).expect("written");
+                let heard = decode_message(OURS, &bytes);
+                assert_eq!(matches!(heard, Heard::Message(_)), is_read, "{amount}");
+            }
+        }
+    }
+
     /// The length tells most changes of what is written: raise `FORM` when this fails, then the number.
     #[test]
     fn the_form_is_the_one_of_its_number() {

@@ -15,7 +15,7 @@ const CRANKS: &str = "/me/generators/hand_crank/purchase";
 #[tokio::test]
 async fn a_standby_is_read_from_and_written_to_once_it_is_promoted() {
     let primary = OwnCluster::start(&[]).await;
-    let standby = primary.standby();
+    let standby = primary.standby().await;
     let proxy = Proxy::to(&primary.database()).await;
     let world = World::on(primary.database(), proxy.way(&primary.database()).into());
     let app = world.start().await;
@@ -85,7 +85,7 @@ async fn a_standby_is_read_from_and_written_to_once_it_is_promoted() {
 #[tokio::test]
 async fn what_a_standby_lacked_when_it_was_promoted_is_not_missed_by_anybody() {
     let primary = OwnCluster::start(&[]).await;
-    let standby = primary.standby();
+    let standby = primary.standby().await;
     let proxy = Proxy::to(&primary.database()).await;
     let world = World::on(primary.database(), proxy.way(&primary.database()).into());
     let (a, b) = (world.start().await, world.start().await);

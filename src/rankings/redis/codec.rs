@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use crate::domain::{Season, Timestamp};
+use crate::domain::{Season, Timestamp, finite};
 use crate::rankings::board::{Entry, List, Standing, Status};
 
 /// Revision and time, each a big-endian double, before the name.
@@ -53,8 +53,8 @@ pub(super) fn answer(raw: RawAnswer) -> Option<Answer> {
                 rank,
                 player: Uuid::from_slice(&player).ok()?,
                 name: name.into(),
-                // Turning the sign of 0 round would make it -0.
-                score: 0.0 - score,
+                // Turning the sign of 0 round would make it -0. What is no amount cannot be shown as JSON.
+                score: finite(0.0 - score),
             })
         });
     let as_of = Timestamp::from_micros(as_of.parse().ok()?);
