@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::{Object, Pool};
+use tokio::time::sleep;
 use tokio_postgres::Row;
 
-use super::endpoint::{self, Endpoint, Shortage};
+use super::budget::{Budget, Connection, Member, Purpose};
+use super::endpoint::{self, Endpoint};
 use super::error::Error;
 use super::statement::{Conduct, Output, Parameters, Pooled, Wanted};
 
@@ -30,6 +31,10 @@ const LANE_POOL_SIZE: usize = 2;
 const JOB_POOL_SIZE: usize = 8;
 /// A job's statement may go over a whole table.
 const JOB_STATEMENT_TIMEOUT: Duration = Duration::from_mins(2);
+/// No client waits for a job: it waits longer for a connection, which others may hold for a whole transaction.
+const JOB_POOL_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often it is looked after a lane's connection.
+const HOLD_INTERVAL: Duration = Duration::from_secs(1);
 /// The sweep settles in one statement at a time.
 const SWEEP_POOL_SIZE: usize = 1;
 const SESSION: &str = include_str!("../../sql/queries/pool/session.sql");
@@ -40,9 +45,9 @@ const SWEEP_SESSION: &str = include_str!("../../sql/queries/sweep/session.sql");
 /// The handle that every statement goes through. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
-    pool: Pool,
+    member: Arc<Member>,
+    budget: Arc<Budget>,
     conduct: Conduct,
-    shortage: Shortage,
     options: Arc<StoreOptions>,
 }
 
@@ -65,7 +70,7 @@ impl Store {
     /// # Errors
     /// Only where the pool's settings contradict each other.
     pub fn new(options: StoreOptions) -> Result<Self, Error> {
-        Self::with_session(options, SESSION)
+        Self::with_session(options, SESSION, Purpose::Requests, Arc::new(Budget::new()))
     }
 
     /// A store for one lane, with connections of its own. They are served by the runtime of whoever uses it first.
@@ -75,7 +80,7 @@ impl Store {
     pub fn for_lane(&self) -> Result<Self, Error> {
         let options =
             StoreOptions { pool_size: LANE_POOL_SIZE, ..StoreOptions::clone(&self.options) };
-        Self::with_session(options, LANE_SESSION)
+        Self::with_session(options, LANE_SESSION, Purpose::Lane, Arc::clone(&self.budget))
     }
 
     /// A store for jobs, with connections of its own, so that long statements keep no request waiting for one.
@@ -85,10 +90,11 @@ impl Store {
     pub fn for_jobs(&self) -> Result<Self, Error> {
         let options = StoreOptions {
             pool_size: JOB_POOL_SIZE,
+            pool_timeout: JOB_POOL_TIMEOUT,
             statement_timeout: JOB_STATEMENT_TIMEOUT,
             ..StoreOptions::clone(&self.options)
         };
-        Self::with_session(options, JOB_SESSION)
+        Self::with_session(options, JOB_SESSION, Purpose::Background, Arc::clone(&self.budget))
     }
 
     /// A store for settling in bulk, whose statements end before a player's click would notice.
@@ -96,9 +102,12 @@ impl Store {
     /// # Errors
     /// As [`Store::new`].
     pub fn for_sweep(&self) -> Result<Self, Error> {
-        let options =
-            StoreOptions { pool_size: SWEEP_POOL_SIZE, ..StoreOptions::clone(&self.options) };
-        Self::with_session(options, SWEEP_SESSION)
+        let options = StoreOptions {
+            pool_size: SWEEP_POOL_SIZE,
+            pool_timeout: JOB_POOL_TIMEOUT,
+            ..StoreOptions::clone(&self.options)
+        };
+        Self::with_session(options, SWEEP_SESSION, Purpose::Background, Arc::clone(&self.budget))
     }
 
     /// The same connections, for transactions whose statements may take that long. Postgres has to be told so, too.
@@ -109,22 +118,42 @@ impl Store {
     }
 
     /// A store whose statements are subject to the settings of `session`.
-    fn with_session(options: StoreOptions, session: &'static str) -> Result<Self, Error> {
+    fn with_session(
+        options: StoreOptions,
+        session: &'static str,
+        purpose: Purpose,
+        budget: Arc<Budget>,
+    ) -> Result<Self, Error> {
         let pooled = options.endpoint.pooled.then(|| Arc::new(Pooled::new(session)));
         let of_connections = pooled.is_none().then_some(session);
         let (pool, doubt) = endpoint::pool(&options, of_connections)?;
         let conduct = Conduct { limit: options.statement_timeout, doubt, pooled };
-        Ok(Self { pool, conduct, shortage: Shortage::none(), options: Arc::new(options) })
+        let member = budget.join(Member { pool, purpose, patience: options.pool_timeout });
+        Ok(Self { member, budget, conduct, options: Arc::new(options) })
+    }
+
+    /// Holds a lane's connection open until the store is closed, and closes those that no pool of the process uses any more.
+    /// Run it where the lane runs.
+    pub async fn hold_connection(self) {
+        while !self.member.pool.is_closed() {
+            self.budget.tidy();
+            if self.budget.lane_wants_connection(&self.member)
+                && let Err(error) = self.connection().await
+            {
+                tracing::debug!(%error, "a lane has no connection");
+            }
+            sleep(HOLD_INTERVAL).await;
+        }
     }
 
     /// Closes all connections; statements fail from then on.
     pub fn close(&self) {
-        self.pool.close();
+        self.member.pool.close();
     }
 
     /// How the pool is used at present.
     pub fn pool_status(&self) -> PoolStatus {
-        let status = self.pool.status();
+        let status = self.member.pool.status();
         PoolStatus {
             max_size: status.max_size,
             size: status.size,
@@ -145,8 +174,8 @@ impl Store {
     }
 
     /// A connection that nobody else uses. Behind a pooler only a transaction may do more than one thing with it.
-    pub(super) async fn connection(&self) -> Result<Object, Error> {
-        self.shortage.connection(&self.pool).await
+    pub(super) async fn connection(&self) -> Result<Connection, Error> {
+        self.budget.connection(&self.member).await
     }
 
     pub(super) async fn query(
@@ -196,7 +225,7 @@ impl Store {
 /// A transaction. Dropped without [`Transaction::commit`], be it because whoever asked for it hung up, its connection is
 /// closed and Postgres rolls it back.
 pub struct Transaction {
-    client: Option<Object>,
+    client: Option<Connection>,
     conduct: Conduct,
 }
 
@@ -255,7 +284,7 @@ impl Transaction {
 impl Drop for Transaction {
     fn drop(&mut self) {
         if let Some(client) = self.client.take() {
-            drop(Object::take(client));
+            client.close();
         }
     }
 }

@@ -8,7 +8,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use deadpool_postgres::Object;
 use futures_util::future::join3;
 use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
@@ -17,6 +16,7 @@ use tokio_postgres::{Client, Row};
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
+use super::budget::Connection;
 use super::endpoint::Doubt;
 use super::error::Error;
 
@@ -109,7 +109,7 @@ impl Conduct {
     /// Runs a statement that is a transaction of its own.
     pub(super) async fn alone(
         &self,
-        client: &mut Option<Object>,
+        client: &mut Option<Connection>,
         statement: &'static str,
         parameters: Parameters<'_>,
         wanted: Wanted,
@@ -141,7 +141,7 @@ impl Conduct {
     /// Runs a statement of a transaction.
     pub(super) async fn within(
         &self,
-        client: &mut Option<Object>,
+        client: &mut Option<Connection>,
         statement: &'static str,
         parameters: Parameters<'_>,
         wanted: Wanted,
@@ -161,7 +161,7 @@ impl Conduct {
     }
 
     /// Runs statements without parameters or results.
-    pub(super) async fn batch(&self, client: Option<&Object>, sql: &str) -> Result<(), Error> {
+    pub(super) async fn batch(&self, client: Option<&Connection>, sql: &str) -> Result<(), Error> {
         let client = client.ok_or_else(given_up)?;
         match timeout(self.limit, client.batch_execute(sql)).await {
             Ok(result) => Ok(result?),
@@ -173,7 +173,7 @@ impl Conduct {
     /// late commit pass unnoticed; and one that may not write, as it would stay so when the database takes writes again.
     fn conclude(
         &self,
-        client: &mut Option<Object>,
+        client: &mut Option<Connection>,
         result: Result<Result<Output, tokio_postgres::Error>, tokio::time::error::Elapsed>,
     ) -> Result<Output, Error> {
         let lost = match &result {
@@ -182,7 +182,7 @@ impl Conduct {
             Err(_) => true,
         };
         if lost {
-            drop(client.take().map(Object::take));
+            client.take().map(Connection::close).unwrap_or_default();
         }
         result.map_err(|_| self.out_of_time())?.map_err(Error::from)
     }
@@ -210,7 +210,7 @@ fn span(statement: &'static str) -> Span {
 }
 
 async fn prepared(
-    client: &Object,
+    client: &Connection,
     statement: &'static str,
     parameters: Parameters<'_>,
     wanted: Wanted,

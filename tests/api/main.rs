@@ -21,6 +21,7 @@ mod documented;
 mod exhaustion;
 mod extremes;
 mod failover;
+mod few_connections;
 mod guests;
 mod idempotency;
 mod instances;
