@@ -41,9 +41,10 @@ pub(super) struct Pooled {
 }
 
 impl Pooled {
-    /// For transactions with the settings of `session`, statements that each begin with `set`.
+    /// For transactions with the settings of `session`: statements that each begin with `set`, or call `set_config` with
+    /// `false`, which has it last as long as the session.
     pub(super) fn new(session: &str) -> Self {
-        let local = session.replace("\nset ", "\nset local ");
+        let local = session.replace("\nset ", "\nset local ").replace(", false)", ", true)");
         Self { prelude: format!("begin;\n{local}"), types: RwLock::default() }
     }
 
@@ -253,11 +254,17 @@ mod tests {
             include_str!("../../sql/queries/sweep/session.sql"),
         ] {
             let prelude = Pooled::new(session).prelude;
-            let statements = prelude.lines().filter(|line| !line.starts_with("--"));
-            let (begin, settings): (Vec<_>, Vec<_>) = statements.partition(|it| *it == "begin;");
-            assert_eq!(begin.len(), 1);
-            assert!(settings.len() >= 3);
-            assert!(settings.iter().all(|it| it.starts_with("set local ")), "{settings:?}");
+            let lines = prelude.lines().filter(|line| !line.starts_with("--"));
+            let text: String = lines.collect::<Vec<_>>().join(" ");
+            let statements: Vec<_> = text.split_terminator(';').map(str::trim).collect();
+            let (begin, settings) = statements.split_first().expect("statements");
+            assert_eq!(*begin, "begin");
+            assert!(settings.len() >= 4);
+            for setting in settings {
+                let durable = "select set_config('synchronous_commit', 'on', true) where ";
+                let local = setting.starts_with("set local ") || setting.starts_with(durable);
+                assert!(local, "{setting}");
+            }
         }
     }
 }

@@ -18,6 +18,7 @@ mod cors;
 mod crossings;
 mod deployment;
 mod documented;
+mod durability;
 mod exhaustion;
 mod extremes;
 mod failover;

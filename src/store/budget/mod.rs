@@ -9,21 +9,24 @@
 //! The rules are in [`rules`]. A lane keeps its connection, and jobs leave at least two to all others, so three connections
 //! are enough for everything to work.
 
+mod connection;
 mod rules;
+mod turns;
 
-use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use deadpool_postgres::{ClientWrapper, Object, Pool, PoolError};
+use deadpool_postgres::{Object, Pool, PoolError};
 use tokio::sync::Notify;
 use tokio::time::timeout_at;
 use tokio_postgres::error::SqlState;
 
 use super::error::Error;
+pub(super) use connection::Connection;
 pub(super) use rules::Purpose;
 use rules::{Count, Step, View};
+use turns::{Queue, Waiting};
 
 /// How long after the last refusal the pools open connections freely again.
 const CALM: Duration = Duration::from_secs(30);
@@ -73,26 +76,7 @@ struct State {
     evicted_at: Option<Instant>,
     /// When Postgres may be asked for the place of a connection that was closed.
     settled_at: Instant,
-    /// Whose turn it is, in the order in which they came.
-    waiting: Vec<Waiter>,
-    tickets: u64,
-}
-
-#[derive(Clone, Copy)]
-struct Waiter {
-    ticket: u64,
-    purpose: Purpose,
-    opening: bool,
-}
-
-impl State {
-    /// Notes whether a caller is opening a connection: meanwhile nobody waits for it to go first.
-    fn set_opening(&mut self, ticket: u64, opening: bool) {
-        let waiter = self.waiting.iter_mut().find(|it| it.ticket == ticket);
-        if let Some(waiter) = waiter {
-            waiter.opening = opening;
-        }
-    }
+    queue: Queue,
 }
 
 impl Budget {
@@ -109,8 +93,7 @@ impl Budget {
                 next_try: now,
                 evicted_at: None,
                 settled_at: now,
-                waiting: Vec::new(),
-                tickets: 0,
+                queue: Queue::default(),
             }),
             changed: Notify::new(),
             turns: Default::default(),
@@ -147,7 +130,7 @@ impl Budget {
         if is_lane && self.lane_refused.load(Ordering::Relaxed) {
             self.lane_refused.store(false, Ordering::Relaxed);
         }
-        Ok(Connection { object, _told: Told(Arc::clone(self)) })
+        Ok(Connection::new(object, Arc::clone(self)))
     }
 
     /// Whether a lane could not get a connection when it last wanted one, as Postgres refuses further ones.
@@ -239,19 +222,12 @@ impl Budget {
             return Step::Open;
         }
         let pools: Vec<Count> = members.iter().map(|member| count(member)).collect();
-        let before = state.waiting.iter().filter(|it| it.ticket < ticket && !it.opening);
-        let before: Vec<Purpose> = before.map(|it| it.purpose).collect();
-        let mut opening = [0; Purpose::COUNT];
-        state
-            .waiting
-            .iter()
-            .filter(|it| it.opening)
-            .for_each(|it| opening[it.purpose.index()] += 1);
+        let before = state.queue.before(ticket);
         state.limit = state.limit.max(pools.iter().map(|pool| pool.open).sum());
         let view = View {
             pools: &pools,
             own: members.iter().position(|other| Arc::ptr_eq(other, member)).unwrap_or(usize::MAX),
-            opening,
+            opening: state.queue.opening(),
             limit: state.limit,
             before: &before,
             settled: now >= state.settled_at,
@@ -266,7 +242,7 @@ impl Budget {
             state.settled_at = now + SETTLE;
             return Step::Wait;
         }
-        state.set_opening(ticket, step == Step::Open);
+        state.queue.set_opening(ticket, step == Step::Open);
         step
     }
 
@@ -342,70 +318,4 @@ fn is_refusal(error: &PoolError) -> bool {
 
 fn none_came_free() -> Error {
     Error::Unavailable("no connection came free in time".into())
-}
-
-/// A caller whose turn it is among those of its purpose.
-struct Waiting<'a> {
-    budget: &'a Budget,
-    ticket: u64,
-}
-
-impl<'a> Waiting<'a> {
-    fn begin(budget: &'a Budget, purpose: Purpose) -> Self {
-        let mut state = budget.state();
-        let ticket = state.tickets;
-        state.tickets += 1;
-        state.waiting.push(Waiter { ticket, purpose, opening: false });
-        Self { budget, ticket }
-    }
-
-    /// Notes that the caller could not open a connection, and waits again.
-    fn end_opening(&self) {
-        self.budget.state().set_opening(self.ticket, false);
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.budget.state().waiting.retain(|it| it.ticket != self.ticket);
-        // Others may have waited for this one to go first.
-        self.budget.returned();
-    }
-}
-
-/// A connection in use. Dropped, it goes back to its pool.
-pub(super) struct Connection {
-    // Dropped in this order: whoever is told finds the connection in its pool.
-    object: Object,
-    _told: Told,
-}
-
-impl Connection {
-    /// Closes it.
-    pub(super) fn close(self) {
-        drop(Object::take(self.object));
-    }
-}
-
-impl Deref for Connection {
-    type Target = ClientWrapper;
-
-    fn deref(&self) -> &ClientWrapper {
-        &self.object
-    }
-}
-
-impl DerefMut for Connection {
-    fn deref_mut(&mut self) -> &mut ClientWrapper {
-        &mut self.object
-    }
-}
-
-/// Tells those who wait for a connection when it is dropped.
-struct Told(Arc<Budget>);
-
-impl Drop for Told {
-    fn drop(&mut self) {
-        self.0.returned();
-    }
 }
