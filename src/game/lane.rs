@@ -51,6 +51,7 @@ impl Lanes {
             ends.push(end);
             let metrics = metrics.clone();
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.spawn(writer.store.clone().hold_connection());
             thread::Builder::new().name("lane".into()).spawn(move || {
                 runtime.block_on(run(writer, receiver, metrics));
                 // Whoever drains may have given up waiting.

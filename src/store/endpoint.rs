@@ -5,13 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::{
-    ClientWrapper, Hook, HookError, Manager, ManagerConfig, Metrics, Object, Pool, PoolError,
+    ClientWrapper, Hook, HookError, Manager, ManagerConfig, Metrics, Pool, QueueMode,
     RecyclingMethod, Timeouts,
 };
 use tokio::time::timeout;
 use tokio_postgres::NoTls;
 use tokio_postgres::config::SslMode;
-use tokio_postgres::error::SqlState;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::error::Error;
@@ -48,9 +47,6 @@ const ASK_LIMIT: Duration = Duration::from_secs(1);
 /// being acknowledged.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
 const UNACKNOWLEDGED_LIMIT: Duration = Duration::from_secs(15);
-
-/// For how long no connection is tried after Postgres took none.
-const SHORTAGE_PAUSE: Duration = Duration::from_millis(100);
 
 /// When something last happened, as all handles of a pool see it.
 #[derive(Clone, Debug)]
@@ -102,31 +98,6 @@ impl Doubt {
     }
 }
 
-/// Postgres takes no further connections. To turn one away costs it a process, so requests do not each try.
-#[derive(Clone, Debug)]
-pub(super) struct Shortage(LastTime);
-
-impl Shortage {
-    pub(super) fn none() -> Self {
-        Self(LastTime::never())
-    }
-
-    /// A connection of `pool`.
-    pub(super) async fn connection(&self, pool: &Pool) -> Result<Object, Error> {
-        let lasts = self.0.elapsed().is_some_and(|since| since < SHORTAGE_PAUSE);
-        if lasts && pool.status().available == 0 {
-            return Err(Error::Unavailable("it took no further connection just now".into()));
-        }
-        let connection = pool.get().await;
-        if let Err(PoolError::Backend(error)) = &connection
-            && error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS)
-        {
-            self.0.note();
-        }
-        Ok(connection?)
-    }
-}
-
 /// Makes the pool of `options`, whose connections each begin with the statements of `session`.
 pub(super) fn pool(
     options: &StoreOptions,
@@ -137,6 +108,8 @@ pub(super) fn pool(
     let doubts = doubt.clone();
     let pool = Pool::builder(manager(options)?)
         .max_size(options.pool_size)
+        // The one that was used last is used next, so that those beyond the need are unused and can be closed.
+        .queue_mode(QueueMode::Lifo)
         .runtime(deadpool_postgres::Runtime::Tokio1)
         .timeouts(Timeouts {
             wait: Some(options.pool_timeout),

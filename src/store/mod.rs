@@ -2,6 +2,7 @@
 //! anything that is a rule of the game.
 
 pub mod accounts;
+mod budget;
 pub mod catalogues;
 mod commit;
 pub mod embedded;

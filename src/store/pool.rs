@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use deadpool_postgres::{Object, Pool};
+use tokio::time::sleep;
 use tokio_postgres::Row;
 
-use super::endpoint::{self, Endpoint, Shortage};
+use super::budget::{Budget, Connection, Member, Purpose};
+use super::endpoint::{self, Endpoint};
 use super::error::Error;
 use super::statement::{Conduct, Output, Parameters, Pooled, Wanted};
 use crate::identity::IdentityTracker;
@@ -31,6 +32,10 @@ const LANE_POOL_SIZE: usize = 2;
 const JOB_POOL_SIZE: usize = 8;
 /// A job's statement may go over a whole table.
 const JOB_STATEMENT_TIMEOUT: Duration = Duration::from_mins(2);
+/// No client waits for a job: it waits longer for a connection, which others may hold for a whole transaction.
+const JOB_POOL_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often it is looked after a lane's connection.
+const HOLD_INTERVAL: Duration = Duration::from_secs(1);
 /// The sweep settles in one statement at a time.
 const SWEEP_POOL_SIZE: usize = 1;
 const SESSION: &str = include_str!("../../sql/queries/pool/session.sql");
@@ -41,9 +46,9 @@ const SWEEP_SESSION: &str = include_str!("../../sql/queries/sweep/session.sql");
 /// The handle that every statement goes through. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
-    pool: Pool,
+    member: Arc<Member>,
+    budget: Arc<Budget>,
     conduct: Conduct,
-    shortage: Shortage,
     options: Arc<StoreOptions>,
     /// Shared by all stores that were made from one.
     identity: Arc<IdentityTracker>,
@@ -68,7 +73,13 @@ impl Store {
     /// # Errors
     /// Only where the pool's settings contradict each other.
     pub fn new(options: StoreOptions) -> Result<Self, Error> {
-        Self::with_session(options, SESSION, Arc::default())
+        Self::with_session(
+            options,
+            SESSION,
+            Purpose::Requests,
+            Arc::new(Budget::new()),
+            Arc::default(),
+        )
     }
 
     /// A store for one lane, with connections of its own. They are served by the runtime of whoever uses it first.
@@ -78,7 +89,7 @@ impl Store {
     pub fn for_lane(&self) -> Result<Self, Error> {
         let options =
             StoreOptions { pool_size: LANE_POOL_SIZE, ..StoreOptions::clone(&self.options) };
-        Self::with_session(options, LANE_SESSION, Arc::clone(&self.identity))
+        self.sibling(options, LANE_SESSION, Purpose::Lane)
     }
 
     /// A store for jobs, with connections of its own, so that long statements keep no request waiting for one.
@@ -88,10 +99,11 @@ impl Store {
     pub fn for_jobs(&self) -> Result<Self, Error> {
         let options = StoreOptions {
             pool_size: JOB_POOL_SIZE,
+            pool_timeout: JOB_POOL_TIMEOUT,
             statement_timeout: JOB_STATEMENT_TIMEOUT,
             ..StoreOptions::clone(&self.options)
         };
-        Self::with_session(options, JOB_SESSION, Arc::clone(&self.identity))
+        self.sibling(options, JOB_SESSION, Purpose::Background)
     }
 
     /// A store for settling in bulk, whose statements end before a player's click would notice.
@@ -99,9 +111,12 @@ impl Store {
     /// # Errors
     /// As [`Store::new`].
     pub fn for_sweep(&self) -> Result<Self, Error> {
-        let options =
-            StoreOptions { pool_size: SWEEP_POOL_SIZE, ..StoreOptions::clone(&self.options) };
-        Self::with_session(options, SWEEP_SESSION, Arc::clone(&self.identity))
+        let options = StoreOptions {
+            pool_size: SWEEP_POOL_SIZE,
+            pool_timeout: JOB_POOL_TIMEOUT,
+            ..StoreOptions::clone(&self.options)
+        };
+        self.sibling(options, SWEEP_SESSION, Purpose::Background)
     }
 
     /// The same connections, for transactions whose statements may take that long. Postgres has to be told so, too.
@@ -111,17 +126,31 @@ impl Store {
         Self { conduct, options: Arc::new(options), ..self.clone() }
     }
 
+    /// A store of the same database, with connections of its own that count in the same budget.
+    fn sibling(
+        &self,
+        options: StoreOptions,
+        session: &'static str,
+        purpose: Purpose,
+    ) -> Result<Self, Error> {
+        let (budget, identity) = (Arc::clone(&self.budget), Arc::clone(&self.identity));
+        Self::with_session(options, session, purpose, budget, identity)
+    }
+
     /// A store whose statements are subject to the settings of `session`.
     fn with_session(
         options: StoreOptions,
         session: &'static str,
+        purpose: Purpose,
+        budget: Arc<Budget>,
         identity: Arc<IdentityTracker>,
     ) -> Result<Self, Error> {
         let pooled = options.endpoint.pooled.then(|| Arc::new(Pooled::new(session)));
         let of_connections = pooled.is_none().then_some(session);
         let (pool, doubt) = endpoint::pool(&options, of_connections, Arc::clone(&identity))?;
         let conduct = Conduct { limit: options.statement_timeout, doubt, pooled };
-        Ok(Self { pool, conduct, shortage: Shortage::none(), options: Arc::new(options), identity })
+        let member = budget.join(Member { pool, purpose, patience: options.pool_timeout });
+        Ok(Self { member, budget, conduct, options: Arc::new(options), identity })
     }
 
     /// What is known about the identity of the database.
@@ -129,14 +158,28 @@ impl Store {
         &self.identity
     }
 
+    /// Holds a lane's connection open until the store is closed, and closes those that no pool of the process uses any more.
+    /// Run it where the lane runs.
+    pub async fn hold_connection(self) {
+        while !self.member.pool.is_closed() {
+            self.budget.tidy();
+            if self.budget.lane_wants_connection(&self.member)
+                && let Err(error) = self.connection().await
+            {
+                tracing::debug!(%error, "a lane has no connection");
+            }
+            sleep(HOLD_INTERVAL).await;
+        }
+    }
+
     /// Closes all connections; statements fail from then on.
     pub fn close(&self) {
-        self.pool.close();
+        self.member.pool.close();
     }
 
     /// How the pool is used at present.
     pub fn pool_status(&self) -> PoolStatus {
-        let status = self.pool.status();
+        let status = self.member.pool.status();
         PoolStatus {
             max_size: status.max_size,
             size: status.size,
@@ -157,8 +200,8 @@ impl Store {
     }
 
     /// A connection that nobody else uses. Behind a pooler only a transaction may do more than one thing with it.
-    pub(super) async fn connection(&self) -> Result<Object, Error> {
-        self.shortage.connection(&self.pool).await
+    pub(super) async fn connection(&self) -> Result<Connection, Error> {
+        self.budget.connection(&self.member).await
     }
 
     pub(super) async fn query(
@@ -205,7 +248,7 @@ impl Store {
 
     async fn run_on(
         &self,
-        client: Object,
+        client: Connection,
         statement: &'static str,
         parameters: Parameters<'_>,
         wanted: Wanted,
@@ -231,7 +274,7 @@ impl Store {
 /// answered.
 pub struct Writing<'a> {
     store: &'a Store,
-    client: Object,
+    client: Connection,
 }
 
 impl Writing<'_> {
@@ -253,7 +296,7 @@ impl Writing<'_> {
 /// A transaction. Dropped without [`Transaction::commit`], be it because whoever asked for it hung up, its connection is
 /// closed and Postgres rolls it back.
 pub struct Transaction {
-    client: Option<Object>,
+    client: Option<Connection>,
     conduct: Conduct,
 }
 
@@ -312,7 +355,7 @@ impl Transaction {
 impl Drop for Transaction {
     fn drop(&mut self) {
         if let Some(client) = self.client.take() {
-            drop(Object::take(client));
+            client.close();
         }
     }
 }

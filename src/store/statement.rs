@@ -8,7 +8,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use deadpool_postgres::Object;
 use futures_util::future::join3;
 use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
@@ -17,6 +16,7 @@ use tokio_postgres::{Client, Row};
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
+use super::budget::Connection;
 use super::endpoint::Doubt;
 use super::error::Error;
 
@@ -41,9 +41,10 @@ pub(super) struct Pooled {
 }
 
 impl Pooled {
-    /// For transactions with the settings of `session`, statements that each begin with `set`.
+    /// For transactions with the settings of `session`: statements that each begin with `set`, or call `set_config` with
+    /// `false`, which has it last as long as the session.
     pub(super) fn new(session: &str) -> Self {
-        let local = session.replace("\nset ", "\nset local ");
+        let local = session.replace("\nset ", "\nset local ").replace(", false)", ", true)");
         Self { prelude: format!("begin;\n{local}"), types: RwLock::default() }
     }
 
@@ -109,7 +110,7 @@ impl Conduct {
     /// Runs a statement that is a transaction of its own.
     pub(super) async fn alone(
         &self,
-        client: &mut Option<Object>,
+        client: &mut Option<Connection>,
         statement: &'static str,
         parameters: Parameters<'_>,
         wanted: Wanted,
@@ -141,7 +142,7 @@ impl Conduct {
     /// Runs a statement of a transaction.
     pub(super) async fn within(
         &self,
-        client: &mut Option<Object>,
+        client: &mut Option<Connection>,
         statement: &'static str,
         parameters: Parameters<'_>,
         wanted: Wanted,
@@ -161,7 +162,7 @@ impl Conduct {
     }
 
     /// Runs statements without parameters or results.
-    pub(super) async fn batch(&self, client: Option<&Object>, sql: &str) -> Result<(), Error> {
+    pub(super) async fn batch(&self, client: Option<&Connection>, sql: &str) -> Result<(), Error> {
         let client = client.ok_or_else(given_up)?;
         match timeout(self.limit, client.batch_execute(sql)).await {
             Ok(result) => Ok(result?),
@@ -173,7 +174,7 @@ impl Conduct {
     /// late commit pass unnoticed; and one that may not write, as it would stay so when the database takes writes again.
     fn conclude(
         &self,
-        client: &mut Option<Object>,
+        client: &mut Option<Connection>,
         result: Result<Result<Output, tokio_postgres::Error>, tokio::time::error::Elapsed>,
     ) -> Result<Output, Error> {
         let lost = match &result {
@@ -187,7 +188,7 @@ impl Conduct {
             Err(_) => true,
         };
         if lost {
-            drop(client.take().map(Object::take));
+            client.take().map(Connection::close).unwrap_or_default();
         }
         result.map_err(|_| self.out_of_time())?.map_err(Error::from)
     }
@@ -215,7 +216,7 @@ fn span(statement: &'static str) -> Span {
 }
 
 async fn prepared(
-    client: &Object,
+    client: &Connection,
     statement: &'static str,
     parameters: Parameters<'_>,
     wanted: Wanted,
@@ -258,11 +259,17 @@ mod tests {
             include_str!("../../sql/queries/sweep/session.sql"),
         ] {
             let prelude = Pooled::new(session).prelude;
-            let statements = prelude.lines().filter(|line| !line.starts_with("--"));
-            let (begin, settings): (Vec<_>, Vec<_>) = statements.partition(|it| *it == "begin;");
-            assert_eq!(begin.len(), 1);
-            assert!(settings.len() >= 3);
-            assert!(settings.iter().all(|it| it.starts_with("set local ")), "{settings:?}");
+            let lines = prelude.lines().filter(|line| !line.starts_with("--"));
+            let text: String = lines.collect::<Vec<_>>().join(" ");
+            let statements: Vec<_> = text.split_terminator(';').map(str::trim).collect();
+            let (begin, settings) = statements.split_first().expect("statements");
+            assert_eq!(*begin, "begin");
+            assert!(settings.len() >= 4);
+            for setting in settings {
+                let durable = "select set_config('synchronous_commit', 'on', true) where ";
+                let local = setting.starts_with("set local ") || setting.starts_with(durable);
+                assert!(local, "{setting}");
+            }
         }
     }
 }

@@ -9,3 +9,6 @@ set plan_cache_mode = force_generic_plan;
 set lock_timeout = '500ms';
 set idle_in_transaction_session_timeout = '10s';
 set statement_timeout = '6s';
+-- What is answered must be on disk, whatever the database's default is; a stronger one stays.
+select set_config('synchronous_commit', 'on', false)
+where current_setting('synchronous_commit') in ('off', 'local', 'remote_write');

@@ -8,3 +8,6 @@ set enable_hashjoin = off;
 set enable_mergejoin = off;
 set enable_seqscan = off;
 set plan_cache_mode = force_generic_plan;
+-- What is answered must be on disk, whatever the database's default is; a stronger one stays.
+select set_config('synchronous_commit', 'on', false)
+where current_setting('synchronous_commit') in ('off', 'local', 'remote_write');

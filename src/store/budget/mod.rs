@@ -1,0 +1,321 @@
+//! How the pools of a process share the connections that Postgres allows it.
+//!
+//! A pool opens connections as it needs them, until Postgres refuses one with `too_many_connections`: `max_connections`, or the
+//! limit of the role or the database, is reached. The process then knows about how many it can have. From then on a
+//! pool that needs a connection closes an idle one of another pool and opens its own in its place; callers wait for their
+//! turn instead of failing at once; and Postgres is rarely asked for more, as each refusal costs it a process. Half a minute
+//! after the last refusal the pools open connections freely again.
+//!
+//! The rules are in [`rules`]. A lane keeps its connection, and jobs leave at least two to all others, so three connections
+//! are enough for everything to work.
+
+mod connection;
+mod rules;
+mod turns;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use deadpool_postgres::{Object, Pool, PoolError};
+use tokio::sync::Notify;
+use tokio::time::timeout_at;
+use tokio_postgres::error::SqlState;
+
+use super::error::Error;
+pub(super) use connection::Connection;
+pub(super) use rules::Purpose;
+use rules::{Count, Step, View};
+use turns::{Queue, Waiting};
+
+/// How long after the last refusal the pools open connections freely again.
+const CALM: Duration = Duration::from_secs(30);
+/// How long no further connection is tried after Postgres refused one; doubled with each refusal.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LAST_PAUSE: Duration = Duration::from_secs(1);
+/// How long Postgres is given to notice that a connection was closed, and for how long it may go on to count it.
+const SETTLE: Duration = Duration::from_millis(10);
+const SETTLE_LIMIT: Duration = Duration::from_millis(500);
+/// A waiting caller looks again at least this often, as time passes without an event.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// A connection that nobody has used for this long is closed; sooner while there is a shortage, as other instances may be
+/// waiting for it.
+const UNUSED: Duration = Duration::from_mins(2);
+const UNUSED_IN_SHORTAGE: Duration = Duration::from_secs(5);
+
+/// A pool of the process.
+pub(super) struct Member {
+    pub(super) pool: Pool,
+    pub(super) purpose: Purpose,
+    /// How long a caller waits for a connection.
+    pub(super) patience: Duration,
+}
+
+/// The connections of all pools of a process.
+pub(super) struct Budget {
+    /// Whether Postgres has refused a connection lately.
+    short: AtomicBool,
+    /// Whether a lane could not get a connection when it last wanted one.
+    lane_refused: AtomicBool,
+    state: Mutex<State>,
+    /// Told when a connection comes back or is closed, while there is a shortage.
+    changed: Notify,
+    /// Held by the one caller of each purpose that looks for a connection; the others queue up behind it.
+    turns: [tokio::sync::Mutex<()>; Purpose::COUNT],
+}
+
+struct State {
+    members: Vec<Weak<Member>>,
+    /// How many connections the process can have, as far as it knows.
+    limit: usize,
+    refused_at: Instant,
+    pause: Duration,
+    /// When Postgres may be asked for more than `limit`.
+    next_try: Instant,
+    /// When a connection was last closed for another one.
+    evicted_at: Option<Instant>,
+    /// When Postgres may be asked for the place of a connection that was closed.
+    settled_at: Instant,
+    queue: Queue,
+}
+
+impl Budget {
+    pub(super) fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            short: AtomicBool::new(false),
+            lane_refused: AtomicBool::new(false),
+            state: Mutex::new(State {
+                members: Vec::new(),
+                limit: 0,
+                refused_at: now,
+                pause: Duration::ZERO,
+                next_try: now,
+                evicted_at: None,
+                settled_at: now,
+                queue: Queue::default(),
+            }),
+            changed: Notify::new(),
+            turns: Default::default(),
+        }
+    }
+
+    /// Adds a pool, which is forgotten when it is dropped.
+    pub(super) fn join(&self, member: Member) -> Arc<Member> {
+        let member = Arc::new(member);
+        let mut state = self.state();
+        state.members.retain(|other| other.strong_count() > 0);
+        state.members.push(Arc::downgrade(&member));
+        member
+    }
+
+    /// A connection of the member's pool.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] where none can be had in time.
+    pub(super) async fn connection(
+        self: &Arc<Self>,
+        member: &Arc<Member>,
+    ) -> Result<Connection, Error> {
+        let is_lane = member.purpose == Purpose::Lane;
+        let object = match self.object(member).await {
+            Ok(object) => object,
+            Err(error) => {
+                if is_lane && self.is_short() {
+                    self.lane_refused.store(true, Ordering::Relaxed);
+                }
+                return Err(error);
+            }
+        };
+        if is_lane && self.lane_refused.load(Ordering::Relaxed) {
+            self.lane_refused.store(false, Ordering::Relaxed);
+        }
+        Ok(Connection::new(object, Arc::clone(self)))
+    }
+
+    /// Whether a lane could not get a connection when it last wanted one, as Postgres refuses further ones.
+    pub(super) fn is_lane_refused(&self) -> bool {
+        self.lane_refused.load(Ordering::Relaxed)
+    }
+
+    /// Whether the lane of that pool has no connection and should open one before it is needed.
+    pub(super) fn lane_wants_connection(&self, member: &Member) -> bool {
+        // Where all take turns with one connection the lane does not keep it, but tries until it has had a turn.
+        let keeps = !self.is_short() || Purpose::Lane.kept(self.state().limit) > 0;
+        member.pool.status().size == 0 && (keeps || self.is_lane_refused())
+    }
+
+    /// Closes connections that have ended, and those that nobody has used for a while, but for the one that a lane keeps.
+    pub(super) fn tidy(&self) {
+        let unused = if self.is_short() { UNUSED_IN_SHORTAGE } else { UNUSED };
+        self.close_unused(unused, |purpose| usize::from(purpose == Purpose::Lane));
+    }
+
+    fn close_unused(&self, unused: Duration, kept: impl Fn(Purpose) -> usize) {
+        for member in self.members() {
+            let mut open = member.pool.status().size;
+            let kept = kept(member.purpose);
+            let closed = member.pool.retain(|client, metrics| {
+                let close = client.is_closed() || (open > kept && metrics.last_used() >= unused);
+                open -= usize::from(close);
+                !close
+            });
+            if !closed.removed.is_empty() {
+                drop(closed);
+                self.returned();
+            }
+        }
+    }
+
+    async fn object(&self, member: &Arc<Member>) -> Result<Object, Error> {
+        if !self.is_short() {
+            match member.pool.get().await {
+                Err(error) if is_refusal(&error) => self.refused(),
+                result => return Ok(result?),
+            }
+        }
+        self.object_in_turn(member).await
+    }
+
+    async fn object_in_turn(&self, member: &Arc<Member>) -> Result<Object, Error> {
+        let deadline = tokio::time::Instant::now() + member.patience;
+        let turn = timeout_at(deadline, self.turns[member.purpose.index()].lock()).await;
+        let _turn = turn.map_err(|_| none_came_free())?;
+        let waiting = Waiting::begin(self, member.purpose);
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
+            let step = self.next_step(member, waiting.ticket);
+            if let Step::Take | Step::Open = step {
+                match member.pool.get().await {
+                    Ok(object) => {
+                        self.obtained(&object);
+                        return Ok(object);
+                    }
+                    Err(error) if is_refusal(&error) => self.refused(),
+                    Err(error) => return Err(error.into()),
+                }
+                waiting.end_opening();
+                continue;
+            }
+            if step == Step::Refuse {
+                return Err(Error::Unavailable("it takes no further connection just now".into()));
+            }
+            let now = tokio::time::Instant::now();
+            if now >= deadline {
+                return Err(none_came_free());
+            }
+            // Either is a reason to look again.
+            timeout_at(deadline.min(now + LOOK_AGAIN), changed).await.unwrap_or_default();
+        }
+    }
+
+    /// Decides what the caller with that ticket does next; what is to be closed for it is closed.
+    fn next_step(&self, member: &Arc<Member>, ticket: u64) -> Step {
+        let members = self.members();
+        let mut state = self.state();
+        let now = Instant::now();
+        if now.duration_since(state.refused_at) >= CALM {
+            self.short.store(false, Ordering::Relaxed);
+        }
+        if !self.is_short() {
+            return Step::Open;
+        }
+        let pools: Vec<Count> = members.iter().map(|member| count(member)).collect();
+        let before = state.queue.before(ticket);
+        state.limit = state.limit.max(pools.iter().map(|pool| pool.open).sum());
+        let view = View {
+            pools: &pools,
+            own: members.iter().position(|other| Arc::ptr_eq(other, member)).unwrap_or(usize::MAX),
+            opening: state.queue.opening(),
+            limit: state.limit,
+            before: &before,
+            settled: now >= state.settled_at,
+            may_try: now >= state.next_try,
+        };
+        let step = view.step();
+        if let Step::Evict(victim) = step {
+            if let Some(victim) = members.get(victim) {
+                close_one(&victim.pool);
+            }
+            state.evicted_at = Some(now);
+            state.settled_at = now + SETTLE;
+            return Step::Wait;
+        }
+        state.queue.set_opening(ticket, step == Step::Open);
+        step
+    }
+
+    /// Notes that Postgres refused a connection.
+    fn refused(&self) {
+        let open = self.members().iter().map(|member| member.pool.status().size).sum();
+        let mut state = self.state();
+        let now = Instant::now();
+        state.refused_at = now;
+        if !self.short.swap(true, Ordering::Relaxed) {
+            tracing::warn!(open, "Postgres takes no further connections; the pools share these");
+        }
+        if state.evicted_at.is_some_and(|at| now.duration_since(at) < SETTLE_LIMIT) {
+            state.settled_at = now + SETTLE;
+            return;
+        }
+        state.limit = open;
+        if now >= state.next_try {
+            state.pause = (state.pause * 2).clamp(FIRST_PAUSE, LAST_PAUSE);
+            state.next_try = now + state.pause;
+        }
+    }
+
+    /// Notes that a caller has a connection; a new one means that there may be more.
+    fn obtained(&self, object: &Object) {
+        if Object::metrics(object).recycle_count == 0 {
+            let mut state = self.state();
+            (state.pause, state.next_try, state.evicted_at) =
+                (Duration::ZERO, Instant::now(), None);
+        }
+    }
+
+    fn is_short(&self) -> bool {
+        self.short.load(Ordering::Relaxed)
+    }
+
+    /// Notes that a connection came back or was closed.
+    fn returned(&self) {
+        if self.is_short() {
+            self.changed.notify_waiters();
+        }
+    }
+
+    fn members(&self) -> Vec<Arc<Member>> {
+        self.state().members.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn count(member: &Member) -> Count {
+    let status = member.pool.status();
+    Count {
+        purpose: member.purpose,
+        open: status.size,
+        idle: status.available,
+        most: status.max_size,
+    }
+}
+
+/// Closes the idle connection that was used the longest ago.
+fn close_one(pool: &Pool) {
+    let mut closed = false;
+    drop(pool.retain(|_, _| std::mem::replace(&mut closed, true)));
+}
+
+fn is_refusal(error: &PoolError) -> bool {
+    let PoolError::Backend(error) = error else { return false };
+    error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS)
+}
+
+fn none_came_free() -> Error {
+    Error::Unavailable("no connection came free in time".into())
+}

@@ -1,0 +1,72 @@
+//! Whose turn it is to get a connection, while there are too few.
+
+use super::Budget;
+use super::rules::Purpose;
+
+/// The callers whose turn it is among those of their purpose, in the order in which they came.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    callers: Vec<Caller>,
+    tickets: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Caller {
+    ticket: u64,
+    purpose: Purpose,
+    opening: bool,
+}
+
+impl Queue {
+    /// The purposes of those who came before the caller with that ticket and still wait. Nobody waits for a caller that is
+    /// opening a connection.
+    pub(super) fn before(&self, ticket: u64) -> Vec<Purpose> {
+        let before = self.callers.iter().filter(|it| it.ticket < ticket && !it.opening);
+        before.map(|it| it.purpose).collect()
+    }
+
+    /// How many connections are being opened, by [`Purpose::index`].
+    pub(super) fn opening(&self) -> [usize; Purpose::COUNT] {
+        let mut counts = [0; Purpose::COUNT];
+        for caller in self.callers.iter().filter(|it| it.opening) {
+            counts[caller.purpose.index()] += 1;
+        }
+        counts
+    }
+
+    /// Notes whether a caller is opening a connection.
+    pub(super) fn set_opening(&mut self, ticket: u64, opening: bool) {
+        if let Some(caller) = self.callers.iter_mut().find(|it| it.ticket == ticket) {
+            caller.opening = opening;
+        }
+    }
+}
+
+/// A caller's place in the queue, until it is dropped.
+pub(super) struct Waiting<'a> {
+    budget: &'a Budget,
+    pub(super) ticket: u64,
+}
+
+impl<'a> Waiting<'a> {
+    pub(super) fn begin(budget: &'a Budget, purpose: Purpose) -> Self {
+        let queue = &mut budget.state().queue;
+        let ticket = queue.tickets;
+        queue.tickets += 1;
+        queue.callers.push(Caller { ticket, purpose, opening: false });
+        Self { budget, ticket }
+    }
+
+    /// Notes that the caller could not open a connection, and waits again.
+    pub(super) fn end_opening(&self) {
+        self.budget.state().queue.set_opening(self.ticket, false);
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.budget.state().queue.callers.retain(|it| it.ticket != self.ticket);
+        // Others may have waited for this one to go first.
+        self.budget.returned();
+    }
+}
