@@ -7,11 +7,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module with those that it may use beside itself.
-const MAY_USE: [(&str, &[&str]); 20] = [
+const MAY_USE: [(&str, &[&str]); 21] = [
     ("domain", &[]),
     ("config", &[]),
     ("health", &[]),
     ("data_dir", &[]),
+    ("supervisor", &[]),
     ("clock", &["domain"]),
     ("telemetry", &["config"]),
     ("store", &["domain"]),
@@ -21,7 +22,10 @@ const MAY_USE: [(&str, &[&str]); 20] = [
     ("catalogue", &["clock", "domain", "store"]),
     ("accounts", &["cache", "catalogue", "clock", "config", "domain", "store"]),
     ("rankings", &["catalogue", "clock", "domain", "redis_client", "store", "telemetry"]),
-    ("game", &["cache", "catalogue", "clock", "domain", "rankings", "store", "telemetry"]),
+    (
+        "game",
+        &["cache", "catalogue", "clock", "domain", "rankings", "store", "supervisor", "telemetry"],
+    ),
     ("operators", &["accounts", "cache", "clock", "domain", "game", "store"]),
     (
         "jobs",
@@ -35,6 +39,7 @@ const MAY_USE: [(&str, &[&str]); 20] = [
             "health",
             "rankings",
             "store",
+            "supervisor",
             "telemetry",
         ],
     ),
@@ -78,6 +83,7 @@ const MAY_USE: [(&str, &[&str]); 20] = [
             "redis_client",
             "seed",
             "store",
+            "supervisor",
             "telemetry",
         ],
     ),

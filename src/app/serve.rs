@@ -1,11 +1,13 @@
 //! Running a server from its start to its end.
 
+use std::future::pending;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
+use futures_util::FutureExt;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{sleep, timeout};
 
@@ -28,6 +30,8 @@ const LAST_RETRY: Duration = Duration::from_secs(2);
 /// How long requests that have begun may take when the server stops.
 const IN_FLIGHT_LIMIT: Duration = Duration::from_secs(4);
 const IN_FLIGHT_POLL: Duration = Duration::from_millis(10);
+/// How long the server may take to close where something is amiss.
+const FAULT_LIMIT: Duration = Duration::from_secs(4);
 
 /// The signals that ask the process to end.
 struct Stops {
@@ -77,24 +81,33 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     let http = server.listen(listener)?;
     let handle = http.handle();
     let mut http = tokio::spawn(http);
-    if let Some(listener) = metrics_listener {
-        tokio::spawn(server.listen_for_operators(listener)?);
-    }
+    let metrics_server =
+        metrics_listener.map(|listener| server.listen_for_operators(listener)).transpose()?;
+    let _operator_port = metrics_server
+        .map(|operator_port| server.supervisor.spawn("the operator port", operator_port.map(drop)));
     // Until the last request is answered everything goes on: the pulse too, without which nothing can be changed.
-    tokio::select! {
-        () = drain(&server, &handle, &mut stops, config.http.drain_delay) => {}
-        fault = work(&server, address) => return Err(fault),
+    let outcome = tokio::select! {
+        () = drain(&server, &handle, &mut stops, config.http.drain_delay) => Ok(()),
+        fault = work(&server, address) => Err(fault),
+        fault = server.supervisor.fault() => Err(fault.into()),
         () = database.watch() => unreachable!("a database is watched for ever"),
-        ended = &mut http => {
-            return Err(Error::Other(format!("the HTTP server ended: {ended:?}")));
-        }
+        ended = &mut http => Err(Error::Other(format!("the HTTP server ended: {ended:?}"))),
+    };
+    let closing = async {
+        handle.stop(true).await;
+        server.game.drain().await;
+        server.close().await;
+    };
+    match &outcome {
+        Ok(()) => closing.await,
+        // What is left may wait for what has ended.
+        Err(_) => drop(timeout(FAULT_LIMIT, closing).await),
     }
-    handle.stop(true).await;
-    server.game.drain().await;
-    server.close().await;
     database.close();
-    tracing::info!("stopped");
-    Ok(())
+    if outcome.is_ok() {
+        tracing::info!("stopped");
+    }
+    outcome
 }
 
 /// The operator port. One that nobody asked for is given up where it is taken, as a second server on the machine finds.
@@ -115,11 +128,11 @@ async fn work(server: &Arc<Server>, address: SocketAddr) -> Error {
         return error;
     }
     if server.role.works() {
-        server.jobs.start();
+        server.jobs.start(&server.supervisor);
     }
     announce(address, server.role);
-    tokio::join!(server.keep_pulse(), server.keep_house(), server.keep_rankings());
-    Error::Other("the pulse ended".into())
+    let _upkeep = server.keep_up();
+    pending().await
 }
 
 /// Waits for the database for as long as it takes.

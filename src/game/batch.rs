@@ -88,8 +88,8 @@ impl<'a> Turn<'a> {
 pub(super) enum Settled {
     /// An answer for each request.
     Done(Vec<Result<Answer, Error>>),
-    /// There is no such player.
-    Missing,
+    /// All of it is refused.
+    Refused(Error),
     /// It has to be tried again, and not from a kept row of that revision or a lower one.
     Again { outdated: i64 },
 }
@@ -173,9 +173,9 @@ impl Batch {
                         self.envelopes[place].answer(answer);
                     }
                 }
-                Settled::Missing => {
+                Settled::Refused(error) => {
                     for place in envelopes {
-                        self.envelopes[place].answer(Err(Error::NoSuchPlayer));
+                        self.envelopes[place].answer(Err(error.clone()));
                     }
                 }
             }

@@ -14,6 +14,7 @@ use super::Error;
 use super::batch::Envelope;
 use super::request::{Answer, Request};
 use super::writer::Writer;
+use crate::supervisor::Supervisor;
 use crate::telemetry::metrics::Metrics;
 
 /// Few lanes make big batches. A second one was no faster with 64 clients: its batches were half as big, and most of a
@@ -41,8 +42,13 @@ pub(super) struct Lanes {
 }
 
 impl Lanes {
-    /// Starts the lanes, each on a thread of its own: a commit's answer then wakes one thread and not three.
-    pub(super) fn start(writers: Vec<Writer>, metrics: Metrics) -> Result<Self, io::Error> {
+    /// Starts the lanes, each on a thread of its own: a commit's answer then wakes one thread and not three. A lane that
+    /// panics is beyond repair, as nobody knows what its batch has done: the supervisor has the process end.
+    pub(super) fn start(
+        writers: Vec<Writer>,
+        metrics: Metrics,
+        supervisor: &Supervisor,
+    ) -> Result<Self, io::Error> {
         let (mut senders, mut ends) = (Vec::new(), Vec::new());
         for writer in writers {
             let (sender, receiver) = mpsc::channel(QUEUE_LENGTH);
@@ -51,8 +57,10 @@ impl Lanes {
             ends.push(end);
             let metrics = metrics.clone();
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let guard = supervisor.guard("a lane");
             thread::Builder::new().name("lane".into()).spawn(move || {
                 runtime.block_on(run(writer, receiver, metrics));
+                guard.finish();
                 // Whoever drains may have given up waiting.
                 ended.send(()).unwrap_or_default();
             })?;

@@ -172,7 +172,8 @@ impl Writer {
         let mut committed = Vec::with_capacity(written.len());
         let mut settle = |fold| {
             let (seat, folded) = match fold {
-                Fold::Missing => return Settled::Missing,
+                Fold::Missing => return Settled::Refused(Error::NoSuchPlayer),
+                Fold::Panicked => return Settled::Refused(Error::Internal("a panic".into())),
                 Fold::Outdated { revision } => return Settled::Again { outdated: revision },
                 Fold::Found { seat, folded } => (seat, folded),
             };

@@ -33,6 +33,7 @@ mod limits;
 mod observability;
 mod openapi;
 mod outage;
+mod panics;
 mod passwords;
 mod plans;
 mod playing;
