@@ -5,6 +5,7 @@ mod attempt;
 mod batch;
 mod export;
 mod fold;
+mod held;
 mod lane;
 mod ledger;
 mod presence;
