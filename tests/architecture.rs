@@ -7,12 +7,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module with those that it may use beside itself.
-const MAY_USE: [(&str, &[&str]); 22] = [
+const MAY_USE: [(&str, &[&str]); 23] = [
     ("domain", &[]),
     ("config", &[]),
     ("health", &[]),
     ("data_dir", &[]),
     ("generations", &[]),
+    ("supervisor", &[]),
     ("clock", &["domain"]),
     ("identity", &[]),
     ("telemetry", &["config"]),
@@ -37,6 +38,7 @@ const MAY_USE: [(&str, &[&str]); 22] = [
             "identity",
             "rankings",
             "store",
+            "supervisor",
             "telemetry",
         ],
     ),
@@ -53,6 +55,7 @@ const MAY_USE: [(&str, &[&str]); 22] = [
             "health",
             "rankings",
             "store",
+            "supervisor",
             "telemetry",
         ],
     ),
@@ -98,6 +101,7 @@ const MAY_USE: [(&str, &[&str]); 22] = [
             "redis_client",
             "seed",
             "store",
+            "supervisor",
             "telemetry",
         ],
     ),

@@ -1,11 +1,13 @@
 //! Running a server from its start to its end.
 
+use std::future::pending;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
+use futures_util::FutureExt;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{sleep, timeout};
 
@@ -28,6 +30,8 @@ const LAST_RETRY: Duration = Duration::from_secs(2);
 /// How long requests that have begun may take when the server stops.
 const IN_FLIGHT_LIMIT: Duration = Duration::from_secs(4);
 const IN_FLIGHT_POLL: Duration = Duration::from_millis(10);
+/// How long the server may take to close where something is amiss.
+const FAULT_LIMIT: Duration = Duration::from_secs(4);
 
 /// The signals that ask the process to end.
 struct Stops {
@@ -78,18 +82,29 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     let http = server.listen(listener)?;
     let handle = http.handle();
     let mut http = tokio::spawn(http);
-    if let Some(listener) = metrics_listener {
-        tokio::spawn(server.listen_for_operators(listener)?);
-    }
+    let metrics_server =
+        metrics_listener.map(|listener| server.listen_for_operators(listener)).transpose()?;
+    let _operator_port = metrics_server
+        .map(|operator_port| server.supervisor.spawn("the operator port", operator_port.map(drop)));
     tracing::info!(%address, "listening");
     // Until the last request is answered everything goes on: the pulse too, without which nothing can be changed.
-    let result = tokio::select! {
+    let outcome = tokio::select! {
         () = drain(&server, &handle, &mut stops, config.http.drain_delay) => Ok(()),
         fault = work(&server, &mut database, address) => Err(fault),
+        fault = server.supervisor.fault() => Err(fault.into()),
         ended = &mut http => Err(Error::Other(format!("the HTTP server ended: {ended:?}"))),
     };
-    close(&server, &handle, &mut database, &mut stops).await;
-    result
+    let close = close(&server, &handle, &mut database, &mut stops);
+    match &outcome {
+        Ok(()) => close.await,
+        // What is left may wait for what has ended.
+        Err(_) => {
+            if timeout(FAULT_LIMIT, close).await.is_err() {
+                database.close_now().await;
+            }
+        }
+    }
+    outcome
 }
 
 /// Ends the parts in order, and the database last. Asked again to end meanwhile, it does not wait for them any more.
@@ -127,11 +142,11 @@ async fn work(server: &Arc<Server>, database: &mut Database, address: SocketAddr
         return error;
     }
     if server.role.works() {
-        server.jobs.start();
+        server.jobs.start(&server.supervisor);
     }
     announce(address, server.role);
-    tokio::join!(server.keep_pulse(), server.keep_house(), server.keep_rankings());
-    Error::Other("the pulse ended".into())
+    let _upkeep = server.keep_up();
+    pending().await
 }
 
 /// Waits for the database for as long as it takes.

@@ -27,6 +27,7 @@ use crate::operators::Operators;
 use crate::rankings::Rankings;
 use crate::redis_client::Redis;
 use crate::store::{Endpoint, Store, StoreOptions};
+use crate::supervisor::Supervisor;
 use crate::telemetry::metrics::Metrics;
 
 /// How long a caller waits for a free connection, and a statement for its answer.
@@ -68,6 +69,8 @@ pub struct Server {
     pub health: Arc<Health>,
     pub metrics: Metrics,
     pub jobs: Arc<Jobs>,
+    /// Notices should a lane end, or anything else that the server cannot do without.
+    pub supervisor: Supervisor,
     /// What this process does.
     pub role: Role,
     /// The epoch of the database that everything in memory was learned in; [`NO_EPOCH`] at first.
@@ -95,6 +98,7 @@ impl Server {
             Rules { offline_cap_seconds: config.offline_cap.as_secs_f64(), ..Rules::default() };
         let catalogues = Arc::new(Catalogues::new(store.clone(), Arc::clone(&clock), rules));
         let health = Arc::new(Health::default());
+        let supervisor = Supervisor::new();
         let players = Players::start(cache::Settings {
             store: store.clone(),
             redis: redis.clone(),
@@ -128,6 +132,7 @@ impl Server {
             Arc::clone(&catalogues),
             metrics.clone(),
             rankings.seen(),
+            &supervisor,
         );
         let game = Arc::new(game.map_err(|error| Error::Other(error.to_string()))?);
         let parts = jobs::Parts {
@@ -192,6 +197,7 @@ impl Server {
             health,
             metrics,
             jobs: Arc::new(jobs),
+            supervisor,
             role,
             known_epoch: AtomicU64::new(NO_EPOCH),
             api,

@@ -1,6 +1,7 @@
 //! One attempt to write a batch: its rows, the keys that are remembered, the folds, and the statement.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -29,6 +30,8 @@ pub(super) enum Fold {
     /// A request was answered before, and the row is not the one that was there when that was found out: it may lack what
     /// the request did.
     Outdated { revision: i64 },
+    /// To fold it panicked.
+    Panicked,
     Found {
         /// Where the row was kept, and so may be out of date; none where it was just read.
         seat: Option<Seat>,
@@ -173,8 +176,10 @@ fn fold_all(
             }
             known => known.unwrap_or_default().remembered,
         };
-        let folded = fold(record, turn.requests(), remembered, moment);
-        Fold::Found { seat, folded }
+        // One row that the rules cannot bear must not end the lane. Nothing has been sent for it.
+        let folded =
+            catch_unwind(AssertUnwindSafe(|| fold(record, turn.requests(), remembered, moment)));
+        folded.map_or(Fold::Panicked, |folded| Fold::Found { seat, folded })
     };
     batch.turns().zip(rows).map(fold).collect()
 }
@@ -231,5 +236,22 @@ mod tests {
         assert!(matches!(folded_from(7), Some(Fold::Outdated { revision: 7 })));
         let Some(Fold::Found { folded, .. }) = folded_from(8) else { panic!("not folded") };
         assert!(folded.answers[0].as_ref().is_ok_and(|answer| answer.replayed));
+    }
+
+    #[test]
+    fn a_row_that_cannot_be_folded_without_a_panic_harms_no_other() {
+        let click =
+            |id| Request::new(Uuid::from_u128(id), Command::Act(Action::Click { clicks: 5 }));
+        let envelopes = [1, 2].map(|id| Envelope::new(click(id)).0);
+        let batch = Batch::new(envelopes.into());
+        let moment = Moment::testing(1.0);
+        // There is no revision after the last one, which is found out by a panic in a build that is tested.
+        let row = |(id, revision)| {
+            let record = PlayerRecord { id: Uuid::from_u128(id), revision, ..guest() };
+            Some(Row { record: Arc::new(record), seat: None })
+        };
+        let rows = [(1, i64::MAX), (2, 7)].map(row);
+        let folds = fold_all(&batch, rows.into_iter(), Vec::new(), &moment);
+        assert!(matches!(folds.as_slice(), [Fold::Panicked, Fold::Found { .. }]));
     }
 }

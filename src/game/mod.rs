@@ -5,6 +5,7 @@ mod attempt;
 mod batch;
 mod export;
 mod fold;
+mod held;
 mod lane;
 mod ledger;
 mod moment;
@@ -28,6 +29,7 @@ use crate::clock::Clock;
 use crate::domain::{Refusal, Timestamp};
 use crate::rankings::Seen;
 use crate::store::{self, Store};
+use crate::supervisor::Supervisor;
 use crate::telemetry::metrics::Metrics;
 use lane::{LANES, Lanes};
 use presence::Presence;
@@ -85,7 +87,7 @@ pub struct Game {
 }
 
 impl Game {
-    /// Wires the parts together and starts the lanes.
+    /// Wires the parts together and starts the lanes, whose end `supervisor` notices.
     ///
     /// # Errors
     /// Where the system has no thread left for a lane.
@@ -96,6 +98,7 @@ impl Game {
         catalogues: Arc<Catalogues>,
         metrics: Metrics,
         seen: Arc<Seen>,
+        supervisor: &Supervisor,
     ) -> Result<Self, Error> {
         let writer = || {
             Ok(writer::Writer {
@@ -108,7 +111,7 @@ impl Game {
             })
         };
         let writers = (0..LANES).map(|_| writer()).collect::<Result<_, store::Error>>()?;
-        let lanes = Lanes::start(writers, metrics.clone());
+        let lanes = Lanes::start(writers, metrics.clone(), supervisor);
         let lanes = lanes.map_err(|error| Error::Internal(format!("lanes: {error}")))?;
         let presence = Presence::default();
         Ok(Self { store, players, clock, catalogues, lanes, presence, seen })

@@ -15,6 +15,7 @@ mod limits;
 mod me;
 mod openapi;
 mod operator_port;
+mod panics;
 mod players;
 pub mod problem;
 mod rankings;
