@@ -15,7 +15,6 @@ use super::attempt::{Attempt, Fold, Moment};
 use super::batch::{ALL_OUTDATED, Batch, Envelope, Settled};
 use crate::cache::Players;
 use crate::catalogue::Catalogues;
-use crate::clock::Clock;
 use crate::domain::{LedgerEntry, LedgerKind};
 use crate::rankings::Seen;
 use crate::store::players::PlayerRecord;
@@ -32,7 +31,6 @@ pub(super) struct Writer {
     /// What the last commits left behind, and where the next ones are put.
     pub(super) players: Players,
     pub(super) store: Store,
-    pub(super) clock: Arc<dyn Clock>,
     pub(super) catalogues: Arc<Catalogues>,
     pub(super) metrics: Metrics,
     /// Where it is noted who was there.
@@ -132,7 +130,7 @@ impl Writer {
             return Ok(batch);
         }
         let moment = match self.catalogues.confirmed_timeline() {
-            Ok(timeline) => Moment { timeline, now: self.clock.now(), begun: Instant::now() },
+            Ok((timeline, now)) => Moment { timeline, now, begun: Instant::now() },
             Err(error) => {
                 batch.refuse(&error.into());
                 return Ok(Batch::new(Vec::new()));
