@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 pub use replace::ReplaceError;
 
 use crate::clock::Clock;
-use crate::domain::{Catalogue, CatalogueItems, Rules, Timeline};
+use crate::domain::{Catalogue, CatalogueItems, Rules, Timeline, Timestamp};
 use crate::store::catalogues::{NewCatalogue, VERSION_TAKEN};
 use crate::store::{self, Store};
 
@@ -65,17 +65,18 @@ impl Catalogues {
         known.timeline.clone().ok_or(Unconfirmed)
     }
 
-    /// The timeline, certain to hold every version in force, at a time that can be trusted: right for changing a player.
+    /// The timeline, certain to hold every version in force, and the time now, which can be trusted: right for changing a
+    /// player.
     ///
     /// # Errors
     /// [`Unconfirmed`] where that is not certain.
-    pub fn confirmed_timeline(&self) -> Result<Arc<Timeline>, Unconfirmed> {
+    pub fn confirmed_timeline(&self) -> Result<(Arc<Timeline>, Timestamp), Unconfirmed> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let of_this_epoch = |at: Instant| self.store.identity().knows(at);
         let recent =
             known.confirmed_at.is_some_and(|at| at.elapsed() < CONFIRMED_FOR && of_this_epoch(at));
-        let confirmed = recent && self.clock.is_steady();
-        known.timeline.clone().filter(|_| confirmed).ok_or(Unconfirmed)
+        let timeline = known.timeline.clone().filter(|_| recent);
+        timeline.zip(self.clock.steady_now()).ok_or(Unconfirmed)
     }
 
     /// Takes in that at `sent` the newest version was `newest`, loading what is new.

@@ -104,7 +104,6 @@ impl Game {
             Ok(writer::Writer {
                 players: players.clone(),
                 store: store.for_lane()?,
-                clock: Arc::clone(&clock),
                 catalogues: Arc::clone(&catalogues),
                 metrics: metrics.clone(),
                 seen: Arc::clone(&seen),

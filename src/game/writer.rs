@@ -18,7 +18,6 @@ use super::held::PATIENCE;
 use super::moment::Moment;
 use crate::cache::Players;
 use crate::catalogue::Catalogues;
-use crate::clock::Clock;
 use crate::domain::{LedgerEntry, LedgerKind};
 use crate::rankings::Seen;
 use crate::store::players::PlayerRecord;
@@ -35,7 +34,6 @@ pub(super) struct Writer {
     /// What the last commits left behind, and where the next ones are put.
     pub(super) players: Players,
     pub(super) store: Store,
-    pub(super) clock: Arc<dyn Clock>,
     pub(super) catalogues: Arc<Catalogues>,
     pub(super) metrics: Metrics,
     /// Where it is noted who was there.
@@ -151,9 +149,9 @@ impl Writer {
             return Ok(batch);
         }
         let moment = match self.catalogues.confirmed_timeline() {
-            Ok(timeline) => {
+            Ok((timeline, now)) => {
                 let epoch = self.players.epoch();
-                Moment { epoch, timeline, now: self.clock.now(), begun: Instant::now() }
+                Moment { epoch, timeline, now, begun: Instant::now() }
             }
             Err(error) => {
                 batch.refuse(&error.into());

@@ -189,7 +189,7 @@ impl Jobs {
     /// # Errors
     /// As every statement's.
     pub async fn run_due(&self) -> Result<usize, store::Error> {
-        self.runner.fire_due(&mut Vec::new()).await?;
+        self.runner.fire_due(&mut Vec::new(), self.runner.parts.clock.now()).await?;
         let mut runs = 0;
         while let Some(job) = self.runner.claim().await? {
             Arc::clone(&self.runner).run(job).await;
