@@ -15,7 +15,7 @@ mod seasons;
 mod seen;
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
@@ -78,8 +78,9 @@ pub struct Rankings {
     wanted: Notify,
     /// Boards that were built before, in microseconds since the epoch, lack something.
     outdated_before: AtomicI64,
-    /// Whether an operator wants the boards built anew.
-    demanded: AtomicBool,
+    /// How often a rebuild was demanded, and how many of these demands a rebuild has met that began after them.
+    demanded: AtomicU64,
+    met: AtomicU64,
     /// Rises with everything that this instance publishes.
     generation: AtomicU64,
 }
@@ -110,7 +111,8 @@ impl Rankings {
             rebuilding: tokio::sync::Mutex::default(),
             wanted: Notify::new(),
             outdated_before: AtomicI64::new(i64::MIN),
-            demanded: AtomicBool::new(false),
+            demanded: AtomicU64::new(0),
+            met: AtomicU64::new(0),
             generation: AtomicU64::new(0),
         }
     }

@@ -55,15 +55,18 @@ impl Rankings {
         self.wanted.notified().await;
     }
 
-    /// Has the boards built anew by whoever waits in [`Rankings::wanted`], whether that is due or not. Returns false where
-    /// this instance is at it.
+    /// Has the boards built anew by whoever waits in [`Rankings::wanted`], whether that is due or not. The demand lasts until
+    /// a rebuild that began after it has succeeded: one that is under way does not meet it, whichever instance does it,
+    /// nor does one that fails. Returns false where this instance is rebuilding, so that the demand waits for the end of
+    /// that.
     pub fn demand_rebuild(&self) -> bool {
-        if self.rebuilding.try_lock().is_err() {
-            return false;
-        }
-        self.demanded.store(true, Ordering::Relaxed);
+        self.demanded.fetch_add(1, Ordering::Release);
         self.wanted.notify_one();
-        true
+        self.rebuilding.try_lock().is_ok()
+    }
+
+    fn is_demanded(&self) -> bool {
+        self.demanded.load(Ordering::Acquire) > self.met.load(Ordering::Relaxed)
     }
 
     /// Builds the boards anew where they are not whole, of another season, or too old, or somebody demands it.
@@ -76,8 +79,15 @@ impl Rankings {
             Some(shared) => shared.status().await?,
             None => self.local.status(),
         };
-        let demanded = self.demanded.swap(false, Ordering::Relaxed);
-        if demanded || self.is_due(status, now) { self.rebuild().await } else { Ok(None) }
+        if !self.is_demanded() && !self.is_due(status, now) {
+            return Ok(None);
+        }
+        let rebuilt = self.rebuild().await;
+        if matches!(rebuilt, Ok(None)) && self.is_demanded() {
+            // Another rebuild is under way, which may have read rows before the demand.
+            self.wanted.notify_one();
+        }
+        rebuilt
     }
 
     /// Builds the boards anew from Postgres and puts them in the place of the old ones at once. What is published
@@ -88,6 +98,7 @@ impl Rankings {
     /// Where a store is away or what was built is gone; the boards are as they were.
     pub async fn rebuild(&self) -> Result<Option<Rebuilt>, Error> {
         let Ok(_alone) = self.rebuilding.try_lock() else { return Ok(None) };
+        let demanded = self.demanded.load(Ordering::Acquire);
         let target = if let Some(shared) = self.shared_up() {
             let Some(build) = shared.begin().await? else { return Ok(None) };
             Target::Shared(shared, build)
@@ -101,6 +112,7 @@ impl Rankings {
             Target::Local(pass) => self.local.finish(*pass, season, began)?,
             Target::Shared(shared, build) => shared.finish(build, season, began).await?,
         }
+        self.met.fetch_max(demanded, Ordering::Relaxed);
         self.generation.fetch_add(1, Ordering::Relaxed);
         let seconds = started.elapsed().as_secs_f64();
         self.metrics.rebuilds.inc();

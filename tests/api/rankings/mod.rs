@@ -1,6 +1,7 @@
 //! Boards and seasons, on the in-process form and on Redis alike.
 
 mod boards;
+mod demands;
 mod oracle;
 mod seasons;
 mod shared;
