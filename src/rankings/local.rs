@@ -100,7 +100,7 @@ impl Local {
     }
 
     pub(super) fn status(&self) -> Status {
-        Status { rebuilt: self.read().rebuilt }
+        Status { rebuilt: self.read().rebuilt, is_damaged: false }
     }
 
     /// Writes standings, none over a newer one.
@@ -115,7 +115,7 @@ impl Local {
         let mut boards = self.write();
         boards.enter(publication.season);
         boards.as_of = boards.as_of.max(publication.as_of);
-        Status { rebuilt: boards.rebuilt }
+        Status { rebuilt: boards.rebuilt, is_damaged: false }
     }
 
     /// Begins a rebuild and returns its number. What is written from now on is kept at its end.

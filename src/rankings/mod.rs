@@ -217,11 +217,22 @@ impl Rankings {
     async fn write(&self, now: Timestamp, standings: &[Standing]) -> Result<Status, Unavailable> {
         let publication = Publication { season: Season::at(now), as_of: now, standings };
         let status = match self.shared_up() {
-            Some(shared) => shared.publish(&publication).await?,
+            Some(shared) => shared.publish(&shared.keys(), &publication).await?,
             None => self.local.publish(&publication),
         };
+        if status.is_damaged {
+            log_damage();
+        }
         self.generation.fetch_add(1, Ordering::Relaxed);
         self.metrics.published.inc_by(standings.len() as u64);
         Ok(status)
     }
+}
+
+/// Says once for each loss, as the first to notice it either removes what is left or rebuilds.
+fn log_damage() {
+    tracing::warn!(
+        "a part of the rankings in Redis was lost; they are rebuilt. If this repeats, see maxmemory-policy in \
+         docs/operations.md"
+    );
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::board::{Publication, Standing, Status, Unavailable};
 use super::redis::{Build, Shared};
-use super::{Error, Rankings};
+use super::{Error, Rankings, log_damage};
 use crate::domain::{Season, Timestamp};
 
 /// Rows read at once.
@@ -83,9 +83,12 @@ impl Rankings {
             return Ok(None);
         }
         let rebuilt = self.rebuild().await;
-        if matches!(rebuilt, Ok(None)) && self.is_demanded() {
+        match &rebuilt {
+            Ok(Some(_)) if status.is_damaged => log_damage(),
             // Another rebuild is under way, which may have read rows before the demand.
-            self.wanted.notify_one();
+            Ok(None) if self.is_demanded() => self.wanted.notify_one(),
+            Err(Error::Unavailable(Unavailable::CutShort)) => self.wanted.notify_one(),
+            _ => {}
         }
         rebuilt
     }
@@ -106,12 +109,12 @@ impl Rankings {
             Target::Local(self.local.begin())
         };
         let (began, started) = (self.clock.now(), Instant::now());
-        let season = Season::at(began);
-        let players = self.fill(&target, began).await?;
-        match &target {
-            Target::Local(pass) => self.local.finish(*pass, season, began)?,
-            Target::Shared(shared, build) => shared.finish(build, season, began).await?,
+        let built = self.build(&target, began).await;
+        if let (Err(_), Target::Shared(shared, build)) = (&built, &target) {
+            // Whatever was wrong, others need not wait until the build lapses. Without an answer they do.
+            shared.abandon(build).await.ok();
         }
+        let players = built?;
         self.met.fetch_max(demanded, Ordering::Relaxed);
         self.generation.fetch_add(1, Ordering::Relaxed);
         let seconds = started.elapsed().as_secs_f64();
@@ -120,6 +123,17 @@ impl Rankings {
         self.metrics.rebuild_players.set(i64::try_from(players).unwrap_or(i64::MAX));
         tracing::info!(players, seconds, "the rankings were built anew");
         Ok(Some(Rebuilt { players }))
+    }
+
+    /// Fills the new boards and puts them in the place of the old ones.
+    async fn build(&self, target: &Target<'_>, began: Timestamp) -> Result<u64, Error> {
+        let season = Season::at(began);
+        let players = self.fill(target, began).await?;
+        match target {
+            Target::Local(pass) => self.local.finish(*pass, season, began)?,
+            Target::Shared(shared, build) => shared.finish(build, season, began).await?,
+        }
+        Ok(players)
     }
 
     /// Reads all players and writes their standings.

@@ -93,9 +93,7 @@ async fn a_demand_outlasts_the_rebuild_that_was_under_way(world: World) {
     .await;
 }
 
-#[tokio::test]
-async fn a_demand_outlasts_a_rebuild_that_fails_in_process() {
-    a_demand_outlasts_a_rebuild_that_fails(World::new().await).await;
-}
-
-on_both_forms!(a_demand_outlasts_the_rebuild_that_was_under_way);
+on_both_forms!(
+    a_demand_outlasts_a_rebuild_that_fails,
+    a_demand_outlasts_the_rebuild_that_was_under_way,
+);

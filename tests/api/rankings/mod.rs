@@ -2,6 +2,7 @@
 
 mod boards;
 mod demands;
+mod losses;
 mod oracle;
 mod seasons;
 mod shared;
