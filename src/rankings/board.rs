@@ -160,7 +160,7 @@ pub enum Unavailable {
     /// Redis is away.
     #[error("Redis: {0}")]
     Redis(#[from] crate::redis_client::Away),
-    /// Another rebuild took over, or a part of what was built is gone.
-    #[error("cut short by another rebuild or by a loss in Redis")]
+    /// Another rebuild took over, a part of what was built is gone, or the boards were reset meanwhile.
+    #[error("cut short by another rebuild, by a loss in Redis or by a reset")]
     CutShort,
 }

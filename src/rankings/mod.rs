@@ -36,7 +36,7 @@ use crate::telemetry::metrics::RankingsMetrics;
 use board::{Publication, Standing, Status};
 use local::Local;
 use publish::Published;
-use redis::Shared;
+use redis::{Keys, Shared};
 
 /// Why a call is refused.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +83,16 @@ pub struct Rankings {
     met: AtomicU64,
     /// Rises with everything that this instance publishes.
     generation: AtomicU64,
+}
+
+/// The boards that standings are written to. It is chosen before rows are read, so that standings made from rows of before
+/// the database went back do not reach the boards of afterwards, where they would pass for newer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Destination {
+    /// The era of the in-process boards.
+    era: u64,
+    /// The boards in Redis; without them those in process.
+    keys: Option<Keys>,
 }
 
 impl Rankings {
@@ -146,6 +156,24 @@ impl Rankings {
         self.to_look_at.lock().unwrap_or_else(PoisonError::into_inner).extend(players);
     }
 
+    /// Drops all that this instance knows of players and asks for a rebuild. To be called when the database went back in
+    /// time, after a restore or a fail-over: rows may have lower revisions than before, so everything that is known would
+    /// be taken for newer than what is true.
+    ///
+    /// The in-process boards are empty afterwards, and publications and rebuilds that are under way come to nothing. Boards in
+    /// Redis are not touched: their key prefix is expected to have changed, and boards of the same prefix are served until
+    /// the rebuild has replaced them. Call it after the prefix has changed and caches have dropped their rows. Rows that
+    /// calls note within the next half minute are read again before they are published, as such a call may have read its row
+    /// before.
+    pub fn forget_all(&self) {
+        // First, so that nothing of before is written after the rest is empty.
+        self.local.begin_era();
+        self.seen.clear();
+        self.to_look_at.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.generation.fetch_add(1, Ordering::Relaxed);
+        self.demand_rebuild();
+    }
+
     /// A part of a board.
     ///
     /// # Errors
@@ -177,9 +205,10 @@ impl Rankings {
             return Ok(found);
         }
         // Somebody who has just come, and whom nobody has published yet.
+        let destination = self.destination();
         let record = self.store.load_player(player).await?.ok_or(Error::NoSuchPlayer)?;
         let (timeline, now) = (self.catalogues.timeline()?, self.clock.now());
-        self.write(now, &[Standing::of(&record, &timeline, now)]).await?;
+        self.write(&destination, now, &[Standing::of(&record, &timeline, now)]).await?;
         let found = self.find(board, player, around).await?;
         found.ok_or(Error::Unavailable(Unavailable::Incomplete))
     }
@@ -213,12 +242,25 @@ impl Rankings {
         self.shared.as_ref().filter(|shared| shared.is_up())
     }
 
-    /// Writes standings to the boards in use.
-    async fn write(&self, now: Timestamp, standings: &[Standing]) -> Result<Status, Unavailable> {
+    /// The boards in use.
+    fn destination(&self) -> Destination {
+        let era = self.local.era();
+        Destination { era, keys: self.shared_up().map(Shared::keys) }
+    }
+
+    /// Writes standings to boards that were chosen before the rows were read.
+    async fn write(
+        &self,
+        destination: &Destination,
+        now: Timestamp,
+        standings: &[Standing],
+    ) -> Result<Status, Unavailable> {
+        let Destination { era, keys } = destination;
         let publication = Publication { season: Season::at(now), as_of: now, standings };
-        let status = match self.shared_up() {
-            Some(shared) => shared.publish(&shared.keys(), &publication).await?,
-            None => self.local.publish(&publication),
+        let status = match self.shared.as_ref().zip(keys.as_ref()) {
+            Some(_) if self.local.era() != *era => return Err(Unavailable::CutShort),
+            Some((shared, keys)) => shared.publish(keys, &publication).await?,
+            None => self.local.publish(&publication, *era)?,
         };
         if status.is_damaged {
             log_damage();

@@ -27,7 +27,13 @@ pub struct Rebuilt {
     pub players: u64,
 }
 
-/// Where what is rebuilt is written to.
+/// What is rebuilt, and where it is written to.
+struct Rebuild<'a> {
+    /// The era that the rows are of.
+    era: u64,
+    target: Target<'a>,
+}
+
 enum Target<'a> {
     /// The number of the rebuild.
     Local(u64),
@@ -102,15 +108,21 @@ impl Rankings {
     pub async fn rebuild(&self) -> Result<Option<Rebuilt>, Error> {
         let Ok(_alone) = self.rebuilding.try_lock() else { return Ok(None) };
         let demanded = self.demanded.load(Ordering::Acquire);
+        if self.is_demanded() {
+            // A publication that began before the demand may still write what the demand is about.
+            drop(self.published.lock().await);
+        }
+        let era = self.local.era();
         let target = if let Some(shared) = self.shared_up() {
             let Some(build) = shared.begin().await? else { return Ok(None) };
             Target::Shared(shared, build)
         } else {
             Target::Local(self.local.begin())
         };
+        let rebuild = Rebuild { era, target };
         let (began, started) = (self.clock.now(), Instant::now());
-        let built = self.build(&target, began).await;
-        if let (Err(_), Target::Shared(shared, build)) = (&built, &target) {
+        let built = self.build(&rebuild, began).await;
+        if let (Err(_), Target::Shared(shared, build)) = (&built, &rebuild.target) {
             // Whatever was wrong, others need not wait until the build lapses. Without an answer they do.
             shared.abandon(build).await.ok();
         }
@@ -126,22 +138,28 @@ impl Rankings {
     }
 
     /// Fills the new boards and puts them in the place of the old ones.
-    async fn build(&self, target: &Target<'_>, began: Timestamp) -> Result<u64, Error> {
+    async fn build(&self, rebuild: &Rebuild<'_>, began: Timestamp) -> Result<u64, Error> {
         let season = Season::at(began);
-        let players = self.fill(target, began).await?;
-        match target {
+        let players = self.fill(rebuild, began).await?;
+        self.continues(rebuild)?;
+        match &rebuild.target {
             Target::Local(pass) => self.local.finish(*pass, season, began)?,
             Target::Shared(shared, build) => shared.finish(build, season, began).await?,
         }
         Ok(players)
     }
 
+    /// A rebuild whose rows may be of before the database went back is of no use.
+    fn continues(&self, rebuild: &Rebuild<'_>) -> Result<(), Unavailable> {
+        if self.local.era() == rebuild.era { Ok(()) } else { Err(Unavailable::CutShort) }
+    }
+
     /// Reads all players and writes their standings.
-    async fn fill(&self, target: &Target<'_>, began: Timestamp) -> Result<u64, Error> {
+    async fn fill(&self, rebuild: &Rebuild<'_>, began: Timestamp) -> Result<u64, Error> {
         let deleted = self.store.deleted_since(began.plus_seconds(-DELETIONS_SECONDS)).await?;
         let deleted: Vec<Standing> =
             deleted.into_iter().map(|player| Standing::deleted(player, began)).collect();
-        self.put(target, &deleted).await?;
+        self.put(rebuild, &deleted).await?;
         let mut count = 0;
         let mut rows = self.store.players_after(Uuid::nil(), READ_AT_ONCE).await?;
         while let Some(last) = rows.last().map(|record| record.id) {
@@ -151,7 +169,7 @@ impl Rankings {
                 rows.iter().map(|record| Standing::of(record, &timeline, now)).collect();
             // While these are written the next ones are read.
             let (written, next) = tokio::join!(
-                self.put(target, &standings),
+                self.put(rebuild, &standings),
                 self.store.players_after(last, READ_AT_ONCE)
             );
             written?;
@@ -160,12 +178,13 @@ impl Rankings {
         Ok(count)
     }
 
-    async fn put(&self, target: &Target<'_>, standings: &[Standing]) -> Result<(), Unavailable> {
+    async fn put(&self, rebuild: &Rebuild<'_>, standings: &[Standing]) -> Result<(), Unavailable> {
+        self.continues(rebuild)?;
         let now = self.clock.now();
         let publication = Publication { season: Season::at(now), as_of: now, standings };
-        match target {
+        match &rebuild.target {
             Target::Local(_) => {
-                self.local.publish(&publication);
+                self.local.publish(&publication, rebuild.era)?;
                 // A long fill must not keep others from this thread.
                 tokio::task::yield_now().await;
                 Ok(())

@@ -143,6 +143,7 @@ impl Shared {
         build: &Build,
         publication: &Publication<'_>,
     ) -> Result<(), Unavailable> {
+        self.continues(build)?;
         self.write(&build.keys, publication, &build.token).await?;
         let [key, ..] = &build.keys.build();
         let run = |mut connection| async move {
@@ -160,6 +161,7 @@ impl Shared {
         season: Season,
         began: Timestamp,
     ) -> Result<(), Unavailable> {
+        self.continues(build)?;
         let (live, built) = (build.keys.live(), build.keys.build());
         let mut call = call_of(&FINISH, live.iter().chain(&built));
         call.arg(&build.token).arg(began.as_micros()).arg(season.number());
@@ -176,6 +178,11 @@ impl Shared {
         call.arg(&build.token);
         let run = |mut connection| async move { call.invoke_async::<()>(&mut connection).await };
         Ok(self.redis.with_limit(BACKGROUND_LIMIT, run).await?)
+    }
+
+    /// A build ends when the prefix of the keys is no longer the one that it began with: it is of other boards.
+    fn continues(&self, build: &Build) -> Result<(), Unavailable> {
+        if build.keys == self.keys() { Ok(()) } else { Err(Unavailable::CutShort) }
     }
 
     /// A part of a board.
@@ -239,5 +246,29 @@ fn unless_cut_short<T>(result: RedisResult<T>) -> RedisResult<Option<T>> {
     match result {
         Err(error) if error.code() == Some("CUTSHORT") => Ok(None),
         result => result.map(Some),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rankings::board::{Stamp, Standing};
+    use crate::redis_client::testing::away;
+
+    #[tokio::test]
+    async fn a_build_ends_when_the_prefix_changes() {
+        let (before, after) = (Shared::new(away("before:")), Shared::new(away("after:")));
+        let (now, season) = (Timestamp::from_micros(1), Season::from_number(1));
+        let stamp = Stamp { revision: 1, at: now };
+        let standings = [Standing { player: Uuid::nil(), stamp, place: None }];
+        let publication = Publication { season, as_of: now, standings: &standings };
+        let build = Build { token: "x".to_owned(), keys: before.keys() };
+        let [fill, finish] =
+            [after.fill(&build, &publication).await, after.finish(&build, season, now).await];
+        assert!(matches!(fill, Err(Unavailable::CutShort)), "{fill:?}");
+        assert!(matches!(finish, Err(Unavailable::CutShort)), "{finish:?}");
+        // Under the same prefix it goes on, as far as Redis is there.
+        let fill = before.fill(&build, &publication).await;
+        assert!(matches!(fill, Err(Unavailable::Redis(_))), "{fill:?}");
     }
 }
