@@ -5,6 +5,8 @@
 //! database and no copy of it. *Epoch* is a new one whenever rows may have gone back to an earlier state.
 
 use std::fmt;
+use std::num::ParseIntError;
+use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
@@ -28,6 +30,15 @@ impl Epoch {
     }
 }
 
+impl FromStr for Epoch {
+    type Err = ParseIntError;
+
+    /// Reads what [`fmt::Display`] writes.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        u64::from_str_radix(text, 16).map(Self)
+    }
+}
+
 impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.0)
@@ -35,7 +46,7 @@ impl fmt::Display for Epoch {
 }
 
 /// What tells a database and its epoch from all others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
     /// The same in all epochs of one database. A copy of the database has another.
     pub database: u64,

@@ -64,6 +64,7 @@ impl Server {
         let since = self.clock.now().plus_seconds(-self.full_reach());
         let pulse = self.store.pulse(instance, since).await?;
         self.accounts.revocations().restart(&pulse.revocations, self.clock.now());
+        self.rankings.forget_all();
         Ok(pulse)
     }
 

@@ -4,6 +4,8 @@
 mod connection;
 mod keeper;
 mod span;
+#[cfg(test)]
+pub mod testing;
 
 use std::fmt::{self, Display};
 use std::future::Future;

@@ -201,6 +201,12 @@ impl TestApp {
         line.map_or(0.0, |value| value.parse().expect("a number"))
     }
 
+    /// A key in Redis of the database in its present epoch.
+    pub fn redis_key(&self, name: &str) -> String {
+        let identity = self.server.store.identity().current().expect("the database was asked");
+        self.server.redis.as_ref().expect("a Redis").key(identity, name)
+    }
+
     /// How often a player was loaded from Postgres to be read.
     pub fn loads(&self) -> f64 {
         self.metric("cache_reads_total{entry=\"player\",source=\"postgres\"}")
