@@ -20,7 +20,7 @@ const MAY_USE: [(&str, &[&str]); 21] = [
     ("cache", &["clock", "domain", "health", "redis_client", "store", "telemetry"]),
     ("limit", &["clock", "redis_client", "telemetry"]),
     ("catalogue", &["clock", "domain", "store"]),
-    ("accounts", &["cache", "catalogue", "clock", "config", "domain", "store"]),
+    ("accounts", &["cache", "catalogue", "clock", "config", "domain", "generations", "store"]),
     ("rankings", &["catalogue", "clock", "domain", "redis_client", "store", "telemetry"]),
     (
         "game",
