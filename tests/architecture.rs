@@ -22,7 +22,7 @@ const MAY_USE: [(&str, &[&str]); 23] = [
     ("cache", &["clock", "domain", "health", "identity", "redis_client", "store", "telemetry"]),
     ("limit", &["clock", "identity", "redis_client", "telemetry"]),
     ("catalogue", &["clock", "domain", "store"]),
-    ("accounts", &["cache", "catalogue", "clock", "config", "domain", "store"]),
+    ("accounts", &["cache", "catalogue", "clock", "config", "domain", "generations", "store"]),
     (
         "rankings",
         &["catalogue", "clock", "domain", "identity", "redis_client", "store", "telemetry"],
