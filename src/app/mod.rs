@@ -11,6 +11,7 @@ mod rankings;
 mod seed;
 mod serve;
 mod server;
+mod writes;
 
 pub use database::Database;
 pub use doctor::diagnose;

@@ -118,7 +118,12 @@ async fn work(server: &Arc<Server>, address: SocketAddr) -> Error {
         server.jobs.start();
     }
     announce(address, server.role);
-    tokio::join!(server.keep_pulse(), server.keep_house(), server.keep_rankings());
+    tokio::join!(
+        server.keep_pulse(),
+        server.keep_house(),
+        server.keep_rankings(),
+        server.watch_writes()
+    );
     Error::Other("the pulse ended".into())
 }
 

@@ -6,10 +6,11 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tokio_postgres::Row;
 
-use super::budget::{Budget, Connection, Member, Purpose};
+use super::budget::{Connection, Member, Purpose};
 use super::endpoint::{self, Endpoint};
 use super::error::Error;
-use super::statement::{Conduct, Output, Parameters, Pooled, Wanted};
+use super::statement::{Conduct, Output, Parameters, Pooled, Shared, Wanted};
+use super::writes::Writes;
 
 /// How the database is reached.
 #[derive(Clone, Debug)]
@@ -46,7 +47,6 @@ const SWEEP_SESSION: &str = include_str!("../../sql/queries/sweep/session.sql");
 #[derive(Clone)]
 pub struct Store {
     member: Arc<Member>,
-    budget: Arc<Budget>,
     conduct: Conduct,
     options: Arc<StoreOptions>,
 }
@@ -70,7 +70,7 @@ impl Store {
     /// # Errors
     /// Only where the pool's settings contradict each other.
     pub fn new(options: StoreOptions) -> Result<Self, Error> {
-        Self::with_session(options, SESSION, Purpose::Requests, Arc::new(Budget::new()))
+        Self::with_session(options, SESSION, Purpose::Requests, Arc::default())
     }
 
     /// A store for one lane, with connections of its own. They are served by the runtime of whoever uses it first.
@@ -80,7 +80,7 @@ impl Store {
     pub fn for_lane(&self) -> Result<Self, Error> {
         let options =
             StoreOptions { pool_size: LANE_POOL_SIZE, ..StoreOptions::clone(&self.options) };
-        Self::with_session(options, LANE_SESSION, Purpose::Lane, Arc::clone(&self.budget))
+        Self::with_session(options, LANE_SESSION, Purpose::Lane, self.shared())
     }
 
     /// A store for jobs, with connections of its own, so that long statements keep no request waiting for one.
@@ -94,7 +94,7 @@ impl Store {
             statement_timeout: JOB_STATEMENT_TIMEOUT,
             ..StoreOptions::clone(&self.options)
         };
-        Self::with_session(options, JOB_SESSION, Purpose::Background, Arc::clone(&self.budget))
+        Self::with_session(options, JOB_SESSION, Purpose::Background, self.shared())
     }
 
     /// A store for settling in bulk, whose statements end before a player's click would notice.
@@ -107,7 +107,7 @@ impl Store {
             pool_timeout: JOB_POOL_TIMEOUT,
             ..StoreOptions::clone(&self.options)
         };
-        Self::with_session(options, SWEEP_SESSION, Purpose::Background, Arc::clone(&self.budget))
+        Self::with_session(options, SWEEP_SESSION, Purpose::Background, self.shared())
     }
 
     /// The same connections, for transactions whose statements may take that long. Postgres has to be told so, too.
@@ -122,22 +122,38 @@ impl Store {
         options: StoreOptions,
         session: &'static str,
         purpose: Purpose,
-        budget: Arc<Budget>,
+        shared: Arc<Shared>,
     ) -> Result<Self, Error> {
         let pooled = options.endpoint.pooled.then(|| Arc::new(Pooled::new(session)));
         let of_connections = pooled.is_none().then_some(session);
         let (pool, doubt) = endpoint::pool(&options, of_connections)?;
-        let conduct = Conduct { limit: options.statement_timeout, doubt, pooled };
-        let member = budget.join(Member { pool, purpose, patience: options.pool_timeout });
-        Ok(Self { member, budget, conduct, options: Arc::new(options) })
+        let member = Member { pool, purpose, patience: options.pool_timeout };
+        let member = shared.budget.join(member);
+        let conduct = Conduct { limit: options.statement_timeout, doubt, pooled, shared };
+        Ok(Self { member, conduct, options: Arc::new(options) })
+    }
+
+    fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.conduct.shared)
+    }
+
+    /// What is known of whether Postgres takes writes.
+    pub(super) fn writes(&self) -> &Writes {
+        &self.conduct.shared.writes
+    }
+
+    /// Closes all idle connections of the process, so that sessions are begun anew.
+    pub(super) fn renew_connections(&self) {
+        self.conduct.shared.budget.renew();
     }
 
     /// Holds a lane's connection open until the store is closed, and closes those that no pool of the process uses any more.
     /// Run it where the lane runs.
     pub async fn hold_connection(self) {
         while !self.member.pool.is_closed() {
-            self.budget.tidy();
-            if self.budget.lane_wants_connection(&self.member)
+            let budget = &self.conduct.shared.budget;
+            budget.tidy();
+            if budget.lane_wants_connection(&self.member)
                 && let Err(error) = self.connection().await
             {
                 tracing::debug!(%error, "a lane has no connection");
@@ -175,7 +191,7 @@ impl Store {
 
     /// A connection that nobody else uses. Behind a pooler only a transaction may do more than one thing with it.
     pub(super) async fn connection(&self) -> Result<Connection, Error> {
-        self.budget.connection(&self.member).await
+        self.conduct.shared.budget.connection(&self.member).await
     }
 
     pub(super) async fn query(
@@ -256,7 +272,7 @@ impl Transaction {
         self.conduct.within(&mut self.client, statement, parameters, wanted).await
     }
 
-    async fn batch(&self, sql: &str) -> Result<(), Error> {
+    pub(super) async fn batch(&self, sql: &str) -> Result<(), Error> {
         self.conduct.batch(self.client.as_ref(), sql).await
     }
 

@@ -43,5 +43,6 @@ mod presence;
 mod rankings;
 mod redis_outages;
 mod refreshing;
+mod refused_writes;
 mod sessions;
 mod waking;
