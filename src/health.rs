@@ -10,9 +10,24 @@ pub struct Health {
     draining: AtomicBool,
     database_up: AtomicBool,
     database_latency_micros: AtomicU64,
+    writes: AtomicU8,
     jobs: AtomicU8,
     jobs_latency_micros: AtomicU64,
 }
+
+/// Whether the database takes writes, as far as is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WritesHealth {
+    Taken,
+    /// The database is read-only.
+    ReadOnly,
+    /// The database's disk is full, or does not work.
+    DiskFault,
+}
+
+const WRITES_TAKEN: u8 = 0;
+const WRITES_READ_ONLY: u8 = 1;
+const WRITES_DISK_FAULT: u8 = 2;
 
 /// How the jobs fare, as far as this process works on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +54,7 @@ pub enum Readiness {
     /// It was never ready yet.
     Starting,
     Ready,
-    /// It serves what it can without the database.
+    /// It serves what it can without the database, or with one that takes no writes.
     Degraded,
     /// It is about to end.
     Draining,
@@ -84,6 +99,25 @@ impl Health {
         up.then(|| Duration::from_micros(self.database_latency_micros.load(Ordering::Relaxed)))
     }
 
+    /// Notes whether the database takes writes.
+    pub fn note_writes(&self, writes: WritesHealth) {
+        let state = match writes {
+            WritesHealth::Taken => WRITES_TAKEN,
+            WritesHealth::ReadOnly => WRITES_READ_ONLY,
+            WritesHealth::DiskFault => WRITES_DISK_FAULT,
+        };
+        self.writes.store(state, Ordering::Relaxed);
+    }
+
+    /// Whether the database takes writes, as far as is known.
+    pub fn writes(&self) -> WritesHealth {
+        match self.writes.load(Ordering::Relaxed) {
+            WRITES_TAKEN => WritesHealth::Taken,
+            WRITES_READ_ONLY => WritesHealth::ReadOnly,
+            _ => WritesHealth::DiskFault,
+        }
+    }
+
     /// Notes that this process works on jobs.
     pub fn enable_jobs(&self) {
         self.jobs.store(JOBS_STARTING, Ordering::Relaxed);
@@ -120,7 +154,7 @@ impl Health {
             Readiness::Draining
         } else if !self.has_started() {
             Readiness::Starting
-        } else if self.database_latency().is_some() {
+        } else if self.database_latency().is_some() && self.writes() == WritesHealth::Taken {
             Readiness::Ready
         } else {
             Readiness::Degraded

@@ -13,6 +13,9 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// A machine whose clock is further off than this, in seconds, has logs that are hard to read.
 const CLOCK_TOLERANCE_SECONDS: f64 = 2.0;
 
+/// An instance needs so many connections at least: for its lane, for requests, and for jobs.
+const FEWEST_CONNECTIONS: i32 = 3;
+
 /// What a check found.
 struct Finding {
     part: &'static str,
@@ -68,6 +71,10 @@ async fn database(config: &Config) -> Vec<Finding> {
             let mut findings = vec![Finding { part: "database", result: Ok(answered) }];
             findings.push(schema(&store).await);
             findings.push(clock(&store).await);
+            findings.push(writes(&store).await);
+            if !database.endpoint().pooled {
+                findings.push(connections(&store).await);
+            }
             store.close();
             findings
         }
@@ -112,6 +119,31 @@ async fn schema(store: &Store) -> Finding {
         Err(error) => Err(format!("{error}: the user of DATABASE_URL must own the schema")),
     };
     Finding { part: "schema", result }
+}
+
+async fn writes(store: &Store) -> Finding {
+    let result = match store.is_read_only().await {
+        Ok(false) => Ok("are taken".to_owned()),
+        Ok(true) => Err("the database is read-only: connect to the primary, and look for \
+            default_transaction_read_only in the settings of the database and the role"
+            .to_owned()),
+        Err(error) => Err(error.to_string()),
+    };
+    Finding { part: "writes", result }
+}
+
+async fn connections(store: &Store) -> Finding {
+    let result = match store.connections_allowed().await {
+        Ok(allowed) if allowed < FEWEST_CONNECTIONS => Err(format!(
+            "{allowed} may be open at once, and an instance needs {FEWEST_CONNECTIONS}: raise the limit of the \
+            role or the database, or max_connections"
+        )),
+        Ok(allowed) => Ok(format!(
+            "{allowed} may be open at once, of all instances together; one makes do with {FEWEST_CONNECTIONS}"
+        )),
+        Err(error) => Err(error.to_string()),
+    };
+    Finding { part: "connections", result }
 }
 
 async fn clock(store: &Store) -> Finding {

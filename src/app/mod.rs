@@ -12,6 +12,7 @@ mod seed;
 mod serve;
 mod server;
 mod upkeep;
+mod writes;
 
 pub use database::Database;
 pub use doctor::diagnose;

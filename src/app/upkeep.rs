@@ -6,7 +6,7 @@ use super::Server;
 use crate::supervisor::Task;
 
 impl Server {
-    /// Begins the pulse, the housekeeping and the upkeep of the rankings. They end with what is returned; should one end
+    /// Begins the pulse, the housekeeping, the watch over writes and the upkeep of the rankings. They end with what is returned; should one end
     /// by itself, the supervisor notices.
     pub fn keep_up(self: &Arc<Self>) -> Vec<Task> {
         let server = || Arc::clone(self);
@@ -18,6 +18,10 @@ impl Server {
             self.supervisor.spawn("the housekeeping", {
                 let server = server();
                 async move { server.keep_house().await }
+            }),
+            self.supervisor.spawn("the watch over writes", {
+                let server = server();
+                async move { server.watch_writes().await }
             }),
         ];
         if self.role.answers() || self.redis.is_some() {

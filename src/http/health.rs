@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Api;
-use crate::health::{JobsHealth, Readiness};
+use crate::health::{Health, JobsHealth, Readiness, WritesHealth};
 
 /// Whether the process lives.
 #[derive(Debug, Serialize, ToSchema)]
@@ -41,7 +41,8 @@ pub struct ChecksWire {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Check)]
 pub struct CheckWire {
-    /// `ok`, `degraded` (jobs that are due have to wait), `down` or `disabled`.
+    /// `ok`, `down`, `disabled`, `read_only` (Postgres answers and takes no writes, as a standby does) or `degraded`: Postgres
+    /// takes no writes, as its disk is full or does not work; or jobs that are due have to wait.
     #[schema(example = "ok")]
     status: &'static str,
     /// To the microsecond; null where there is no answer to time.
@@ -62,7 +63,10 @@ pub async fn healthz() -> HttpResponse {
 #[utoipa::path(
     get, path = "/readyz", tag = "operators",
     responses(
-        (status = 200, description = "`ok` or `degraded`", body = ReadinessWire),
+        (
+            status = 200,
+            description = "`ok`, or `degraded`: reads are answered, though a part is away or Postgres takes no writes",
+            body = ReadinessWire),
         (status = 503, description = "`starting` or `draining`", body = ReadinessWire)
     )
 )]
@@ -75,7 +79,7 @@ pub async fn readyz(api: web::Data<Api>) -> HttpResponse {
         Readiness::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting"),
         Readiness::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
     };
-    let postgres = answering(api.health.database_latency());
+    let postgres = postgres(&api.health);
     let redis = api.redis.as_ref().map_or(DISABLED, |redis| answering(redis.latency()));
     let checks = ChecksWire { postgres, redis, jobs: jobs(api.health.jobs()) };
     respond(code, &ReadinessWire { status, checks })
@@ -85,6 +89,19 @@ fn answering(latency: Option<Duration>) -> CheckWire {
     CheckWire {
         status: if latency.is_some() { "ok" } else { "down" },
         latency_ms: latency.map(millis),
+    }
+}
+
+fn postgres(health: &Health) -> CheckWire {
+    let check = answering(health.database_latency());
+    match health.writes() {
+        WritesHealth::ReadOnly if check.status == "ok" => {
+            CheckWire { status: "read_only", ..check }
+        }
+        WritesHealth::DiskFault if check.status == "ok" => {
+            CheckWire { status: "degraded", ..check }
+        }
+        _ => check,
     }
 }
 

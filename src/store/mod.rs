@@ -2,6 +2,7 @@
 //! anything that is a rule of the game.
 
 pub mod accounts;
+mod allowance;
 mod budget;
 pub mod catalogues;
 mod commit;
@@ -25,12 +26,14 @@ mod statement;
 pub mod sweep;
 mod time;
 mod tls;
+mod writes;
 
 pub use commit::{Change, Commit};
 pub use endpoint::Endpoint;
 pub use error::{Error, with_cause};
 pub use pool::{PoolStatus, Store, StoreOptions, Transaction, Writing};
 pub use tls::Identity;
+pub use writes::Refusal;
 
 #[cfg(test)]
 pub mod testing {

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 use tokio_postgres::Row;
 
-use super::budget::{Budget, Connection, Member, Purpose};
+use super::budget::{Connection, Member, Purpose};
 use super::endpoint::{self, Endpoint};
 use super::error::Error;
-use super::statement::{Conduct, Output, Parameters, Pooled, Wanted};
+use super::statement::{Conduct, Output, Parameters, Pooled, Shared, Wanted};
+use super::writes::Writes;
 use crate::identity::IdentityTracker;
 
 /// How the database is reached.
@@ -47,11 +48,8 @@ const SWEEP_SESSION: &str = include_str!("../../sql/queries/sweep/session.sql");
 #[derive(Clone)]
 pub struct Store {
     member: Arc<Member>,
-    budget: Arc<Budget>,
     conduct: Conduct,
     options: Arc<StoreOptions>,
-    /// Shared by all stores that were made from one.
-    identity: Arc<IdentityTracker>,
 }
 
 /// How the pool is used at present.
@@ -73,13 +71,7 @@ impl Store {
     /// # Errors
     /// Only where the pool's settings contradict each other.
     pub fn new(options: StoreOptions) -> Result<Self, Error> {
-        Self::with_session(
-            options,
-            SESSION,
-            Purpose::Requests,
-            Arc::new(Budget::new()),
-            Arc::default(),
-        )
+        Self::with_session(options, SESSION, Purpose::Requests, Arc::default())
     }
 
     /// A store for one lane, with connections of its own. They are served by the runtime of whoever uses it first.
@@ -89,7 +81,7 @@ impl Store {
     pub fn for_lane(&self) -> Result<Self, Error> {
         let options =
             StoreOptions { pool_size: LANE_POOL_SIZE, ..StoreOptions::clone(&self.options) };
-        self.sibling(options, LANE_SESSION, Purpose::Lane)
+        Self::with_session(options, LANE_SESSION, Purpose::Lane, self.shared())
     }
 
     /// A store for jobs, with connections of its own, so that long statements keep no request waiting for one.
@@ -103,7 +95,7 @@ impl Store {
             statement_timeout: JOB_STATEMENT_TIMEOUT,
             ..StoreOptions::clone(&self.options)
         };
-        self.sibling(options, JOB_SESSION, Purpose::Background)
+        Self::with_session(options, JOB_SESSION, Purpose::Background, self.shared())
     }
 
     /// A store for settling in bulk, whose statements end before a player's click would notice.
@@ -116,7 +108,7 @@ impl Store {
             pool_timeout: JOB_POOL_TIMEOUT,
             ..StoreOptions::clone(&self.options)
         };
-        self.sibling(options, SWEEP_SESSION, Purpose::Background)
+        Self::with_session(options, SWEEP_SESSION, Purpose::Background, self.shared())
     }
 
     /// The same connections, for transactions whose statements may take that long. Postgres has to be told so, too.
@@ -126,44 +118,48 @@ impl Store {
         Self { conduct, options: Arc::new(options), ..self.clone() }
     }
 
-    /// A store of the same database, with connections of its own that count in the same budget.
-    fn sibling(
-        &self,
-        options: StoreOptions,
-        session: &'static str,
-        purpose: Purpose,
-    ) -> Result<Self, Error> {
-        let (budget, identity) = (Arc::clone(&self.budget), Arc::clone(&self.identity));
-        Self::with_session(options, session, purpose, budget, identity)
-    }
-
     /// A store whose statements are subject to the settings of `session`.
     fn with_session(
         options: StoreOptions,
         session: &'static str,
         purpose: Purpose,
-        budget: Arc<Budget>,
-        identity: Arc<IdentityTracker>,
+        shared: Arc<Shared>,
     ) -> Result<Self, Error> {
         let pooled = options.endpoint.pooled.then(|| Arc::new(Pooled::new(session)));
         let of_connections = pooled.is_none().then_some(session);
-        let (pool, doubt) = endpoint::pool(&options, of_connections, Arc::clone(&identity))?;
-        let conduct = Conduct { limit: options.statement_timeout, doubt, pooled };
-        let member = budget.join(Member { pool, purpose, patience: options.pool_timeout });
-        Ok(Self { member, budget, conduct, options: Arc::new(options), identity })
+        let (pool, doubt) = endpoint::pool(&options, of_connections, Arc::clone(&shared.identity))?;
+        let member = Member { pool, purpose, patience: options.pool_timeout };
+        let member = shared.budget.join(member);
+        let conduct = Conduct { limit: options.statement_timeout, doubt, pooled, shared };
+        Ok(Self { member, conduct, options: Arc::new(options) })
+    }
+
+    fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.conduct.shared)
     }
 
     /// What is known about the identity of the database.
     pub fn identity(&self) -> &Arc<IdentityTracker> {
-        &self.identity
+        &self.conduct.shared.identity
+    }
+
+    /// What is known of whether Postgres takes writes.
+    pub(super) fn writes(&self) -> &Writes {
+        &self.conduct.shared.writes
+    }
+
+    /// Closes all idle connections of the process, so that sessions are begun anew.
+    pub(super) fn renew_connections(&self) {
+        self.conduct.shared.budget.renew();
     }
 
     /// Holds a lane's connection open until the store is closed, and closes those that no pool of the process uses any more.
     /// Run it where the lane runs.
     pub async fn hold_connection(self) {
         while !self.member.pool.is_closed() {
-            self.budget.tidy();
-            if self.budget.lane_wants_connection(&self.member)
+            let budget = &self.conduct.shared.budget;
+            budget.tidy();
+            if budget.lane_wants_connection(&self.member)
                 && let Err(error) = self.connection().await
             {
                 tracing::debug!(%error, "a lane has no connection");
@@ -201,7 +197,7 @@ impl Store {
 
     /// A connection that nobody else uses. Behind a pooler only a transaction may do more than one thing with it.
     pub(super) async fn connection(&self) -> Result<Connection, Error> {
-        self.budget.connection(&self.member).await
+        self.conduct.shared.budget.connection(&self.member).await
     }
 
     pub(super) async fn query(
@@ -263,7 +259,7 @@ impl Store {
     /// another server, whose rows of the same revision may hold something else.
     pub async fn writing(&self, read_at: Instant) -> Result<Writing<'_>, Error> {
         let client = self.connection().await?;
-        if self.identity.trusts(read_at) {
+        if self.identity().trusts(read_at) {
             return Ok(Writing { store: self, client });
         }
         Err(Error::Contention("a connection was lost after the rows were read".into()))
@@ -327,7 +323,7 @@ impl Transaction {
         self.conduct.within(&mut self.client, statement, parameters, wanted).await
     }
 
-    async fn batch(&self, sql: &str) -> Result<(), Error> {
+    pub(super) async fn batch(&self, sql: &str) -> Result<(), Error> {
         self.conduct.batch(self.client.as_ref(), sql).await
     }
 

@@ -16,20 +16,32 @@ use tokio_postgres::{Client, Row};
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
-use super::budget::Connection;
+use super::budget::{Budget, Connection};
 use super::endpoint::Doubt;
 use super::error::Error;
+use super::writes::Writes;
+use crate::identity::IdentityTracker;
 
 pub(super) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 /// How the statements of a pool are run.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Conduct {
     /// How long one may take.
     pub(super) limit: Duration,
     pub(super) doubt: Doubt,
+    pub(super) shared: Arc<Shared>,
     /// What begins a transaction, and the types that parameters have; none on connections of one's own.
     pub(super) pooled: Option<Arc<Pooled>>,
+}
+
+/// What the pools of a process have in common.
+#[derive(Default)]
+pub(super) struct Shared {
+    pub(super) budget: Arc<Budget>,
+    /// What becomes of writes is noted there.
+    pub(super) writes: Writes,
+    pub(super) identity: Arc<IdentityTracker>,
 }
 
 /// What is needed behind a pooler.
@@ -165,9 +177,17 @@ impl Conduct {
     pub(super) async fn batch(&self, client: Option<&Connection>, sql: &str) -> Result<(), Error> {
         let client = client.ok_or_else(given_up)?;
         match timeout(self.limit, client.batch_execute(sql)).await {
-            Ok(result) => Ok(result?),
+            Ok(result) => result.map_err(|error| self.failed(error)),
             Err(_) => Err(self.out_of_time()),
         }
+    }
+
+    fn failed(&self, error: tokio_postgres::Error) -> Error {
+        if self.shared.writes.note(&error) {
+            // All were begun while the database was not read-only, or led to a primary that is gone.
+            self.shared.budget.renew();
+        }
+        error.into()
     }
 
     /// Closes a connection whose statement was given up on, as a late answer must not meet the next statement, nor a
@@ -190,7 +210,7 @@ impl Conduct {
         if lost {
             client.take().map(Connection::close).unwrap_or_default();
         }
-        result.map_err(|_| self.out_of_time())?.map_err(Error::from)
+        result.map_err(|_| self.out_of_time())?.map_err(|error| self.failed(error))
     }
 
     fn out_of_time(&self) -> Error {

@@ -52,6 +52,8 @@ pub struct Metrics {
     connections: IntGaugeVec,
     /// Whether Postgres answers: 1 or 0.
     pub database_up: IntGauge,
+    /// Whether Postgres takes writes: 1 or 0.
+    pub database_writable: IntGauge,
     /// Calls that a rate limit let through or refused.
     limit_decisions: CounterVec,
     /// Whether Redis is used: 1 or 0.
@@ -239,6 +241,7 @@ impl Metrics {
                 &["state"],
             )?,
             database_up: IntGauge::new("database_up", "Whether Postgres answers")?,
+            database_writable: IntGauge::new("database_writable", "Whether Postgres takes writes")?,
             limit_decisions: CounterVec::new(
                 Opts::new(
                     "rate_limit_decisions_total",
@@ -299,6 +302,7 @@ impl Metrics {
         self.process.register(registry)?;
         registry.register(Box::new(self.connections.clone()))?;
         registry.register(Box::new(self.database_up.clone()))?;
+        registry.register(Box::new(self.database_writable.clone()))?;
         registry.register(Box::new(self.limit_decisions.clone()))?;
         registry.register(Box::new(self.redis_up.clone()))?;
         registry.register(Box::new(self.redis_failures.clone()))?;

@@ -47,6 +47,7 @@ mod presence;
 mod rankings;
 mod redis_outages;
 mod refreshing;
+mod refused_writes;
 mod sessions;
 mod unannounced;
 mod waking;

@@ -30,7 +30,7 @@ fn the_doctor_finds_nothing_wrong_with_a_good_setup_and_names_what_is() {
     let output = run(&["doctor"], &[data, free[0], free[1]]);
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}");
-    for part in ["ports", "database", "schema", "clock"] {
+    for part in ["ports", "database", "schema", "clock", "writes", "connections"] {
         assert!(said.contains(&format!("ok    {part}")), "{said}");
     }
     let secret = "s".repeat(32);

@@ -55,8 +55,6 @@ pub(super) struct Member {
 pub(super) struct Budget {
     /// Whether Postgres has refused a connection lately.
     short: AtomicBool,
-    /// Whether a lane could not get a connection when it last wanted one.
-    lane_refused: AtomicBool,
     state: Mutex<State>,
     /// Told when a connection comes back or is closed, while there is a shortage.
     changed: Notify,
@@ -79,12 +77,11 @@ struct State {
     queue: Queue,
 }
 
-impl Budget {
-    pub(super) fn new() -> Self {
+impl Default for Budget {
+    fn default() -> Self {
         let now = Instant::now();
         Self {
             short: AtomicBool::new(false),
-            lane_refused: AtomicBool::new(false),
             state: Mutex::new(State {
                 members: Vec::new(),
                 limit: 0,
@@ -99,7 +96,9 @@ impl Budget {
             turns: Default::default(),
         }
     }
+}
 
+impl Budget {
     /// Adds a pool, which is forgotten when it is dropped.
     pub(super) fn join(&self, member: Member) -> Arc<Member> {
         let member = Arc::new(member);
@@ -117,38 +116,26 @@ impl Budget {
         self: &Arc<Self>,
         member: &Arc<Member>,
     ) -> Result<Connection, Error> {
-        let is_lane = member.purpose == Purpose::Lane;
-        let object = match self.object(member).await {
-            Ok(object) => object,
-            Err(error) => {
-                if is_lane && self.is_short() {
-                    self.lane_refused.store(true, Ordering::Relaxed);
-                }
-                return Err(error);
-            }
-        };
-        if is_lane && self.lane_refused.load(Ordering::Relaxed) {
-            self.lane_refused.store(false, Ordering::Relaxed);
-        }
+        let object = self.object(member).await?;
         Ok(Connection::new(object, Arc::clone(self)))
-    }
-
-    /// Whether a lane could not get a connection when it last wanted one, as Postgres refuses further ones.
-    pub(super) fn is_lane_refused(&self) -> bool {
-        self.lane_refused.load(Ordering::Relaxed)
     }
 
     /// Whether the lane of that pool has no connection and should open one before it is needed.
     pub(super) fn lane_wants_connection(&self, member: &Member) -> bool {
-        // Where all take turns with one connection the lane does not keep it, but tries until it has had a turn.
+        // Where all take turns with one connection the lane does not keep it.
         let keeps = !self.is_short() || Purpose::Lane.kept(self.state().limit) > 0;
-        member.pool.status().size == 0 && (keeps || self.is_lane_refused())
+        keeps && member.pool.status().size == 0
     }
 
     /// Closes connections that have ended, and those that nobody has used for a while, but for the one that a lane keeps.
     pub(super) fn tidy(&self) {
         let unused = if self.is_short() { UNUSED_IN_SHORTAGE } else { UNUSED };
         self.close_unused(unused, |purpose| usize::from(purpose == Purpose::Lane));
+    }
+
+    /// Closes all idle connections, for what they began with does not hold any more.
+    pub(super) fn renew(&self) {
+        self.close_unused(Duration::ZERO, |_| 0);
     }
 
     fn close_unused(&self, unused: Duration, kept: impl Fn(Purpose) -> usize) {

@@ -1,0 +1,14 @@
+-- store::allowance::connections_allowed: how many connections of this role to this database there may be at once, whoever opens
+-- them. Superusers are subject to `max_connections` alone.
+select case
+    when role.rolsuper then current_setting('max_connections')::integer
+    else least(
+        current_setting('max_connections')::integer
+            - current_setting('superuser_reserved_connections')::integer
+            - coalesce(current_setting('reserved_connections', true)::integer, 0),
+        nullif(role.rolconnlimit, -1),
+        nullif(base.datconnlimit, -1)
+    )
+end as allowed
+from pg_roles as role, pg_database as base
+where role.rolname = current_user and base.datname = current_database()

@@ -1,0 +1,40 @@
+//! Watching whether the database takes writes.
+
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::Server;
+use crate::health::WritesHealth;
+use crate::store::Refusal;
+
+const INTERVAL: Duration = Duration::from_secs(1);
+
+impl Server {
+    /// Finds out once a second whether the database takes writes, for ever. While it does that is one cheap question; while it does
+    /// not a small write is tried.
+    pub async fn watch_writes(&self) {
+        let mut ticks = interval(INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let refusal = self.store.check_writes().await;
+            let writes = refusal.map_or(WritesHealth::Taken, |refusal| match refusal {
+                Refusal::ReadOnly => WritesHealth::ReadOnly,
+                Refusal::Disk => WritesHealth::DiskFault,
+            });
+            if self.health.writes() != writes {
+                match writes {
+                    WritesHealth::Taken => tracing::info!("the database takes writes again"),
+                    WritesHealth::ReadOnly => tracing::error!("the database is read-only"),
+                    WritesHealth::DiskFault => {
+                        tracing::error!("the database's disk is full or does not work");
+                    }
+                }
+                self.health.note_writes(writes);
+            }
+            let writable = refusal.is_none() && self.health.database_latency().is_some();
+            self.metrics.database_writable.set(i64::from(writable));
+        }
+    }
+}
