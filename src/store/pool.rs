@@ -128,7 +128,7 @@ impl Store {
         let pooled = options.endpoint.pooled.then(|| Arc::new(Pooled::new(session)));
         let of_connections = pooled.is_none().then_some(session);
         let (pool, doubt) = endpoint::pool(&options, of_connections, Arc::clone(&shared.identity))?;
-        let member = Member { pool, purpose, patience: options.pool_timeout };
+        let member = Member { pool, purpose, patience: options.pool_timeout, doubt: doubt.clone() };
         let member = shared.budget.join(member);
         let conduct = Conduct { limit: options.statement_timeout, doubt, pooled, shared };
         Ok(Self { member, conduct, options: Arc::new(options) })
