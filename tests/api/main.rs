@@ -25,6 +25,7 @@ mod failover;
 mod few_connections;
 mod guests;
 mod idempotency;
+mod idempotency_slots;
 mod instances;
 mod jobs;
 mod jobs_operators;
