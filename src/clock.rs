@@ -24,6 +24,12 @@ pub trait Clock: Send + Sync {
         true
     }
 
+    /// The time that statements take in place of the database's clock, which most read by themselves: none, unless this clock
+    /// tells another time, as in tests.
+    fn substitute(&self) -> Option<Timestamp> {
+        (!self.is_the_databases()).then(|| self.now())
+    }
+
     /// The time now, where it can be trusted: it has been heard, and does not jump. Whoever changes something by the time
     /// asks this, as it could jump between two questions.
     fn steady_now(&self) -> Option<Timestamp>;

@@ -42,7 +42,7 @@ pub(super) async fn revocations(work: Work) -> Result<Finished, Error> {
 
 /// Empties the slots of idempotency records whose turn comes next.
 pub(super) async fn idempotency_slots(work: Work) -> Result<Finished, Error> {
-    match work.parts.store.empty_idle_slots(work.lease(), work.now()).await? {
+    match work.parts.store.empty_idle_slots(work.lease(), work.parts.clock.substitute()).await? {
         Some(_) => Ok(Finished::by_statement()),
         None => Err(Error::LeaseLost),
     }

@@ -26,6 +26,7 @@ mod few_connections;
 mod guests;
 mod held_rows;
 mod idempotency;
+mod idempotency_slots;
 mod identity;
 mod instances;
 mod jobs;

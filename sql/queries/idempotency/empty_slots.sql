@@ -1,10 +1,25 @@
--- store::idempotency::empty_idle_slots: empties slots and finishes the job that does it, in one statement: nothing that
--- happens to the worker lets it hold a partition's lock. Nothing is emptied where the job's lease has been lost.
-with finished as (
+-- store::idempotency::empty_idle_slots: empties of each ring the slot whose turn comes next, and finishes the job that does it, in
+-- one statement: nothing that happens to the worker lets it hold a partition's lock. Nothing is emptied where the job's lease has
+-- been lost or has lapsed. The time is the database's, as a worker may have been paused since it looked at its own; $3 takes its
+-- place in tests. Clocks of instances differ a little, so no slot is emptied within $7 of the end of a turn.
+with clock as materialized (
+    select coalesce($3::timestamptz, clock_timestamp()) as now
+),
+finished as (
     update jobs
-    set status = 'done', finished_at = $3, progress = null, error = null,
+    set status = 'done', finished_at = clock.now, progress = null, error = null,
         lease_token = null, lease_expires_at = null
-    where job_id = $1 and lease_token = $2
-    returning job_id
+    from clock
+    where job_id = $1 and lease_token = $2 and lease_expires_at > clock_timestamp()
+    returning (extract(epoch from clock.now) * 1000000)::bigint as now
+),
+idle as (
+    select (ring.first_slot + ((finished.now + $7::bigint) / ring.period + 1) % ring.slots)::smallint as slot
+    from finished
+    cross join unnest($4::smallint[], $5::bigint[], $6::bigint[]) as ring (first_slot, slots, period)
+    where (finished.now - $7::bigint) / ring.period = (finished.now + $7::bigint) / ring.period
 )
-select empty_idempotency_slot(slot) as emptied from finished, unnest($4::smallint[]) as slot
+-- One row at least where the job was finished.
+select coalesce(empty_idempotency_slot(idle.slot), false) as emptied
+from finished
+left join idle on true
