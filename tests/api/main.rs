@@ -45,5 +45,6 @@ mod rankings;
 mod redis_outages;
 mod refreshing;
 mod refused_writes;
+mod revoked_late;
 mod sessions;
 mod waking;
