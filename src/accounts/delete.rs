@@ -29,7 +29,7 @@ impl Accounts {
             return Err(Error::KeyReused);
         }
         let touch = self.players.touch(player);
-        let deleted = self.store.delete_player(player, now, hash.as_deref());
+        let deleted = self.store.delete_player(player, self.clock.substitute(), hash.as_deref());
         if !deleted.await? {
             touch.confirm();
             return Err(Error::Unauthenticated);

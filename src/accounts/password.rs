@@ -116,9 +116,10 @@ impl Accounts {
             return Err(Error::InvalidCredentials);
         }
         let kept = [identity.session];
-        let ended = transaction.end_other_sessions(identity.player, &kept, now).await?;
+        let substitute = self.clock.substitute();
+        let ended = transaction.end_other_sessions(identity.player, &kept, substitute).await?;
         transaction.commit().await?;
-        self.note_ended(&ended, now);
+        self.note_ended(&ended);
         Ok(())
     }
 }

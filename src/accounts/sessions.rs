@@ -116,11 +116,10 @@ impl Accounts {
     /// # Errors
     /// [`Error::NoSuchSession`].
     pub async fn end_session(&self, player: Uuid, session: Uuid) -> Result<(), Error> {
-        let now = self.clock.now();
-        if !self.store.end_session(player, session, now).await? {
+        if !self.store.end_session(player, session, self.clock.substitute()).await? {
             return Err(Error::NoSuchSession);
         }
-        self.note_ended(&[session], now);
+        self.note_ended(&[session]);
         Ok(())
     }
 
@@ -140,14 +139,14 @@ impl Accounts {
     /// # Errors
     /// As every statement's.
     pub async fn end_other_sessions(&self, identity: Identity) -> Result<(), Error> {
-        let now = self.clock.now();
-        let kept = [identity.session];
-        let ended = self.store.end_other_sessions(identity.player, &kept, now).await?;
-        self.note_ended(&ended, now);
+        let (kept, substitute) = ([identity.session], self.clock.substitute());
+        let ended = self.store.end_other_sessions(identity.player, &kept, substitute).await?;
+        self.note_ended(&ended);
         Ok(())
     }
 
-    pub(super) fn note_ended(&self, sessions: &[Uuid], now: Timestamp) {
+    pub(super) fn note_ended(&self, sessions: &[Uuid]) {
+        let now = self.clock.now();
         for &session in sessions {
             self.revocations.note(session, Reason::SessionEnded, now);
         }

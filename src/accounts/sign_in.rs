@@ -112,7 +112,9 @@ impl Accounts {
         match upgraded {
             Ok(Some(display_name)) => {
                 let kept = [guest.session];
-                let ended = transaction.end_other_sessions(guest.player, &kept, now).await?;
+                let ended = transaction
+                    .end_other_sessions(guest.player, &kept, self.clock.substitute())
+                    .await?;
                 if !transaction.create_session(guest.player, &session, None).await? {
                     transaction.rollback().await?;
                     touch.confirm();
@@ -120,7 +122,7 @@ impl Accounts {
                 }
                 transaction.commit().await?;
                 touch.confirm();
-                self.note_ended(&ended, now);
+                self.note_ended(&ended);
                 Ok(SignedIn {
                     player: guest.player,
                     display_name,

@@ -58,11 +58,10 @@ struct After {
 pub(super) async fn guests(work: Work) -> Result<Finished, Error> {
     let mut after = work.progress::<After>()?.map_or(Uuid::nil(), |it| it.after);
     loop {
-        let now = work.now();
-        let unseen_since = now.plus_seconds(-IDLE_GUEST_SECONDS);
+        let unseen_since = work.now().plus_seconds(-IDLE_GUEST_SECONDS);
         let found = work.store().find_idle_guests(after, unseen_since, GUESTS.into()).await?;
         let mut step = work.begin().await?;
-        let purged = step.purge_guests(&found, unseen_since, now).await?;
+        let purged = step.purge_guests(&found, unseen_since, work.parts.clock.substitute()).await?;
         let touches: Vec<_> = purged.iter().map(|&id| work.parts.players.touch(id)).collect();
         let last = found.last().filter(|_| found.len() == GUESTS as usize).copied();
         let finished = match last {

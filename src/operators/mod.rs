@@ -70,14 +70,14 @@ impl Operators {
         banned: bool,
         reason: Option<&str>,
     ) -> Result<(), game::Error> {
-        let now = self.clock.now();
         let detail = json!({ "reason": reason });
         let touch = self.players.touch(player);
-        let changed = self.store.set_banned(player, banned, now, &detail).await?;
+        let changed =
+            self.store.set_banned(player, banned, self.clock.substitute(), &detail).await?;
         touch.confirm();
         if changed {
             let reason = if banned { Reason::PlayerBanned } else { Reason::PlayerUnbanned };
-            self.accounts.revocations().note(player, reason, now);
+            self.accounts.revocations().note(player, reason, self.clock.now());
             return Ok(());
         }
         self.game.look_up(player).await.map(drop)

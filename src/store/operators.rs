@@ -55,7 +55,8 @@ impl Store {
             .collect()
     }
 
-    /// Bans or unbans a player, notes it and tells the instances. Returns false where it was so already.
+    /// Bans or unbans a player, notes it and tells the instances. Returns false where it was so already. For `substitute` see
+    /// [`Store::end_session`].
     ///
     /// # Errors
     /// As every statement's.
@@ -63,11 +64,11 @@ impl Store {
         &self,
         player: Uuid,
         banned: bool,
-        now: Timestamp,
+        substitute: Option<Timestamp>,
         detail: &Value,
     ) -> Result<bool, Error> {
         let sql = include_str!("../../sql/queries/operators/set_banned.sql");
-        Ok(self.execute(sql, &[&player, &banned, &now, &detail]).await? > 0)
+        Ok(self.execute(sql, &[&player, &banned, &substitute, &detail]).await? > 0)
     }
 
     /// Notes what an operator changed.

@@ -75,14 +75,14 @@ impl Store {
     }
 
     /// Removes a player and all that is held of it, leaving a tombstone with the hash of the request's idempotency key.
-    /// Returns whether there was one.
+    /// Returns whether there was one. For `substitute` see [`Store::end_session`].
     ///
     /// # Errors
     /// As every statement's.
     pub async fn delete_player(
         &self,
         id: Uuid,
-        now: Timestamp,
+        substitute: Option<Timestamp>,
         key_hash: Option<&[u8]>,
     ) -> Result<bool, Error> {
         let mut transaction = self.begin().await?;
@@ -90,7 +90,7 @@ impl Store {
         // sees all that was added before.
         transaction.hold_player(id).await?;
         let sql = include_str!("../../sql/queries/players/delete.sql");
-        let deleted = !transaction.query(sql, &[&id, &now, &key_hash]).await?.is_empty();
+        let deleted = !transaction.query(sql, &[&id, &substitute, &key_hash]).await?.is_empty();
         transaction.commit().await?;
         Ok(deleted)
     }

@@ -43,7 +43,7 @@ impl Transaction {
     }
 
     /// Removes those of `guests` who are still idle, as [`Store::find_idle_guests`] finds them, with all that is held of
-    /// them, and tells the instances; returns who they are.
+    /// them, and tells the instances; returns who they are. For `substitute` see [`Store::end_session`].
     ///
     /// # Errors
     /// As every statement's.
@@ -51,14 +51,15 @@ impl Transaction {
         &mut self,
         guests: &[Uuid],
         unseen_since: Timestamp,
-        now: Timestamp,
+        substitute: Option<Timestamp>,
     ) -> Result<Vec<Uuid>, Error> {
         let sql = include_str!("../../sql/queries/guests/hold_idle.sql");
         let rows = self.query(sql, &[&guests, &unseen_since]).await?;
         let held: Vec<Uuid> =
             rows.iter().map(|row| Ok(row.try_get("player_id")?)).collect::<Result<_, Error>>()?;
         // A statement of its own, which sees all that was added before the rows were held.
-        self.execute(include_str!("../../sql/queries/guests/delete.sql"), &[&held, &now]).await?;
+        self.execute(include_str!("../../sql/queries/guests/delete.sql"), &[&held, &substitute])
+            .await?;
         Ok(held)
     }
 }

@@ -111,7 +111,8 @@ impl Store {
         Ok(self.execute(sql, &parameters).await? > 0)
     }
 
-    /// Ends a session. Returns whether there was one.
+    /// Ends a session. Returns whether there was one. Revocations are stamped with the database's time when they are written, or with
+    /// `substitute`, as under a clock that does not tell the database's time.
     ///
     /// # Errors
     /// As every statement's.
@@ -119,13 +120,13 @@ impl Store {
         &self,
         player: Uuid,
         session: Uuid,
-        now: Timestamp,
+        substitute: Option<Timestamp>,
     ) -> Result<bool, Error> {
         let sql = include_str!("../../sql/queries/sessions/end_one.sql");
-        Ok(self.execute(sql, &[&player, &session, &now]).await? > 0)
+        Ok(self.execute(sql, &[&player, &session, &substitute]).await? > 0)
     }
 
-    /// Ends all of a player's sessions but those `kept` and returns them.
+    /// Ends all of a player's sessions but those `kept` and returns them. For `substitute` see [`Store::end_session`].
     ///
     /// # Errors
     /// As every statement's.
@@ -133,9 +134,9 @@ impl Store {
         &self,
         player: Uuid,
         kept: &[Uuid],
-        now: Timestamp,
+        substitute: Option<Timestamp>,
     ) -> Result<Vec<Uuid>, Error> {
-        ids(&self.query(END_OTHERS, &[&player, &kept, &now]).await?)
+        ids(&self.query(END_OTHERS, &[&player, &kept, &substitute]).await?)
     }
 }
 
@@ -173,9 +174,9 @@ impl Transaction {
         &mut self,
         player: Uuid,
         kept: &[Uuid],
-        now: Timestamp,
+        substitute: Option<Timestamp>,
     ) -> Result<Vec<Uuid>, Error> {
-        ids(&self.query(END_OTHERS, &[&player, &kept, &now]).await?)
+        ids(&self.query(END_OTHERS, &[&player, &kept, &substitute]).await?)
     }
 }
 

@@ -49,6 +49,7 @@ mod rankings;
 mod redis_outages;
 mod refreshing;
 mod refused_writes;
+mod revoked_late;
 mod sessions;
 mod unannounced;
 mod waking;

@@ -2,13 +2,15 @@
 -- player is as asked already.
 with player as (
     update players
-    set banned_at = case when $2 then $3::timestamptz end, revision = revision + 1
+    set banned_at = case when $2 then coalesce($3::timestamptz, clock_timestamp()) end, revision = revision + 1
     where player_id = $1 and (banned_at is not null) <> $2
     returning player_id
 ),
 told as (
     insert into revocations (subject, reason, revoked_at)
-    select player_id, case when $2 then 'player_banned' else 'player_unbanned' end, $3 from player
+    select player_id, case when $2 then 'player_banned' else 'player_unbanned' end,
+        coalesce($3::timestamptz, clock_timestamp())
+    from player
 )
 insert into audit_log (at, action, player_id, detail)
-select $3, case when $2 then 'ban' else 'unban' end, player_id, $4 from player
+select coalesce($3::timestamptz, clock_timestamp()), case when $2 then 'ban' else 'unban' end, player_id, $4 from player

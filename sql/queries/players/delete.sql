@@ -18,9 +18,9 @@ gone_scores as (delete from season_scores where player_id = $1),
 gone_standings as (delete from season_standings where player_id = $1),
 tombstone as (
     insert into deleted_players (player_id, deleted_at, idempotency_key_hash)
-    select player_id, $2, $3 from gone
+    select player_id, coalesce($2::timestamptz, clock_timestamp()), $3 from gone
     on conflict (player_id) do nothing
 )
 insert into revocations (subject, reason, revoked_at)
-select player_id, 'player_deleted', $2 from gone
+select player_id, 'player_deleted', coalesce($2::timestamptz, clock_timestamp()) from gone
 returning subject

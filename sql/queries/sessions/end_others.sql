@@ -4,6 +4,6 @@ with ended as (
 ),
 told as (
     insert into revocations (subject, reason, revoked_at)
-    select session_id, 'session_ended', $3 from ended
+    select session_id, 'session_ended', coalesce($3::timestamptz, clock_timestamp()) from ended
 )
 select session_id from ended
