@@ -146,7 +146,8 @@ impl Server {
         );
         let limiter = Arc::new(Limiter::new(
             quotas(&config.limits),
-            redis.clone(),
+            // Who answers no request uses no bucket, and no part of one need be kept for it.
+            redis.clone().filter(|_| role.answers()),
             config.limits.leases,
             &clock,
             &metrics,
@@ -193,6 +194,7 @@ impl Server {
 
     /// Tells the other instances of the end and closes the connections to the stores; calls fail from then on.
     pub async fn close(&self) {
+        self.limiter.leave().await;
         self.players.close().await;
         self.jobs.close();
         self.store.close();
