@@ -117,6 +117,11 @@ impl IdentityTracker {
         Epoch(self.epoch.load(Ordering::Acquire))
     }
 
+    /// Whether the database was asked before. Costs next to nothing.
+    pub fn is_known(&self) -> bool {
+        self.epoch.load(Ordering::Relaxed) != 0
+    }
+
     /// The present identity; none before the database was first asked.
     pub fn current(&self) -> Option<Identity> {
         *self.current.borrow()

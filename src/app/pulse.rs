@@ -26,10 +26,12 @@ impl Server {
     async fn beat(&self, reach: f64) -> Result<(), store::Error> {
         let sent = Instant::now();
         let instance = self.players.instance();
-        if let Some(lasts) = self.players.silence_to_note() {
-            self.store.note_silence(instance, lasts).await.inspect_err(|_| {
-                self.players.forget_silence();
-            })?;
+        if let Some(lasts) = self.players.silence_to_note()
+            && let Err(error) = self.store.note_silence(instance, lasts).await
+        {
+            // A database that takes no writes takes none of players either. It is tried again with the next pulse.
+            tracing::debug!(%error, "it cannot be noted that changes are not announced");
+            self.players.forget_silence();
         }
         let mut pulse = self.store.pulse(instance, self.clock.now().plus_seconds(-reach)).await?;
         let epoch = self.store.identity().epoch();

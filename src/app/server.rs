@@ -158,7 +158,11 @@ impl Server {
         );
         let limiter = Arc::new(Limiter::new(
             quotas(&config.limits),
-            redis.clone().map(|redis| (redis, Arc::clone(store.identity()))),
+            // Who answers no request uses no bucket, and no part of one need be kept for it.
+            redis
+                .clone()
+                .filter(|_| role.answers())
+                .map(|redis| (redis, Arc::clone(store.identity()))),
             config.limits.leases,
             &clock,
             &metrics,
@@ -212,6 +216,7 @@ impl Server {
             let forgotten = self.store.forget_silence(self.players.instance());
             drop(timeout(FAREWELL_LIMIT, forgotten).await);
         }
+        self.limiter.leave().await;
         self.players.close().await;
         self.jobs.close();
         self.store.close();

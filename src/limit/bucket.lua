@@ -7,6 +7,7 @@
 --          6 tokens of that lease which are unspent and herewith returned
 --          7 what the caller reckons is in the bucket, those included, if nobody else came since that version
 --          8 microseconds that a lease holds
+--          9 tokens that are left in the bucket, for what instances let through while Redis is late
 -- Result   1 whether the needed tokens were taken     2 what is left in the bucket     3 what is leased to others
 --          4 tokens leased to the caller              5 the version
 --          6 nanoseconds after which the tokens needed will be there, where they were not taken
@@ -17,11 +18,13 @@
 --
 -- What holds: amount + leased tokens <= depth, at all times. A leased token counts until it is returned or its lease has
 -- lapsed, as it may be spent any moment; so however many instances lease, no more than depth + rate * time is spent.
+-- And tokens are taken only if the reserve remains. It is at least what instances owe or may come to owe, so that they
+-- can pay it.
 
 local interval, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
 local need, wanted = tonumber(ARGV[3]) * interval, tonumber(ARGV[4])
 local stamp, unspent, reckoned = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
-local lasts = tonumber(ARGV[8])
+local lasts, reserve = tonumber(ARGV[8]), tonumber(ARGV[9]) * interval
 local full = burst * interval
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
@@ -81,22 +84,22 @@ if found > 0 and found == stamp then
 end
 
 local others, taken, lease, wait = leased, 0, 0, 0
-if amount >= need then
+if amount >= need + reserve then
     taken = 1
     amount = amount - need
-    -- No more than half of what is there, and never more than half of the depth lies with instances: the rest is there
-    -- for those who come to others.
-    lease = math.min(wanted, math.floor(amount / interval / 2), math.floor(burst / 2) - leased / interval)
+    -- No more than half of what may be taken, and never more than half of the depth lies with instances: the rest is
+    -- there for those who come to others.
+    lease = math.min(wanted, math.floor((amount - reserve) / interval / 2), math.floor(burst / 2) - leased / interval)
     if lease < 0 then lease = 0 end
     amount = amount - lease * interval
 else
     local later, level, out = now, amount, leased
     for _, one in ipairs(kept) do
-        if full - out >= need then break end
+        if full - out >= need + reserve then break end
         level = math.min(full - out, level + (one.id + lasts - later) * 1000)
         later, out = one.id + lasts, out - one.worth
     end
-    wait = (later - now) * 1000 + need - level
+    wait = (later - now) * 1000 + need + reserve - level
 end
 
 if taken == 1 or returned or shift > 0 then

@@ -39,7 +39,7 @@ impl Fading for FullAt {
     }
 }
 
-struct Buckets(Table<Key, FullAt>);
+struct Buckets(Arc<Table<Key, FullAt>>);
 
 impl StateStore for Buckets {
     type Key = Key;
@@ -89,6 +89,10 @@ impl ShrinkableKeyedStateStore<Key> for Buckets {
 pub struct Local {
     policy: Policy,
     quota: Quota,
+    buckets: Arc<Table<Key, FullAt>>,
+    clock: Arc<dyn Clock>,
+    /// What the table's times are counted from.
+    started: Duration,
     limiter: RateLimiter<Key, Buckets, SteadyClock, StateInformationMiddleware>,
 }
 
@@ -99,8 +103,37 @@ impl Local {
         let limits = governor::Quota::with_period(Duration::from_nanos(quota.interval))
             .unwrap_or_else(|| governor::Quota::per_second(burst))
             .allow_burst(burst);
-        let limiter = RateLimiter::new(limits, Buckets(Table::new(MOST)), SteadyClock(clock));
-        Self { policy, quota, limiter }
+        let buckets = Arc::new(Table::new(MOST));
+        let started = clock.steady();
+        let steady = SteadyClock(Arc::clone(&clock));
+        let limiter = RateLimiter::new(limits, Buckets(Arc::clone(&buckets)), steady);
+        Self { policy, quota, buckets, clock, started, limiter }
+    }
+
+    /// Nanoseconds since `started`.
+    fn now(&self) -> u64 {
+        let elapsed = self.clock.steady().saturating_sub(self.started);
+        u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// Has at least `missing` nanoseconds of refill missing in a bucket.
+    pub fn drain(&self, key: Key, missing: u64) {
+        if missing == 0 {
+            return;
+        }
+        let full_at = self.now() + missing.min(self.quota.full());
+        self.buckets.with(
+            key,
+            || FullAt(Nanos::new(0)),
+            |bucket| bucket.0 = Nanos::new(bucket.0.as_u64().max(full_at)),
+        );
+    }
+
+    /// Tokens that are missing in a bucket, rounded up.
+    pub fn missing(&self, key: Key) -> u32 {
+        let full_at = self.buckets.with_known(&key, |bucket| bucket.0.as_u64());
+        let missing = full_at.unwrap_or(0).saturating_sub(self.now());
+        u32::try_from(missing.div_ceil(self.quota.interval)).unwrap_or(u32::MAX)
     }
 
     /// Takes `cost` tokens, or none.

@@ -2,10 +2,16 @@
 //! instances there are; without Redis each instance keeps full buckets of its own. A check never fails and never lets
 //! everybody through.
 
+mod asking;
+pub mod contact;
+mod debtors;
 mod key;
 pub mod lease;
 mod local;
 mod policy;
+pub mod question;
+mod registry;
+pub mod share;
 mod shared;
 mod table;
 
@@ -15,24 +21,26 @@ use std::sync::Arc;
 pub use key::Key;
 pub use local::Local;
 pub use policy::{Policy, Quota, Quotas, Verdict};
-pub use shared::BUCKET_SCRIPT;
+pub use question::BUCKET_SCRIPT;
 
 use crate::clock::Clock;
 use crate::identity::IdentityTracker;
 use crate::redis_client::Redis;
 use crate::telemetry::metrics::{Counter, Metrics};
-use shared::{Found, Shared};
+use share::Share;
+use shared::{Checked, Found, Shared};
 
 /// Where a verdict came from, in the metrics.
 #[derive(Clone, Copy, Debug)]
 enum Store {
     Redis,
     Lease,
+    Late,
     Local,
 }
 
 impl Store {
-    const NAMES: [&str; 3] = ["redis", "lease", "local"];
+    const NAMES: [&str; 4] = ["redis", "lease", "late", "local"];
 }
 
 const OUTCOMES: [&str; 2] = ["allowed", "refused"];
@@ -43,7 +51,7 @@ pub struct Limiter {
     shared: Option<Shared>,
     local: [Option<Local>; Policy::ALL.len()],
     /// By policy, store and outcome.
-    decisions: [[[Counter; 2]; 3]; Policy::ALL.len()],
+    decisions: [[[Counter; 2]; 4]; Policy::ALL.len()],
 }
 
 impl fmt::Debug for Limiter {
@@ -70,13 +78,18 @@ impl Limiter {
         let local = Policy::ALL.map(|policy| {
             quotas.of(policy).map(|quota| Local::new(policy, quota, Arc::clone(clock)))
         });
-        let shared = redis.map(|(redis, identity)| Shared::new(redis, identity, leases));
+        let shared = redis.map(|(redis, identity)| Shared::new(redis, identity, quotas, leases));
         Self { quotas, shared, local, decisions }
     }
 
     /// What the policy allows; nothing where it is not limited.
     pub fn quota(&self, policy: Policy) -> Option<Quota> {
         self.quotas.of(policy)
+    }
+
+    /// What this instance may do with a policy's buckets at present; nothing without Redis.
+    pub fn share(&self, policy: Policy) -> Option<Share> {
+        self.shared.as_ref().map(|shared| shared.share(policy))
     }
 
     /// As [`Limiter::check`], where that can be told without asking Redis; else nothing is done.
@@ -100,24 +113,16 @@ impl Limiter {
         let Some(shared) = &self.shared else {
             return Some(self.counted(local.check(key, cost), Store::Local));
         };
-        if !shared.is_up() {
-            let verdict = self.counted(local.check(key, cost), Store::Local);
-            if verdict.is_allowed() {
-                shared.lack(policy, key, quota.burst - verdict.remaining);
+        let (verdict, store) = match shared.check(policy, quota, key, cost, local).await {
+            Checked::Decided(verdict, Found::Asked) => (verdict, Store::Redis),
+            Checked::Decided(verdict, Found::Held) => (verdict, Store::Lease),
+            Checked::Decided(verdict, Found::Late) => (verdict, Store::Late),
+            Checked::Away { missing } => {
+                local.drain(key, missing);
+                (local.check(key, cost), Store::Local)
             }
-            return Some(verdict);
-        }
-        match shared.check(policy, quota, key, cost).await {
-            Some((verdict, Found::Asked)) => Some(self.counted(verdict, Store::Redis)),
-            Some((verdict, Found::Held)) => Some(self.counted(verdict, Store::Lease)),
-            None => {
-                let verdict = self.counted(local.check(key, cost), Store::Local);
-                if verdict.is_allowed() {
-                    shared.owe(policy, quota, key, cost);
-                }
-                Some(verdict)
-            }
-        }
+        };
+        Some(self.counted(verdict, store))
     }
 
     fn counted(&self, verdict: Verdict, store: Store) -> Verdict {
@@ -131,6 +136,13 @@ impl Limiter {
         self.local.iter().flatten().for_each(Local::forget);
         if let Some(shared) = &self.shared {
             shared.forget();
+        }
+    }
+
+    /// Tells the other instances that this one ends and uses no bucket any more.
+    pub async fn leave(&self) {
+        if let Some(shared) = &self.shared {
+            shared.leave().await;
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use tokio::time::{sleep, timeout};
 
+use super::peers::until_shared_by;
 use super::{LIMITED, counted};
 use crate::support::redis::RedisServer;
 use crate::support::{Player, TestApp, World};
@@ -27,10 +28,25 @@ async fn until_redis_is(app: &TestApp, up: bool) {
     timeout(Duration::from_secs(20), reached).await.expect("in time").expect("it is kept");
 }
 
-async fn start(world: &World) -> TestApp {
-    let app = world.start_with(&LIMITED).await;
-    until_redis_is(&app, true).await;
-    app
+/// So many instances, once they know of each other.
+async fn start(world: &World, instances: u32) -> Vec<TestApp> {
+    let apps = join_all((0..instances).map(|_| world.start_with(&LIMITED))).await;
+    join_all(apps.iter().map(|app| until_shared_by(app, instances))).await;
+    apps
+}
+
+/// Does something anew until Redis answered all questions of it in time, as a busy machine may keep it from that.
+async fn undisturbed<T>(apps: &[TestApp], mut act: impl AsyncFnMut() -> T) -> T {
+    let of = |outcome| decided(apps, &["late", "local"], outcome);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let before = of("allowed") + of("refused");
+        let outcome = act().await;
+        if of("allowed") + of("refused") == before {
+            return outcome;
+        }
+        assert!(Instant::now() < deadline, "Redis is never in time");
+    }
 }
 
 /// What a load met.
@@ -68,7 +84,7 @@ fn decided(apps: &[TestApp], stores: &[&str], outcome: &str) -> u64 {
 #[tokio::test]
 async fn three_instances_together_allow_what_one_bucket_does() {
     let world = World::new().await.with_redis();
-    let apps = join_all((0..3).map(|_| start(&world))).await;
+    let apps = start(&world, 3).await;
     let ada = apps[0].client.guest().await;
     let (met, stop) = (Arc::new(Met::default()), Arc::new(AtomicBool::new(false)));
     let began = Instant::now();
@@ -83,36 +99,41 @@ async fn three_instances_together_allow_what_one_bucket_does() {
     join_all(callers).await;
     let lasted = began.elapsed().as_secs_f64();
     assert_eq!(met.others.load(Ordering::SeqCst), 0);
-    let shared = decided(&apps, &["redis", "lease"], "allowed") as f64;
-    // On a busy machine an answer of Redis may come too late, and the call is decided without it; that is counted apart.
-    let alone = decided(&apps, &["local"], "allowed") as f64;
-    assert_eq!(met.allowed(), shared + alone);
+    let late = decided(&apps, &["late"], "allowed");
+    assert_eq!(decided(&apps, &["redis", "lease", "late"], "allowed") as f64, met.allowed());
+    // Whether Redis was in time or not, which a busy machine may keep it from.
     let most = BURST + RATE * lasted;
-    assert!(shared <= most, "{shared} of {most}");
-    let least = 0.95 * (BURST + RATE * loaded);
+    assert!(met.allowed() <= most, "{} of {most}", met.allowed());
+    // One token for each instance is there only where Redis is late.
+    let least = 0.95 * (BURST - 3.0 + RATE * loaded);
     assert!(met.allowed() >= least.floor(), "{} of at least {least}", met.allowed());
-    println!("{shared} of {most:.1} allowed, {alone} without Redis, {met:?}");
+    println!("{most:.1} at most, {late} as Redis was late, {met:?}");
 }
 
 #[tokio::test]
 async fn a_refusal_by_redis_says_how_long_to_wait_on_any_instance() {
     let world = World::new().await.with_redis();
-    let (one, two) = (start(&world).await, start(&world).await);
-    let ada = one.client.guest().await;
+    let apps = start(&world, 2).await;
+    let ada = apps[0].client.guest().await;
+    let elsewhere = ada.at(&apps[1]);
     for _ in 0..3 {
-        while ada.get("/me").await.status == 200 {}
-        let refused = ada.at(&two).get("/me").await;
-        if refused.status == 200 {
-            continue;
-        }
+        let (refused, later) = undisturbed(&apps, async || {
+            while ada.get("/me").await.status == 200 {}
+            // A token may just have flowed in.
+            let mut refused = elsewhere.get("/me").await;
+            while refused.status == 200 {
+                refused = elsewhere.get("/me").await;
+            }
+            let wait = refused.json["retry_after_ms"].as_u64().expect("a number");
+            sleep(Duration::from_millis(wait)).await;
+            (refused, elsewhere.get("/me").await)
+        })
+        .await;
+        let refused = refused.expect_problem(429, "rate_limited");
+        assert_eq!(refused.header("ratelimit"), "\"player\";r=0;t=1");
         let wait = refused.json["retry_after_ms"].as_u64().expect("a number");
-        // On a busy machine an answer of Redis may come too late, and there is something to pay for first.
-        if [&one, &two].iter().all(|app| counted(app, "player", "local", "allowed") == 0) {
-            assert_eq!(refused.header("ratelimit"), "\"player\";r=0;t=1");
-            assert!((1..=100).contains(&wait), "{wait}");
-        }
-        sleep(Duration::from_millis(wait)).await;
-        ada.at(&two).get("/me").await.expect(200);
+        assert!((1..=100).contains(&wait), "{wait}");
+        later.expect(200);
     }
 }
 
@@ -140,7 +161,7 @@ async fn most_calls_of_a_busy_player_need_no_round_trip() {
 }
 
 /// The instances' own clock stands still in tests; here it goes on as Redis' does.
-fn let_time_pass(world: &World, stop: &Arc<AtomicBool>) -> tokio::task::JoinHandle<()> {
+pub fn let_time_pass(world: &World, stop: &Arc<AtomicBool>) -> tokio::task::JoinHandle<()> {
     let (world, stop) = (world.clone(), Arc::clone(stop));
     tokio::spawn(async move {
         let mut last = Instant::now();
@@ -166,7 +187,7 @@ async fn until_allowed(met: &Met, further: f64) {
 async fn limits_hold_while_redis_goes_and_comes_back() {
     let mut server = RedisServer::start(&[]);
     let world = World::new().await.with_redis_of(&server);
-    let app = start(&world).await;
+    let app = start(&world, 1).await.remove(0);
     let ada = app.client.guest().await;
     let (met, stop) = (Arc::new(Met::default()), Arc::new(AtomicBool::new(false)));
     let time = let_time_pass(&world, &stop);
@@ -192,8 +213,8 @@ async fn limits_hold_while_redis_goes_and_comes_back() {
     time.await.expect("it ends");
     assert_eq!(met.others.load(Ordering::SeqCst), 0, "{met:?}");
     assert!(met.refused.load(Ordering::SeqCst) > 0);
-    // One bucket here and one in Redis, which forgot what it held when it was killed.
-    let most = 2.0 * (BURST + RATE * began.elapsed().as_secs_f64()) + BURST;
+    // Redis forgot the bucket when it was killed: it was full again.
+    let most = 2.0 * BURST + RATE * began.elapsed().as_secs_f64();
     assert!(met.allowed() <= most, "{met:?}: more than {most}");
     for store in ["redis", "local"] {
         assert!(counted(&app, "player", store, "allowed") > 0, "{store}");
@@ -203,11 +224,21 @@ async fn limits_hold_while_redis_goes_and_comes_back() {
 #[tokio::test]
 async fn calls_that_come_together_wait_for_one_round_trip() {
     let world = World::new().await.with_redis();
-    let app = start(&world).await;
-    let ada = app.client.guest().await;
-    let replies = join_all((0..40).map(|_| ada.get("/me"))).await;
-    let allowed = replies.iter().filter(|reply| reply.status == 200).count();
-    assert!(replies.iter().all(|reply| [200, 429].contains(&reply.status)));
-    let alone = counted(&app, "player", "local", "allowed");
-    assert!(allowed as u64 >= 20 && allowed as u64 <= 30 + alone, "{allowed}");
+    let apps = start(&world, 1).await;
+    let client = &apps[0].client;
+    let (replies, lasted, asked) = undisturbed(&apps, async || {
+        let ada = client.guest().await;
+        let asked =
+            || decided(&apps, &["redis"], "allowed") + decided(&apps, &["redis"], "refused");
+        let (began, before) = (Instant::now(), asked());
+        let replies = join_all((0..40).map(|_| ada.get("/me"))).await;
+        (replies, began.elapsed().as_secs_f64(), asked() - before)
+    })
+    .await;
+    let of = |status| replies.iter().filter(|reply| reply.status == status).count();
+    assert_eq!(of(200) + of(429), 40);
+    let flown_in = (RATE * lasted) as usize;
+    assert!((20..=20 + flown_in).contains(&of(200)), "{} in {lasted} s", of(200));
+    // The first asks for itself, and then for all others in lots; the refused are known by one answer for each token.
+    assert!(asked <= 16 + flown_in as u64, "{asked} round trips");
 }

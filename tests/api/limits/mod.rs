@@ -2,9 +2,13 @@
 
 mod bucket;
 mod calls;
+mod credit;
 mod instances;
+mod late;
 mod local;
 mod model;
+mod peers;
+mod scene;
 mod signing_in;
 
 use crate::support::TestApp;

@@ -1,7 +1,10 @@
 //! What the buckets are compared with: the plain token bucket, and `bucket.lua` in Rust.
 
-use idlewatt::limit::Quota;
-use idlewatt::limit::lease::{Answer, LEASE_MICROS, Question};
+use idlewatt::limit::question::{Answer, LEASE_MICROS, Question};
+use idlewatt::limit::share::{Peers, Presence, SETTLING_NANOS, Share};
+use idlewatt::limit::{Policy, Quota, Quotas};
+
+use proptest::prelude::*;
 
 /// The plain token bucket.
 #[derive(Clone, Debug)]
@@ -81,17 +84,17 @@ impl Bucket {
             amount = amount.max(most);
         }
         let others = leased;
-        let need = quota.worth(question.need());
-        let taken = amount >= need;
+        let (need, reserve) = (quota.worth(question.need()), quota.worth(question.reserve));
+        let taken = amount >= need + reserve;
         let (mut lease, mut wait) = (0, 0);
         if taken {
             amount -= need;
-            let half = amount / quota.interval / 2;
+            let half = (amount - reserve) / quota.interval / 2;
             let room = u64::from(quota.burst / 2).saturating_sub(leased / quota.interval);
             lease = u64::from(question.lot).min(half).min(room) as u32;
             amount -= quota.worth(lease);
         } else {
-            wait = patience(&kept, quota, (now, amount, leased), need);
+            wait = patience(&kept, quota, (now, amount, leased), need + reserve);
         }
         if taken || returned {
             self.version = now.max(found + 1);
@@ -120,4 +123,32 @@ fn patience(kept: &[(u64, u32)], quota: Quota, from: (u64, u64, u64), need: u64)
         leased -= quota.worth(tokens);
     }
     (later - now) * 1000 + need - level
+}
+
+/// What an instance may do with buckets that it has shared for long with so many. If it is alone, it is since `now`.
+pub fn share(quota: Quota, instances: usize, now: u64) -> Share {
+    let instances = u32::try_from(instances).expect("few");
+    let mut peers = Peers::new(Quotas::default().with(Policy::Player, Some(quota)));
+    for number in 0..3 {
+        let presence = Presence { instances, youngest_age: SETTLING_NANOS, known: number > 0 };
+        peers.hear(now + number * (SETTLING_NANOS + quota.full()), presence);
+    }
+    peers.share(Policy::Player)
+}
+
+/// Nowhere was more spent than the depth and what flowed in meanwhile. `spent` is times, in nanoseconds, and tokens.
+pub fn check_every_window(quota: Quota, spent: &mut [(u64, u32)]) -> Result<(), TestCaseError> {
+    // A question's tokens are spent at Redis' time, which may lie after a later call's to another instance.
+    spent.sort_unstable();
+    for (from, &(began, _)) in spent.iter().enumerate() {
+        let mut sum = 0;
+        for &(at, tokens) in &spent[from..] {
+            sum += quota.worth(tokens);
+            let most = quota.full() + (at - began);
+            // The version runs ahead of the clock by a microsecond where changes share one.
+            let slack = 1000 * (spent.len() as u64);
+            prop_assert!(sum <= most + slack, "{} > {}", sum, most);
+        }
+    }
+    Ok(())
 }

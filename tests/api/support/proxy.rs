@@ -1,14 +1,18 @@
-//! The network between a server and its database, which can be slow, cut or silent.
+//! The network between a server and its database or its Redis, which can be slow, cut or silent.
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy, split};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_postgres::config::Host;
+
+use super::redis::RedisServer;
 
 /// What happens to connections.
 #[derive(Clone, Copy, Debug)]
@@ -19,29 +23,52 @@ struct Weather {
     cuts: u32,
     /// How often all were left open, but carry nothing any more.
     silences: u32,
+    /// How much later each piece of an answer arrives. Questions are not delayed.
+    answer_delay: Duration,
 }
 
-/// A way to a database through loopback.
+/// What connections lead to.
+#[derive(Clone, Debug)]
+enum Target {
+    Socket(PathBuf),
+    Port(u16),
+}
+
+/// A way to a database or a Redis through loopback.
 pub struct Proxy {
     address: SocketAddr,
-    /// The socket that new connections lead to.
-    target: Arc<Mutex<PathBuf>>,
+    /// What new connections lead to.
+    target: Arc<Mutex<Target>>,
     weather: Arc<watch::Sender<Weather>>,
 }
 
 impl Proxy {
     /// A way to the database on that unix socket.
     pub async fn to(database: &tokio_postgres::Config) -> Self {
-        let target = Arc::new(Mutex::new(socket_of(database)));
+        Self::lead(socket_of(database)).await
+    }
+
+    /// A way to that Redis.
+    pub async fn to_redis(server: &RedisServer) -> Self {
+        Self::lead(Target::Port(server.port())).await
+    }
+
+    async fn lead(target: Target) -> Self {
+        let target = Arc::new(Mutex::new(target));
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let address = listener.local_addr().expect("bound");
-        let calm = Weather { wakes_at: Instant::now(), cuts: 0, silences: 0 };
+        let calm = Weather {
+            wakes_at: Instant::now(),
+            cuts: 0,
+            silences: 0,
+            answer_delay: Duration::ZERO,
+        };
         let weather = Arc::new(watch::Sender::new(calm));
         let (subject, leads_to) = (Arc::clone(&weather), Arc::clone(&target));
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let socket = leads_to.lock().expect("not poisoned").clone();
-                tokio::spawn(carry(client, socket, subject.subscribe()));
+                let target = leads_to.lock().expect("not poisoned").clone();
+                tokio::spawn(carry(client, target, subject.subscribe()));
             }
         });
         Self { address, target, weather }
@@ -64,6 +91,16 @@ impl Proxy {
         way
     }
 
+    /// The address of a Redis that is reached by this way.
+    pub fn redis_url(&self) -> String {
+        format!("redis://{}", self.address)
+    }
+
+    /// From now on answers arrive that much later, in their order. What was asked is done at once.
+    pub fn delay_answers(&self, delay: Duration) {
+        self.weather.send_modify(|weather| weather.answer_delay = delay);
+    }
+
     /// The database falls asleep, dropping its connections, and takes that long to wake.
     pub fn fall_asleep(&self, wakes_in: Duration) {
         self.weather.send_modify(|weather| weather.wakes_at = Instant::now() + wakes_in);
@@ -81,19 +118,44 @@ impl Proxy {
     }
 }
 
-fn socket_of(database: &tokio_postgres::Config) -> PathBuf {
+fn socket_of(database: &tokio_postgres::Config) -> Target {
     let [Host::Unix(folder)] = database.get_hosts() else { panic!("a unix socket") };
-    folder.join(format!(".s.PGSQL.{}", database.get_ports()[0]))
+    Target::Socket(folder.join(format!(".s.PGSQL.{}", database.get_ports()[0])))
 }
 
-async fn carry(mut client: TcpStream, socket: PathBuf, mut weather: watch::Receiver<Weather>) {
-    let began = *weather.borrow_and_update();
+async fn carry(client: TcpStream, target: Target, weather: watch::Receiver<Weather>) {
     // Where nobody listens the client is hung up on.
-    let Ok(mut database) = UnixStream::connect(&socket).await else { return };
+    match target {
+        Target::Socket(path) => {
+            let Ok(server) = UnixStream::connect(&path).await else { return };
+            carry_to(client, server, weather).await;
+        }
+        Target::Port(port) => {
+            let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else { return };
+            client.set_nodelay(true).expect("set");
+            server.set_nodelay(true).expect("set");
+            carry_to(client, server, weather).await;
+        }
+    }
+}
+
+async fn carry_to(
+    mut client: TcpStream,
+    mut server: impl AsyncRead + AsyncWrite + Unpin,
+    mut weather: watch::Receiver<Weather>,
+) {
+    let began = *weather.borrow_and_update();
     {
+        let delays = weather.clone();
         let travel = async {
             sleep_until(began.wakes_at).await;
-            tokio::io::copy_bidirectional(&mut client, &mut database).await.ok();
+            let (mut from_client, to_client) = split(&mut client);
+            let (from_server, mut to_server) = split(&mut server);
+            let questions = async {
+                copy(&mut from_client, &mut to_server).await?;
+                to_server.shutdown().await
+            };
+            tokio::try_join!(questions, carry_answers(from_server, to_client, delays)).ok();
         };
         let change = |it: &Weather| it.cuts > began.cuts || it.silences > began.silences;
         tokio::select! {
@@ -103,4 +165,34 @@ async fn carry(mut client: TcpStream, socket: PathBuf, mut weather: watch::Recei
     }
     // Cut, both ends are closed here; silenced, they stay open for as long as the test goes on.
     weather.wait_for(|it| it.cuts > began.cuts).await.ok();
+}
+
+/// Carries what the server says, each piece as late as the weather is when the server says it.
+async fn carry_answers(
+    mut server: impl AsyncRead + Unpin,
+    mut client: impl AsyncWrite + Unpin,
+    weather: watch::Receiver<Weather>,
+) -> io::Result<()> {
+    let (pieces, mut due) = mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
+    let read = async move {
+        loop {
+            let mut piece = vec![0; 16 * 1024];
+            let length = server.read(&mut piece).await?;
+            if length == 0 {
+                return Ok(());
+            }
+            piece.truncate(length);
+            let delay = weather.borrow().answer_delay;
+            // The other half has ended where nobody takes it.
+            pieces.send((Instant::now() + delay, piece)).ok();
+        }
+    };
+    let write = async move {
+        while let Some((at, piece)) = due.recv().await {
+            sleep_until(at).await;
+            client.write_all(&piece).await?;
+        }
+        client.shutdown().await
+    };
+    tokio::try_join!(read, write).map(drop)
 }

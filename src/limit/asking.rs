@@ -1,0 +1,194 @@
+//! A question to Redis that is under way. The call that asked may leave, for want of time or because its client hung up;
+//! the answer is waited for all the same, so that it is known which tokens were taken.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use redis::RedisResult;
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use super::contact::AWAY_NANOS;
+use super::key::Key;
+use super::lease::Lease;
+use super::policy::{Policy, Quota};
+use super::question::{Answer, Question};
+use super::shared::{Bucket, Inner};
+
+/// What calls wait for.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    /// Told of each change.
+    changed: Notify,
+    is_late: AtomicBool,
+    /// The answer, or that there will be none.
+    end: OnceLock<Option<Answer>>,
+}
+
+impl Pending {
+    /// Returns when the bucket knows the answer, or that there will be none, or that it is late.
+    pub(super) async fn answered_or_late(&self) {
+        self.until(|| self.end.get().is_some() || self.is_late.load(Ordering::Acquire)).await;
+    }
+
+    /// The answer, late or not; nothing where there will be none.
+    pub(super) async fn answer(&self) -> Option<Answer> {
+        self.until(|| self.end.get().is_some()).await;
+        self.end.get().copied().flatten()
+    }
+
+    async fn until(&self, is_reached: impl Fn() -> bool) {
+        loop {
+            let mut changed = pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if is_reached() {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
+
+/// Whoever has it owes the bucket an answer, or word that there will be none, which is given when it is dropped.
+pub(super) struct Asking {
+    inner: Arc<Inner>,
+    policy: Policy,
+    quota: Quota,
+    key: Key,
+    question: Question,
+    sent: u64,
+    pending: Arc<Pending>,
+    /// Whether the bucket knows.
+    has_ended: bool,
+}
+
+impl Asking {
+    /// A question of a bucket that has none under way.
+    pub(super) fn new(
+        inner: &Arc<Inner>,
+        bucket: &mut Bucket,
+        policy: Policy,
+        quota: Quota,
+        key: Key,
+        question: Question,
+        sent: u64,
+    ) -> Self {
+        let pending = Arc::new(Pending::default());
+        bucket.asking = Some(Arc::clone(&pending));
+        let inner = Arc::clone(inner);
+        Self { inner, policy, quota, key, question, sent, pending, has_ended: false }
+    }
+
+    /// What waits for its answer.
+    pub(super) fn pending(&self) -> Arc<Pending> {
+        Arc::clone(&self.pending)
+    }
+
+    /// What Redis calls the bucket.
+    pub(super) fn name(&self) -> String {
+        format!("{}:{}", self.policy.name(), self.key)
+    }
+
+    pub(super) fn quota(&self) -> Quota {
+        self.quota
+    }
+
+    /// When it was asked.
+    pub(super) fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Tells the bucket what Redis answered.
+    fn learn(mut self, answer: Answer) {
+        let (quota, question, sent) = (self.quota, self.question, self.sent);
+        let received = self.inner.now();
+        // While the breaker is open a straggler does not mean that Redis is there again.
+        if self.inner.redis.is_up() {
+            self.inner.contact.answered();
+        }
+        self.end(Some(answer), |lease| lease.learn(quota, question, answer, sent, received));
+    }
+
+    /// Lets the calls that wait go on without the answer.
+    fn overdue(&self) {
+        self.inner.table(self.policy).with_known(&self.key, |bucket| {
+            if bucket.asking.as_ref().is_some_and(|asking| Arc::ptr_eq(asking, &self.pending)) {
+                bucket.lease.overdue();
+            }
+        });
+        self.pending.is_late.store(true, Ordering::Release);
+        self.pending.changed.notify_waiters();
+    }
+
+    fn end(&mut self, answer: Option<Answer>, tell: impl FnOnce(&mut Lease)) {
+        self.has_ended = true;
+        self.inner.table(self.policy).with_known(&self.key, |bucket| {
+            if bucket.asking.take_if(|asking| Arc::ptr_eq(asking, &self.pending)).is_some() {
+                tell(&mut bucket.lease);
+            }
+        });
+        // Nobody else ends it.
+        self.pending.end.set(answer).ok();
+        self.pending.changed.notify_waiters();
+    }
+
+    /// How much longer the answer is waited for.
+    fn remaining(&self) -> Duration {
+        let elapsed = self.inner.now().saturating_sub(self.sent);
+        Duration::from_nanos(AWAY_NANOS.saturating_sub(elapsed))
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        let quota = self.quota;
+        if !self.has_ended {
+            self.end(None, |lease| lease.give_up(quota));
+        }
+    }
+}
+
+type Answering = Pin<Box<dyn Future<Output = RedisResult<Answer>> + Send>>;
+
+/// The call to Redis. Dropped before its end, it goes on by itself until Redis counts as away.
+pub(super) struct InFlight(Option<(Asking, Answering)>);
+
+impl InFlight {
+    pub(super) fn new(asking: Asking, answering: Answering) -> Self {
+        Self(Some((asking, answering)))
+    }
+}
+
+impl Future for InFlight {
+    type Output = RedisResult<Answer>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some((_, answering)) = &mut self.0 else { return Poll::Pending };
+        let answer = ready!(answering.poll_unpin(context));
+        if let Some((asking, _)) = self.0.take()
+            && let Ok(answer) = &answer
+        {
+            asking.learn(*answer);
+        }
+        Poll::Ready(answer)
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let Some((asking, answering)) = self.0.take() else { return };
+        let Ok(runtime) = Handle::try_current() else { return };
+        asking.overdue();
+        runtime.spawn(async move {
+            if let Ok(Ok(answer)) = timeout(asking.remaining(), answering).await {
+                asking.learn(answer);
+            }
+        });
+    }
+}

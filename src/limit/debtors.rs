@@ -1,0 +1,111 @@
+//! Buckets that owe tokens, and their payment as soon as Redis answers: so that they may let calls through on credit again
+//! should Redis be late once more.
+
+use std::mem;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use tokio::sync::Notify;
+use tokio::time::sleep;
+
+use super::asking::Asking;
+use super::key::Key;
+use super::policy::Policy;
+use super::shared::Inner;
+
+/// Between two attempts to pay, and between a call on credit and the first: its own question may still be answered.
+const INTERVAL: Duration = Duration::from_millis(100);
+
+/// Debtors that are remembered at once. The others pay with their next call.
+const MOST: usize = 4096;
+
+/// Payments that are under way at once.
+const AT_ONCE: usize = 32;
+
+/// Who owes something.
+#[derive(Debug, Default)]
+pub(super) struct Debtors {
+    buckets: Mutex<Vec<(Policy, Key)>>,
+    /// Told of each, and of the end.
+    pub(super) changed: Arc<Notify>,
+}
+
+impl Drop for Debtors {
+    fn drop(&mut self) {
+        self.changed.notify_one();
+    }
+}
+
+impl Debtors {
+    /// Remembers a bucket that let a call through on credit.
+    pub(super) fn add(&self, policy: Policy, key: Key) {
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        if buckets.len() < MOST {
+            buckets.push((policy, key));
+        }
+        drop(buckets);
+        self.changed.notify_one();
+    }
+
+    fn take(&self) -> Vec<(Policy, Key)> {
+        mem::take(&mut *self.buckets.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Pays debts, for as long as the limiter is in use.
+pub(super) async fn keep(shared: Weak<Inner>, changed: Arc<Notify>) {
+    loop {
+        changed.notified().await;
+        sleep(INTERVAL).await;
+        let Some(shared) = shared.upgrade() else { return };
+        let buckets = shared.debtors.take();
+        stream::iter(buckets)
+            .for_each_concurrent(AT_ONCE, |(policy, key)| {
+                let shared = &shared;
+                async move {
+                    if shared.pay(policy, key).await == Paid::Later {
+                        shared.debtors.add(policy, key);
+                    }
+                }
+            })
+            .await;
+    }
+}
+
+/// What came of an attempt to pay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Paid {
+    /// There is no need to try again.
+    Done,
+    /// Redis did not answer, or cannot be asked now.
+    Later,
+}
+
+impl Inner {
+    /// Has a bucket pay what it owes.
+    async fn pay(self: &Arc<Self>, policy: Policy, key: Key) -> Paid {
+        let Some(quota) = self.quotas.of(policy) else { return Paid::Done };
+        let (share, now, is_up) = (self.shares.of(policy), self.now(), self.redis.is_up());
+        let asked = self.table(policy).with_known(&key, |bucket| {
+            if bucket.lease.debt() == 0 || bucket.lease.is_local() {
+                return Err(Paid::Done);
+            }
+            if !is_up {
+                return Err(Paid::Later);
+            }
+            let lot = self.lot(policy, quota);
+            let question = bucket.lease.payment(quota, share, now, lot).ok_or(Paid::Later)?;
+            Ok((question, Asking::new(self, bucket, policy, quota, key, question, now)))
+        });
+        match asked {
+            None => Paid::Done,
+            Some(Err(paid)) => paid,
+            Some(Ok((question, asking))) => match self.ask(question, asking).await {
+                // Where the bucket is empty, the player's next call pays.
+                Some(_) => Paid::Done,
+                None => Paid::Later,
+            },
+        }
+    }
+}

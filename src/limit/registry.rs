@@ -1,0 +1,104 @@
+//! The instances that share buckets, as Redis knows them: each tells now and then that it is there, and hears how many
+//! there are.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{LazyLock, Weak};
+use std::time::Duration;
+
+use redis::{RedisResult, Script};
+use tokio::time::sleep;
+
+use super::contact::AWAY_NANOS;
+use super::share::{PRESENCE_NANOS, Peers, Presence};
+use super::shared::Inner;
+use crate::redis_client::{Connection, Redis};
+
+/// The script that counts the instances.
+static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("instances.lua")));
+
+/// Between two words of an instance.
+const INTERVAL: Duration = Duration::from_millis(500);
+
+/// How long an answer may take.
+const LIMIT: Duration = Duration::from_nanos(AWAY_NANOS);
+
+/// How long the last word may take.
+const FAREWELL_LIMIT: Duration = Duration::from_millis(500);
+
+/// This instance among the others.
+#[derive(Debug)]
+pub(super) struct Registration {
+    id: String,
+    has_left: AtomicBool,
+}
+
+impl Default for Registration {
+    fn default() -> Self {
+        Self { id: format!("{:016x}", rand::random::<u64>()), has_left: AtomicBool::new(false) }
+    }
+}
+
+/// Follows what instances there are, for as long as the limiter is in use.
+pub(super) async fn keep(shared: Weak<Inner>, redis: Redis, mut peers: Peers) {
+    let mut changes = redis.watch();
+    let Some(mut identities) = shared.upgrade().map(|shared| shared.identity.watch()) else {
+        return;
+    };
+    loop {
+        {
+            let Some(shared) = shared.upgrade() else { return };
+            if shared.registration.has_left.load(Ordering::Relaxed) {
+                return;
+            }
+            follow(&shared, &mut peers).await;
+        }
+        tokio::select! {
+            () = sleep(INTERVAL) => {}
+            // Whether Redis can be asked has changed.
+            changed = changes.changed() => if changed.is_err() { return },
+            // Or the database is known, whose buckets they are.
+            changed = identities.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+/// Tells the other instances that this one does not come again.
+pub(super) async fn leave(shared: &Inner) {
+    shared.registration.has_left.store(true, Ordering::Relaxed);
+    let (key, id) = (shared.key("instances"), &shared.registration.id);
+    let told = shared.redis.with_limit(FAREWELL_LIMIT, |mut connection| async move {
+        redis::cmd("HDEL").arg(key).arg(id).exec_async(&mut connection).await
+    });
+    if let Err(error) = told.await {
+        tracing::debug!(%error, "Redis is not told that an instance ends");
+    }
+}
+
+async fn follow(shared: &Inner, peers: &mut Peers) {
+    if !shared.identity.is_known() {
+        return shared.shares.publish(peers);
+    }
+    let sent = shared.now();
+    let (key, id) = (shared.key("instances"), &shared.registration.id);
+    let presence = shared.redis.with_limit(LIMIT, |connection| ask(connection, key, id)).await;
+    match presence {
+        Ok(presence) => {
+            shared.contact.answered();
+            peers.hear(shared.now(), presence);
+        }
+        Err(error) => {
+            tracing::debug!(%error, "Redis does not tell what instances there are");
+            shared.contact.unanswered(sent);
+            peers.miss(shared.now());
+        }
+    }
+    shared.shares.publish(peers);
+}
+
+async fn ask(mut connection: Connection, key: String, id: &str) -> RedisResult<Presence> {
+    let mut call = SCRIPT.key(key);
+    call.arg(id).arg(PRESENCE_NANOS / 1000);
+    let (instances, youngest_age, known): (u32, u64, bool) =
+        call.invoke_async(&mut connection).await?;
+    Ok(Presence { instances, youngest_age: youngest_age.saturating_mul(1000), known })
+}

@@ -1,0 +1,231 @@
+//! How much of each bucket an instance may spend while Redis is late, and what it therefore leaves in the bucket while
+//! Redis is in time. It depends on how many instances there are. Times are nanoseconds on a clock of the instance's own.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use super::policy::{Policy, Quota, Quotas};
+
+/// After this long every instance knows who has come or gone: each asks several times within it, and one that gets no
+/// answer for half of it counts Redis as away.
+pub const SETTLING_NANOS: u64 = 2_000_000_000;
+
+/// How long an instance that is not heard of counts as being there.
+pub const PRESENCE_NANOS: u64 = 5_000_000_000;
+
+/// For how long the others' part of a bucket is kept for an instance that cannot tell them that it is there: a second
+/// less than they do.
+const PRESENCE_KNOWN_NANOS: u64 = PRESENCE_NANOS - 1_000_000_000;
+
+/// What an instance may do with a bucket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Share {
+    /// Tokens that calls leave in the bucket which Redis decides on in time: the parts of all instances.
+    pub reserve: u32,
+    /// Tokens that this instance may let through on credit while Redis is late.
+    pub part: u32,
+    /// Since when no other instance uses the buckets. Then nothing is reserved, and `part` is further limited by what is
+    /// in the bucket for certain.
+    pub alone_since: Option<u64>,
+    /// Instances that there are, this one among them; at least 1.
+    pub instances: u32,
+}
+
+impl Share {
+    /// What a call may cost at most, so that it can be paid together with what was let through on credit.
+    pub fn most_per_call(&self, quota: Quota) -> u32 {
+        quota.burst - self.reserve.max(self.part).min(quota.burst / 2)
+    }
+
+    /// What a question may take at most.
+    pub fn most_per_question(&self, quota: Quota) -> u32 {
+        quota.burst - self.reserve.min(quota.burst / 2)
+    }
+}
+
+/// The reserve among so many instances, and the part of each. One call each second is what an instance should be able
+/// to let through, and half of the depth at most is reserved: an instance of very many has no part.
+fn divide(quota: Quota, instances: u32) -> (u32, u32) {
+    let half = quota.burst / 2;
+    if instances <= 1 {
+        return (0, (quota.burst / 4).max(1).min(half));
+    }
+    let part = (quota.burst / 20).max(1).min(half / instances);
+    (part * instances, part)
+}
+
+/// The most that up to so many instances may let through on credit together, however many each of them knows of.
+fn guard(quota: Quota, instances: u32) -> u32 {
+    let (_, alone) = divide(quota, 1);
+    // More instances than that have no more.
+    let counts = 2..=instances.min(quota.burst);
+    counts.map(|count| divide(quota, count).0).max().unwrap_or(0).max(alone)
+}
+
+/// What Redis told of the instances.
+#[derive(Clone, Copy, Debug)]
+pub struct Presence {
+    /// How many there are, this one among them.
+    pub instances: u32,
+    /// How long ago the youngest came.
+    pub youngest_age: u64,
+    /// Whether this one was known before.
+    pub known: bool,
+}
+
+/// One policy's share, on its way to what the number of instances asks for.
+#[derive(Clone, Copy, Debug)]
+struct Bucket {
+    quota: Quota,
+    reserve: u32,
+    part: u32,
+    /// Since when every instance leaves the reserve that it should.
+    agreed_at: Option<u64>,
+}
+
+/// Follows who is there. At any time, and whichever of two sets of instances each of them knows of, what an instance
+/// leaves in a bucket is at least the sum of the others' parts.
+#[derive(Debug)]
+pub struct Peers {
+    instances: u32,
+    alone_since: Option<u64>,
+    /// Whether Redis has told nothing yet.
+    is_new: bool,
+    /// Redis has forgotten this instance, and perhaps others that are there.
+    was_forgotten: bool,
+    heard_at: u64,
+    /// When it was last heard that somebody has come or gone.
+    changed_at: u64,
+    buckets: [Option<Bucket>; Policy::ALL.len()],
+}
+
+impl Peers {
+    /// Knows of nobody, and has no part of anything.
+    pub fn new(quotas: Quotas) -> Self {
+        let buckets = quotas.0.map(|quota| {
+            let quota = quota?;
+            // More is never reserved.
+            Some(Bucket { quota, reserve: quota.burst / 2, part: 0, agreed_at: None })
+        });
+        Self {
+            instances: 1,
+            alone_since: None,
+            is_new: true,
+            was_forgotten: false,
+            heard_at: 0,
+            changed_at: 0,
+            buckets,
+        }
+    }
+
+    /// Takes in what Redis told at `now`.
+    pub fn hear(&mut self, now: u64, presence: Presence) {
+        let Presence { instances, youngest_age, known } = presence;
+        let settled = youngest_age >= SETTLING_NANOS;
+        self.was_forgotten = (self.was_forgotten && !settled) || (!known && !self.is_new);
+        let settled = settled && !self.was_forgotten;
+        let alone = instances <= 1 && !self.was_forgotten;
+        if instances != self.instances || !known {
+            self.changed_at = now;
+        }
+        let agreed = settled && now - self.changed_at >= SETTLING_NANOS;
+        // Who was alone has left nothing in the buckets for the others, nor for itself.
+        let without_reserve = self.alone_since.is_some() && !alone;
+        for bucket in self.buckets.iter_mut().flatten() {
+            if alone {
+                bucket.keep_alone();
+            } else {
+                bucket.follow(now, instances, settled, agreed);
+            }
+            if !alone && (without_reserve || !known) {
+                bucket.part = 0;
+            }
+        }
+        self.alone_since = alone.then(|| self.alone_since.unwrap_or(now.max(1)));
+        (self.instances, self.is_new, self.heard_at) = (instances, false, now);
+    }
+
+    /// Notes at `now` that Redis does not tell who is there. Soon the others no longer count this instance.
+    pub fn miss(&mut self, now: u64) {
+        if now.saturating_sub(self.heard_at) < PRESENCE_KNOWN_NANOS {
+            return;
+        }
+        self.alone_since = None;
+        for bucket in self.buckets.iter_mut().flatten() {
+            bucket.part = 0;
+        }
+    }
+
+    /// What is to be done with a policy's buckets.
+    pub fn share(&self, policy: Policy) -> Share {
+        let (reserve, part) =
+            self.buckets[policy.index()].map_or((0, 0), |bucket| (bucket.reserve, bucket.part));
+        Share { reserve, part, alone_since: self.alone_since, instances: self.instances }
+    }
+}
+
+impl Bucket {
+    /// Reserves nothing: what is in a bucket for certain is known, and grows from nothing.
+    fn keep_alone(&mut self) {
+        (self.reserve, self.part) = divide(self.quota, 1);
+        self.agreed_at = None;
+    }
+
+    fn follow(&mut self, now: u64, instances: u32, settled: bool, agreed: bool) {
+        let (reserve, part) = divide(self.quota, instances);
+        self.part = self.part.min(part);
+        // Where not all know of each other, as much as any that knows of fewer may spend.
+        self.reserve = if settled { reserve } else { reserve.max(guard(self.quota, instances)) };
+        if !agreed {
+            self.agreed_at = None;
+            return;
+        }
+        let agreed_at = *self.agreed_at.get_or_insert(now);
+        // By then the reserve has flowed into a bucket that was empty when all agreed on it.
+        if now - agreed_at >= self.quota.worth(reserve) {
+            self.part = part;
+        }
+    }
+}
+
+/// The shares at present, for every request to read.
+#[derive(Debug)]
+pub struct Shares {
+    /// Reserve and part, by policy.
+    tokens: [AtomicU64; Policy::ALL.len()],
+    /// 0: not alone.
+    alone_since: AtomicU64,
+    instances: AtomicU32,
+}
+
+impl Shares {
+    pub fn new(peers: &Peers) -> Self {
+        let tokens = Policy::ALL.map(|_| AtomicU64::new(0));
+        let shares = Self { tokens, alone_since: AtomicU64::new(0), instances: AtomicU32::new(1) };
+        shares.publish(peers);
+        shares
+    }
+
+    /// Publishes what `peers` has arrived at. A reader may see some of it before the rest: a part without a reserve is
+    /// not used unless `alone_since` is there too.
+    pub fn publish(&self, peers: &Peers) {
+        for policy in Policy::ALL {
+            let Share { reserve, part, .. } = peers.share(policy);
+            let tokens = u64::from(reserve) << 32 | u64::from(part);
+            self.tokens[policy.index()].store(tokens, Ordering::Relaxed);
+        }
+        self.alone_since.store(peers.alone_since.unwrap_or(0), Ordering::Relaxed);
+        self.instances.store(peers.instances.max(1), Ordering::Relaxed);
+    }
+
+    /// The share of a policy's buckets.
+    pub fn of(&self, policy: Policy) -> Share {
+        let tokens = self.tokens[policy.index()].load(Ordering::Relaxed);
+        let alone_since = self.alone_since.load(Ordering::Relaxed);
+        Share {
+            reserve: (tokens >> 32) as u32,
+            part: (tokens & u64::from(u32::MAX)) as u32,
+            alone_since: (alone_since > 0).then_some(alone_since),
+            instances: self.instances.load(Ordering::Relaxed),
+        }
+    }
+}
