@@ -1,6 +1,6 @@
 //! Rate limits: token buckets by player, address and username. Their truth is in Redis, so that they hold however many
-//! instances there are; without Redis each instance keeps full buckets of its own. A check never fails and never lets
-//! everybody through.
+//! instances there are and however late Redis answers; without Redis each instance keeps buckets of its own. A check never
+//! fails and never lets everybody through.
 
 mod asking;
 pub mod contact;

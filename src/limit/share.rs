@@ -229,3 +229,115 @@ impl Shares {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn quota(rate: u32, burst: u32) -> Quota {
+        Quota::per_second(rate, burst).expect("a limit")
+    }
+
+    #[test]
+    fn the_reserve_is_divided_among_the_instances() {
+        let quota_of = |burst| quota(10, burst);
+        assert_eq!(divide(quota_of(20), 1), (0, 5));
+        assert_eq!(divide(quota_of(20), 2), (2, 1));
+        assert_eq!(divide(quota_of(20), 3), (3, 1));
+        assert_eq!(divide(quota_of(20), 10), (10, 1));
+        assert_eq!(divide(quota_of(20), 11), (0, 0));
+        assert_eq!(divide(quota_of(200), 3), (30, 10));
+        assert_eq!(divide(quota_of(200), 20), (100, 5));
+        assert_eq!(divide(quota_of(1), 1), (0, 0));
+        assert_eq!(divide(quota_of(1), 2), (0, 0));
+    }
+
+    fn peers() -> Peers {
+        Peers::new(Quotas::default().with(Policy::Player, Some(quota(10, 20))))
+    }
+
+    fn tokens(peers: &Peers) -> (u32, u32) {
+        let Share { reserve, part, .. } = peers.share(Policy::Player);
+        (reserve, part)
+    }
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn heard(peers: &mut Peers, seconds: u64, instances: u32, youngest: u64, known: bool) {
+        let youngest_age = youngest * SECOND;
+        peers.hear(seconds * SECOND, Presence { instances, youngest_age, known });
+    }
+
+    #[test]
+    fn whoever_finds_nobody_there_is_alone_at_once() {
+        let mut peers = peers();
+        assert_eq!(tokens(&peers), (10, 0), "as much as is ever reserved");
+        heard(&mut peers, 1, 1, 0, false);
+        assert_eq!(tokens(&peers), (0, 5));
+        assert_eq!(peers.share(Policy::Player).alone_since, Some(SECOND));
+        heard(&mut peers, 2, 1, 1, true);
+        assert_eq!(peers.share(Policy::Player).alone_since, Some(SECOND));
+    }
+
+    #[test]
+    fn a_newcomer_has_no_part_until_the_others_know_it_and_the_reserve_has_flowed_in() {
+        let mut peers = peers();
+        heard(&mut peers, 1, 3, 0, false);
+        assert_eq!(tokens(&peers), (5, 0), "one of them may believe to be alone");
+        heard(&mut peers, 3, 3, 2, true);
+        assert_eq!(tokens(&peers), (3, 0));
+        heard(&mut peers, 4, 3, 3, true);
+        assert_eq!(tokens(&peers), (3, 1));
+    }
+
+    #[test]
+    fn whoever_was_alone_has_no_part_until_there_is_a_reserve() {
+        let mut peers = peers();
+        heard(&mut peers, 1, 1, 0, false);
+        heard(&mut peers, 2, 2, 0, true);
+        assert_eq!((tokens(&peers), peers.share(Policy::Player).alone_since), ((5, 0), None));
+        heard(&mut peers, 4, 2, 2, true);
+        heard(&mut peers, 5, 2, 3, true);
+        assert_eq!(tokens(&peers), (2, 1));
+    }
+
+    #[test]
+    fn whom_redis_has_forgotten_has_no_part_and_is_not_alone_until_the_others_are_heard() {
+        let mut peers = peers();
+        heard(&mut peers, 1, 1, 0, false);
+        // Redis may have lost all that it knew.
+        heard(&mut peers, 10, 1, 0, false);
+        assert_eq!((tokens(&peers), peers.share(Policy::Player).alone_since), ((5, 0), None));
+        heard(&mut peers, 11, 1, 1, true);
+        assert_eq!(peers.share(Policy::Player).alone_since, None);
+        heard(&mut peers, 12, 1, 2, true);
+        assert_eq!(tokens(&peers), (0, 5));
+    }
+
+    #[test]
+    fn whoever_cannot_tell_the_others_that_it_is_there_gives_its_part_up_before_they_do() {
+        let mut peers = peers();
+        for second in [1, 4, 7] {
+            heard(&mut peers, second, 2, 3, second > 1);
+        }
+        assert_eq!(tokens(&peers), (2, 1));
+        peers.miss(10 * SECOND);
+        assert_eq!(tokens(&peers), (2, 1));
+        peers.miss(11 * SECOND);
+        assert_eq!(tokens(&peers), (2, 0));
+    }
+
+    #[test]
+    fn a_part_without_a_reserve_is_only_seen_by_whoever_is_alone() {
+        let mut peers = peers();
+        let shares = Shares::new(&peers);
+        assert_eq!(shares.of(Policy::Player), peers.share(Policy::Player));
+        heard(&mut peers, 1, 1, 0, false);
+        shares.publish(&peers);
+        assert_eq!(shares.of(Policy::Player), peers.share(Policy::Player));
+        assert_eq!(
+            shares.of(Policy::Login),
+            Share { alone_since: Some(SECOND), instances: 1, ..Share::default() }
+        );
+    }
+}

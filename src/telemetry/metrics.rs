@@ -245,7 +245,7 @@ impl Metrics {
             limit_decisions: CounterVec::new(
                 Opts::new(
                     "rate_limit_decisions_total",
-                    "Calls that a limit allowed or refused: by asking Redis, from tokens leased from it, or without it",
+                    "Calls that a limit allowed or refused: by asking Redis, from tokens leased from it, or as it was late or away",
                 ),
                 &["policy", "store", "outcome"],
             )?,

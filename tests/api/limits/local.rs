@@ -71,3 +71,28 @@ fn a_scan_of_a_million_addresses_takes_bounded_memory_and_lets_nobody_off() {
     local.forget();
     assert_eq!(local.remembered(), 0);
 }
+
+#[test]
+fn a_bucket_can_be_taken_over_with_something_missing() {
+    let (clock, quota, local) = limiter(10, 20);
+    let key = Key::player(Uuid::from_u128(1));
+    assert_eq!(local.missing(key), 0);
+    // Half a token less than five.
+    local.drain(key, quota.worth(15) + quota.interval / 2);
+    assert_eq!(local.missing(key), 16);
+    for left in (0..4).rev() {
+        assert_eq!(local.check(key, 1).remaining, left);
+    }
+    assert!(!local.check(key, 1).is_allowed());
+    // It is never filled by it.
+    local.drain(key, quota.worth(1));
+    assert!(!local.check(key, 1).is_allowed());
+    clock.advance(0.05);
+    assert!(local.check(key, 1).is_allowed());
+    clock.advance(1.9);
+    assert_eq!(local.missing(key), 1);
+    clock.advance(0.1);
+    assert_eq!(local.missing(key), 0);
+    // Other buckets are full.
+    assert_eq!(local.check(Key::player(Uuid::from_u128(2)), 1).remaining, 19);
+}
