@@ -1,6 +1,6 @@
 //! What time it is: the database's time, so that all instances agree. Everything else takes the time as a parameter.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::domain::Timestamp;
@@ -30,18 +30,49 @@ pub trait Clock: Send + Sync {
         (!self.is_the_databases()).then(|| self.now())
     }
 
-    /// Whether the time can be trusted: it has been heard, and does not jump.
-    fn is_steady(&self) -> bool;
+    /// The time now, where it can be trusted: it has been heard, and does not jump. Whoever changes something by the time
+    /// asks this, as it could jump between two questions.
+    fn steady_now(&self) -> Option<Timestamp>;
 }
 
 /// The database's time, carried on between questions by the machine's monotonic clock.
 #[derive(Debug)]
 pub struct DatabaseClock {
     started: Instant,
-    /// Microseconds from `started` on the monotonic clock to the Unix epoch on the database's.
-    offset: AtomicI64,
-    heard: AtomicBool,
-    steady: AtomicBool,
+    /// A [`Reading`] in one word: nobody may meet the offset of one with the steadiness of another.
+    reading: AtomicI64,
+}
+
+/// What is known of the database's time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Reading {
+    /// Microseconds from the Unix epoch to the clock's start, by the database's time.
+    offset: i64,
+    /// Whether the database has ever told it.
+    heard: bool,
+    /// Whether the last two answers agreed, or the only one is there.
+    steady: bool,
+}
+
+/// The lowest bits of a word, below the offset, which has room for 73,000 years.
+const HEARD: i64 = 0b01;
+const STEADY: i64 = 0b10;
+const FLAG_BITS: u32 = 2;
+
+impl Reading {
+    fn to_word(self) -> i64 {
+        let flag = |is_set: bool, flag| if is_set { flag } else { 0 };
+        let offset = self.offset.clamp(i64::MIN >> FLAG_BITS, i64::MAX >> FLAG_BITS);
+        offset << FLAG_BITS | flag(self.heard, HEARD) | flag(self.steady, STEADY)
+    }
+
+    fn from_word(word: i64) -> Self {
+        Self { offset: word >> FLAG_BITS, heard: word & HEARD != 0, steady: word & STEADY != 0 }
+    }
+
+    fn at(self, since_start: i64) -> Timestamp {
+        Timestamp::from_micros(self.offset + since_start)
+    }
 }
 
 /// A difference beyond this is a jump of either clock and not the network's doing.
@@ -50,13 +81,13 @@ const JUMP: Duration = Duration::from_millis(500);
 impl DatabaseClock {
     /// A clock that starts from this machine's idea of the time, which is not trusted until the database is heard.
     pub fn new() -> Self {
-        let unix = jiff::Timestamp::now().as_microsecond();
-        Self {
-            started: Instant::now(),
-            offset: AtomicI64::new(unix),
-            heard: AtomicBool::new(false),
-            steady: AtomicBool::new(false),
-        }
+        let offset = jiff::Timestamp::now().as_microsecond();
+        let guessed = Reading { offset, heard: false, steady: false };
+        Self { started: Instant::now(), reading: AtomicI64::new(guessed.to_word()) }
+    }
+
+    fn reading(&self) -> Reading {
+        Reading::from_word(self.reading.load(Ordering::Relaxed))
     }
 
     fn micros_since_start(&self, instant: Instant) -> i64 {
@@ -80,8 +111,7 @@ impl Clock for DatabaseClock {
     }
 
     fn at(&self, instant: Instant) -> Timestamp {
-        let offset = self.offset.load(Ordering::Relaxed);
-        Timestamp::from_micros(offset + self.micros_since_start(instant))
+        self.reading().at(self.micros_since_start(instant))
     }
 
     fn steady(&self) -> Duration {
@@ -91,30 +121,28 @@ impl Clock for DatabaseClock {
     fn observe(&self, database: Timestamp, sent: Instant, received: Instant) {
         let round_trip = received.saturating_duration_since(sent);
         let middle = self.micros_since_start(sent) + micros(round_trip) / 2;
-        let heard = database.as_micros() - middle;
-        let held = self.offset.load(Ordering::Relaxed);
-        let error = heard - held;
-        let first = !self.heard.swap(true, Ordering::Relaxed);
-        if first
-            || error.unsigned_abs() > JUMP.as_micros() as u64 + micros(round_trip).unsigned_abs()
-        {
-            self.offset.store(heard, Ordering::Relaxed);
-            self.steady.store(first, Ordering::Relaxed);
-            if !first {
-                tracing::warn!(jump_ms = error / 1000, "the database's time jumped");
-            }
-            return;
-        }
-        // Half the round trip is the most that this question can be wrong by: only the rest is a difference, and it is
-        // made up for gently, as one slow answer must not shake the time.
-        let doubt = micros(round_trip) / 2;
-        let drift = error.signum() * (error.abs() - doubt).max(0);
-        self.offset.store(held + drift / 4, Ordering::Relaxed);
-        self.steady.store(true, Ordering::Relaxed);
+        let told = database.as_micros() - middle;
+        let held = self.reading();
+        let error = told - held.offset;
+        let largest = JUMP.as_micros() as u64 + micros(round_trip).unsigned_abs();
+        let next = if !held.heard {
+            Reading { offset: told, heard: true, steady: true }
+        } else if error.unsigned_abs() > largest {
+            tracing::warn!(jump_ms = error / 1000, "the database's time jumped");
+            Reading { offset: told, heard: true, steady: false }
+        } else {
+            // Half the round trip is the most that this question can be wrong by: only the rest is a difference, and it is
+            // made up for gently, as one slow answer must not shake the time.
+            let doubt = micros(round_trip) / 2;
+            let drift = error.signum() * (error.abs() - doubt).max(0);
+            Reading { offset: held.offset + drift / 4, heard: true, steady: true }
+        };
+        self.reading.store(next.to_word(), Ordering::Relaxed);
     }
 
-    fn is_steady(&self) -> bool {
-        self.steady.load(Ordering::Relaxed)
+    fn steady_now(&self) -> Option<Timestamp> {
+        let reading = self.reading();
+        reading.steady.then(|| reading.at(self.micros_since_start(Instant::now())))
     }
 }
 
@@ -154,13 +182,17 @@ impl Clock for ManualClock {
         false
     }
 
-    fn is_steady(&self) -> bool {
-        true
+    fn steady_now(&self) -> Option<Timestamp> {
+        Some(self.now())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     fn ahead(clock: &DatabaseClock, micros: i64) -> Timestamp {
@@ -170,11 +202,11 @@ mod tests {
     #[test]
     fn the_first_answer_sets_the_time() {
         let clock = DatabaseClock::new();
-        assert!(!clock.is_steady());
+        assert_eq!(clock.steady_now(), None);
         let instant = Instant::now();
         let expected = ahead(&clock, 3_600_000_000);
         clock.observe(expected, instant, instant);
-        assert!(clock.is_steady());
+        assert!(clock.steady_now().is_some());
         assert!((clock.now().seconds_since(expected)).abs() < 0.1);
     }
 
@@ -185,10 +217,45 @@ mod tests {
         clock.observe(clock.now(), instant, instant);
         let instant = Instant::now();
         clock.observe(ahead(&clock, -60_000_000), instant, instant);
-        assert!(!clock.is_steady());
+        assert_eq!(clock.steady_now(), None);
         let instant = Instant::now();
         clock.observe(clock.now(), instant, instant);
-        assert!(clock.is_steady());
+        assert!(clock.steady_now().is_some());
+    }
+
+    /// A jump that is never confirmed: no reader may be told to trust a time that lies beyond it.
+    #[test]
+    fn nobody_trusts_a_time_that_has_just_jumped() {
+        const HOUR: i64 = 3_600_000_000;
+        let clock = DatabaseClock::new();
+        let start = Instant::now();
+        let base = clock.now();
+        clock.observe(base, start, start);
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    let mut trusted = 0;
+                    while !done.load(Ordering::Relaxed) {
+                        if let Some(now) = clock.steady_now() {
+                            trusted += 1;
+                            let off = now.seconds_since(base);
+                            assert!(off.abs() < 1_800.0, "a time {off} s off is trusted");
+                        }
+                    }
+                    assert!(trusted > 0, "no reader was told a time");
+                });
+            }
+            for _ in 0..300_000 {
+                let instant = Instant::now();
+                let now = base.plus_seconds(instant.duration_since(start).as_secs_f64());
+                for ahead in [HOUR, 0, 0] {
+                    let told = Timestamp::from_micros(now.as_micros() + ahead);
+                    clock.observe(told, instant, instant);
+                }
+            }
+            done.store(true, Ordering::Relaxed);
+        });
     }
 
     #[test]
@@ -196,9 +263,33 @@ mod tests {
         let clock = DatabaseClock::new();
         let instant = Instant::now();
         clock.observe(clock.now(), instant, instant);
-        let before = clock.offset.load(Ordering::Relaxed);
+        let before = clock.reading();
         let late = instant + Duration::from_secs(2);
         clock.observe(ahead(&clock, 1_900_000), instant, late);
-        assert_eq!(clock.offset.load(Ordering::Relaxed), before);
+        assert_eq!(clock.reading(), before);
+    }
+
+    proptest! {
+        #[test]
+        fn a_reading_is_the_same_out_of_its_word(
+            offset in i64::MIN >> FLAG_BITS..=i64::MAX >> FLAG_BITS,
+            heard: bool,
+            steady: bool,
+        ) {
+            let reading = Reading { offset, heard, steady };
+            prop_assert_eq!(Reading::from_word(reading.to_word()), reading);
+        }
+
+        #[test]
+        fn an_offset_without_room_ends_at_the_edge_and_changes_no_flag(
+            offset: i64,
+            heard: bool,
+            steady: bool,
+        ) {
+            let read = Reading::from_word(Reading { offset, heard, steady }.to_word());
+            prop_assert_eq!((read.heard, read.steady), (heard, steady));
+            prop_assert_eq!(read.offset.signum(), offset.signum());
+            prop_assert!(read.offset.unsigned_abs() <= offset.unsigned_abs());
+        }
     }
 }

@@ -7,6 +7,10 @@
 //! [`accounts`], [`rankings`] and [`catalogue`] hold the use cases; [`store`] speaks with Postgres; [`domain`] holds the rules, and
 //! knows none of the others.
 
+// A panic is the failure of one job or one request, as long as it unwinds.
+#[cfg(panic = "abort")]
+compile_error!("a panic must unwind: set `panic = \"unwind\"` in the profile");
+
 pub mod accounts;
 pub mod app;
 pub mod cache;
@@ -17,8 +21,10 @@ pub mod config;
 pub mod data_dir;
 pub mod domain;
 pub mod game;
+pub mod generations;
 pub mod health;
 pub mod http;
+pub mod identity;
 pub mod jobs;
 pub mod limit;
 pub mod operators;
@@ -26,4 +32,5 @@ pub mod rankings;
 pub mod redis_client;
 pub mod seed;
 pub mod store;
+pub mod supervisor;
 pub mod telemetry;

@@ -20,7 +20,6 @@ fn main() -> ExitCode {
         Err(faults) => return refuse(&faults),
     };
     let telemetry = telemetry::start(&config.log, &config.export);
-    // The server's future runs on this thread, which lives as long as the process.
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),

@@ -31,6 +31,7 @@ impl Accounts {
         let touch = self.players.touch(player);
         let deleted = self.store.delete_player(player, self.clock.substitute(), hash.as_deref());
         if !deleted.await? {
+            touch.confirm();
             return Err(Error::Unauthenticated);
         }
         touch.gone();

@@ -6,6 +6,7 @@ mod delete;
 mod names;
 mod password;
 mod refresh_token;
+mod reuse;
 mod revocations;
 mod sessions;
 mod sign_in;
@@ -22,6 +23,7 @@ pub use password::PasswordHasher;
 pub use revocations::Revocations;
 pub use sign_in::{Registration, SignedIn};
 
+use self::reuse::ReuseChecks;
 use crate::cache::Players;
 use crate::catalogue::{Catalogues, Unconfirmed};
 use crate::clock::Clock;
@@ -77,6 +79,7 @@ pub struct Accounts {
     access_tokens: AccessTokens,
     hasher: PasswordHasher,
     revocations: Revocations,
+    reuse_checks: ReuseChecks,
     session_ttl: Duration,
 }
 
@@ -91,8 +94,17 @@ impl Accounts {
         hasher: PasswordHasher,
         session_ttl: Duration,
     ) -> Self {
-        let revocations = Revocations::default();
-        Self { store, players, clock, catalogues, access_tokens, hasher, revocations, session_ttl }
+        Self {
+            store,
+            players,
+            clock,
+            catalogues,
+            access_tokens,
+            hasher,
+            revocations: Revocations::default(),
+            reuse_checks: ReuseChecks::default(),
+            session_ttl,
+        }
     }
 
     /// What must not be trusted any more.

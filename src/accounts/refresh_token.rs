@@ -18,9 +18,6 @@ const ID_BYTES: usize = 16;
 const SECRET_BYTES: usize = 32;
 const TOKEN_BYTES: usize = 2 * ID_BYTES + 4 + SECRET_BYTES;
 
-/// The longest chain that is walked, some milliseconds' work: months of a session that is refreshed as tokens expire.
-const MAX_WALK: u32 = 10_000;
-
 /// A refresh token, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RefreshToken {
@@ -37,14 +34,20 @@ impl RefreshToken {
 
     /// The token that replaces this one.
     pub(super) fn successor(&self, chain_key: &[u8]) -> Self {
-        let mut mac = Hmac::<Sha256>::new_from_slice(chain_key)
+        self.after(1, chain_key)
+    }
+
+    /// The token that replaces this one after so many steps.
+    fn after(&self, steps: u32, chain_key: &[u8]) -> Self {
+        let keyed = Hmac::<Sha256>::new_from_slice(chain_key)
             .unwrap_or_else(|_| unreachable!("HMAC takes keys of any length"));
-        mac.update(&self.secret);
-        Self {
-            identity: self.identity,
-            generation: self.generation.saturating_add(1),
-            secret: mac.finalize().into_bytes().into(),
-        }
+        let secret = (0..steps).fold(self.secret, |secret, _| {
+            let mut mac = keyed.clone();
+            mac.update(&secret);
+            mac.finalize().into_bytes().into()
+        });
+        let generation = self.generation.saturating_add(steps);
+        Self { identity: self.identity, generation, secret }
     }
 
     /// What is stored of it. The secret is 256 random bits, so a plain hash cannot be searched.
@@ -57,17 +60,9 @@ impl RefreshToken {
         self.hash().as_slice().ct_eq(hash).into()
     }
 
-    /// Whether this token, some generations ago, led to the one whose `hash` and `generation` are stored.
-    pub(super) fn led_to(&self, chain_key: &[u8], generation: u32, hash: &[u8]) -> bool {
-        let steps = generation.saturating_sub(self.generation);
-        if steps == 0 || steps > MAX_WALK {
-            return false;
-        }
-        let mut token = self.clone();
-        for _ in 0..steps {
-            token = token.successor(chain_key);
-        }
-        token.matches(hash)
+    /// Whether this token leads to the one of that `hash` in so many steps. Each costs an HMAC.
+    pub(super) fn leads_to(&self, chain_key: &[u8], steps: u32, hash: &[u8]) -> bool {
+        self.after(steps, chain_key).matches(hash)
     }
 
     /// The token as text.
@@ -127,9 +122,11 @@ mod tests {
     fn an_old_token_is_told_from_a_made_up_one() {
         let first = token();
         let third = first.successor(b"key").successor(b"key");
-        assert!(first.led_to(b"key", 2, &third.hash()));
+        assert_eq!(third.generation, 2);
+        assert!(first.leads_to(b"key", 2, &third.hash()));
         let made_up = RefreshToken { secret: rand::random(), ..first.clone() };
-        assert!(!made_up.led_to(b"key", 2, &third.hash()));
-        assert!(!third.led_to(b"key", 2, &third.hash()), "the present one is not an old one");
+        assert!(!made_up.leads_to(b"key", 2, &third.hash()));
+        assert!(!first.leads_to(b"key", 1, &third.hash()));
+        assert!(!first.leads_to(b"key", 3, &third.hash()));
     }
 }

@@ -32,6 +32,13 @@ impl Revocations {
         self.generation.fetch_add(1, Ordering::Release);
     }
 
+    /// Forgets everything and takes in what a database of another epoch has revoked.
+    pub fn restart(&self, revocations: &[Revocation], now: Timestamp) {
+        self.reasons.write().unwrap_or_else(PoisonError::into_inner).clear();
+        self.learn(revocations, now);
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+
     /// Rises when anything is heard: whom was trusted in this generation still is.
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)

@@ -51,6 +51,10 @@ impl Accounts {
     /// New tokens for a refresh token. A repeat within 30 s, while the successor is unused, yields that same successor;
     /// any other repeat means that two hold the token, and ends the session.
     ///
+    /// Two holders are not detected as long as each of them refreshes within 30 s of the other, every time: both get the
+    /// same tokens then, like two tabs of one browser. The session ends with the first refresh that comes later, or after
+    /// the successor was used.
+    ///
     /// # Errors
     /// [`Error::Unauthenticated`], [`Error::TokenExpired`] or [`Error::Banned`].
     pub async fn refresh(&self, text: &str) -> Result<Tokens, Error> {
@@ -83,7 +87,6 @@ impl Accounts {
                 self.store.rotate_session(player, session, &old, &new, now, expires_at).await?;
             return rotated.then(|| self.tokens(token.identity, &successor, now)).transpose();
         }
-        let generation = stored.generation.unsigned_abs();
         let replaced_just_now = successor.matches(&stored.refresh_hash)
             && now.seconds_since(stored.rotated_at) <= REPEAT_SECONDS;
         if replaced_just_now {
@@ -92,8 +95,8 @@ impl Accounts {
             }
             return self.tokens(token.identity, &successor, now).map(Some);
         }
-        if token.led_to(&stored.chain_key, generation, &stored.refresh_hash) {
-            tracing::warn!(player.id = %player, "a replaced refresh token came back; its session is ended");
+        if self.reuse_checks.is_reused(token, &stored, now).await? {
+            tracing::warn!(player.id = %player, "a replaced refresh token came back, or too many made-up ones did; the session is ended");
             self.log_out(token.identity).await?;
         }
         Err(Error::Unauthenticated)

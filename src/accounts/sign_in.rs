@@ -117,10 +117,11 @@ impl Accounts {
                     .await?;
                 if !transaction.create_session(guest.player, &session, None).await? {
                     transaction.rollback().await?;
+                    touch.confirm();
                     return Err(Error::Banned);
                 }
                 transaction.commit().await?;
-                drop(touch);
+                touch.confirm();
                 self.note_ended(&ended);
                 Ok(SignedIn {
                     player: guest.player,
@@ -131,6 +132,7 @@ impl Accounts {
             }
             Ok(None) => {
                 transaction.rollback().await?;
+                touch.confirm();
                 let account = self.store.find_account_of(guest.player).await?;
                 // No account and yet no guest: the player is gone.
                 let account = account.ok_or(Error::Unauthenticated)?;
@@ -138,6 +140,7 @@ impl Accounts {
             }
             Err(error) => {
                 transaction.rollback().await?;
+                touch.confirm();
                 Err(taken(error))
             }
         }

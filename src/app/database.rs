@@ -1,39 +1,31 @@
 //! Which database the server uses: a given one, or its own.
 
 use std::path::Path;
-use std::time::Duration;
-
-use tokio::time::sleep;
 
 use super::Error;
 use crate::config::{DatabaseConfig, Encryption, Secret};
 use crate::data_dir::DataDir;
 use crate::store::embedded::{self, Embedded};
-use crate::store::{Endpoint, Identity};
+use crate::store::{self, Endpoint, Identity};
 
-/// The database, ready to be connected to, and whatever has to live as long as it is used.
+/// The database, and whatever has to live as long as it is used.
 pub struct Database {
     endpoint: Endpoint,
     own: Option<Own>,
 }
 
 struct Own {
+    // Dropped, and so stopped, before the folder is given up.
     embedded: Embedded,
     folder: DataDir,
-    settings: embedded::Settings,
 }
 
-/// How often a database of our own is looked after.
-const WATCH_INTERVAL: Duration = Duration::from_millis(250);
-
 impl Database {
-    /// Prepares the configured database; one of our own is started.
-    ///
-    /// Call it on a thread that lives as long as the server, as [`Embedded::start`] asks.
+    /// Prepares the configured database; one of our own begins to start, and is started again whenever it ends by itself.
     ///
     /// # Errors
-    /// What keeps our own from starting.
-    pub async fn open(config: &DatabaseConfig) -> Result<Self, Error> {
+    /// Where the data folder cannot be used.
+    pub fn launch(config: &DatabaseConfig) -> Result<Self, Error> {
         if let Some(endpoint) = given(config) {
             return Ok(Self { endpoint, own: None });
         }
@@ -43,10 +35,20 @@ impl Database {
             search_path: config.search_path.clone(),
             extra: Vec::new(),
         };
-        let embedded = Embedded::start(folder.path(), &settings)?;
-        embedded.ensure_database().await?;
+        let embedded = Embedded::launch(folder.path(), settings)?;
         let endpoint = embedded.connection().into();
-        Ok(Self { endpoint, own: Some(Own { embedded, folder, settings }) })
+        Ok(Self { endpoint, own: Some(Own { embedded, folder }) })
+    }
+
+    /// As [`Database::launch`], and waits for one of our own to be ready.
+    ///
+    /// # Errors
+    /// What keeps our own from starting.
+    pub async fn open(config: &DatabaseConfig) -> Result<Self, Error> {
+        let mut database = Self::launch(config)?;
+        database.started().await?;
+        database.ensure().await?;
+        Ok(database)
     }
 
     /// As [`Database::open`], but one of our own that a server runs already is shared with that server.
@@ -60,6 +62,24 @@ impl Database {
             return Ok(Self { endpoint: connection.into(), own: None });
         }
         Self::open(config).await
+    }
+
+    /// Waits for the first start of one of our own, however long its recovery takes.
+    ///
+    /// # Errors
+    /// What keeps our own from starting.
+    pub async fn started(&mut self) -> Result<(), Error> {
+        let Some(own) = &mut self.own else { return Ok(()) };
+        Ok(own.embedded.started().await?)
+    }
+
+    /// Makes the server's database within one of our own where it is missing.
+    ///
+    /// # Errors
+    /// As every statement's; it can be called again.
+    pub async fn ensure(&self) -> Result<(), store::Error> {
+        let Some(own) = &self.own else { return Ok(()) };
+        own.embedded.ensure_database().await
     }
 
     /// How to connect to it.
@@ -76,27 +96,18 @@ impl Database {
         Ok(own.map(Secret::new))
     }
 
-    /// Starts a database of our own again whenever it ends by itself, for ever. Call it on the same thread as
-    /// [`Database::open`].
-    pub async fn watch(&mut self) {
-        let Some(own) = &mut self.own else { return std::future::pending().await };
-        loop {
-            sleep(WATCH_INTERVAL).await;
-            if !own.embedded.has_ended() {
-                continue;
-            }
-            tracing::error!("the embedded database ended by itself and is started again");
-            match Embedded::start(own.folder.path(), &own.settings) {
-                Ok(embedded) => own.embedded = embedded,
-                Err(error) => tracing::error!(%error, "the embedded database does not start"),
-            }
+    /// Stops a database of our own and waits for its end.
+    pub async fn close(&mut self) {
+        if let Some(own) = &mut self.own {
+            own.embedded.stop().await;
         }
     }
 
-    /// Stops a database of our own.
-    pub fn close(&mut self) {
+    /// As [`Database::close`], without waiting for it to write down what is in its memory: the next start recovers that
+    /// from its log.
+    pub async fn close_now(&mut self) {
         if let Some(own) = &mut self.own {
-            own.embedded.stop();
+            own.embedded.stop_now().await;
         }
     }
 }

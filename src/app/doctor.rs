@@ -83,7 +83,7 @@ async fn database(config: &Config) -> Vec<Finding> {
             vec![Finding { part: "database", result: Err(format!("{error}: {remedy}")) }]
         }
     };
-    database.close();
+    database.close().await;
     findings
 }
 

@@ -25,7 +25,7 @@ pub async fn manage_jobs(config: &Config, command: JobsCommand) -> Result<bool, 
     })?;
     let result = manage(&store, command).await;
     store.close();
-    database.close();
+    database.close().await;
     result
 }
 

@@ -13,6 +13,6 @@ pub async fn migrate(config: &Config) -> Result<(), Error> {
     let added = store.migrate().await?;
     tracing::info!(migrations = added.len(), "the schema is up to date");
     store.close();
-    database.close();
+    database.close().await;
     Ok(())
 }

@@ -11,6 +11,7 @@ mod rankings;
 mod seed;
 mod serve;
 mod server;
+mod upkeep;
 mod writes;
 
 pub use database::Database;
@@ -22,7 +23,7 @@ pub use seed::seed;
 pub use serve::serve;
 pub use server::{Server, Settings};
 
-use crate::{data_dir, store};
+use crate::{data_dir, store, supervisor};
 
 /// Why the server does not run.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +36,8 @@ pub enum Error {
     Listen { address: String, source: std::io::Error },
     #[error("the database cannot be used: {0}")]
     Database(#[from] store::Error),
+    #[error(transparent)]
+    Fault(#[from] supervisor::Fault),
     #[error("{0}")]
     Other(String),
 }

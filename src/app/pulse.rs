@@ -1,13 +1,16 @@
 //! The question that each instance asks the database twice a second: what time it is, whether the catalogue has
 //! changed, and what must not be trusted any more.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio::time::MissedTickBehavior;
+use uuid::Uuid;
 
 use super::Server;
 use crate::health::Readiness;
 use crate::store;
+use crate::store::pulse::Pulse;
 
 const INTERVAL: Duration = Duration::from_millis(500);
 
@@ -15,15 +18,29 @@ const INTERVAL: Duration = Duration::from_millis(500);
 /// after one that was made later.
 const OVERLAP_SECONDS: f64 = 30.0;
 
+/// What [`Server::known_epoch`] is before the database was asked for the first time.
+pub(super) const NO_EPOCH: u64 = 0;
+
 impl Server {
     /// Asks once. `reach` says for how many seconds back revocations are asked for.
     async fn beat(&self, reach: f64) -> Result<(), store::Error> {
         let sent = Instant::now();
-        if self.players.is_silenced() {
-            self.store.note_silence(self.players.instance()).await?;
-        }
         let instance = self.players.instance();
-        let pulse = self.store.pulse(instance, self.clock.now().plus_seconds(-reach)).await?;
+        if let Some(lasts) = self.players.silence_to_note() {
+            self.store.note_silence(instance, lasts).await.inspect_err(|_| {
+                self.players.forget_silence();
+            })?;
+        }
+        let mut pulse = self.store.pulse(instance, self.clock.now().plus_seconds(-reach)).await?;
+        let epoch = self.store.identity().epoch();
+        let known = self.known_epoch.load(Ordering::Relaxed);
+        if known != epoch.number() {
+            if known != NO_EPOCH {
+                // Apart, as it is rare and large.
+                pulse = Box::pin(self.begin_epoch(instance)).await?;
+            }
+            self.known_epoch.store(epoch.number(), Ordering::Relaxed);
+        }
         let received = Instant::now();
         self.clock.observe(pulse.now, sent, received);
         if pulse.silenced {
@@ -35,6 +52,20 @@ impl Server {
         self.health.database_answered(received.duration_since(sent));
         self.metrics.database_up.set(1);
         Ok(())
+    }
+
+    /// The database is another one, or went back to an earlier state: everything that was learned from it is learned anew.
+    async fn begin_epoch(&self, instance: Uuid) -> Result<Pulse, store::Error> {
+        let identity = self.store.identity();
+        tracing::warn!(epoch = %identity.epoch(), "the database was restored or replaced");
+        self.players.forget_silence();
+        self.catalogues.seed().await?;
+        self.catalogues.restart().await?;
+        let since = self.clock.now().plus_seconds(-self.full_reach());
+        let pulse = self.store.pulse(instance, since).await?;
+        self.accounts.revocations().restart(&pulse.revocations, self.clock.now());
+        self.rankings.forget_all();
+        Ok(pulse)
     }
 
     /// Seconds back at which a revocation may still matter: the life of an access token.
@@ -62,10 +93,16 @@ impl Server {
     pub async fn keep_pulse(&self) {
         let mut ticks = tokio::time::interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut identities = self.store.identity().watch();
         // After an outage the feed is read from before it.
         let mut reach = OVERLAP_SECONDS;
         loop {
-            ticks.tick().await;
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = self.store.identity().renewal_wanted() => {}
+                // Until everything is learned anew nothing can be changed.
+                _ = identities.changed() => {}
+            }
             match self.beat(reach).await {
                 Ok(()) => {
                     if reach > OVERLAP_SECONDS {

@@ -1,18 +1,19 @@
 //! The upkeep of the rankings: publishing and rebuilding. Every instance does its part, as it alone knows whom it saw, and
 //! boards in its own memory are nobody else's. Final standings are made by a job.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::Server;
-use crate::rankings::Error;
+use crate::rankings::{Error, Unavailable};
 
 /// Between two publications. With the second for which pages are kept it is well below the ten that scores may be old.
 const PUBLISH_INTERVAL: Duration = Duration::from_secs(4);
 /// How often it is asked whether the boards have to be built anew, where nobody asks for it before.
 const REBUILD_INTERVAL: Duration = Duration::from_secs(15);
-/// Between two rebuilds at the least, and two attempts.
+/// Between two rebuilds at the least, and two attempts. After a rebuild that took longer, the pause is as long as that: boards
+/// that are lost again and again, as Redis has too little memory for them, occupy Postgres for half of the time at most.
 const REBUILD_PAUSE: Duration = Duration::from_millis(500);
 
 impl Server {
@@ -42,9 +43,14 @@ impl Server {
 
     async fn keep_rebuilding(&self) {
         loop {
-            note("rebuilding", self.rankings.rebuild_if_due().await);
+            let began = Instant::now();
+            let rebuilt = self.rankings.rebuild_if_due().await;
+            let has_read =
+                matches!(rebuilt, Ok(Some(_)) | Err(Error::Unavailable(Unavailable::CutShort)));
+            let pause = if has_read { began.elapsed() } else { Duration::ZERO };
+            note("rebuilding", rebuilt);
             // Every request that finds the boards wanting asks for a rebuild.
-            sleep(REBUILD_PAUSE).await;
+            sleep(pause.max(REBUILD_PAUSE)).await;
             // Who waits in vain asks all the same: others may have died of their rebuild.
             drop(timeout(REBUILD_INTERVAL, self.rankings.wanted()).await);
         }

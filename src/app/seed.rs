@@ -26,6 +26,6 @@ pub async fn seed(config: &Config, players: u64) -> Result<(), Error> {
     seed::seed(&server.store, timeline, server.clock.now(), players).await?;
     tracing::info!(players, "added");
     server.close().await;
-    database.close();
+    database.close().await;
     Ok(())
 }

@@ -1,11 +1,13 @@
 //! Running a server from its start to its end.
 
+use std::future::pending;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
+use futures_util::FutureExt;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{sleep, timeout};
 
@@ -28,6 +30,8 @@ const LAST_RETRY: Duration = Duration::from_secs(2);
 /// How long requests that have begun may take when the server stops.
 const IN_FLIGHT_LIMIT: Duration = Duration::from_secs(4);
 const IN_FLIGHT_POLL: Duration = Duration::from_millis(10);
+/// How long the server may take to close where something is amiss.
+const FAULT_LIMIT: Duration = Duration::from_secs(4);
 
 /// The signals that ask the process to end.
 struct Stops {
@@ -52,7 +56,8 @@ impl Stops {
     }
 }
 
-/// Runs the server until it is asked to end. Call it on the main thread, which a database of our own is tied to.
+/// Runs the server until it is asked to end. It listens before its database is there: probes are answered, and signals are
+/// obeyed, while a database of its own starts or recovers.
 ///
 /// # Errors
 /// What keeps it from running.
@@ -61,7 +66,7 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     let listener = bind(config.http.host, config.http.port)?;
     let address = listener.local_addr().map_err(|error| Error::Other(error.to_string()))?;
     let metrics_listener = bind_metrics(&config.http)?;
-    let mut database = Database::open(&config.database).await?;
+    let mut database = Database::launch(&config.database)?;
     let secret = match &config.auth.jwt_secret {
         Some(secret) => Some(secret.clone()),
         None => database.secret()?,
@@ -77,24 +82,46 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     let http = server.listen(listener)?;
     let handle = http.handle();
     let mut http = tokio::spawn(http);
-    if let Some(listener) = metrics_listener {
-        tokio::spawn(server.listen_for_operators(listener)?);
-    }
+    let metrics_server =
+        metrics_listener.map(|listener| server.listen_for_operators(listener)).transpose()?;
+    let _operator_port = metrics_server
+        .map(|operator_port| server.supervisor.spawn("the operator port", operator_port.map(drop)));
+    tracing::info!(%address, "listening");
     // Until the last request is answered everything goes on: the pulse too, without which nothing can be changed.
-    tokio::select! {
-        () = drain(&server, &handle, &mut stops, config.http.drain_delay) => {}
-        fault = work(&server, address) => return Err(fault),
-        () = database.watch() => unreachable!("a database is watched for ever"),
-        ended = &mut http => {
-            return Err(Error::Other(format!("the HTTP server ended: {ended:?}")));
+    let outcome = tokio::select! {
+        () = drain(&server, &handle, &mut stops, config.http.drain_delay) => Ok(()),
+        fault = work(&server, &mut database, address) => Err(fault),
+        fault = server.supervisor.fault() => Err(fault.into()),
+        ended = &mut http => Err(Error::Other(format!("the HTTP server ended: {ended:?}"))),
+    };
+    let close = close(&server, &handle, &mut database, &mut stops);
+    match &outcome {
+        Ok(()) => close.await,
+        // What is left may wait for what has ended.
+        Err(_) => {
+            if timeout(FAULT_LIMIT, close).await.is_err() {
+                database.close_now().await;
+            }
         }
     }
-    handle.stop(true).await;
-    server.game.drain().await;
-    server.close().await;
-    database.close();
-    tracing::info!("stopped");
-    Ok(())
+    outcome
+}
+
+/// Ends the parts in order, and the database last. Asked again to end meanwhile, it does not wait for them any more.
+async fn close(server: &Server, http: &ServerHandle, database: &mut Database, stops: &mut Stops) {
+    let in_order = async {
+        http.stop(true).await;
+        server.game.drain().await;
+        server.close().await;
+        database.close().await;
+    };
+    tokio::select! {
+        () = in_order => tracing::info!("stopped"),
+        _ = stops.next() => {
+            tracing::warn!("asked to end again: stopping at once");
+            database.close_now().await;
+        }
+    }
 }
 
 /// The operator port. One that nobody asked for is given up where it is taken, as a second server on the machine finds.
@@ -110,28 +137,28 @@ fn bind_metrics(config: &HttpConfig) -> Result<Option<std::net::TcpListener>, Er
 }
 
 /// Makes the server ready, then keeps it so. Returns only where it cannot become ready.
-async fn work(server: &Arc<Server>, address: SocketAddr) -> Error {
-    if let Err(error) = prepare(server).await {
+async fn work(server: &Arc<Server>, database: &mut Database, address: SocketAddr) -> Error {
+    if let Err(error) = prepare(server, database).await {
         return error;
     }
     if server.role.works() {
-        server.jobs.start();
+        server.jobs.start(&server.supervisor);
     }
     announce(address, server.role);
-    tokio::join!(
-        server.keep_pulse(),
-        server.keep_house(),
-        server.keep_rankings(),
-        server.watch_writes()
-    );
-    Error::Other("the pulse ended".into())
+    let _upkeep = server.keep_up();
+    pending().await
 }
 
 /// Waits for the database for as long as it takes.
-async fn prepare(server: &Server) -> Result<(), Error> {
+async fn prepare(server: &Server, database: &mut Database) -> Result<(), Error> {
+    database.started().await?;
     let mut pause = FIRST_RETRY;
     loop {
-        match server.prepare().await {
+        let prepared = async {
+            database.ensure().await?;
+            server.prepare().await
+        };
+        match prepared.await {
             Ok(()) => return Ok(()),
             Err(error) if error.is_passing() => {
                 tracing::warn!(%error, "waiting for the database");
@@ -159,13 +186,14 @@ fn announce(address: SocketAddr, role: Role) {
 }
 
 /// Waits until the process is asked to end, asks balancers to go elsewhere, gives them time to, and lets requests and jobs
-/// that have begun finish. Asked a second time it does not wait for balancers any more.
+/// that have begun finish. Asked a second time it does not wait for balancers any more, and before it was ever ready not at
+/// all: none sends it requests.
 async fn drain(server: &Server, http: &ServerHandle, stops: &mut Stops, delay: Duration) {
     let stop = stops.next().await;
     server.health.drain();
     tracing::info!(?stop, "stopping");
     let requests = async {
-        if stop == Stop::Gently {
+        if stop == Stop::Gently && server.health.has_started() {
             tokio::select! {
                 () = sleep(delay) => {}
                 _ = stops.next() => {}

@@ -2,13 +2,16 @@
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use actix_web::dev::Server as HttpServerFuture;
 use actix_web::middleware::Condition;
 use actix_web::{App, HttpServer, web};
+use tokio::time::timeout;
 
 use super::Error;
+use super::pulse::NO_EPOCH;
 use crate::accounts::{AccessTokens, Accounts, PasswordHasher};
 use crate::cache::{self, Players};
 use crate::catalogue::Catalogues;
@@ -24,6 +27,7 @@ use crate::operators::Operators;
 use crate::rankings::Rankings;
 use crate::redis_client::Redis;
 use crate::store::{Endpoint, Store, StoreOptions};
+use crate::supervisor::Supervisor;
 use crate::telemetry::metrics::Metrics;
 
 /// How long a caller waits for a free connection, and a statement for its answer.
@@ -33,6 +37,8 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pollers come back every second; idle browsers are let go after a while.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// How long the last word to the other instances may take.
+const FAREWELL_LIMIT: Duration = Duration::from_millis(500);
 /// How long open connections are waited for when the server stops; requests have been answered by then.
 const SHUTDOWN_SECONDS: u64 = 1;
 
@@ -63,8 +69,12 @@ pub struct Server {
     pub health: Arc<Health>,
     pub metrics: Metrics,
     pub jobs: Arc<Jobs>,
+    /// Notices should a lane end, or anything else that the server cannot do without.
+    pub supervisor: Supervisor,
     /// What this process does.
     pub role: Role,
+    /// The epoch of the database that everything in memory was learned in; [`NO_EPOCH`] at first.
+    pub(super) known_epoch: AtomicU64,
     api: Api,
     workers: usize,
 }
@@ -88,6 +98,7 @@ impl Server {
             Rules { offline_cap_seconds: config.offline_cap.as_secs_f64(), ..Rules::default() };
         let catalogues = Arc::new(Catalogues::new(store.clone(), Arc::clone(&clock), rules));
         let health = Arc::new(Health::default());
+        let supervisor = Supervisor::new();
         let players = Players::start(cache::Settings {
             store: store.clone(),
             redis: redis.clone(),
@@ -121,6 +132,7 @@ impl Server {
             Arc::clone(&catalogues),
             metrics.clone(),
             rankings.seen(),
+            &supervisor,
         );
         let game = Arc::new(game.map_err(|error| Error::Other(error.to_string()))?);
         let parts = jobs::Parts {
@@ -146,7 +158,7 @@ impl Server {
         );
         let limiter = Arc::new(Limiter::new(
             quotas(&config.limits),
-            redis.clone(),
+            redis.clone().map(|redis| (redis, Arc::clone(store.identity()))),
             config.limits.leases,
             &clock,
             &metrics,
@@ -185,7 +197,9 @@ impl Server {
             health,
             metrics,
             jobs: Arc::new(jobs),
+            supervisor,
             role,
+            known_epoch: AtomicU64::new(NO_EPOCH),
             api,
             workers,
         })
@@ -193,6 +207,11 @@ impl Server {
 
     /// Tells the other instances of the end and closes the connections to the stores; calls fail from then on.
     pub async fn close(&self) {
+        if self.redis.is_none() {
+            // So that the others need not wait until the note of its silence lapses.
+            let forgotten = self.store.forget_silence(self.players.instance());
+            drop(timeout(FAREWELL_LIMIT, forgotten).await);
+        }
         self.players.close().await;
         self.jobs.close();
         self.store.close();

@@ -5,39 +5,42 @@
 //! change at once, the others by an announcement.
 
 mod feed;
-mod floors;
+mod load;
 mod message;
+mod minimum;
+mod older_release;
 mod remote;
 mod slot;
+mod touch;
 mod trust;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
-use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Shared};
 use moka::notification::RemovalCause;
-use moka::ops::compute::Op;
 use moka::sync::Cache;
 use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::domain::Timestamp;
 use crate::health::Health;
+use crate::identity::Epoch;
 use crate::redis_client::Redis;
 use crate::store::players::PlayerRecord;
 use crate::store::{self, Store};
 use crate::telemetry::metrics::{CacheMetrics, Metrics};
 
+pub use touch::Touch;
 pub use trust::Trust;
 
 use feed::Feed;
-use floors::Floors;
+use load::Loading;
 use message::Change;
+use minimum::{Admission, GONE, Minimum, Minimums, Source};
 use remote::Remote;
-use slot::{Floor, GONE, Look, Slot};
+use slot::{Look, Slot};
 
 /// How long after a row was right it may be served while Postgres is away, so that nothing can change: a minute beyond
 /// its time.
@@ -46,9 +49,11 @@ const OUTAGE: Duration = Duration::from_secs(90);
 const IDLE: Duration = Duration::from_mins(10);
 /// Loads in a row that may be overtaken by changes.
 const ATTEMPTS: usize = 4;
-
-/// A load that any number of readers wait for.
-type Loading = Shared<BoxFuture<'static, Result<(), Arc<store::Error>>>>;
+/// How long a note counts of an instance that may be heard again soon: as long as every note does.
+const BRIEF_SILENCE: Duration = Duration::from_secs(3);
+/// How long a note counts of an instance that never announces, and how often it is made.
+const LASTING_SILENCE: Duration = Duration::from_secs(30);
+const NOTE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What a cache is made of.
 pub struct Settings {
@@ -77,11 +82,6 @@ impl Seat {
         self.player
     }
 
-    /// As [`Players::base`], where the seat has not been dropped.
-    pub fn base(&self) -> Option<Arc<PlayerRecord>> {
-        self.slot.base()
-    }
-
     /// Whether it is worth noting that the player is there at `now`, which it is once a second.
     pub fn is_noteworthy(&self, now: Timestamp) -> bool {
         self.slot.is_noteworthy(now)
@@ -101,20 +101,24 @@ pub struct Players(Arc<Inner>);
 struct Inner {
     store: Store,
     slots: Cache<Uuid, Arc<Slot>, RandomState>,
-    floors: Arc<Floors>,
+    minimums: Arc<Minimums>,
     trust: Arc<Trust>,
     remote: Option<Remote>,
     feed: Feed,
     health: Arc<Health>,
     metrics: CacheMetrics,
+    /// When it was last noted in the database that this instance, which has no Redis, announces nothing.
+    silence_noted_at: Mutex<Option<Instant>>,
 }
 
 impl Players {
     /// An empty cache, which begins to listen for what other instances change. Call it within a runtime.
     pub fn start(settings: Settings) -> Self {
         let Settings { store, redis, clock, health, metrics, capacity, alone } = settings;
-        let floors = Arc::new(Floors::default());
-        let remembered = Arc::clone(&floors);
+        let minimums = Arc::new(Minimums::default());
+        let remembered = Arc::clone(&minimums);
+        let identity = Arc::clone(store.identity());
+        let remote = redis.clone().map(|redis| Remote { redis, clock: Arc::clone(&clock) });
         let slots = Cache::builder()
             .max_capacity(capacity)
             .weigher(|_, slot: &Arc<Slot>| slot.weight())
@@ -128,12 +132,13 @@ impl Players {
         let players = Self(Arc::new(Inner {
             store,
             slots,
-            floors,
-            trust: Arc::new(Trust::new(alone, Instant::now())),
-            remote: redis.clone().map(Remote),
-            feed: Feed::new(clock),
+            minimums,
+            trust: Arc::new(Trust::new(alone, Instant::now(), Arc::clone(&identity))),
+            remote,
+            feed: Feed::new(clock, identity),
             health,
             metrics: metrics.players_cache.clone(),
+            silence_noted_at: Mutex::default(),
         }));
         if let Some(redis) = redis {
             players.0.feed.start(&players, redis);
@@ -151,9 +156,33 @@ impl Players {
         self.0.feed.id
     }
 
-    /// Whether what this instance changes may not reach the others, though there is a channel for it.
-    pub fn is_silenced(&self) -> bool {
-        self.0.remote.is_some() && self.0.trust.is_deaf(Instant::now())
+    /// For how long it is to be noted in the database that what this instance changes may not reach the others by
+    /// announcements; none where there is nothing to note at present. An instance without a Redis never announces, so one
+    /// note in a while does.
+    pub fn silence_to_note(&self) -> Option<Duration> {
+        let (now, trust) = (Instant::now(), &self.0.trust);
+        if self.0.remote.is_some() {
+            return (trust.is_deaf(now) || trust.has_older_company(now)).then_some(BRIEF_SILENCE);
+        }
+        if trust.is_alone() {
+            return None;
+        }
+        let mut noted_at = self.0.silence_noted_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let noted = noted_at.is_some_and(|at| now.duration_since(at) < NOTE_INTERVAL);
+        (!noted).then(|| {
+            *noted_at = Some(now);
+            LASTING_SILENCE
+        })
+    }
+
+    /// Has the next silence noted anew: the database that it was noted in may be another one.
+    pub fn forget_silence(&self) {
+        *self.0.silence_noted_at.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// The present epoch of the database. Read it before the row that it is shown with.
+    pub fn epoch(&self) -> Epoch {
+        self.0.trust.identity().epoch()
     }
 
     /// What is known of the announcements.
@@ -170,7 +199,7 @@ impl Players {
         seat: &Seat,
         mut now: Instant,
     ) -> Result<Option<Arc<PlayerRecord>>, Arc<store::Error>> {
-        let player = seat.player;
+        let (player, asked) = (seat.player, now);
         for _ in 0..ATTEMPTS {
             let found;
             let slot = if seat.slot.is_retired() {
@@ -182,6 +211,12 @@ impl Players {
             let stale = match slot.look(now, &self.0.trust) {
                 Look::Fresh(record) => {
                     self.0.metrics.memory_hits.inc();
+                    return Ok(record);
+                }
+                // It was read for this very call, only slowly.
+                Look::Stale(record, right_at)
+                    if right_at > asked && self.0.trust.identity().trusts(right_at) =>
+                {
                     return Ok(record);
                 }
                 Look::Stale(record, right_at) => {
@@ -211,10 +246,15 @@ impl Players {
     }
 
     /// The newest row that is known of a player, to fold commands from. It may be out of date, so only what a guard on
-    /// its revision confirms is certain. With it comes where the next row goes.
-    pub fn base(&self, player: Uuid) -> Option<(Arc<PlayerRecord>, Seat)> {
-        let slot = self.0.slots.get(&player)?;
-        Some((slot.base()?, Seat { player, slot }))
+    /// its revision confirms is certain. With it comes where the next row goes. `seat` is the player's place, where it is at
+    /// hand.
+    pub fn base(&self, player: Uuid, seat: Option<&Seat>) -> Option<(Arc<PlayerRecord>, Seat)> {
+        let identity = self.0.trust.identity();
+        let seated = seat.and_then(|seat| Some((seat.slot.base(identity)?, seat.clone())));
+        seated.or_else(|| {
+            let slot = self.0.slots.get(&player)?;
+            Some((slot.base(identity)?, Seat { player, slot }))
+        })
     }
 
     /// A player's place in the cache, be anything known of the player or not.
@@ -229,37 +269,86 @@ impl Players {
         at: Timestamp,
         sent: Instant,
     ) {
+        let now = Instant::now();
         for (record, seat) in &rows {
-            let seated = seat.as_ref().is_some_and(|seat| seat.slot.keep(record, sent));
-            if !seated {
-                self.slot(record.id).keep(record, sent);
+            let seated = seat.as_ref().and_then(|seat| self.put_in(&seat.slot, record, sent, now));
+            if seated.is_none() {
+                self.keep(record, sent, now);
             }
         }
-        self.announce(at, rows.into_iter().map(|(record, _)| Change::State(record)));
+        let known = self.0.trust.identity().knows(sent);
+        self.announce(
+            at,
+            rows.into_iter().map(|(record, _)| {
+                // The epoch has changed since: the others read the row again.
+                if known { Change::State(record) } else { Change::Touched(record.id) }
+            }),
+        );
     }
 
     /// Takes in a row that was read by a statement sent at `sent`.
     pub fn loaded(&self, record: &Arc<PlayerRecord>, sent: Instant) {
-        self.slot(record.id).keep(record, sent);
+        self.keep(record, sent, Instant::now());
     }
 
-    /// A player is about to be changed by other means than a commit of commands. Once what this returns is dropped,
-    /// nothing that was read before is served any more.
-    pub fn touch(&self, player: Uuid) -> Touch {
-        Touch { players: self.clone(), player, gone: false }
+    /// What became of a write of the player's row that was made from revision `base` is not known: it may still be carried
+    /// out. Until a higher revision is seen, no instance keeps the row for long.
+    pub fn fate_unknown(&self, player: Uuid, base: i64) {
+        self.raise(player, Minimum::of_unknown_fate(base, Instant::now()));
+        self.announce(self.0.feed.now(), std::iter::once(Change::Unsettled(player, Some(base))));
     }
 
     fn slot(&self, player: Uuid) -> Arc<Slot> {
         self.0.slots.get(&player).unwrap_or_else(|| {
-            let new = || Arc::new(Slot::new(self.0.floors.of(player)));
-            self.0.slots.get_with(player, new)
+            let slot =
+                self.0.slots.get_with(player, || Arc::new(Slot::new(self.0.minimums.of(player))));
+            // Whoever raised the minimum while there was no slot may have done so after it was asked for above. Now that
+            // there is one, `raise` finds it.
+            slot.raise(self.0.minimums.of(player));
+            slot
         })
     }
 
-    fn raise(&self, player: Uuid, floor: Floor) {
-        match self.0.slots.get(&player) {
-            Some(slot) => slot.raise(floor),
-            None => self.0.floors.raise(player, floor, Instant::now()),
+    /// Puts a row that was read or written by a statement sent at `sent`, wherever the player's slot is by now.
+    fn keep(&self, record: &Arc<PlayerRecord>, sent: Instant, now: Instant) {
+        for _ in 0..ATTEMPTS {
+            if self.put_in(&self.slot(record.id), record, sent, now).is_some() {
+                return;
+            }
+        }
+        // The cache drops slots as fast as they are made. The row is lost, and what is known must not be.
+        self.raise(record.id, Minimum::of_revision(record.revision, now));
+    }
+
+    /// Puts a row that was read or written by a statement into a slot; nothing where the slot was dropped.
+    fn put_in(
+        &self,
+        slot: &Slot,
+        record: &Arc<PlayerRecord>,
+        sent: Instant,
+        now: Instant,
+    ) -> Option<Admission> {
+        let admission = slot.put(Arc::clone(record), sent, Source::Statement, now)?;
+        let identity = self.0.trust.identity();
+        // Rows of the epoch before have gone back, as everybody knows.
+        if let Admission::WentBack { known_at } = admission
+            && known_at.is_none_or(|at| identity.knows(at))
+            && identity.knows(sent)
+        {
+            identity.row_went_back(now);
+        }
+        Some(admission)
+    }
+
+    /// Raises a player's minimum, in its slot or else beside the cache.
+    fn raise(&self, player: Uuid, minimum: Minimum) {
+        if self.0.slots.get(&player).is_some_and(|slot| slot.raise(minimum)) {
+            return;
+        }
+        self.0.minimums.raise(player, minimum, Instant::now());
+        // A slot that was made in between may have been made without it.
+        if let Some(slot) = self.0.slots.get(&player) {
+            slot.raise(minimum);
         }
     }
 
@@ -273,117 +362,27 @@ impl Players {
     fn hear(&self, change: Change, age: Duration, now: Instant) {
         match change {
             Change::State(record) => {
-                let floor = Floor { revision: record.revision, changed_at: None };
-                let slot = self.0.slots.get(&record.id);
-                match (slot, now.checked_sub(age)) {
-                    (Some(slot), Some(right_at)) if age < trust::DEAF => {
-                        slot.put(record, right_at);
-                    }
-                    _ => self.raise(record.id, floor),
+                let (player, revision) = (record.id, record.revision);
+                let put = || {
+                    let right_at = now.checked_sub(age).filter(|_| age < trust::DEAF)?;
+                    let slot = self.0.slots.get(&player)?;
+                    slot.put(record, right_at, Source::Elsewhere, now)
+                };
+                if put().is_none() {
+                    self.raise(player, Minimum::of_revision(revision, now));
                 }
             }
-            Change::Touched(player) => {
-                self.raise(player, Floor { revision: 0, changed_at: Some(now) });
+            Change::Touched(player) => self.raise(player, Minimum::of_change(now)),
+            Change::Gone(player) => self.raise(player, Minimum::of_revision(GONE, now)),
+            Change::Unsettled(player, base) => {
+                let unguarded = || Minimum::of_unguarded_fate(now);
+                let minimum = base.map_or_else(unguarded, |it| Minimum::of_unknown_fate(it, now));
+                self.raise(player, minimum);
             }
-            Change::Gone(player) => self.raise(player, Floor { revision: GONE, changed_at: None }),
-        }
-    }
-
-    /// Begins to load a player. It goes on when nobody waits any more, as it holds a connection.
-    fn begin_load(&self, player: Uuid, slot: &Arc<Slot>) -> Loading {
-        let (players, slot) = (self.clone(), Arc::clone(slot));
-        let load = tokio::spawn(async move {
-            let loaded = players.load(player, &slot).await;
-            slot.loaded();
-            // The slot was weighed while it was empty.
-            players.0.slots.entry(player).and_compute_with(|held| match held {
-                Some(held) if Arc::ptr_eq(held.value(), &slot) => Op::Put(slot),
-                _ => Op::Nop,
-            });
-            loaded
-        });
-        let ended = |_| Err(Arc::new(store::Error::Unavailable("a load ended".into())));
-        load.map(move |loaded| loaded.unwrap_or_else(ended)).boxed().shared()
-    }
-
-    async fn load(&self, player: Uuid, slot: &Slot) -> Result<(), Arc<store::Error>> {
-        if let Some(remote) = &self.0.remote
-            && self.load_remote(remote, player, slot).await
-        {
-            self.0.metrics.redis_hits.inc();
-            return Ok(());
-        }
-        self.0.metrics.loads.inc();
-        let sent = Instant::now();
-        match self.0.store.load_player(player).await.map_err(Arc::new)? {
-            Some(mut record) => {
-                if let Some(before) = slot.base() {
-                    record.share_with(&before);
-                }
-                let record = Arc::new(record);
-                slot.put(Arc::clone(&record), sent);
-                if let Some(remote) = self.0.remote.clone() {
-                    tokio::spawn(async move { remote.put(&record, sent.elapsed()).await });
-                }
-            }
-            None => slot.put_missing(sent),
-        }
-        Ok(())
-    }
-
-    /// Whether Redis held something that may be served.
-    async fn load_remote(&self, remote: &Remote, player: Uuid, slot: &Slot) -> bool {
-        let asked = Instant::now();
-        let Some(held) = remote.get(player).await else { return false };
-        let Some(right_at) = asked.checked_sub(held.age) else { return false };
-        if !self.0.trust.holds(right_at, Instant::now()) {
-            return false;
-        }
-        let Some(record) = held.record else {
-            slot.raise(Floor { revision: GONE, changed_at: None });
-            return true;
-        };
-        slot.put(Arc::new(record), right_at)
-    }
-}
-
-/// A change of a player by other means than a commit of commands. What was read before it is dropped is not served
-/// afterwards, by this instance at once and by the others once they hear of it.
-pub struct Touch {
-    players: Players,
-    player: Uuid,
-    gone: bool,
-}
-
-impl Touch {
-    /// The player was deleted.
-    pub fn gone(mut self) {
-        self.gone = true;
-    }
-}
-
-impl Drop for Touch {
-    fn drop(&mut self) {
-        let Self { players, player, gone } = self;
-        let (player, gone) = (*player, *gone);
-        let floor = if gone {
-            Floor { revision: GONE, changed_at: None }
-        } else {
-            Floor { revision: 0, changed_at: Some(Instant::now()) }
-        };
-        players.raise(player, floor);
-        let change = if gone { Change::Gone(player) } else { Change::Touched(player) };
-        players.announce(players.0.feed.now(), std::iter::once(change));
-        if let Some(remote) = players.0.remote.clone()
-            && let Ok(runtime) = tokio::runtime::Handle::try_current()
-        {
-            runtime.spawn(async move {
-                if gone {
-                    remote.put_gone(player).await;
-                } else {
-                    remote.remove(player).await;
-                }
-            });
         }
     }
 }
+
+#[cfg(test)]
+#[path = "players_tests.rs"]
+mod tests;

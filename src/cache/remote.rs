@@ -1,13 +1,15 @@
 //! Players in Redis, for all instances: put after a load, for a few seconds, never over a newer revision.
 
-use std::sync::LazyLock;
-use std::time::Duration;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
 
 use redis::{Script, pipe};
 use uuid::Uuid;
 
-use super::message::{decode, encode};
-use super::slot::GONE;
+use super::message::{Kept, decode, encode};
+use super::minimum::GONE;
+use crate::clock::Clock;
+use crate::identity::Identity;
 use crate::redis_client::Redis;
 use crate::store::players::PlayerRecord;
 
@@ -34,46 +36,58 @@ pub(super) struct Held {
     pub(super) age: Duration,
 }
 
-/// Players in Redis.
+/// Players in Redis. The identity in each call is the one that was known before the row was read: a row of another epoch
+/// never comes under the keys of this one.
 #[derive(Clone)]
-pub(super) struct Remote(pub(super) Redis);
+pub(super) struct Remote {
+    pub(super) redis: Redis,
+    pub(super) clock: Arc<dyn Clock>,
+}
 
 impl Remote {
-    fn key(&self, player: Uuid) -> String {
-        self.0.key(format_args!("player:{player}"))
+    fn key(&self, identity: Identity, player: Uuid) -> String {
+        self.redis.key(identity, format_args!("player:{player}"))
     }
 
     /// The player, where Redis answers and holds it.
-    pub(super) async fn get(&self, player: Uuid) -> Option<Held> {
-        let key = self.key(player);
-        let got = self.0.with(|mut connection| async move {
+    pub(super) async fn get(&self, identity: Identity, player: Uuid) -> Option<Held> {
+        let key = self.key(identity, player);
+        let got = self.redis.with(|mut connection| async move {
             pipe().get(&key).pttl(&key).query_async(&mut connection).await
         });
         let (value, remaining): (Option<Vec<u8>>, i64) = got.await.ok()?;
         let value = value?;
         let remaining = Duration::from_millis(u64::try_from(remaining).ok()?);
+        let stayed = TTL.checked_sub(remaining)?;
         let (revision, body) = value.split_at_checked(DIGITS)?;
-        let gone = revision == digits(GONE).as_bytes();
-        let record = if gone { None } else { Some(decode(body)?) };
-        Some(Held { record, age: TTL.checked_sub(remaining)? })
+        if revision == digits(GONE).as_bytes() {
+            return Some(Held { record: None, age: stayed });
+        }
+        let kept: Kept<PlayerRecord> = decode(body)?;
+        // What stayed in Redis may have been on its way for longer.
+        let age = self.clock.now().seconds_since(kept.right_at).max(0.0);
+        let age = Duration::try_from_secs_f64(age).ok()?.max(stayed);
+        Some(Held { record: Some(kept.record), age })
     }
 
-    /// Puts a player that was right `age` ago.
-    pub(super) async fn put(&self, record: &PlayerRecord, age: Duration) {
-        if let Some(body) = encode(record) {
-            self.write(record.id, record.revision, body, age).await;
+    /// Puts a player that was right at `right_at`.
+    pub(super) async fn put(&self, identity: Identity, record: &PlayerRecord, right_at: Instant) {
+        let age = right_at.elapsed();
+        let kept = Kept { right_at: self.clock.now().plus_seconds(-age.as_secs_f64()), record };
+        if let Some(body) = encode(&kept) {
+            self.write(identity, record.id, record.revision, body, age).await;
         }
     }
 
     /// Puts the tombstone of a player.
-    pub(super) async fn put_gone(&self, player: Uuid) {
-        self.write(player, GONE, Vec::new(), Duration::ZERO).await;
+    pub(super) async fn put_gone(&self, identity: Identity, player: Uuid) {
+        self.write(identity, player, GONE, Vec::new(), Duration::ZERO).await;
     }
 
     /// Removes a player whose row has changed.
-    pub(super) async fn remove(&self, player: Uuid) {
-        let key = self.key(player);
-        let removed = self.0.with(|mut connection| async move {
+    pub(super) async fn remove(&self, identity: Identity, player: Uuid) {
+        let key = self.key(identity, player);
+        let removed = self.redis.with(|mut connection| async move {
             redis::cmd("DEL").arg(key).exec_async(&mut connection).await
         });
         if let Err(error) = removed.await {
@@ -81,11 +95,18 @@ impl Remote {
         }
     }
 
-    async fn write(&self, player: Uuid, revision: i64, body: Vec<u8>, age: Duration) {
+    async fn write(
+        &self,
+        identity: Identity,
+        player: Uuid,
+        revision: i64,
+        body: Vec<u8>,
+        age: Duration,
+    ) {
         let Some(ttl) = TTL.checked_sub(age).filter(|ttl| ttl.as_millis() > 0) else { return };
-        let key = self.key(player);
+        let key = self.key(identity, player);
         let millis = u64::try_from(ttl.as_millis()).unwrap_or(1);
-        let put = self.0.with(|mut connection| async move {
+        let put = self.redis.with(|mut connection| async move {
             let mut put = PUT.key(key);
             put.arg(digits(revision)).arg(body).arg(millis);
             put.invoke_async::<i64>(&mut connection).await

@@ -1,6 +1,7 @@
 //! What this instance knows of one player, and how sure it is. Pure but for the lock: the time is a parameter.
 //!
-//! A slot never goes back: what is put is kept only where its revision is not below the highest that was ever seen.
+//! A slot never goes back: what is put is kept only where its revision is not below the highest that was ever seen, unless
+//! the database itself went back.
 
 use std::mem::size_of;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -8,14 +9,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Loading;
-use super::trust::Trust;
+use super::minimum::{Admission, Minimum, Source};
+use super::trust::{self, Trust};
 use crate::domain::Timestamp;
+use crate::identity::IdentityTracker;
 use crate::store::players::PlayerRecord;
 
 /// For how long it is believed that there is no such player.
 const MISSING_FOR: Duration = Duration::from_secs(1);
-/// The revision of a player that is gone for good.
-pub(super) const GONE: i64 = i64::MAX;
 
 /// How long one note that a player was there does for.
 const NOTED_MICROS: i64 = 1_000_000;
@@ -36,31 +37,10 @@ struct Known {
     record: Option<Arc<PlayerRecord>>,
     /// A time at which that was so; none where nothing is known.
     right_at: Option<Instant>,
-    /// The highest revision seen.
-    floor: Floor,
+    /// What the row cannot be below any more.
+    minimum: Minimum,
     /// The load that is under way; apart, as there seldom is one.
     loading: Option<Box<Loading>>,
-}
-
-/// What a player's row cannot be below any more.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Floor {
-    pub(super) revision: i64,
-    /// The row may have changed then, to a revision that is not known.
-    pub(super) changed_at: Option<Instant>,
-}
-
-impl Floor {
-    /// The higher of both.
-    pub(super) fn raise(&mut self, other: Self) {
-        self.revision = self.revision.max(other.revision);
-        self.changed_at = self.changed_at.max(other.changed_at);
-    }
-
-    /// Whether a row of that revision, read then, may be the present one.
-    pub(super) fn admits(&self, revision: i64, right_at: Instant) -> bool {
-        revision >= self.revision && self.changed_at.is_none_or(|at| right_at > at)
-    }
 }
 
 /// What a look at a slot finds.
@@ -73,8 +53,8 @@ pub(super) enum Look {
 }
 
 impl Slot {
-    pub(super) fn new(floor: Floor) -> Self {
-        Self { known: Mutex::new(Known { floor, ..Known::default() }), ..Self::default() }
+    pub(super) fn new(minimum: Minimum) -> Self {
+        Self { known: Mutex::new(Known { minimum, ..Known::default() }), ..Self::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
@@ -95,19 +75,17 @@ impl Slot {
         self.lock().loading = None;
     }
 
-    /// Takes in a row that was right at `right_at`. Returns whether it is the present one as far as is known.
-    pub(super) fn put(&self, record: Arc<PlayerRecord>, right_at: Instant) -> bool {
-        self.lock().put(record, right_at)
-    }
-
-    /// As [`Slot::put`], but returns whether anybody will find it: a slot that the cache has dropped takes nothing in.
-    pub(super) fn keep(&self, record: &Arc<PlayerRecord>, right_at: Instant) -> bool {
+    /// Takes in a row that was right at `right_at`, and says what became of it. Nothing where the cache has dropped the slot:
+    /// what would be put here nobody would find.
+    pub(super) fn put(
+        &self,
+        record: Arc<PlayerRecord>,
+        right_at: Instant,
+        source: Source,
+        now: Instant,
+    ) -> Option<Admission> {
         let mut known = self.lock();
-        if self.is_retired() {
-            return false;
-        }
-        known.put(Arc::clone(record), right_at);
-        true
+        (!self.is_retired()).then(|| known.put(record, right_at, source, now))
     }
 
     /// Takes in that at `right_at` there was no such player.
@@ -120,33 +98,41 @@ impl Slot {
         }
     }
 
-    /// Raises the floor: what is below it is not served any more.
-    pub(super) fn raise(&self, floor: Floor) {
+    /// Raises the minimum: what is below it is not served any more. Returns whether that is remembered here, which a slot
+    /// does not do that the cache has dropped.
+    pub(super) fn raise(&self, minimum: Minimum) -> bool {
         let mut known = self.lock();
-        known.floor.raise(floor);
-        if known.floor.revision == GONE {
+        if self.is_retired() {
+            return false;
+        }
+        known.minimum.raise(minimum);
+        if known.minimum.gone_at().is_some() {
             known.record = None;
         }
+        true
     }
 
     /// The cache has dropped the slot, and whoever still holds it shall hold no memory. Returns what a slot that takes its
     /// place must begin with.
-    pub(super) fn retire(&self) -> Floor {
+    pub(super) fn retire(&self) -> Minimum {
         let mut known = self.lock();
         self.retired.store(true, Ordering::Relaxed);
         (known.record, known.right_at) = (None, None);
-        known.floor
+        known.minimum
     }
 
     pub(super) fn is_retired(&self) -> bool {
         self.retired.load(Ordering::Relaxed)
     }
 
-    /// The row to fold commands from: the newest that is known, be it out of date.
-    pub(super) fn base(&self) -> Option<Arc<PlayerRecord>> {
+    /// The row to fold commands from: the newest that is known, be it out of date. Not one from before a connection was lost:
+    /// behind the next one a row of the same revision may hold something else.
+    pub(super) fn base(&self, identity: &IdentityTracker) -> Option<Arc<PlayerRecord>> {
         let known = self.lock();
         let record = known.record.as_ref()?;
-        (record.revision >= known.floor.revision).then(|| Arc::clone(record))
+        let newest = record.revision >= known.minimum.revision;
+        let trusted = known.right_at.is_some_and(|at| identity.trusts(at));
+        (newest && trusted).then(|| Arc::clone(record))
     }
 
     /// Whether it is worth noting that the player is there at `now`, which it is once a second.
@@ -177,14 +163,23 @@ const OWN: usize = 350;
 const PAGE: usize = 1024;
 
 impl Known {
-    fn put(&mut self, mut record: Arc<PlayerRecord>, right_at: Instant) -> bool {
+    fn put(
+        &mut self,
+        mut record: Arc<PlayerRecord>,
+        right_at: Instant,
+        source: Source,
+        now: Instant,
+    ) -> Admission {
         let revision = record.revision;
-        if !self.floor.admits(revision, right_at) {
-            return false;
+        let admission = self.minimum.admission(revision, right_at, source);
+        if admission == Admission::Outdated {
+            return admission;
         }
         let same = self.record.as_ref().is_some_and(|it| it.revision == revision);
+        // A row that went back may hold something else than the one of the same revision did.
+        let same = same && admission == Admission::Newest;
         self.right_at = if same { self.right_at.max(Some(right_at)) } else { Some(right_at) };
-        self.floor.revision = revision;
+        self.minimum.take(revision, now);
         if !same {
             // A row that another instance has told of; one that is held elsewhere too was made from the one before.
             if let (Some(before), Some(new)) = (&self.record, Arc::get_mut(&mut record)) {
@@ -192,31 +187,32 @@ impl Known {
             }
             self.record = Some(record);
         }
-        true
+        admission
     }
 
     fn look(&self, now: Instant, trust: &Trust) -> Look {
-        if self.floor.revision == GONE {
+        if self.minimum.gone_at().is_some_and(|at| trust.identity().knows(at)) {
             return Look::Fresh(None);
         }
-        let Some(right_at) = self.right_at else { return Look::Unknown };
+        let Some(right_at) = self.right_at.filter(|&at| trust.identity().knows(at)) else {
+            return Look::Unknown;
+        };
+        let unchanged = self.minimum.is_since_change(right_at);
+        let age = now.saturating_duration_since(right_at);
         match &self.record {
-            None if now.saturating_duration_since(right_at) < MISSING_FOR
-                && self.floor.admits(i64::MAX, right_at) =>
-            {
+            None if unchanged && age < MISSING_FOR && trust.identity().trusts(right_at) => {
                 Look::Fresh(None)
             }
-            None => Look::Unknown,
-            Some(record) => {
-                let revision = record.revision;
-                if revision < self.floor.revision {
-                    Look::Unknown
-                } else if self.floor.admits(revision, right_at) && trust.holds(right_at, now) {
+            Some(record) if record.revision >= self.minimum.revision => {
+                // Of a write that may still be carried out nobody would hear.
+                let settled = !self.minimum.is_unsettled(now) || age < trust::DEAF;
+                if unchanged && settled && trust.holds(right_at, now) {
                     Look::Fresh(Some(Arc::clone(record)))
                 } else {
                     Look::Stale(Some(Arc::clone(record)), right_at)
                 }
             }
+            _ => Look::Unknown,
         }
     }
 }

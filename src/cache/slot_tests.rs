@@ -4,7 +4,9 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::cache::minimum::GONE;
 use crate::domain::testing::at;
+use crate::identity::{Epoch, Identity, Observed};
 use crate::store::players::testing::guest;
 
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +52,8 @@ fn pick<T>(items: &mut Vec<T>, index: usize) -> Option<T> {
 /// Runs the steps. `announced` says that a commit elsewhere is announced before anything else happens here.
 fn run(steps: &[Step], announced: bool) -> Result<(), TestCaseError> {
     let start = Instant::now();
-    let (mut now, slot, trust) = (start, Slot::default(), Trust::new(announced, start));
+    let (mut now, slot, trust) =
+        (start, Slot::default(), Trust::new(announced, start, Arc::default()));
     // Each revision with the time at which it became the row's.
     let mut rows = vec![(1, start)];
     let (mut loads, mut announcements) = (Vec::new(), Vec::new());
@@ -61,30 +64,30 @@ fn run(steps: &[Step], announced: bool) -> Result<(), TestCaseError> {
             Step::BeginLoad => loads.push((newest, now)),
             Step::EndLoad(index) => {
                 if let Some((revision, sent)) = pick(&mut loads, index) {
-                    slot.put(record(revision), sent);
+                    slot.put(record(revision), sent, Source::Statement, now);
                 }
             }
             Step::CommitHere => {
                 rows.push((newest + 1, now));
-                slot.put(record(newest + 1), now);
+                slot.put(record(newest + 1), now, Source::Statement, now);
                 seen = newest + 1;
             }
             Step::CommitElsewhere => {
                 rows.push((newest + 1, now));
                 if announced {
-                    slot.put(record(newest + 1), now);
+                    slot.put(record(newest + 1), now, Source::Elsewhere, now);
                 } else {
                     announcements.push((newest + 1, now));
                 }
             }
             Step::Announce(index) => {
                 if let Some((revision, made)) = pick(&mut announcements, index) {
-                    slot.put(record(revision), made);
+                    slot.put(record(revision), made, Source::Elsewhere, now);
                 }
             }
             Step::Touch => {
                 rows.push((newest + 1, now));
-                slot.raise(Floor { revision: 0, changed_at: Some(now) });
+                slot.raise(Minimum::of_change(now));
                 // Whatever is read in the same instant is told from what was read before.
                 now += Duration::from_micros(1);
             }
@@ -127,35 +130,113 @@ proptest! {
     }
 }
 
+/// Puts a row that a statement read at `right_at`.
+fn put(slot: &Slot, revision: i64, right_at: Instant) -> Option<Admission> {
+    slot.put(record(revision), right_at, Source::Statement, right_at)
+}
+
 #[test]
 fn a_player_who_is_gone_stays_gone() {
     let (slot, now) = (Slot::default(), Instant::now());
-    let trust = Trust::new(true, now);
-    assert!(slot.put(record(5), now));
-    slot.raise(Floor { revision: GONE, changed_at: None });
-    assert!(!slot.put(record(6), now + Duration::from_secs(1)), "a late put");
-    assert!(matches!(slot.look(now, &trust), Look::Fresh(None)));
-    assert!(slot.base().is_none());
+    let trust = Trust::new(true, now, Arc::default());
+    let deleted = now + Duration::from_secs(1);
+    assert_eq!(put(&slot, 5, now), Some(Admission::Newest));
+    slot.raise(Minimum::of_revision(GONE, deleted));
+    assert_eq!(put(&slot, 6, now), Some(Admission::Outdated), "a late put");
+    let late = slot.put(record(6), deleted + MISSING_FOR, Source::Elsewhere, deleted);
+    assert_eq!(late, Some(Admission::Outdated), "from a Redis that is late");
+    assert!(matches!(slot.look(deleted, &trust), Look::Fresh(None)));
+    assert!(slot.base(trust.identity()).is_none());
 }
 
 #[test]
 fn that_a_player_is_missing_is_believed_for_a_second() {
     let (slot, now) = (Slot::default(), Instant::now());
-    let trust = Trust::new(true, now);
+    let trust = Trust::new(true, now, Arc::default());
     slot.put_missing(now);
     assert!(matches!(slot.look(now, &trust), Look::Fresh(None)));
     assert!(matches!(slot.look(now + MISSING_FOR, &trust), Look::Unknown));
-    slot.put(record(1), now);
+    put(&slot, 1, now);
     assert!(matches!(slot.look(now, &trust), Look::Fresh(Some(_))));
+}
+
+#[test]
+fn a_row_that_went_back_is_served() {
+    let (slot, now) = (Slot::default(), Instant::now());
+    let trust = Trust::new(true, now, Arc::default());
+    let seconds = |seconds| now + Duration::from_secs(seconds);
+    let served = |at| match slot.look(at, &trust) {
+        Look::Fresh(Some(record)) => Some(record.revision),
+        _ => None,
+    };
+    put(&slot, 5, now);
+    assert_eq!(put(&slot, 1, now), Some(Admission::Outdated), "it was asked for before");
+    assert!(matches!(put(&slot, 1, seconds(1)), Some(Admission::WentBack { .. })));
+    assert_eq!(served(seconds(1)), Some(1));
+    assert_eq!(put(&slot, 2, seconds(2)), Some(Admission::Newest), "and goes on from there");
+    slot.raise(Minimum::of_revision(GONE, seconds(3)));
+    let back = put(&slot, 1, seconds(4));
+    assert_eq!(back, Some(Admission::WentBack { known_at: Some(seconds(3)) }), "a deleted one");
+    assert_eq!(served(seconds(4)), Some(1));
+}
+
+#[test]
+fn nothing_of_another_epoch_is_served_and_no_command_is_folded_from_it() {
+    let start = Instant::now();
+    let (slot, at) = (Slot::default(), |seconds| start + Duration::from_secs(seconds));
+    let identity = Arc::new(IdentityTracker::new(start));
+    let trust = Trust::new(true, start, Arc::clone(&identity));
+    put(&slot, 5, at(1));
+    identity.connection_lost(at(2));
+    assert!(slot.base(&identity).is_none(), "the next connection may lead elsewhere");
+    assert!(matches!(slot.look(at(2), &trust), Look::Stale(Some(_), _)));
+    for (epoch, seconds) in [(1, 3), (2, 4)] {
+        let of_epoch = Identity { database: 1, epoch: Epoch::from_number(epoch) };
+        let observed = Observed { identity: of_epoch, server_started_at: 1, wal_position: None };
+        identity.observe(observed, at(seconds), at(seconds));
+    }
+    assert!(matches!(slot.look(at(4), &trust), Look::Unknown));
+    assert!(matches!(put(&slot, 1, at(5)), Some(Admission::WentBack { .. })));
+    assert_eq!(slot.base(&identity).map(|record| record.revision), Some(1));
+    slot.raise(Minimum::of_revision(GONE, at(6)));
+    let third = Identity { database: 1, epoch: Epoch::from_number(3) };
+    let observed = Observed { identity: third, server_started_at: 1, wal_position: None };
+    identity.observe(observed, at(7), at(7));
+    assert!(matches!(slot.look(at(8), &trust), Look::Unknown), "a deletion is of its epoch too");
+}
+
+#[test]
+fn while_a_write_may_still_be_carried_out_a_row_is_served_for_a_second() {
+    let (slot, now) = (Slot::default(), Instant::now());
+    let trust = Trust::new(true, now, Arc::default());
+    let after = |millis| now + Duration::from_millis(millis);
+    put(&slot, 5, now);
+    slot.raise(Minimum::of_unknown_fate(5, now));
+    put(&slot, 5, after(1));
+    assert!(matches!(slot.look(after(900), &trust), Look::Fresh(Some(_))));
+    assert!(matches!(slot.look(after(1_100), &trust), Look::Stale(Some(_), _)));
+    put(&slot, 6, after(2));
+    assert!(matches!(slot.look(after(1_100), &trust), Look::Fresh(Some(_))), "it is settled");
+}
+
+#[test]
+fn a_slot_that_was_dropped_takes_nothing_in_and_says_so() {
+    let (slot, now) = (Slot::default(), Instant::now());
+    put(&slot, 5, now);
+    let kept = slot.retire();
+    assert_eq!(put(&slot, 6, now), None);
+    assert!(!slot.raise(Minimum::of_revision(7, now)));
+    assert_eq!(kept.admission(4, now, Source::Elsewhere), Admission::Outdated);
 }
 
 #[test]
 fn a_row_from_elsewhere_shares_what_it_has_in_common_with_the_one_before() {
     let (slot, now) = (Slot::default(), Instant::now());
-    slot.put(record(1), now);
-    let before = slot.base().expect("put");
-    slot.put(record(2), now);
-    let after = slot.base().expect("put");
+    let identity = IdentityTracker::default();
+    put(&slot, 1, now);
+    let before = slot.base(&identity).expect("put");
+    put(&slot, 2, now);
+    let after = slot.base(&identity).expect("put");
     assert_eq!(after.revision, 2);
     assert!(after.player.inventory.is_shared_with(&before.player.inventory));
     assert!(Arc::ptr_eq(&after.player.display_name, &before.player.display_name));

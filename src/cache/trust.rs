@@ -6,10 +6,12 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
+
+use crate::identity::IdentityTracker;
 
 /// How long what was read is served while announcements arrive.
 const HEARING: Duration = Duration::from_secs(30);
@@ -21,6 +23,9 @@ const SILENCE: Duration = Duration::from_secs(1);
 const ENDED: Duration = Duration::from_secs(6);
 /// For how long an instance's word in the database counts that it cannot announce; it is repeated twice a second.
 const WARNED: Duration = Duration::from_secs(3);
+/// How long an instance may take to notice that the identity of the database has changed, while it goes on writing: its pulse
+/// may have to wait for a connection and for an answer.
+const MOVED: Duration = Duration::from_secs(10);
 
 /// What is known of the channel.
 pub struct Trust {
@@ -29,6 +34,7 @@ pub struct Trust {
     since: AtomicU64,
     until: AtomicU64,
     heard: Mutex<Heard>,
+    identity: Arc<IdentityTracker>,
 }
 
 #[derive(Debug, Default)]
@@ -39,14 +45,17 @@ struct Heard {
     /// Since when this instance hears itself without a gap.
     own_since: Option<Instant>,
     others: HashMap<Uuid, Instant>,
-    /// An instance said that it cannot announce.
-    warned: Option<Instant>,
+    /// Until when an instance is known that cannot announce.
+    warned_until: Option<Instant>,
+    /// When an instance of the release before was heard last. It does not hear this one.
+    older_release: Option<Instant>,
 }
 
 impl Trust {
     /// Trust in a channel that has not been heard yet; `alone` says that nobody else writes.
-    pub(super) fn new(alone: bool, now: Instant) -> Self {
+    pub(super) fn new(alone: bool, now: Instant, identity: Arc<IdentityTracker>) -> Self {
         let trust = Self {
+            identity,
             started: now,
             since: AtomicU64::new(0),
             until: AtomicU64::new(0),
@@ -58,14 +67,23 @@ impl Trust {
         trust
     }
 
+    /// What is known about the identity of the database.
+    pub(super) fn identity(&self) -> &IdentityTracker {
+        &self.identity
+    }
+
     /// Whether what was right at `right_at` may be served at `now`.
     pub(super) fn holds(&self, right_at: Instant, now: Instant) -> bool {
+        if !self.identity.trusts(right_at) {
+            return false;
+        }
         let age = now.saturating_duration_since(right_at);
         if age < DEAF {
             return true;
         }
-        let (since, until) =
-            (self.since.load(Ordering::Acquire), self.until.load(Ordering::Acquire));
+        // In the order opposite to that in which they are written: a new `until` never comes with an old `since`.
+        let until = self.until.load(Ordering::Acquire);
+        let since = self.since.load(Ordering::Acquire);
         age < HEARING && self.micros(now) < until && self.micros(right_at) >= since
     }
 
@@ -100,7 +118,34 @@ impl Trust {
 
     /// An instance cannot announce what it changes, or speaks in a form that is not understood.
     pub fn warn(&self, now: Instant) {
-        self.change(now, |heard| heard.warned = Some(now));
+        self.distrust(now, WARNED);
+    }
+
+    fn distrust(&self, now: Instant, span: Duration) {
+        self.change(now, |heard| heard.warned_until = heard.warned_until.max(Some(now + span)));
+    }
+
+    /// The database has another identity, and so has the channel: nobody has been heard there yet, and whoever has not
+    /// noticed announces elsewhere.
+    pub(super) fn move_channel(&self, now: Instant) {
+        self.change(now, |heard| {
+            (heard.own, heard.own_since) = (None, None);
+            heard.others.clear();
+        });
+        self.distrust(now, MOVED);
+    }
+
+    /// An instance of the release before was heard. It does not hear this one, and so it does not announce what it changes
+    /// where it believes to be alone.
+    pub(super) fn hear_older_release(&self, now: Instant) {
+        self.change(now, |heard| heard.older_release = Some(now));
+        self.distrust(now, WARNED);
+    }
+
+    /// Whether an instance is there that does not understand what this one announces.
+    pub(super) fn has_older_company(&self, now: Instant) -> bool {
+        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.older_release.is_some_and(|at| now.saturating_duration_since(at) < ENDED)
     }
 
     /// The channel broke: announcements may have been missed.
@@ -112,6 +157,11 @@ impl Trust {
     pub fn is_deaf(&self, now: Instant) -> bool {
         let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         !heard.alone && now.saturating_duration_since(heard.own.unwrap_or(self.started)) >= SILENCE
+    }
+
+    /// Whether nobody else writes the database.
+    pub(super) fn is_alone(&self) -> bool {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).alone
     }
 
     /// Whether somebody else may want to hear what this instance changes.
@@ -149,7 +199,7 @@ impl Trust {
 impl Heard {
     /// Until when announcements are known to arrive, if nothing more is heard; none where they are not.
     fn until(&self, now: Instant) -> Option<Instant> {
-        let warned = self.warned.is_some_and(|at| now.saturating_duration_since(at) < WARNED);
+        let warned = self.warned_until.is_some_and(|until| now < until);
         // Others learn of this instance by its first heartbeat, and announce to it from then on.
         let settled =
             self.own_since.is_some_and(|at| now.saturating_duration_since(at) >= SILENCE / 4);
@@ -170,7 +220,7 @@ mod tests {
 
     /// Trust of an instance that has heard itself every half second up to `millis`.
     fn hearing(start: Instant, millis: u64) -> Trust {
-        let trust = Trust::new(false, start);
+        let trust = Trust::new(false, start, Arc::default());
         for beat in (0..=millis).step_by(500) {
             trust.hear_self(after(start, beat));
         }
@@ -180,7 +230,7 @@ mod tests {
     #[test]
     fn a_second_is_always_trusted_and_no_more_before_anything_is_heard() {
         let start = Instant::now();
-        let trust = Trust::new(false, start);
+        let trust = Trust::new(false, start, Arc::default());
         assert!(trust.holds(start, after(start, 999)));
         assert!(!trust.holds(start, after(start, 1000)));
     }
@@ -248,9 +298,35 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_trusted_that_was_read_before_a_connection_was_lost() {
+        let start = Instant::now();
+        let trust = hearing(start, 2_000);
+        assert!(trust.holds(after(start, 1_900), after(start, 2_100)));
+        trust.identity().connection_lost(after(start, 2_000));
+        assert!(!trust.holds(after(start, 1_900), after(start, 2_100)));
+        assert!(trust.holds(after(start, 2_050), after(start, 2_100)));
+    }
+
+    #[test]
+    fn a_new_channel_is_trusted_once_every_instance_must_have_come_to_it() {
+        let start = Instant::now();
+        let trust = hearing(start, 2_000);
+        trust.move_channel(after(start, 2_100));
+        for beat in (2_500..=14_000).step_by(500) {
+            trust.hear_self(after(start, beat));
+            let holds = trust.holds(after(start, beat - 1_200), after(start, beat + 100));
+            match beat {
+                ..12_000 => assert!(!holds, "at {beat}"),
+                14_000.. => assert!(holds, "at {beat}"),
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
     fn whoever_is_alone_needs_to_hear_nothing() {
         let start = Instant::now();
-        let trust = Trust::new(true, start);
+        let trust = Trust::new(true, start, Arc::default());
         assert!(trust.holds(start, after(start, 29_000)));
         assert!(!trust.holds(start, after(start, 30_000)));
         assert!(!trust.is_deaf(after(start, 5_000)) && !trust.has_company(start));

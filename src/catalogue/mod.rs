@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 pub use replace::ReplaceError;
 
 use crate::clock::Clock;
-use crate::domain::{Catalogue, CatalogueItems, Rules, Timeline};
+use crate::domain::{Catalogue, CatalogueItems, Rules, Timeline, Timestamp};
 use crate::store::catalogues::{NewCatalogue, VERSION_TAKEN};
 use crate::store::{self, Store};
 
@@ -65,15 +65,18 @@ impl Catalogues {
         known.timeline.clone().ok_or(Unconfirmed)
     }
 
-    /// The timeline, certain to hold every version in force, at a time that can be trusted: right for changing a player.
+    /// The timeline, certain to hold every version in force, and the time now, which can be trusted: right for changing a
+    /// player.
     ///
     /// # Errors
     /// [`Unconfirmed`] where that is not certain.
-    pub fn confirmed_timeline(&self) -> Result<Arc<Timeline>, Unconfirmed> {
+    pub fn confirmed_timeline(&self) -> Result<(Arc<Timeline>, Timestamp), Unconfirmed> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        let recent = known.confirmed_at.is_some_and(|at| at.elapsed() < CONFIRMED_FOR);
-        let confirmed = recent && self.clock.is_steady();
-        known.timeline.clone().filter(|_| confirmed).ok_or(Unconfirmed)
+        let of_this_epoch = |at: Instant| self.store.identity().knows(at);
+        let recent =
+            known.confirmed_at.is_some_and(|at| at.elapsed() < CONFIRMED_FOR && of_this_epoch(at));
+        let timeline = known.timeline.clone().filter(|_| recent);
+        timeline.zip(self.clock.steady_now()).ok_or(Unconfirmed)
     }
 
     /// Takes in that at `sent` the newest version was `newest`, loading what is new.
@@ -88,6 +91,19 @@ impl Catalogues {
         let loaded =
             if newest > held { self.store.catalogues_newer_than(held).await? } else { Vec::new() };
         self.learn(loaded, Some(sent));
+        Ok(())
+    }
+
+    /// Takes the versions of a database of another epoch for those that were known.
+    ///
+    /// # Errors
+    /// As every statement's; what was known stays, unconfirmed.
+    pub async fn restart(&self) -> Result<(), store::Error> {
+        let sent = Instant::now();
+        let loaded = self.store.catalogues_newer_than(0).await?;
+        let mut restarted = Known::default();
+        restarted.learn(loaded, &self.rules, Some(sent));
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = restarted;
         Ok(())
     }
 
@@ -127,16 +143,21 @@ impl Catalogues {
     /// Adds versions and notes a confirmation.
     fn learn(&self, loaded: Vec<Catalogue>, confirmed_at: Option<Instant>) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        let held = known.versions.last().map_or(0, |catalogue| catalogue.version);
+        known.learn(loaded, &self.rules, confirmed_at);
+    }
+}
+
+impl Known {
+    fn learn(&mut self, loaded: Vec<Catalogue>, rules: &Arc<Rules>, confirmed_at: Option<Instant>) {
+        let held = self.versions.last().map_or(0, |catalogue| catalogue.version);
         let new = loaded.into_iter().filter(|catalogue| catalogue.version > held).map(Arc::new);
-        let before = known.versions.len();
-        known.versions.extend(new);
-        if known.versions.len() > before {
-            known.timeline =
-                Timeline::new(Arc::clone(&self.rules), known.versions.clone()).map(Arc::new);
+        let before = self.versions.len();
+        self.versions.extend(new);
+        if self.versions.len() > before {
+            self.timeline = Timeline::new(Arc::clone(rules), self.versions.clone()).map(Arc::new);
         }
-        if confirmed_at > known.confirmed_at {
-            known.confirmed_at = confirmed_at;
+        if confirmed_at > self.confirmed_at {
+            self.confirmed_at = confirmed_at;
         }
     }
 }

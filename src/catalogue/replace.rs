@@ -21,21 +21,21 @@ pub enum ReplaceError {
 }
 
 impl Catalogues {
-    /// Checks `items` whole and stores them as the next version, in force in three seconds. With `expected` only where
-    /// that is still the newest version.
+    /// Checks `items` whole and stores them as the next version, in force in three seconds, but only where the newest
+    /// version is the one that they were made from, as `is_expected` knows.
     ///
     /// # Errors
     /// As [`ReplaceError`] lists; nothing is stored then.
     pub async fn replace(
         &self,
         items: CatalogueItems,
-        expected: Option<u64>,
+        is_expected: impl Fn(&Catalogue) -> bool,
     ) -> Result<Arc<Catalogue>, ReplaceError> {
         let mut faults = items.faults();
         self.learn(self.store.catalogues_newer_than(self.newest_version()).await?, None);
         let newest = self.timeline().map(|timeline| Arc::clone(timeline.newest()));
         let newest = newest.map_err(|it| store::Error::Unavailable(it.to_string()))?;
-        if expected.is_some_and(|expected| expected != newest.version) {
+        if !is_expected(&newest) {
             return Err(ReplaceError::Outdated(newest.version));
         }
         faults.extend(self.owned_but_missing(&newest, &items).await?);

@@ -6,7 +6,7 @@ use super::command::{
 };
 use super::inventory::Inventory;
 use super::player::Player;
-use super::production::finite;
+use super::production::{finite, sum};
 use super::rules::Rules;
 use super::slug::Slug;
 use super::time::Timestamp;
@@ -79,7 +79,7 @@ impl Player {
         let now = self.settled_at;
         let accepted = self.clicks.take(clicks, &timeline.rules, now);
         let per_click = self.production(timeline, now).energy_per_click;
-        self.earn(finite(per_click * accepted as f64));
+        self.earn(per_click * accepted as f64);
         self.version += 1;
         Outcome::Clicked { accepted }
     }
@@ -147,12 +147,15 @@ impl Player {
         ledger: &mut Vec<LedgerEntry>,
     ) -> Result<Outcome, Refusal> {
         let cores = (self.lifetime_energy / rules.energy_per_core).sqrt().floor();
-        if cores <= self.cores {
-            let next = self.cores + 1.0;
+        let before = finite(self.cores);
+        // Written so that NaN gains nothing.
+        let gains = cores > before;
+        if !gains {
+            let next = before + 1.0;
             let lifetime_energy = finite(next * next * rules.energy_per_core);
             return Err(Refusal::NothingToGain { lifetime_energy });
         }
-        let gained_cores = cores - self.cores;
+        let gained_cores = cores - before;
         self.cores = cores;
         self.inventory = Inventory::default();
         self.spend(self.energy, LedgerKind::Prestige, format!("{cores:.0} cores"), ledger);
@@ -162,16 +165,16 @@ impl Player {
     /// A gift counts for the balance, not for lifetime energy: it was not made.
     fn receive(&mut self, energy: f64, reason: &str, ledger: &mut Vec<LedgerEntry>) -> Outcome {
         let before = self.energy;
-        self.energy = finite(self.energy + energy);
+        self.energy = sum(self.energy, energy);
         self.book(before, LedgerKind::Grant, reason.to_owned(), ledger);
         Outcome::Done {}
     }
 
     /// The cost, where the balance covers it.
     fn affordable(&self, cost: Option<f64>) -> Result<f64, Refusal> {
-        let required = cost.unwrap_or(f64::MAX);
+        let required = finite(cost.unwrap_or(f64::MAX));
         match cost {
-            Some(cost) if cost <= self.energy => Ok(cost),
+            Some(cost) if (0.0..=self.energy).contains(&cost) => Ok(cost),
             _ => Err(Refusal::InsufficientEnergy { required, available: self.energy }),
         }
     }
@@ -202,7 +205,7 @@ impl Player {
             at: self.settled_at,
             kind,
             reference,
-            earned: before - self.ledger_balance,
+            earned: before - finite(self.ledger_balance),
             delta: self.energy - before,
             balance_after: self.energy,
         });

@@ -20,7 +20,8 @@ impl CostCurve {
         let next = self.base * self.growth.powf(owned as f64);
         let series = (self.growth.powf(quantity as f64) - 1.0) / (self.growth - 1.0);
         let cost = next * series;
-        cost.is_finite().then_some(cost)
+        // Neither infinity nor NaN, which a product of nothing and infinity is, nor what would pay the buyer.
+        (0.0..=f64::MAX).contains(&cost).then_some(cost)
     }
 
     /// The largest quantity whose cost is at most `energy` when `owned` are owned.
@@ -34,7 +35,8 @@ impl CostCurve {
             low /= 2;
         }
         let mut step = 1;
-        while fits(low.saturating_add(step)) {
+        // A list of prices that does not rise, which no catalogue may have, has no end.
+        while low < u64::MAX && fits(low.saturating_add(step)) {
             low = low.saturating_add(step);
             step = step.saturating_mul(2);
         }

@@ -7,6 +7,8 @@ mod cost;
 mod inventory;
 mod player;
 mod production;
+#[cfg(test)]
+mod range_tests;
 mod rules;
 mod season;
 mod slug;
@@ -26,7 +28,7 @@ pub use command::{
 pub use cost::CostCurve;
 pub use inventory::Inventory;
 pub use player::{Away, ClickBucket, Player};
-pub use production::Production;
+pub use production::{Production, finite};
 pub use rules::{AWAY_AFTER_SECONDS, AWAY_SHOWN_SECONDS, PRESENCE_SECONDS, Rules};
 pub use season::Season;
 pub use slug::Slug;

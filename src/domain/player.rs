@@ -5,10 +5,11 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::inventory::Inventory;
-use super::production::{Production, finite};
+use super::production::{Production, sum};
 use super::rules::{AWAY_AFTER_SECONDS, AWAY_SHOWN_SECONDS, PRESENCE_SECONDS, Rules};
 use super::season::Season;
 use super::time::Timestamp;
@@ -21,10 +22,13 @@ pub struct Player {
     /// How many mutations have been applied.
     pub version: u64,
     /// The balance at `settled_at`.
+    #[serde(deserialize_with = "amount")]
     pub energy: f64,
     /// All that production and clicks ever brought, at `settled_at`.
+    #[serde(deserialize_with = "amount")]
     pub lifetime_energy: f64,
     /// Prestige cores: a whole number, a double because its range is that of energy's root.
+    #[serde(deserialize_with = "amount")]
     pub cores: f64,
     pub inventory: Inventory,
     /// Up to when production has been credited.
@@ -32,25 +36,31 @@ pub struct Player {
     /// When the player was last present.
     pub last_seen_at: Timestamp,
     /// Energy credited since `last_seen_at` by settles that the player was not present for.
+    #[serde(deserialize_with = "amount")]
     pub unseen_energy: f64,
     /// The last absence that was long enough to be told.
     pub away: Option<Away>,
     pub clicks: ClickBucket,
     /// The balance after the last ledger entry.
+    #[serde(deserialize_with = "amount")]
     pub ledger_balance: f64,
     /// The season in which `settled_at` lies.
     pub season: Season,
     /// The lifetime energy that the player had when that season began.
+    #[serde(deserialize_with = "amount")]
     pub season_base: f64,
 }
 
 /// An absence.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Away {
+    #[serde(deserialize_with = "amount")]
     pub seconds: f64,
     /// The part of it in which production went on.
+    #[serde(deserialize_with = "amount")]
     pub credited_seconds: f64,
     /// What was made in it.
+    #[serde(deserialize_with = "amount")]
     pub energy: f64,
     /// When it ended.
     pub ended_at: Timestamp,
@@ -60,15 +70,24 @@ pub struct Away {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClickBucket {
     /// Clicks that would be credited at `filled_at`.
+    #[serde(deserialize_with = "amount")]
     pub tokens: f64,
     pub filled_at: Timestamp,
+}
+
+/// Reads an amount. What is none was not written by us: the whole value is refused rather than mended, as a balance that
+/// was mended here would be written over the true one.
+fn amount<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let amount = f64::deserialize(deserializer)?;
+    let refused = || D::Error::custom("an amount must be finite and not negative");
+    (0.0..=f64::MAX).contains(&amount).then_some(amount).ok_or_else(refused)
 }
 
 impl ClickBucket {
     /// Takes up to `clicks` and returns how many there were.
     pub(super) fn take(&mut self, clicks: u64, rules: &Rules, now: Timestamp) -> u64 {
         let refill = now.seconds_since(self.filled_at).max(0.0) * rules.clicks_per_second;
-        self.tokens = (self.tokens + refill).min(rules.click_burst);
+        self.tokens = sum(self.tokens, refill).min(rules.click_burst);
         self.filled_at = self.filled_at.max(now);
         let taken = clicks.min(self.tokens as u64);
         self.tokens -= taken as f64;
@@ -130,23 +149,23 @@ impl Player {
     /// What production brings from the last settle to `now`.
     pub fn accrued(&self, timeline: &Timeline, now: Timestamp) -> f64 {
         let spans = self.spans(timeline, self.settled_at, now);
-        spans.fold(0.0, |sum, (production, seconds)| {
-            finite(sum + finite(production.energy_per_second * seconds))
+        spans.fold(0.0, |made, (production, seconds)| {
+            sum(made, production.energy_per_second * seconds)
         })
     }
 
     /// Energy and lifetime energy at `now`.
     pub fn energy_at(&self, timeline: &Timeline, now: Timestamp) -> (f64, f64) {
         let accrued = self.accrued(timeline, now);
-        (finite(self.energy + accrued), finite(self.lifetime_energy + accrued))
+        (sum(self.energy, accrued), sum(self.lifetime_energy, accrued))
     }
 
     /// As [`Player::energy_at`], for a player whose production is at hand and was the same since the last settle.
     pub fn energy_with(&self, production: &Production, now: Timestamp) -> (f64, f64) {
         let end = now.min(self.accrues_until(production));
         let seconds = end.seconds_since(self.settled_at).max(0.0);
-        let accrued = finite(production.energy_per_second * seconds);
-        (finite(self.energy + accrued), finite(self.lifetime_energy + accrued))
+        let accrued = production.energy_per_second * seconds;
+        (sum(self.energy, accrued), sum(self.lifetime_energy, accrued))
     }
 
     /// Credits production up to `now` without taking it for presence.
@@ -155,7 +174,7 @@ impl Player {
         self.enter_season(timeline, now);
         let accrued = self.accrued(timeline, now);
         self.earn(accrued);
-        self.unseen_energy = finite(self.unseen_energy + accrued);
+        self.unseen_energy = sum(self.unseen_energy, accrued);
         self.settled_at = now;
     }
 
@@ -191,8 +210,8 @@ impl Player {
 
     /// Adds what production or clicks brought.
     pub(super) fn earn(&mut self, amount: f64) {
-        self.energy = finite(self.energy + amount);
-        self.lifetime_energy = finite(self.lifetime_energy + amount);
+        self.energy = sum(self.energy, amount);
+        self.lifetime_energy = sum(self.lifetime_energy, amount);
     }
 }
 

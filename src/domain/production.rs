@@ -15,9 +15,15 @@ pub struct Production {
     pub offline_cap_seconds: f64,
 }
 
-/// The largest double instead of infinity: a rate or a balance at the end of the range stays there.
-pub(super) fn finite(amount: f64) -> f64 {
-    amount.min(f64::MAX)
+/// An amount within its range, which is from 0 to the largest double: what is beyond either end stays there. NaN is no
+/// amount and counts as 0, so that no fault of a calculation pays anything.
+pub fn finite(amount: f64) -> f64 {
+    if amount.is_nan() { 0.0 } else { amount.clamp(0.0, f64::MAX) }
+}
+
+/// A balance and what is added to it, of which NaN is nothing.
+pub(super) fn sum(balance: f64, amount: f64) -> f64 {
+    finite(finite(balance) + finite(amount))
 }
 
 impl Production {
@@ -36,20 +42,19 @@ impl Production {
         catalogue: &Catalogue,
         rules: &Rules,
     ) -> Self {
-        let rate = inventory.generators().fold(0.0, |sum, (id, owned)| {
+        let rate = inventory.generators().fold(0.0, |rate, (id, owned)| {
             let made = catalogue
                 .generator_position(id)
                 .map_or(0.0, |position| bonuses.generator_rate(catalogue, position, owned));
-            finite(sum + made)
+            sum(rate, made)
         });
         Self {
             energy_per_second: rate,
-            energy_per_click: finite(
-                rules.base_energy_per_click
-                    + bonuses.click_flat
-                    + finite(bonuses.click_share * rate),
+            energy_per_click: sum(
+                sum(rules.base_energy_per_click, bonuses.click_flat),
+                bonuses.click_share * rate,
             ),
-            offline_cap_seconds: rules.offline_cap_seconds + bonuses.offline_seconds,
+            offline_cap_seconds: sum(rules.offline_cap_seconds, bonuses.offline_seconds),
         }
     }
 }
@@ -73,7 +78,7 @@ impl Bonuses {
     ) -> Self {
         let mut bonuses = Self {
             generators: vec![1.0; catalogue.generator_count()],
-            global: finite(1.0 + rules.bonus_per_core * cores),
+            global: sum(1.0, rules.bonus_per_core * cores),
             click_flat: 0.0,
             click_share: 0.0,
             offline_seconds: 0.0,
@@ -90,10 +95,14 @@ impl Bonuses {
                     bonuses.global = finite(bonuses.global * multiplier);
                 }
                 Effect::ClickFlat { energy } => {
-                    bonuses.click_flat = finite(bonuses.click_flat + energy);
+                    bonuses.click_flat = sum(bonuses.click_flat, *energy);
                 }
-                Effect::ClickShare { share } => bonuses.click_share += share,
-                Effect::OfflineCap { seconds } => bonuses.offline_seconds += seconds,
+                Effect::ClickShare { share } => {
+                    bonuses.click_share = sum(bonuses.click_share, *share);
+                }
+                Effect::OfflineCap { seconds } => {
+                    bonuses.offline_seconds = sum(bonuses.offline_seconds, *seconds);
+                }
             }
         }
         bonuses

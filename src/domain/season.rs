@@ -1,7 +1,7 @@
 //! Seasons: weeks from Monday 00:00 UTC. A player's score is the lifetime energy that it gained in one.
 
 use super::player::Player;
-use super::production::finite;
+use super::production::sum;
 use super::time::Timestamp;
 use super::timeline::Timeline;
 
@@ -52,7 +52,7 @@ impl Season {
 impl Player {
     /// Lifetime energy at `at`, if nothing but production comes in until then.
     pub fn lifetime_energy_at(&self, timeline: &Timeline, at: Timestamp) -> f64 {
-        finite(self.lifetime_energy + self.accrued(timeline, at))
+        sum(self.lifetime_energy, self.accrued(timeline, at))
     }
 
     /// Moves the row on to the season of `now`, before production up to then is credited.
@@ -86,7 +86,8 @@ impl Player {
     /// What is gained from the beginning of `season`, which is not before the row's, to `until`.
     fn gained(&self, timeline: &Timeline, season: Season, until: Timestamp) -> f64 {
         let before = if season == self.season {
-            self.season_base
+            // What was gained since a base that is no amount is not known: nothing counts.
+            Some(self.season_base).filter(|base| *base >= 0.0).unwrap_or(f64::MAX)
         } else {
             self.lifetime_energy_at(timeline, season.starts_at())
         };

@@ -1,40 +1,19 @@
 //! One attempt to write a batch: its rows, the keys that are remembered, the folds, and the statement.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
 use super::batch::{Batch, Turn, outcomes};
 use super::fold::{Folded, fold};
+use super::moment::Moment;
 use super::writer::Writer;
 use crate::cache::Seat;
-use crate::domain::{Timeline, Timestamp};
 use crate::store::idempotency::{Keys, Record};
 use crate::store::players::PlayerRecord;
 use crate::store::{self, Commit, Transaction};
-
-/// What the folds of one attempt share.
-pub(super) struct Moment {
-    pub(super) timeline: Arc<Timeline>,
-    pub(super) now: Timestamp,
-    /// When that was, for rows that are read or written from then on.
-    pub(super) begun: Instant,
-}
-
-/// How old `now` may be when a batch is sent to be written. A process that was stopped in between folds anew, so that
-/// nothing that was played in a season arrives after its final standings were made.
-const STALE_AFTER: Duration = Duration::from_secs(10);
-
-impl Moment {
-    fn still_holds(&self) -> Result<(), store::Error> {
-        if self.begun.elapsed() < STALE_AFTER {
-            return Ok(());
-        }
-        Err(store::Error::Contention("the batch took too long to fold".into()))
-    }
-}
 
 /// What came of an attempt.
 pub(super) struct Attempt {
@@ -51,6 +30,8 @@ pub(super) enum Fold {
     /// A request was answered before, and the row is not the one that was there when that was found out: it may lack what
     /// the request did.
     Outdated { revision: i64 },
+    /// To fold it panicked.
+    Panicked,
     Found {
         /// Where the row was kept, and so may be out of date; none where it was just read.
         seat: Option<Seat>,
@@ -67,8 +48,7 @@ impl Writer {
     ) -> Result<Attempt, store::Error> {
         let kept = |turn: &Turn<'_>| {
             let held = turn.requests().find_map(|request| request.seat.as_ref());
-            let held = held.and_then(|seat| Some((seat.base()?, seat.clone())));
-            let (record, seat) = held.or_else(|| self.players.base(turn.player))?;
+            let (record, seat) = self.players.base(turn.player, held)?;
             turn.trusts(record.revision).then_some(())?;
             Some(Row { record, seat: Some(seat) })
         };
@@ -100,7 +80,8 @@ impl Writer {
         } else {
             moment.still_holds()?;
             let timer = self.metrics.commit_durations.start_timer();
-            let written = self.store.commit(&commit).await?;
+            let writing = self.store.writing(moment.begun).await?;
+            let written = self.note_fate(&folds, writing.commit(&commit).await)?;
             timer.observe_duration();
             written
         };
@@ -116,8 +97,26 @@ impl Writer {
         let mut transaction = self.store.begin().await?;
         // Dropped at an error, the transaction is rolled back.
         let attempt = locked(&mut transaction, batch, moment).await?;
-        transaction.commit().await?;
+        self.note_fate(&attempt.folds, transaction.commit().await)?;
         Ok(attempt)
+    }
+
+    /// Notes of whom it is not known whether what was written for them was committed.
+    fn note_fate<T>(
+        &self,
+        folds: &[Fold],
+        result: Result<T, store::Error>,
+    ) -> Result<T, store::Error> {
+        if matches!(result, Err(store::Error::Unavailable(_))) {
+            for fold in folds {
+                if let Fold::Found { folded, .. } = fold
+                    && folded.written.is_some()
+                {
+                    self.players.fate_unknown(folded.base.id, folded.base.revision);
+                }
+            }
+        }
+        result
     }
 }
 
@@ -177,8 +176,10 @@ fn fold_all(
             }
             known => known.unwrap_or_default().remembered,
         };
-        let folded = fold(record, turn.requests(), remembered, &moment.timeline, moment.now);
-        Fold::Found { seat, folded }
+        // One row that the rules cannot bear must not end the lane. Nothing has been sent for it.
+        let folded =
+            catch_unwind(AssertUnwindSafe(|| fold(record, turn.requests(), remembered, moment)));
+        folded.map_or(Fold::Panicked, |folded| Fold::Found { seat, folded })
     };
     batch.turns().zip(rows).map(fold).collect()
 }
@@ -206,7 +207,6 @@ fn commit_of<'a>(folds: &'a [Fold], moment: &Moment) -> Commit<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::testing::{at, timeline};
     use crate::domain::{Action, Command};
     use crate::game::batch::Envelope;
     use crate::game::{IdempotencyKey, Request};
@@ -219,7 +219,7 @@ mod tests {
         let click = Command::Act(Action::Click { clicks: 5 });
         let request = Request { key: Some(key), ..Request::new(id, click) };
         let batch = Batch::new(vec![Envelope::new(request).0]);
-        let moment = Moment { timeline: Arc::new(timeline()), now: at(1.0), begun: Instant::now() };
+        let moment = Moment::testing(1.0);
         let folded_from = |revision| {
             let record = Arc::new(PlayerRecord { id, revision, ..guest() });
             let found = Record {
@@ -236,5 +236,22 @@ mod tests {
         assert!(matches!(folded_from(7), Some(Fold::Outdated { revision: 7 })));
         let Some(Fold::Found { folded, .. }) = folded_from(8) else { panic!("not folded") };
         assert!(folded.answers[0].as_ref().is_ok_and(|answer| answer.replayed));
+    }
+
+    #[test]
+    fn a_row_that_cannot_be_folded_without_a_panic_harms_no_other() {
+        let click =
+            |id| Request::new(Uuid::from_u128(id), Command::Act(Action::Click { clicks: 5 }));
+        let envelopes = [1, 2].map(|id| Envelope::new(click(id)).0);
+        let batch = Batch::new(envelopes.into());
+        let moment = Moment::testing(1.0);
+        // There is no revision after the last one, which is found out by a panic in a build that is tested.
+        let row = |(id, revision)| {
+            let record = PlayerRecord { id: Uuid::from_u128(id), revision, ..guest() };
+            Some(Row { record: Arc::new(record), seat: None })
+        };
+        let rows = [(1, i64::MAX), (2, 7)].map(row);
+        let folds = fold_all(&batch, rows.into_iter(), Vec::new(), &moment);
+        assert!(matches!(folds.as_slice(), [Fold::Panicked, Fold::Found { .. }]));
     }
 }

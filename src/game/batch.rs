@@ -1,6 +1,7 @@
 //! Requests that are written together, by player.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Instant;
 
 use tokio::sync::oneshot;
 use tracing::Span;
@@ -24,17 +25,44 @@ pub(super) struct Envelope {
     attempts: usize,
     /// Only a kept row of a higher revision is trusted: this one is known to be out of date.
     outdated: i64,
+    /// For how long it may wait for a lock, once it has to.
+    waits_until: Option<Instant>,
 }
 
 impl Envelope {
     /// A request, and where its answer will come.
     pub(super) fn new(request: Request) -> (Self, oneshot::Receiver<Result<Answer, Error>>) {
         let (reply, answer) = Reply::new();
-        let span = Span::current();
-        (Self { request, reply: Some(reply), span, attempts: 0, outdated: NONE_OUTDATED }, answer)
+        let envelope = Self {
+            request,
+            reply: Some(reply),
+            span: Span::current(),
+            attempts: 0,
+            outdated: NONE_OUTDATED,
+            waits_until: None,
+        };
+        (envelope, answer)
     }
 
-    fn answer(&mut self, answer: Result<Answer, Error>) {
+    pub(super) fn player(&self) -> Uuid {
+        self.request.player
+    }
+
+    /// It waits for a lock, until `end` unless it has waited before.
+    pub(super) fn wait_until(&mut self, end: Instant) {
+        self.waits_until.get_or_insert(end);
+    }
+
+    pub(super) fn waits_until(&self) -> Option<Instant> {
+        self.waits_until
+    }
+
+    /// Whether it has waited for a lock for as long as it may.
+    pub(super) fn is_overdue(&self, now: Instant) -> bool {
+        self.waits_until.is_some_and(|end| end <= now)
+    }
+
+    pub(super) fn answer(&mut self, answer: Result<Answer, Error>) {
         if let Some(reply) = self.reply.take() {
             reply.send(answer);
         }
@@ -88,8 +116,8 @@ impl<'a> Turn<'a> {
 pub(super) enum Settled {
     /// An answer for each request.
     Done(Vec<Result<Answer, Error>>),
-    /// There is no such player.
-    Missing,
+    /// All of it is refused.
+    Refused(Error),
     /// It has to be tried again, and not from a kept row of that revision or a lower one.
     Again { outdated: i64 },
 }
@@ -147,13 +175,33 @@ impl Batch {
         self.envelopes.iter_mut().for_each(|envelope| envelope.attempts += 1);
     }
 
-    /// A batch for each player.
-    pub(super) fn apart(self) -> Vec<Self> {
-        let mut parts: HashMap<Uuid, Vec<Envelope>> = HashMap::new();
-        for envelope in self.envelopes {
-            parts.entry(envelope.request.player).or_default().push(envelope);
-        }
-        parts.into_values().map(Self::new).collect()
+    /// The batch in two, each with half of the players.
+    pub(super) fn halves(self) -> [Self; 2] {
+        let half = self.players().count() / 2;
+        let first: HashSet<Uuid> = self.players().take(half).collect();
+        let (second, first) = self.without(&first);
+        [first, second]
+    }
+
+    /// Refuses the requests that were tried so often.
+    pub(super) fn without_exhausted(self, attempts: usize, error: &Error) -> Self {
+        self.refusing(|envelope| envelope.attempts >= attempts, error)
+    }
+
+    /// Refuses the requests that have waited for a lock for as long as they may.
+    pub(super) fn without_overdue(self, now: Instant, error: &Error) -> Self {
+        self.refusing(|envelope| envelope.is_overdue(now), error)
+    }
+
+    fn refusing(mut self, concerned: impl Fn(&Envelope) -> bool, error: &Error) -> Self {
+        let refused = self.envelopes.extract_if(.., |envelope| concerned(envelope));
+        let refused = refused.map(|mut envelope| envelope.answer(Err(error.clone()))).count();
+        if refused == 0 { self } else { Self::new(self.envelopes) }
+    }
+
+    /// All of it waits for a lock, until `end` unless it has waited before.
+    pub(super) fn wait_until(&mut self, end: Instant) {
+        self.envelopes.iter_mut().for_each(|envelope| envelope.wait_until(end));
     }
 
     /// Answers as `settled` says of each player in turn, and keeps those who are to be tried again.
@@ -173,9 +221,9 @@ impl Batch {
                         self.envelopes[place].answer(answer);
                     }
                 }
-                Settled::Missing => {
+                Settled::Refused(error) => {
                     for place in envelopes {
-                        self.envelopes[place].answer(Err(Error::NoSuchPlayer));
+                        self.envelopes[place].answer(Err(error.clone()));
                     }
                 }
             }

@@ -4,9 +4,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::moment::Moment;
 use super::request::{Answer, Request};
 use super::{Error, IdempotencyKey};
 use crate::domain::{Command, LedgerEntry, Outcome, Refusal, Season, Timeline, Timestamp};
+use crate::identity::Epoch;
 use crate::store::Change;
 use crate::store::idempotency::NewRecord;
 use crate::store::players::PlayerRecord;
@@ -27,20 +29,21 @@ pub(super) struct Folded {
     pub(super) answers: Vec<Result<Answer, Error>>,
 }
 
-/// Folds `requests` onto `base` at `now`.
+/// Folds `requests` onto `base` at a moment.
 pub(super) fn fold<'a>(
     base: Arc<PlayerRecord>,
     requests: impl Iterator<Item = &'a Request>,
     mut remembered: Remembered,
-    timeline: &Arc<Timeline>,
-    now: Timestamp,
+    moment: &Moment,
 ) -> Folded {
-    let now = base.player.not_before_settled(now);
+    let Moment { epoch, timeline, .. } = moment;
+    let now = base.player.not_before_settled(moment.now);
     let mut walk = Walk {
         present: Arc::clone(&base),
         written: false,
         ledger: Vec::new(),
         records: Vec::new(),
+        epoch: *epoch,
         timeline,
         now,
     };
@@ -57,6 +60,7 @@ struct Walk<'a> {
     written: bool,
     ledger: Vec<LedgerEntry>,
     records: Vec<NewRecord>,
+    epoch: Epoch,
     timeline: &'a Arc<Timeline>,
     now: Timestamp,
 }
@@ -147,6 +151,7 @@ impl Walk<'_> {
             outcome,
             replayed,
             record: Arc::clone(&self.present),
+            epoch: self.epoch,
             timeline: Arc::clone(self.timeline),
             now: self.now,
         }

@@ -3,7 +3,7 @@ use std::iter;
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::testing::{at, slug, timeline};
+use crate::domain::testing::{at, slug};
 use crate::domain::{Action, Quantity};
 use crate::store::players::testing::guest;
 
@@ -25,8 +25,7 @@ fn buy(expected_version: Option<u64>) -> Request {
 }
 
 fn run(base: &Arc<PlayerRecord>, requests: &[Request], seconds: f64) -> Folded {
-    let timeline = Arc::new(timeline());
-    fold(Arc::clone(base), requests.iter(), Remembered::new(), &timeline, at(seconds))
+    fold(Arc::clone(base), requests.iter(), Remembered::new(), &Moment::testing(seconds))
 }
 
 fn versions(folded: &Folded) -> Vec<Option<u64>> {
@@ -67,8 +66,7 @@ fn a_remembered_outcome_is_given_again_and_writes_nothing() {
     let key = request.key.expect("given");
     let outcome = r#"{"accepted":3}"#.to_owned();
     let remembered = Remembered::from([(key.key_hash, (key.request_hash, outcome))]);
-    let folded =
-        fold(record(0.0), iter::once(&request), remembered, &Arc::new(timeline()), at(1.0));
+    let folded = fold(record(0.0), iter::once(&request), remembered, &Moment::testing(1.0));
     let answer = folded.answers[0].as_ref().expect("replayed");
     assert_eq!((&answer.outcome, answer.replayed), (&Outcome::Clicked { accepted: 3 }, true));
     assert!(folded.written.is_none() && folded.records.is_empty());

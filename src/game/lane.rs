@@ -7,13 +7,16 @@
 use std::sync::{Mutex, PoisonError, RwLock};
 use std::{io, iter, mem, thread};
 
+use futures_util::FutureExt;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use super::Error;
 use super::batch::Envelope;
+use super::held::Held;
 use super::request::{Answer, Request};
 use super::writer::Writer;
+use crate::supervisor::Supervisor;
 use crate::telemetry::metrics::Metrics;
 
 /// Few lanes make big batches. A second one was no faster with 64 clients: its batches were half as big, and most of a
@@ -41,19 +44,28 @@ pub(super) struct Lanes {
 }
 
 impl Lanes {
-    /// Starts the lanes, each on a thread of its own: a commit's answer then wakes one thread and not three.
-    pub(super) fn start(writers: Vec<Writer>, metrics: Metrics) -> Result<Self, io::Error> {
+    /// Starts the lanes, each on a thread of its own: a commit's answer then wakes one thread and not three. A lane that
+    /// panics is beyond repair, as nobody knows what its batch has done: the supervisor has the process end.
+    pub(super) fn start(
+        writers: Vec<Writer>,
+        metrics: Metrics,
+        supervisor: &Supervisor,
+    ) -> Result<Self, io::Error> {
         let (mut senders, mut ends) = (Vec::new(), Vec::new());
         for writer in writers {
             let (sender, receiver) = mpsc::channel(QUEUE_LENGTH);
             let (ended, end) = oneshot::channel();
             senders.push(sender);
             ends.push(end);
-            let metrics = metrics.clone();
+            let store = writer.store.clone();
+            let held = Held::new(store.clone(), metrics.clone());
+            let lane = Lane { writer, queue: receiver, held, metrics: metrics.clone() };
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.spawn(writer.store.clone().hold_connection());
+            runtime.spawn(store.hold_connection());
+            let guard = supervisor.guard("a lane");
             thread::Builder::new().name("lane".into()).spawn(move || {
-                runtime.block_on(run(writer, receiver, metrics));
+                runtime.block_on(lane.run());
+                guard.finish();
                 // Whoever drains may have given up waiting.
                 ended.send(()).unwrap_or_default();
             })?;
@@ -115,23 +127,62 @@ fn let_others_run(queue: &mpsc::Receiver<Envelope>) {
     }
 }
 
-async fn run(writer: Writer, mut queue: mpsc::Receiver<Envelope>, metrics: Metrics) {
-    let mut batch = Vec::new();
-    loop {
-        let left = batch.len();
-        if left == 0 {
-            if queue.recv_many(&mut batch, MAX_BATCH).await == 0 {
-                return;
+/// What the thread of a lane owns.
+struct Lane {
+    writer: Writer,
+    queue: mpsc::Receiver<Envelope>,
+    held: Held,
+    metrics: Metrics,
+}
+
+impl Lane {
+    /// Writes batches until the queue is closed and every command is answered.
+    async fn run(mut self) {
+        let mut batch = Vec::new();
+        while self.fill(&mut batch).await {
+            let crowded = batch.len() >= CROWD;
+            let left = self.writer.perform(mem::take(&mut batch)).await;
+            self.held.set_apart(left.held);
+            batch = left.again;
+            if crowded {
+                let_others_run(&self.queue);
             }
-        } else {
-            // Those who are tried again wait for nobody, and take along who has queued meanwhile.
-            batch.extend(iter::from_fn(|| queue.try_recv().ok()).take(MAX_BATCH - left));
         }
-        metrics.queued_commands.sub(i64::try_from(batch.len() - left).unwrap_or_default());
-        let crowded = batch.len() >= CROWD;
-        batch = writer.perform(mem::take(&mut batch)).await;
-        if crowded {
-            let_others_run(&queue);
+    }
+
+    /// Adds commands to `batch`, which holds those that are attempted again. Waits only while there are none at all.
+    /// Returns false once the queue is closed and no command is left.
+    async fn fill(&mut self, batch: &mut Vec<Envelope>) -> bool {
+        // Before the queue is read: later commands of the same players may be in it.
+        batch.extend(self.held.freed().now_or_never().into_iter().flatten());
+        loop {
+            let before = batch.len();
+            let mut closed = false;
+            if batch.is_empty() {
+                tokio::select! {
+                    biased;
+                    freed = self.held.freed() => {
+                        *batch = freed;
+                        continue;
+                    }
+                    received = self.queue.recv_many(batch, MAX_BATCH) => closed = received == 0,
+                }
+            } else {
+                let room = MAX_BATCH.saturating_sub(before);
+                batch.extend(iter::from_fn(|| self.queue.try_recv().ok()).take(room));
+            }
+            let received = i64::try_from(batch.len() - before).unwrap_or_default();
+            self.metrics.queued_commands.sub(received);
+            self.held.divert(batch);
+            if !batch.is_empty() {
+                return true;
+            }
+            if closed {
+                if !self.held.has_waiting() {
+                    return false;
+                }
+                *batch = self.held.freed().await;
+            }
         }
     }
 }

@@ -5,8 +5,10 @@ mod attempt;
 mod batch;
 mod export;
 mod fold;
+mod held;
 mod lane;
 mod ledger;
+mod moment;
 mod presence;
 mod request;
 mod state;
@@ -27,6 +29,7 @@ use crate::clock::Clock;
 use crate::domain::{Refusal, Timestamp};
 use crate::rankings::Seen;
 use crate::store::{self, Store};
+use crate::supervisor::Supervisor;
 use crate::telemetry::metrics::Metrics;
 use lane::{LANES, Lanes};
 use presence::Presence;
@@ -84,7 +87,7 @@ pub struct Game {
 }
 
 impl Game {
-    /// Wires the parts together and starts the lanes.
+    /// Wires the parts together and starts the lanes, whose end `supervisor` notices.
     ///
     /// # Errors
     /// Where the system has no thread left for a lane.
@@ -95,19 +98,19 @@ impl Game {
         catalogues: Arc<Catalogues>,
         metrics: Metrics,
         seen: Arc<Seen>,
+        supervisor: &Supervisor,
     ) -> Result<Self, Error> {
         let writer = || {
             Ok(writer::Writer {
                 players: players.clone(),
                 store: store.for_lane()?,
-                clock: Arc::clone(&clock),
                 catalogues: Arc::clone(&catalogues),
                 metrics: metrics.clone(),
                 seen: Arc::clone(&seen),
             })
         };
         let writers = (0..LANES).map(|_| writer()).collect::<Result<_, store::Error>>()?;
-        let lanes = Lanes::start(writers, metrics.clone());
+        let lanes = Lanes::start(writers, metrics.clone(), supervisor);
         let lanes = lanes.map_err(|error| Error::Internal(format!("lanes: {error}")))?;
         let presence = Presence::default();
         Ok(Self { store, players, clock, catalogues, lanes, presence, seen })
@@ -125,6 +128,7 @@ impl Game {
     pub fn state_after(&self, answer: &Answer) -> State {
         State {
             record: Arc::clone(&answer.record),
+            epoch: answer.epoch,
             timeline: Arc::clone(&answer.timeline),
             now: answer.now,
         }

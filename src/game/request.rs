@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::cache::Seat;
 use crate::domain::{Action, Command, Outcome, Timeline, Timestamp};
+use crate::identity::Epoch;
 use crate::store::idempotency::Retention;
 use crate::store::players::PlayerRecord;
 
@@ -70,6 +71,8 @@ pub struct Answer {
     pub replayed: bool,
     /// The player after it.
     pub record: Arc<PlayerRecord>,
+    /// The epoch of the database that it is of.
+    pub epoch: Epoch,
     /// The catalogues that it was applied under.
     pub timeline: Arc<Timeline>,
     /// When it was applied.

@@ -9,6 +9,7 @@ use super::request::Request;
 use super::{Error, Game};
 use crate::cache::Seat;
 use crate::domain::{Command, Timeline, Timestamp};
+use crate::identity::Epoch;
 use crate::store::players::PlayerRecord;
 
 /// A player at an instant.
@@ -16,6 +17,8 @@ use crate::store::players::PlayerRecord;
 pub struct State {
     /// The player's row.
     pub record: Arc<PlayerRecord>,
+    /// The epoch of the database that the row is of: as long as it lasts, the player's version only rises.
+    pub epoch: Epoch,
     pub timeline: Arc<Timeline>,
     pub now: Timestamp,
 }
@@ -60,10 +63,18 @@ impl Game {
 
     async fn look(&self, seat: &Seat) -> Result<State, Error> {
         let timeline = self.catalogues.timeline()?;
-        let instant = Instant::now();
-        let now = self.clock.at(instant);
-        let record =
-            self.players.get(seat, instant).await.map_err(|error| Error::from_store(&error))?;
-        Ok(State { record: record.ok_or(Error::NoSuchPlayer)?, timeline, now })
+        let mut epoch = self.players.epoch();
+        loop {
+            let instant = Instant::now();
+            let record = self.players.get(seat, instant).await;
+            let record = record.map_err(|error| Error::from_store(&error))?;
+            let present = self.players.epoch();
+            if present == epoch {
+                let record = record.ok_or(Error::NoSuchPlayer)?;
+                return Ok(State { record, epoch, timeline, now: self.clock.at(instant) });
+            }
+            // The epoch changed while the row was read, or by what was read: it may be of either.
+            epoch = present;
+        }
     }
 }

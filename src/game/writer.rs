@@ -5,17 +5,19 @@
 //! row that was announced by then or is read; the others are answered. After two conflicts the rows are locked before they
 //! are folded.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
 use tracing::Instrument;
 
 use super::Error;
-use super::attempt::{Attempt, Fold, Moment};
+use super::attempt::{Attempt, Fold};
 use super::batch::{ALL_OUTDATED, Batch, Envelope, Settled};
+use super::held::PATIENCE;
+use super::moment::Moment;
 use crate::cache::Players;
 use crate::catalogue::Catalogues;
-use crate::clock::Clock;
 use crate::domain::{LedgerEntry, LedgerKind};
 use crate::rankings::Seen;
 use crate::store::players::PlayerRecord;
@@ -32,7 +34,6 @@ pub(super) struct Writer {
     /// What the last commits left behind, and where the next ones are put.
     pub(super) players: Players,
     pub(super) store: Store,
-    pub(super) clock: Arc<dyn Clock>,
     pub(super) catalogues: Arc<Catalogues>,
     pub(super) metrics: Metrics,
     /// Where it is noted who was there.
@@ -48,78 +49,94 @@ enum Attempting {
     Locked,
 }
 
+/// What is left of a batch that was attempted.
+#[derive(Default)]
+pub(super) struct Left {
+    /// To be attempted again, before any other command of their players.
+    pub(super) again: Vec<Envelope>,
+    /// Of players whose rows other transactions have locked.
+    pub(super) held: Vec<Envelope>,
+}
+
 impl Writer {
-    /// Performs and answers `envelopes`. Returns those that have to be tried again, before anything else of their players.
-    pub(super) async fn perform(&self, envelopes: Vec<Envelope>) -> Vec<Envelope> {
+    /// Performs and answers `envelopes`, and returns those that are not answered yet.
+    pub(super) async fn perform(&self, envelopes: Vec<Envelope>) -> Left {
         let batch = Batch::new(envelopes);
         let span = batch.span();
         let work = async {
+            let exhausted = Error::Unavailable("too many conflicts".into());
+            let batch = batch.without_exhausted(ATTEMPTS, &exhausted);
             let (batch, contended) = batch.without_contended(OPTIMISTIC_ATTEMPTS);
-            let rest = match self.attempt(batch, Attempting::Optimistically).await {
-                Ok(rest) => rest.into_envelopes(),
-                Err((error, rest)) => {
-                    self.isolate(error, rest).await;
-                    Vec::new()
-                }
-            };
-            if let Err((error, rest)) = self.insist(contended, OPTIMISTIC_ATTEMPTS).await {
-                self.isolate(error, rest).await;
-            }
-            rest
+            let mut left = Left::default();
+            let parts = vec![(Attempting::Locked, contended), (Attempting::Optimistically, batch)];
+            self.write(parts, &mut left).await;
+            left
         };
         work.instrument(span).await
     }
 
-    /// A statement failed. Where one row may be to blame, each player is tried alone, and fails alone, unless Postgres can
-    /// tell which it is.
-    async fn isolate(&self, error: store::Error, rest: Batch) {
-        let of_one_row =
-            !matches!(error, store::Error::Unavailable(_) | store::Error::Contention(_));
-        let players = rest.players().count();
-        if !of_one_row || players == 1 {
-            return give_up(&error, rest);
-        }
-        if matches!(error, store::Error::Locked(_)) {
-            return self.leave_out_held(&error, rest).await;
-        }
-        tracing::warn!(%error, players, "a batch failed; its players are written one by one");
-        for batch in rest.apart() {
-            if let Err((error, rest)) = self.insist(batch, 0).await {
-                give_up(&error, rest);
+    /// Attempts the parts of a batch, the last one first. A part that fails because of some of its players is attempted
+    /// again without them: players whose rows are locked are set apart, and a row that Postgres refuses is found by halving
+    /// the part, so that it fails alone. Where the database fails, the remaining parts are refused without an attempt, as
+    /// each would wait until it times out, too.
+    async fn write(&self, mut parts: Vec<(Attempting, Batch)>, left: &mut Left) {
+        while let Some((how, part)) = parts.pop() {
+            let attempted = match self.attempt(part, how).await {
+                Ok(again) => {
+                    left.again.extend(again.into_envelopes());
+                    Ok(Vec::new())
+                }
+                Err((error @ store::Error::Locked(_), part)) => {
+                    self.set_apart_held(&error, part, left).await.map(Vec::from_iter)
+                }
+                Err((error, part)) if is_of_one_row(&error) && part.players().nth(1).is_some() => {
+                    tracing::debug!(%error, "a batch failed; its halves are attempted separately");
+                    Ok(part.halves().into())
+                }
+                Err(failed) => Err(failed),
+            };
+            match attempted {
+                Ok(rest) => parts.extend(rest.into_iter().map(|part| (how, part))),
+                Err((error, part)) => {
+                    // The rows in memory may be at fault. Where it is not known whether they were written, that is noted.
+                    for player in part.players() {
+                        self.players.touch(player).confirm();
+                    }
+                    give_up(&error, part);
+                    if !is_of_one_row(&error) {
+                        parts.drain(..).for_each(|(_, part)| give_up(&error, part));
+                    }
+                }
             }
         }
     }
 
-    /// The batch has waited in vain for a row that somebody holds. To have each player wait again would stop the lane for
-    /// long where many are held: Postgres is asked which are, and the others are written together.
-    async fn leave_out_held(&self, error: &store::Error, rest: Batch) {
-        let players: Vec<_> = rest.players().collect();
-        let held = match self.store.held_players(&players).await {
+    /// The part has waited for a lock in vain. Sets apart the players whose rows are locked, and returns the others. If
+    /// there is none, the row is free by now or a table is locked: all are attempted again with the next batch, until
+    /// they have waited for [`PATIENCE`].
+    async fn set_apart_held(
+        &self,
+        error: &store::Error,
+        mut part: Batch,
+        left: &mut Left,
+    ) -> Result<Option<Batch>, (store::Error, Batch)> {
+        self.metrics.lock_waits.inc();
+        let players: Vec<_> = part.players().collect();
+        let held: HashSet<_> = match self.store.held_players(&players).await {
             Ok(held) => held.into_iter().collect(),
-            // The table itself is held, or the database is away.
-            Err(error) => return give_up(&error, rest),
+            Err(store::Error::Locked(_)) => HashSet::new(),
+            Err(error) => return Err((error, part)),
         };
-        let (rest, held) = rest.without(&held);
-        give_up(error, held);
-        if let Err((error, rest)) = self.insist(rest, 0).await {
-            give_up(&error, rest);
+        if held.is_empty() {
+            let now = Instant::now();
+            part.wait_until(now + PATIENCE);
+            let part = part.without_overdue(now, &Error::from_store(error));
+            left.again.extend(part.into_envelopes());
+            return Ok(None);
         }
-    }
-
-    /// Attempts until everybody is answered, after so many attempts, or returns those who are not and why.
-    async fn insist(&self, mut batch: Batch, before: usize) -> Result<(), (store::Error, Batch)> {
-        for attempt in before..ATTEMPTS {
-            let how = if attempt < OPTIMISTIC_ATTEMPTS {
-                Attempting::Optimistically
-            } else {
-                Attempting::Locked
-            };
-            batch = self.attempt(batch, how).await?;
-        }
-        if batch.is_empty() {
-            return Ok(());
-        }
-        Err((store::Error::Contention("too many conflicts".into()), batch))
+        let (free, held) = part.without(&held);
+        left.held.extend(held.into_envelopes());
+        Ok(Some(free))
     }
 
     /// Attempts once, and returns those who are to be tried again; or where it failed all, and why.
@@ -132,7 +149,10 @@ impl Writer {
             return Ok(batch);
         }
         let moment = match self.catalogues.confirmed_timeline() {
-            Ok(timeline) => Moment { timeline, now: self.clock.now(), begun: Instant::now() },
+            Ok((timeline, now)) => {
+                let epoch = self.players.epoch();
+                Moment { epoch, timeline, now, begun: Instant::now() }
+            }
             Err(error) => {
                 batch.refuse(&error.into());
                 return Ok(Batch::new(Vec::new()));
@@ -154,13 +174,7 @@ impl Writer {
                 batch.tried_in_vain();
                 Ok(batch)
             }
-            Err(error) => {
-                // What has become of them is not known.
-                for player in batch.players() {
-                    drop(self.players.touch(player));
-                }
-                Err((error, batch))
-            }
+            Err(error) => Err((error, batch)),
         }
     }
 
@@ -172,7 +186,8 @@ impl Writer {
         let mut committed = Vec::with_capacity(written.len());
         let mut settle = |fold| {
             let (seat, folded) = match fold {
-                Fold::Missing => return Settled::Missing,
+                Fold::Missing => return Settled::Refused(Error::NoSuchPlayer),
+                Fold::Panicked => return Settled::Refused(Error::Internal("a panic".into())),
                 Fold::Outdated { revision } => return Settled::Again { outdated: revision },
                 Fold::Found { seat, folded } => (seat, folded),
             };
@@ -220,6 +235,11 @@ fn count(metrics: &Metrics, before: &PlayerRecord, after: &PlayerRecord, ledger:
     if purchases > 0 {
         metrics.purchases.inc_by(purchases);
     }
+}
+
+/// Whether the error may be due to a single row, and not to the state of the database.
+fn is_of_one_row(error: &store::Error) -> bool {
+    !error.is_passing()
 }
 
 /// Answers with a failure of the store.

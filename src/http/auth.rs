@@ -9,7 +9,7 @@ use super::wire::{
     GuestRequest, LoginRequest, Page, PasswordRequest, RefreshRequest, RefreshedWire,
     RegisterRequest, SessionWire, SignedInWire,
 };
-use super::{Api, json};
+use super::{Api, json, private_json};
 use crate::accounts::{self, InvalidName, Registration};
 
 /// Become a player at once, with nothing asked.
@@ -133,7 +133,7 @@ pub async fn list_sessions(api: web::Data<Api>, caller: Caller) -> Result<HttpRe
     api.game.note_presence(caller.player());
     let sessions = api.accounts.sessions(caller.player()).await?;
     let entries = sessions.into_iter().map(|it| SessionWire::new(it, caller.identity.session));
-    Ok(json(StatusCode::OK, &Page { entries: entries.collect(), next_cursor: None }))
+    Ok(private_json(&Page { entries: entries.collect(), next_cursor: None }))
 }
 
 /// End one of the player's sessions.

@@ -1,46 +1,53 @@
 //! The catalogue.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
-use actix_web::http::header::{self, HeaderValue};
+use actix_web::http::header::HeaderValue;
 use actix_web::{HttpRequest, HttpResponse, web};
-use bytes::Bytes;
 
-use super::etag;
+use super::Api;
 use super::problem::Problem;
+use super::ready_pages::Ready;
 use super::wire::CatalogWire;
 use super::worker::worker;
-use super::{Api, JSON};
 use crate::domain::{Catalogue, Rules};
 
 const PUBLIC: HeaderValue = HeaderValue::from_static("public, max-age=5");
 
-/// The page of the catalogue in force, ready-made.
+/// The page of the catalogue in force, made once for each catalogue.
 #[derive(Debug, Default)]
 pub struct CatalogPage(RefCell<Option<Page>>);
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Page {
-    version: u64,
-    etag: HeaderValue,
-    body: Bytes,
+    /// What it shows. Versions do not tell: a database that was restored may count them anew.
+    catalogue: Arc<Catalogue>,
+    ready: Ready,
+}
+
+impl Page {
+    fn new(catalogue: &Arc<Catalogue>, rules: &Rules) -> Result<Self, Problem> {
+        let body = serde_json::to_vec(&CatalogWire::new(catalogue, rules));
+        let ready = Ready::new(body.map_err(Problem::internal)?)?;
+        Ok(Self { catalogue: Arc::clone(catalogue), ready })
+    }
 }
 
 impl CatalogPage {
-    fn page(&self, catalogue: &Catalogue, rules: &Rules) -> Result<Page, Problem> {
-        let held = self.0.borrow().clone();
-        if let Some(page) = held.filter(|page| page.version == catalogue.version) {
-            return Ok(page);
-        }
-        let body = serde_json::to_vec(&CatalogWire::new(catalogue, rules));
-        let body = Bytes::from(body.map_err(Problem::internal)?);
-        // The rules are the process' own, so instances of different settings must not share a tag.
-        let cap = rules.offline_cap_seconds;
-        let etag = format!("\"catalog-{}-{cap}\"", catalogue.version);
-        let etag = HeaderValue::from_str(&etag).map_err(Problem::internal)?;
-        let page = Page { version: catalogue.version, etag, body };
-        *self.0.borrow_mut() = Some(page.clone());
-        Ok(page)
+    /// Answers with the page of `catalogue`.
+    fn answer(
+        &self,
+        request: &HttpRequest,
+        catalogue: &Arc<Catalogue>,
+        rules: &Rules,
+    ) -> Result<HttpResponse, Problem> {
+        let mut held = self.0.borrow_mut();
+        let page = match held.take().filter(|page| Arc::ptr_eq(&page.catalogue, catalogue)) {
+            Some(page) => page,
+            None => Page::new(catalogue, rules)?,
+        };
+        Ok(held.insert(page).ready.answer(request, PUBLIC))
     }
 }
 
@@ -60,14 +67,5 @@ pub async fn read_catalog(
     let timeline = api.catalogues.timeline();
     let timeline = timeline.map_err(|it| Problem::unavailable("The server is starting.", it))?;
     let catalogue = timeline.at(api.game.now());
-    let page = worker(&request)?.catalog_page.page(catalogue, &timeline.rules)?;
-    let unchanged = etag::matches(&request, &page.etag);
-    let mut response = if unchanged { HttpResponse::NotModified() } else { HttpResponse::Ok() };
-    response
-        .insert_header((header::ETAG, page.etag))
-        .insert_header((header::CACHE_CONTROL, PUBLIC));
-    if unchanged {
-        return Ok(response.finish());
-    }
-    Ok(response.insert_header((header::CONTENT_TYPE, JSON)).body(page.body))
+    worker(&request)?.catalog_page.answer(&request, catalogue, &timeline.rules)
 }

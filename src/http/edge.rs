@@ -20,9 +20,9 @@ use pin_project_lite::pin_project;
 use tracing::Span;
 use tracing::field::Empty;
 
-use super::Api;
 use super::problem::Problem;
 use super::worker::Worker;
+use super::{Api, panics};
 use crate::accounts;
 use crate::domain::Timestamp;
 use crate::telemetry::metrics::{Level, Metrics, RouteMetrics};
@@ -78,6 +78,7 @@ where
         }
         let id = request_id(&request, now);
         let in_flight = InFlight::begin(&api.metrics);
+        let method = method_label(request.method());
         let preflight = request.method() == Method::OPTIONS;
         let body_awaited = has_body(&request);
         let too_early = !api.health.has_started() && request.path().starts_with("/api/");
@@ -86,9 +87,9 @@ where
             let problem = Problem::unavailable("The server is starting.", "starting");
             (None, Some(request.error_response(problem)))
         } else {
-            (Some(span.in_scope(|| self.routes.call(request))), None)
+            (panics::caught(|| span.in_scope(|| self.routes.call(request))), None)
         };
-        let passage = Passage { started, id, span, api, in_flight };
+        let passage = Passage { started, method, id, span, api, in_flight };
         EdgeCall { call, answer: early, body_awaited, passage: Some(passage) }
     }
 }
@@ -96,6 +97,7 @@ where
 pin_project! {
     /// A request on its way through.
     pub struct EdgeCall<F> {
+        // None once it has panicked.
         #[pin]
         call: Option<F>,
         // What is answered, where that is known before it may be given.
@@ -109,6 +111,7 @@ pin_project! {
 
 struct Passage {
     started: Instant,
+    method: &'static str,
     id: HeaderValue,
     span: Span,
     api: web::Data<Api>,
@@ -123,16 +126,25 @@ where
     type Output = Result<ServiceResponse, Error>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
+        let mut this = self.project();
         let body_awaited = mem::take(this.body_awaited);
-        let response = match (this.answer.take(), this.call.as_pin_mut()) {
-            (Some(response), _) => response,
+        let polled = match (this.answer.take(), this.call.as_mut().as_pin_mut()) {
+            (Some(response), _) => Some(Poll::Ready(Ok(response))),
             (None, Some(call)) => {
                 let _entered = this.passage.as_ref().map(|passage| passage.span.enter());
-                task::ready!(call.poll(context))?.map_into_boxed_body()
+                panics::caught(|| call.poll(context).map_ok(ServiceResponse::map_into_boxed_body))
             }
-            (None, None) => return Poll::Pending,
+            (None, None) => None,
         };
+        let Some(polled) = polled else {
+            // What it holds is given back before it is answered.
+            this.call.set(None);
+            return Poll::Ready(Err(match this.passage.take() {
+                Some(passage) => passage.panicked(),
+                None => Problem::internal("it panicked").into(),
+            }));
+        };
+        let response = task::ready!(polled)?;
         if body_awaited {
             // Refused at once. A client would lose its connection for the sake of a body that nobody has read, and come
             // back with a new one: in the meantime the server takes in what came along with the head.
@@ -148,14 +160,22 @@ where
 }
 
 impl Passage {
+    /// Counts a request whose handling panicked, and makes its answer. Its route is not known any more.
+    fn panicked(self) -> Error {
+        let mut route = self.api.metrics.route(template(None));
+        let status = StatusCode::INTERNAL_SERVER_ERROR.as_u16();
+        route.count(self.method, status, self.started.elapsed());
+        panics::answer((REQUEST_ID, self.id))
+    }
+
     /// Completes the answer, counts it and logs it.
     fn end(self, response: ServiceResponse) -> ServiceResponse {
-        let Self { started, id, span, api, in_flight } = self;
+        let Self { started, method, id, span, api, in_flight } = self;
         let response = finish(response, &id, api.health.is_draining());
         drop(in_flight);
         let duration = started.elapsed();
         let request = response.request();
-        let (method, status) = (method_label(request.method()), response.status());
+        let status = response.status();
         match request.app_data::<Worker>() {
             Some(worker) => worker.routes.count(request, &api.metrics, method, status, duration),
             None => {

@@ -1,7 +1,7 @@
 //! The player's own calls.
 
+use actix_web::http::header;
 use actix_web::http::header::HeaderValue;
-use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
@@ -14,7 +14,7 @@ use super::wire::{
     GeneratorPurchaseRequest, GeneratorPurchaseWire, LedgerEntryWire, Page, PrestigeWire,
     RenameWire, StatePlace, StateWire, UpgradePurchaseWire,
 };
-use super::{Api, JSON, NEVER_KEPT, cursor, etag, json, json_with};
+use super::{Api, JSON, NEVER_KEPT, VARY_BY_CALLER, cursor, etag, json_with, private_json};
 use crate::accounts;
 use crate::domain::{Action, Command, Outcome};
 use crate::game::{Answer, Request};
@@ -45,6 +45,7 @@ pub async fn read_state(
     let mut response = if unchanged { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     response.insert_header((header::ETAG, tag));
     response.insert_header((header::CACHE_CONTROL, PRIVATE));
+    response.insert_header(VARY_BY_CALLER);
     if unchanged {
         return Ok(response.finish());
     }
@@ -320,7 +321,7 @@ pub async fn read_ledger(
         entries: lines.into_iter().map(Into::into).collect(),
         next_cursor: last.map(|it| cursor::encode(&api, LIST, player.as_bytes(), &it)),
     };
-    Ok(json(StatusCode::OK, &page))
+    Ok(private_json(&page))
 }
 
 /// The length of a page: 50 unless told, at most 100.
@@ -344,5 +345,6 @@ pub async fn export(api: web::Data<Api>, caller: Caller) -> Result<HttpResponse,
     let mut response = HttpResponse::Ok();
     let disposition = "attachment; filename=\"idlewatt-export.json\"";
     response.insert_header((header::CONTENT_DISPOSITION, disposition));
+    response.insert_header(VARY_BY_CALLER);
     Ok(json_with(response, &ExportWire::new(export, caller.identity.session)))
 }

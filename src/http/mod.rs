@@ -15,6 +15,7 @@ mod limits;
 mod me;
 mod openapi;
 mod operator_port;
+mod panics;
 mod players;
 pub mod problem;
 mod rankings;
@@ -30,7 +31,7 @@ mod worker;
 use std::sync::Arc;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{self, HeaderValue};
+use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use serde::Serialize;
 
@@ -84,6 +85,17 @@ pub struct Options {
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// Of answers that nobody may keep.
 const NEVER_KEPT: HeaderValue = HeaderValue::from_static("no-store");
+
+/// What every answer to a GET that shows something of the caller's own carries: it depends on who asks.
+const VARY_BY_CALLER: (HeaderName, HeaderValue) =
+    (header::VARY, HeaderValue::from_static("Authorization"));
+
+/// As [`json`], for a GET whose answer depends on who asks.
+fn private_json(body: &impl Serialize) -> HttpResponse {
+    let mut response = HttpResponse::Ok();
+    response.insert_header(VARY_BY_CALLER);
+    json_with(response, body)
+}
 
 /// An answer with a JSON body, which nobody may keep: it may hold tokens, and is a player's own.
 fn json(status: StatusCode, body: &impl Serialize) -> HttpResponse {

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use actix_web::http::StatusCode;
 use actix_web::http::header::HeaderValue;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
@@ -13,7 +12,7 @@ use super::me::page_limit;
 use super::problem::Problem;
 use super::ready_pages::{Content, Page, ReadyPages};
 use super::wire::{OwnRankingWire, RankingsWire, SeasonRankingsWire};
-use super::{Api, json};
+use super::{Api, private_json};
 use crate::domain::Season;
 use crate::rankings::{Board, Error, Unavailable};
 
@@ -133,7 +132,7 @@ pub async fn read_own_ranking(
     let player = caller.player();
     api.game.note_presence(player);
     let found = patiently(async || api.rankings.surroundings(board, player, around).await).await?;
-    Ok(json(StatusCode::OK, &OwnRankingWire::new(board, found)))
+    Ok(private_json(&OwnRankingWire::new(board, found)))
 }
 
 fn board(name: Option<&str>) -> Result<Board, Problem> {

@@ -8,16 +8,11 @@ use std::time::{Duration, Instant};
 
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
 
 use super::problem::Problem;
 use super::{JSON, etag};
 
-/// Bytes of a page's digest in its tag.
-const TAG_BYTES: usize = 15;
 /// Pages in each half.
 const HALF: usize = 500;
 
@@ -29,9 +24,12 @@ pub struct Ready {
 }
 
 impl Ready {
-    fn new(body: Vec<u8>) -> Result<Self, Problem> {
-        let digest = Sha256::digest(&body);
-        let etag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(&digest[..TAG_BYTES]));
+    /// Tags a body.
+    ///
+    /// # Errors
+    /// None that can be met: a digest is plain text.
+    pub fn new(body: Vec<u8>) -> Result<Self, Problem> {
+        let etag = format!("\"{}\"", etag::digest(&body));
         let etag = HeaderValue::from_str(&etag).map_err(Problem::internal)?;
         Ok(Self { etag, body: Bytes::from(body) })
     }

@@ -11,6 +11,7 @@ use super::problem::Problem;
 use super::wire::{AwayWire, StateWire, write_rfc3339};
 use crate::domain::{Away, Catalogue, Production, Timeline, Timestamp};
 use crate::game::State;
+use crate::identity::Epoch;
 
 /// Parts of the offline cap that an entity tag tells apart.
 const CAP_STEPS: f64 = 8.0;
@@ -28,6 +29,7 @@ const TIMES: &str = r#""accrues_until":"","server_time":""}"#;
 #[derive(Debug)]
 pub struct StatePage {
     player: Uuid,
+    epoch: Epoch,
     catalogue: Arc<Catalogue>,
     timeline: Arc<Timeline>,
     cores: f64,
@@ -56,6 +58,7 @@ impl StatePage {
         let player = &record.player;
         let now = player.not_before_settled(state.now);
         self.player == record.id
+            && self.epoch == state.epoch
             && self.cores == player.cores
             && Arc::ptr_eq(&self.timeline, &state.timeline)
             && Arc::ptr_eq(&self.catalogue, state.timeline.at(now))
@@ -67,7 +70,7 @@ impl StatePage {
         let (record, timeline) = (&*state.record, &state.timeline);
         let player = &record.player;
         let now = player.not_before_settled(state.now);
-        let mut wire = StateWire::new(record, timeline, now);
+        let mut wire = StateWire::new(record, state.epoch, timeline, now);
         (wire.energy, wire.lifetime_energy, wire.version, wire.away) = (0.0, 0.0, 0, None);
         wire.accrues_until.clear();
         wire.server_time.clear();
@@ -79,6 +82,7 @@ impl StatePage {
         let parts = parts.ok_or_else(|| Problem::internal("a state of another form"))?;
         Ok(Self {
             player: record.id,
+            epoch: state.epoch,
             catalogue: Arc::clone(timeline.at(now)),
             timeline: Arc::clone(timeline),
             cores: player.cores,
@@ -131,7 +135,8 @@ impl StatePage {
         }
     }
 
-    /// The entity tag of the state: what a client cannot work out for itself.
+    /// The entity tag of the state: whose it is, in which epoch of the database, and what a client cannot work out for
+    /// itself. Where several players sign in one after the other in one browser, its cache tells them apart by this alone.
     ///
     /// # Errors
     /// None that can be met: the tag is plain text.
@@ -144,8 +149,11 @@ impl StatePage {
         let (version, catalogue) = (player.version, self.catalogue.version);
         // The edges of time divide into fewer steps than a whole number can count.
         let accrues_step = (accrues_until / step).floor() as i64;
-        let mut tag = String::with_capacity(48);
-        write!(tag, "W/\"{version}-{catalogue}-{away}-{accrues_step}\"")
+        // The random bits of the id lie in its lower half, those of its time in the upper one.
+        let (upper, lower) = self.player.as_u64_pair();
+        let whose = upper ^ lower ^ self.epoch.number();
+        let mut tag = String::with_capacity(64);
+        write!(tag, "W/\"{whose:016x}-{version}-{catalogue}-{away}-{accrues_step}\"")
             .map_err(Problem::internal)?;
         HeaderValue::try_from(tag).map_err(Problem::internal)
     }
@@ -192,12 +200,13 @@ mod tests {
             player,
         };
         let mut record = Arc::new(record);
+        let epoch = Epoch::from_number(7);
         let mut pages = Vec::new();
         for seconds in [400.0, 500.0, 529.9, 530.1, 699.9, 700.1, 1000.0, 50_000.0] {
             let timeline = Arc::clone(&timeline);
-            let state = State { record: Arc::clone(&record), timeline, now: at(seconds) };
+            let state = State { record: Arc::clone(&record), epoch, timeline, now: at(seconds) };
             let (page, body) = page(&state);
-            let wire = StateWire::new(&state.record, &state.timeline, state.now);
+            let wire = StateWire::new(&state.record, state.epoch, &state.timeline, state.now);
             assert_eq!(body, serde_json::to_string(&wire).expect("JSON"), "{seconds}");
             let tag = page.tag(&state).map_err(|_| "no tag").expect("a tag");
             assert_eq!(tag.to_str().expect("text").contains("-a-"), wire.away.is_some());
@@ -213,10 +222,10 @@ mod tests {
         let mut next = PlayerRecord::clone(&record);
         next.player.inventory.add_generators(&slug("crank"), 1);
         let record = Arc::new(next);
-        let state = State { record, timeline, now: at(50_000.0) };
+        let state = State { record, epoch, timeline, now: at(50_000.0) };
         let (page, body) = page(&state);
         assert!(!Arc::ptr_eq(&page, &pages[7]), "and after a purchase");
-        let wire = StateWire::new(&state.record, &state.timeline, state.now);
+        let wire = StateWire::new(&state.record, state.epoch, &state.timeline, state.now);
         assert_eq!(body, serde_json::to_string(&wire).expect("JSON"));
     }
 }

@@ -22,7 +22,7 @@ use apalis::prelude::{WorkerBuilder, WorkerBuilderExt, WorkerError};
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 pub use kind::Kind;
 pub use schedule::Schedule;
@@ -33,6 +33,7 @@ use crate::config::JobsConfig;
 use crate::health::Health;
 use crate::store;
 use crate::store::jobs::{ClaimedJob, NewJob};
+use crate::supervisor::Supervisor;
 use crate::telemetry::metrics::Metrics;
 use queue::Queue;
 use runner::Runner;
@@ -101,10 +102,24 @@ impl Jobs {
         &self.runner.worker
     }
 
-    /// Begins to work on jobs.
-    pub fn start(self: &Arc<Self>) {
-        let jobs = Arc::clone(self);
-        let working = tokio::spawn(async move { jobs.work().await });
+    /// Begins to work on jobs, until they are drained. `supervisor` notices should it end before.
+    pub fn start(self: &Arc<Self>, supervisor: &Supervisor) {
+        let (jobs, guard) = (Arc::clone(self), supervisor.guard("the work on jobs"));
+        let mut stopped = self.stop.subscribe();
+        let working = tokio::spawn(async move {
+            let patience = async {
+                // It ends with the sender too.
+                drop(stopped.wait_for(|it| *it).await);
+                sleep(DRAIN_LIMIT).await;
+            };
+            tokio::select! {
+                () = jobs.work() => {}
+                () = patience => {
+                    tracing::warn!("jobs are cut off, and taken over when their leases lapse");
+                }
+            }
+            guard.finish();
+        });
         *self.working.lock().unwrap_or_else(PoisonError::into_inner) = Some(working);
     }
 
@@ -113,10 +128,10 @@ impl Jobs {
     pub async fn drain(&self) {
         self.stop.send_replace(true);
         let working = self.working.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(mut working) = working else { return };
-        if timeout(DRAIN_LIMIT, &mut working).await.is_err() {
-            tracing::warn!("jobs are cut off, and taken over when their leases lapse");
-            working.abort();
+        if let Some(working) = working
+            && let Err(error) = working.await
+        {
+            tracing::error!(%error, "the work on jobs had ended before");
         }
     }
 
@@ -174,7 +189,7 @@ impl Jobs {
     /// # Errors
     /// As every statement's.
     pub async fn run_due(&self) -> Result<usize, store::Error> {
-        self.runner.fire_due(&mut Vec::new()).await?;
+        self.runner.fire_due(&mut Vec::new(), self.runner.parts.clock.now()).await?;
         let mut runs = 0;
         while let Some(job) = self.runner.claim().await? {
             Arc::clone(&self.runner).run(job).await;

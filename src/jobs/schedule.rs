@@ -70,8 +70,8 @@ impl Runner {
                 _ = stopped.wait_for(|it| *it) => return,
             }
             // A time that jumps could skip turns for good: they never go back.
-            if self.parts.clock.is_steady()
-                && let Err(error) = self.fire_due(&mut fired).await
+            if let Some(now) = self.parts.clock.steady_now()
+                && let Err(error) = self.fire_due(&mut fired, now).await
             {
                 tracing::warn!(%error, "schedules could not be kept and are tried again");
             }
@@ -84,10 +84,13 @@ impl Runner {
         }
     }
 
-    /// Enqueues a job for each kind whose turn has come, unless `fired` tells or the database knows that it has been
-    /// enqueued.
-    pub(super) async fn fire_due(&self, fired: &mut Fired) -> Result<(), store::Error> {
-        let now = self.parts.clock.now();
+    /// Enqueues a job for each kind whose turn has come at `now`, unless `fired` tells or the database knows that it has
+    /// been enqueued.
+    pub(super) async fn fire_due(
+        &self,
+        fired: &mut Fired,
+        now: Timestamp,
+    ) -> Result<(), store::Error> {
         for kind in &self.kinds {
             let Some(turn) = kind.schedule.map(|schedule| schedule.turn_at(now)) else { continue };
             if fired.iter().any(|&(name, last)| name == kind.name && last >= turn) {

@@ -34,8 +34,7 @@ pub(super) async fn sweep(work: Work) -> Result<Finished, Error> {
     let mut after = work.progress::<After>()?.map_or(Uuid::nil(), |it| it.after);
     let mut pace = Pace { at_once: MOST_AT_ONCE, failures: 0 };
     loop {
-        let timeline = work.parts.catalogues.confirmed_timeline()?;
-        let now = work.now();
+        let (timeline, now) = work.parts.catalogues.confirmed_timeline()?;
         let time = SweepTime {
             now,
             unseen_since: now.plus_seconds(-ABSENT_AFTER_SECONDS),

@@ -18,6 +18,7 @@ pub use policy::{Policy, Quota, Quotas, Verdict};
 pub use shared::BUCKET_SCRIPT;
 
 use crate::clock::Clock;
+use crate::identity::IdentityTracker;
 use crate::redis_client::Redis;
 use crate::telemetry::metrics::{Counter, Metrics};
 use shared::{Found, Shared};
@@ -52,10 +53,11 @@ impl fmt::Debug for Limiter {
 }
 
 impl Limiter {
-    /// Full buckets for everybody, as far as this instance knows. `clock` is for those of its own.
+    /// Full buckets for everybody, as far as this instance knows. In Redis they are those of the database that is identified.
+    /// `clock` is for the buckets of its own.
     pub fn new(
         quotas: Quotas,
-        redis: Option<Redis>,
+        redis: Option<(Redis, Arc<IdentityTracker>)>,
         leases: bool,
         clock: &Arc<dyn Clock>,
         metrics: &Metrics,
@@ -68,7 +70,8 @@ impl Limiter {
         let local = Policy::ALL.map(|policy| {
             quotas.of(policy).map(|quota| Local::new(policy, quota, Arc::clone(clock)))
         });
-        Self { quotas, shared: redis.map(|redis| Shared::new(redis, leases)), local, decisions }
+        let shared = redis.map(|(redis, identity)| Shared::new(redis, identity, leases));
+        Self { quotas, shared, local, decisions }
     }
 
     /// What the policy allows; nothing where it is not limited.

@@ -12,6 +12,7 @@ use super::key::Key;
 use super::lease::{Answer, Decision, LEASE_MICROS, Lease, Question};
 use super::policy::{Policy, Quota, Verdict};
 use super::table::{Fading, Table};
+use crate::identity::IdentityTracker;
 use crate::redis_client::{Connection, REQUEST_LIMIT, Redis};
 
 /// The script that takes tokens: one key, one round trip, on Redis' own clock.
@@ -87,6 +88,7 @@ pub enum Found {
 /// All buckets that are shared with other instances.
 pub struct Shared {
     redis: Redis,
+    identity: Arc<IdentityTracker>,
     script: Script,
     leases: bool,
     tables: [Table<Key, Bucket>; Policy::ALL.len()],
@@ -96,10 +98,18 @@ pub struct Shared {
 
 impl Shared {
     /// Knows of no bucket yet. Without `leases` every call that is allowed asks Redis.
-    pub fn new(redis: Redis, leases: bool) -> Self {
+    pub fn new(redis: Redis, identity: Arc<IdentityTracker>, leases: bool) -> Self {
         let script = Script::new(BUCKET_SCRIPT);
         let tables = Policy::ALL.map(|_| Table::new(MOST));
-        Self { redis, script, leases, tables, pause: Pause::default(), started: Instant::now() }
+        Self {
+            redis,
+            identity,
+            script,
+            leases,
+            tables,
+            pause: Pause::default(),
+            started: Instant::now(),
+        }
     }
 
     fn now(&self) -> u64 {
@@ -186,7 +196,9 @@ impl Shared {
         question: Question,
         asking: Asking<'_>,
     ) -> Option<(Verdict, Found)> {
-        let name = self.redis.key(format_args!("limit:{}:{key}", policy.name()));
+        // Not the epoch's: a fail-over would refill every bucket.
+        let database = self.identity.current()?.database;
+        let name = self.redis.lasting_key(database, format_args!("limit:{}:{key}", policy.name()));
         let sent = self.now();
         let answer =
             self.redis.with(|connection| self.call(connection, &name, quota, question)).await;

@@ -74,7 +74,7 @@ impl Operators {
         let touch = self.players.touch(player);
         let changed =
             self.store.set_banned(player, banned, self.clock.substitute(), &detail).await?;
-        drop(touch);
+        touch.confirm();
         if changed {
             let reason = if banned { Reason::PlayerBanned } else { Reason::PlayerUnbanned };
             self.accounts.revocations().note(player, reason, self.clock.now());

@@ -147,6 +147,8 @@ impl Surroundings {
 pub(super) struct Status {
     /// When and in which season they were last rebuilt whole; none where they are not whole.
     pub(super) rebuilt: Option<(Timestamp, Season)>,
+    /// Whether they are not whole because a part of them was lost.
+    pub(super) is_damaged: bool,
 }
 
 /// The boards cannot be read or written.
@@ -158,7 +160,7 @@ pub enum Unavailable {
     /// Redis is away.
     #[error("Redis: {0}")]
     Redis(#[from] crate::redis_client::Away),
-    /// Another rebuild took over, or what was built is gone.
-    #[error("the rebuild was cut short")]
+    /// Another rebuild took over, a part of what was built is gone, or the boards were reset meanwhile.
+    #[error("cut short by another rebuild, by a loss in Redis or by a reset")]
     CutShort,
 }

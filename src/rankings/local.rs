@@ -59,6 +59,8 @@ struct Boards {
     as_of: Timestamp,
     /// Counts the rebuilds.
     pass: u64,
+    /// Counts how often all that was known was wrong, because the database went back.
+    era: u64,
     rebuilt: Option<(Timestamp, Season)>,
 }
 
@@ -70,6 +72,7 @@ impl Default for Boards {
             season: Season::from_number(i64::MIN),
             as_of: Timestamp::from_micros(0),
             pass: 0,
+            era: 0,
             rebuilt: None,
         }
     }
@@ -90,32 +93,58 @@ impl Local {
 
     /// Forgets everything. A rebuild that is under way comes to nothing.
     pub(super) fn clear(&self) {
+        self.empty(0);
+    }
+
+    /// Forgets everything and begins a new era: standings of the present one are not taken any more.
+    pub(super) fn begin_era(&self) {
+        self.empty(1);
+    }
+
+    fn empty(&self, eras: u64) {
         let forgotten = {
             let mut boards = self.write();
-            let empty = Boards { pass: boards.pass + 1, ..Boards::default() };
-            std::mem::replace(&mut *boards, empty)
+            let (pass, era) = (boards.pass + 1, boards.era + eras);
+            std::mem::replace(&mut *boards, Boards { pass, era, ..Boards::default() })
         };
         // Freed without the lock, as a million players take a while.
         drop(forgotten);
     }
 
-    pub(super) fn status(&self) -> Status {
-        Status { rebuilt: self.read().rebuilt }
+    /// The number of the present era.
+    pub(super) fn era(&self) -> u64 {
+        self.read().era
     }
 
-    /// Writes standings, none over a newer one.
-    pub(super) fn publish(&self, publication: &Publication<'_>) -> Status {
+    pub(super) fn status(&self) -> Status {
+        Status { rebuilt: self.read().rebuilt, is_damaged: false }
+    }
+
+    /// Writes standings whose rows were read in that era, none over a newer one.
+    ///
+    /// # Errors
+    /// [`Unavailable::CutShort`] where that era is over.
+    pub(super) fn publish(
+        &self,
+        publication: &Publication<'_>,
+        era: u64,
+    ) -> Result<Status, Unavailable> {
         for standings in publication.standings.chunks(WRITTEN_AT_ONCE) {
-            let mut boards = self.write();
+            let mut boards = self.write_in(era)?;
             boards.enter(publication.season);
             for standing in standings {
                 boards.put(standing, publication.season);
             }
         }
-        let mut boards = self.write();
+        let mut boards = self.write_in(era)?;
         boards.enter(publication.season);
         boards.as_of = boards.as_of.max(publication.as_of);
-        Status { rebuilt: boards.rebuilt }
+        Ok(Status { rebuilt: boards.rebuilt, is_damaged: false })
+    }
+
+    fn write_in(&self, era: u64) -> Result<RwLockWriteGuard<'_, Boards>, Unavailable> {
+        let boards = self.write();
+        if boards.era == era { Ok(boards) } else { Err(Unavailable::CutShort) }
     }
 
     /// Begins a rebuild and returns its number. What is written from now on is kept at its end.
@@ -275,67 +304,4 @@ fn on_boards(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_rebuild_of_boards_that_were_cleared_comes_to_nothing() {
-        let (local, now) = (Local::default(), Timestamp::from_micros(1));
-        let pass = local.begin();
-        local.clear();
-        assert!(local.finish(pass, Season::at(now), now).is_err());
-        assert!(local.page(Board::Season, 0, 1).is_err());
-        let pass = local.begin();
-        assert!(local.finish(pass, Season::at(now), now).is_ok());
-        assert!(local.page(Board::Season, 0, 1).is_ok());
-    }
-
-    #[test]
-    fn what_is_older_takes_no_place() {
-        let (local, player) = (Local::default(), Uuid::from_u128(1));
-        let at = |seconds| Timestamp::from_micros(0).plus_seconds(seconds);
-        let season = Season::at(at(0.0));
-        let publish = |revision, seconds, score: Option<f64>| {
-            let place = score.map(|score| Place { name: "Ada".into(), scores: [score; BOARDS] });
-            let stamp = Stamp { revision, at: at(seconds) };
-            let standings = [Standing { player, stamp, place }];
-            local.publish(&Publication { season, as_of: at(seconds), standings: &standings });
-        };
-        let pass = local.begin();
-        local.finish(pass, season, at(0.0)).expect("whole");
-        let scores = || {
-            let list = local.page(Board::LifetimeEnergy, 0, 9).expect("whole");
-            list.entries.iter().map(|entry| entry.score).collect::<Vec<_>>()
-        };
-        publish(2, 5.0, Some(10.0));
-        publish(1, 9.0, Some(1.0));
-        publish(2, 4.0, Some(2.0));
-        assert_eq!(scores(), [10.0]);
-        publish(2, 6.0, Some(11.0));
-        assert_eq!(scores(), [11.0]);
-        // Who left stays away until something newer comes, also through a rebuild.
-        publish(3, 6.0, None);
-        publish(2, 9.0, Some(12.0));
-        let pass = local.begin();
-        local.finish(pass, season, at(10.0)).expect("whole");
-        publish(2, 11.0, Some(13.0));
-        assert_eq!(scores(), [0.0; 0]);
-        publish(4, 12.0, Some(14.0));
-        assert_eq!(scores(), [14.0]);
-        // A row that a rebuild has not found is gone.
-        let pass = local.begin();
-        local.finish(pass, season, at(13.0)).expect("whole");
-        assert_eq!(scores(), [0.0; 0]);
-    }
-
-    #[test]
-    fn members_are_in_order_of_their_scores_and_then_of_age() {
-        let (old, young) = (Uuid::from_u128(1), Uuid::from_u128(2));
-        let scores = [f64::MAX, 1e300, 1.5, 1.0, f64::MIN_POSITIVE, 5e-324, 0.0];
-        let members = scores.map(|score| Member::new(young, score));
-        assert!(members.is_sorted());
-        assert_eq!(members.map(Member::score), scores);
-        assert!(Member::new(old, 1.0) < Member::new(young, 1.0));
-        assert_eq!(Member::new(old, -0.0), Member::new(old, 0.0));
-    }
-}
+mod tests;

@@ -15,7 +15,7 @@ mod seasons;
 mod seen;
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
@@ -36,7 +36,7 @@ use crate::telemetry::metrics::RankingsMetrics;
 use board::{Publication, Standing, Status};
 use local::Local;
 use publish::Published;
-use redis::Shared;
+use redis::{Keys, Shared};
 
 /// Why a call is refused.
 #[derive(Debug, thiserror::Error)]
@@ -78,10 +78,21 @@ pub struct Rankings {
     wanted: Notify,
     /// Boards that were built before, in microseconds since the epoch, lack something.
     outdated_before: AtomicI64,
-    /// Whether an operator wants the boards built anew.
-    demanded: AtomicBool,
+    /// How often a rebuild was demanded, and how many of these demands a rebuild has met that began after them.
+    demanded: AtomicU64,
+    met: AtomicU64,
     /// Rises with everything that this instance publishes.
     generation: AtomicU64,
+}
+
+/// The boards that standings are written to. It is chosen before rows are read, so that standings made from rows of before
+/// the database went back do not reach the boards of afterwards, where they would pass for newer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Destination {
+    /// The era of the in-process boards.
+    era: u64,
+    /// The boards in Redis; without them those in process.
+    keys: Option<Keys>,
 }
 
 impl Rankings {
@@ -95,6 +106,7 @@ impl Rankings {
         alone: bool,
         metrics: RankingsMetrics,
     ) -> Self {
+        let identity = Arc::clone(store.identity());
         Self {
             instance: Uuid::from_u128(rand::random()),
             alone,
@@ -103,14 +115,15 @@ impl Rankings {
             clock,
             catalogues,
             seen: Arc::default(),
-            shared: redis.map(Shared::new),
+            shared: redis.map(|redis| Shared::new(redis, identity)),
             local: Local::default(),
             to_look_at: Mutex::default(),
             published: tokio::sync::Mutex::default(),
             rebuilding: tokio::sync::Mutex::default(),
             wanted: Notify::new(),
             outdated_before: AtomicI64::new(i64::MIN),
-            demanded: AtomicBool::new(false),
+            demanded: AtomicU64::new(0),
+            met: AtomicU64::new(0),
             generation: AtomicU64::new(0),
         }
     }
@@ -144,6 +157,24 @@ impl Rankings {
         self.to_look_at.lock().unwrap_or_else(PoisonError::into_inner).extend(players);
     }
 
+    /// Drops all that this instance knows of players and asks for a rebuild. To be called when the database went back in
+    /// time, after a restore or a fail-over: rows may have lower revisions than before, so everything that is known would
+    /// be taken for newer than what is true.
+    ///
+    /// The in-process boards are empty afterwards, and publications and rebuilds that are under way come to nothing. Boards in
+    /// Redis are not touched: their key prefix is expected to have changed, and boards of the same prefix are served until
+    /// the rebuild has replaced them. Call it after the prefix has changed and caches have dropped their rows. Rows that
+    /// calls note within the next half minute are read again before they are published, as such a call may have read its row
+    /// before.
+    pub fn forget_all(&self) {
+        // First, so that nothing of before is written after the rest is empty.
+        self.local.begin_era();
+        self.seen.clear();
+        self.to_look_at.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.generation.fetch_add(1, Ordering::Relaxed);
+        self.demand_rebuild();
+    }
+
     /// A part of a board.
     ///
     /// # Errors
@@ -175,9 +206,10 @@ impl Rankings {
             return Ok(found);
         }
         // Somebody who has just come, and whom nobody has published yet.
+        let destination = self.destination();
         let record = self.store.load_player(player).await?.ok_or(Error::NoSuchPlayer)?;
         let (timeline, now) = (self.catalogues.timeline()?, self.clock.now());
-        self.write(now, &[Standing::of(&record, &timeline, now)]).await?;
+        self.write(&destination, now, &[Standing::of(&record, &timeline, now)]).await?;
         let found = self.find(board, player, around).await?;
         found.ok_or(Error::Unavailable(Unavailable::Incomplete))
     }
@@ -211,15 +243,39 @@ impl Rankings {
         self.shared.as_ref().filter(|shared| shared.is_up())
     }
 
-    /// Writes standings to the boards in use.
-    async fn write(&self, now: Timestamp, standings: &[Standing]) -> Result<Status, Unavailable> {
+    /// The boards in use.
+    fn destination(&self) -> Destination {
+        let era = self.local.era();
+        Destination { era, keys: self.shared_up().map(Shared::keys) }
+    }
+
+    /// Writes standings to boards that were chosen before the rows were read.
+    async fn write(
+        &self,
+        destination: &Destination,
+        now: Timestamp,
+        standings: &[Standing],
+    ) -> Result<Status, Unavailable> {
+        let Destination { era, keys } = destination;
         let publication = Publication { season: Season::at(now), as_of: now, standings };
-        let status = match self.shared_up() {
-            Some(shared) => shared.publish(&publication).await?,
-            None => self.local.publish(&publication),
+        let status = match self.shared.as_ref().zip(keys.as_ref()) {
+            Some(_) if self.local.era() != *era => return Err(Unavailable::CutShort),
+            Some((shared, keys)) => shared.publish(keys, &publication).await?,
+            None => self.local.publish(&publication, *era)?,
         };
+        if status.is_damaged {
+            log_damage();
+        }
         self.generation.fetch_add(1, Ordering::Relaxed);
         self.metrics.published.inc_by(standings.len() as u64);
         Ok(status)
     }
+}
+
+/// Says once for each loss, as the first to notice it either removes what is left or rebuilds.
+fn log_damage() {
+    tracing::warn!(
+        "a part of the rankings in Redis was lost; they are rebuilt. If this repeats, see maxmemory-policy in \
+         docs/operations.md"
+    );
 }

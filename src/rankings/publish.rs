@@ -3,13 +3,14 @@
 use std::collections::{HashMap, HashSet};
 use std::mem;
 use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
 use super::audience::Audience;
 use super::board::{Place, Standing};
 use super::seen::Collected;
-use super::{Error, Rankings};
+use super::{Destination, Error, Rankings};
 use crate::domain::{Timeline, Timestamp};
 
 /// Rows loaded at once.
@@ -19,12 +20,18 @@ const LOADED_AT_ONCE: usize = 500;
 const NEWS_OVERLAP_SECONDS: f64 = 30.0;
 const NEWS_KEPT_SECONDS: f64 = 300.0;
 
+/// For how long after the database went back the rows that calls note are read again. A call that began before it has
+/// ended by then.
+const RECHECKED_FOR: Duration = Duration::from_secs(30);
+
 /// What was published last of each player who is published again and again. What has not changed is not sent again.
 #[derive(Debug, Default)]
 pub(super) struct Published {
     places: HashMap<Uuid, (i64, Option<Place>)>,
-    /// Whether that was to Redis; none before the first time.
-    to_shared: Option<bool>,
+    /// Where to; none before the first time.
+    to: Option<Destination>,
+    /// Until when rows that calls note may be of the era before.
+    recheck_until: Option<Instant>,
     /// What is to be told to other instances.
     untold: HashSet<Uuid>,
     /// What was heard lately from other instances.
@@ -41,18 +48,16 @@ impl Rankings {
     pub async fn publish(&self) -> Result<(), Error> {
         let mut published = self.published.lock().await;
         let (timeline, now) = (self.catalogues.timeline()?, self.clock.now());
-        let to_shared = self.shared_up().is_some();
-        if published.to_shared != Some(to_shared) {
-            if to_shared && published.to_shared.is_some() {
-                // Redis is back, and does not know what was published while it was away.
-                self.rebuild_since(now);
-            }
-            let untold = mem::take(&mut published.untold);
-            let audience = mem::take(&mut published.audience);
-            *published =
-                Published { to_shared: Some(to_shared), untold, audience, ..Published::default() };
+        let destination = self.destination();
+        if published.to.as_ref() != Some(&destination) {
+            self.start_over(&mut published, &destination, now);
         }
-        let Collected { records, news, sightings } = self.seen.collect(now);
+        let to_shared = destination.keys.is_some();
+        let is_rechecked = published.recheck_until.is_some_and(|until| Instant::now() < until);
+        let Collected { mut records, news, sightings } = self.seen.collect(now, !is_rechecked);
+        if is_rechecked {
+            self.look_at(records.drain(..).map(|record| record.id));
+        }
         published.audience.note(sightings, now, &self.metrics);
         published.untold.extend(news);
         // Through Redis the others have it anyhow, and who is alone has nobody to tell.
@@ -89,7 +94,7 @@ impl Rankings {
             places.insert(standing.player, place);
         }
         published.places.clear();
-        let written = self.write(now, &changed).await;
+        let written = self.write(&destination, now, &changed).await;
         let status = written.inspect_err(|_| self.look_at(again.iter().copied()))?;
         published.places = places;
         if self.is_due(status, now) {
@@ -100,6 +105,27 @@ impl Rankings {
             self.local.clear();
         }
         fault.map_or(Ok(()), Err)
+    }
+
+    /// Forgets what was published last, as other boards do not have it.
+    fn start_over(&self, published: &mut Published, to: &Destination, now: Timestamp) {
+        let before = published.to.take();
+        if to.keys.is_some() && before.as_ref().is_some_and(|before| before.keys.is_none()) {
+            // Redis is back, and does not know what was published while it was away.
+            self.rebuild_since(now);
+        }
+        let recheck_until = if before.map_or(0, |before| before.era) == to.era {
+            published.recheck_until
+        } else {
+            Some(Instant::now() + RECHECKED_FOR)
+        };
+        *published = Published {
+            to: Some(to.clone()),
+            recheck_until,
+            untold: mem::take(&mut published.untold),
+            audience: mem::take(&mut published.audience),
+            ..Published::default()
+        };
     }
 
     /// Tells the other instances whose rows this one has changed, and hears the same from them, by way of Postgres. What is

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::board::{Publication, Standing, Status, Unavailable};
 use super::redis::{Build, Shared};
-use super::{Error, Rankings};
+use super::{Error, Rankings, log_damage};
 use crate::domain::{Season, Timestamp};
 
 /// Rows read at once.
@@ -27,7 +27,13 @@ pub struct Rebuilt {
     pub players: u64,
 }
 
-/// Where what is rebuilt is written to.
+/// What is rebuilt, and where it is written to.
+struct Rebuild<'a> {
+    /// The era that the rows are of.
+    era: u64,
+    target: Target<'a>,
+}
+
 enum Target<'a> {
     /// The number of the rebuild.
     Local(u64),
@@ -55,15 +61,18 @@ impl Rankings {
         self.wanted.notified().await;
     }
 
-    /// Has the boards built anew by whoever waits in [`Rankings::wanted`], whether that is due or not. Returns false where
-    /// this instance is at it.
+    /// Has the boards built anew by whoever waits in [`Rankings::wanted`], whether that is due or not. The demand lasts until
+    /// a rebuild that began after it has succeeded: one that is under way does not meet it, whichever instance does it,
+    /// nor does one that fails. Returns false where this instance is rebuilding, so that the demand waits for the end of
+    /// that.
     pub fn demand_rebuild(&self) -> bool {
-        if self.rebuilding.try_lock().is_err() {
-            return false;
-        }
-        self.demanded.store(true, Ordering::Relaxed);
+        self.demanded.fetch_add(1, Ordering::Release);
         self.wanted.notify_one();
-        true
+        self.rebuilding.try_lock().is_ok()
+    }
+
+    fn is_demanded(&self) -> bool {
+        self.demanded.load(Ordering::Acquire) > self.met.load(Ordering::Relaxed)
     }
 
     /// Builds the boards anew where they are not whole, of another season, or too old, or somebody demands it.
@@ -76,8 +85,18 @@ impl Rankings {
             Some(shared) => shared.status().await?,
             None => self.local.status(),
         };
-        let demanded = self.demanded.swap(false, Ordering::Relaxed);
-        if demanded || self.is_due(status, now) { self.rebuild().await } else { Ok(None) }
+        if !self.is_demanded() && !self.is_due(status, now) {
+            return Ok(None);
+        }
+        let rebuilt = self.rebuild().await;
+        match &rebuilt {
+            Ok(Some(_)) if status.is_damaged => log_damage(),
+            // Another rebuild is under way, which may have read rows before the demand.
+            Ok(None) if self.is_demanded() => self.wanted.notify_one(),
+            Err(Error::Unavailable(Unavailable::CutShort)) => self.wanted.notify_one(),
+            _ => {}
+        }
+        rebuilt
     }
 
     /// Builds the boards anew from Postgres and puts them in the place of the old ones at once. What is published
@@ -88,19 +107,27 @@ impl Rankings {
     /// Where a store is away or what was built is gone; the boards are as they were.
     pub async fn rebuild(&self) -> Result<Option<Rebuilt>, Error> {
         let Ok(_alone) = self.rebuilding.try_lock() else { return Ok(None) };
+        let demanded = self.demanded.load(Ordering::Acquire);
+        if self.is_demanded() {
+            // A publication that began before the demand may still write what the demand is about.
+            drop(self.published.lock().await);
+        }
+        let era = self.local.era();
         let target = if let Some(shared) = self.shared_up() {
             let Some(build) = shared.begin().await? else { return Ok(None) };
             Target::Shared(shared, build)
         } else {
             Target::Local(self.local.begin())
         };
+        let rebuild = Rebuild { era, target };
         let (began, started) = (self.clock.now(), Instant::now());
-        let season = Season::at(began);
-        let players = self.fill(&target, began).await?;
-        match &target {
-            Target::Local(pass) => self.local.finish(*pass, season, began)?,
-            Target::Shared(shared, build) => shared.finish(build, season, began).await?,
+        let built = self.build(&rebuild, began).await;
+        if let (Err(_), Target::Shared(shared, build)) = (&built, &rebuild.target) {
+            // Whatever was wrong, others need not wait until the build lapses. Without an answer they do.
+            shared.abandon(build).await.ok();
         }
+        let players = built?;
+        self.met.fetch_max(demanded, Ordering::Relaxed);
         self.generation.fetch_add(1, Ordering::Relaxed);
         let seconds = started.elapsed().as_secs_f64();
         self.metrics.rebuilds.inc();
@@ -110,12 +137,29 @@ impl Rankings {
         Ok(Some(Rebuilt { players }))
     }
 
+    /// Fills the new boards and puts them in the place of the old ones.
+    async fn build(&self, rebuild: &Rebuild<'_>, began: Timestamp) -> Result<u64, Error> {
+        let season = Season::at(began);
+        let players = self.fill(rebuild, began).await?;
+        self.continues(rebuild)?;
+        match &rebuild.target {
+            Target::Local(pass) => self.local.finish(*pass, season, began)?,
+            Target::Shared(shared, build) => shared.finish(build, season, began).await?,
+        }
+        Ok(players)
+    }
+
+    /// A rebuild whose rows may be of before the database went back is of no use.
+    fn continues(&self, rebuild: &Rebuild<'_>) -> Result<(), Unavailable> {
+        if self.local.era() == rebuild.era { Ok(()) } else { Err(Unavailable::CutShort) }
+    }
+
     /// Reads all players and writes their standings.
-    async fn fill(&self, target: &Target<'_>, began: Timestamp) -> Result<u64, Error> {
+    async fn fill(&self, rebuild: &Rebuild<'_>, began: Timestamp) -> Result<u64, Error> {
         let deleted = self.store.deleted_since(began.plus_seconds(-DELETIONS_SECONDS)).await?;
         let deleted: Vec<Standing> =
             deleted.into_iter().map(|player| Standing::deleted(player, began)).collect();
-        self.put(target, &deleted).await?;
+        self.put(rebuild, &deleted).await?;
         let mut count = 0;
         let mut rows = self.store.players_after(Uuid::nil(), READ_AT_ONCE).await?;
         while let Some(last) = rows.last().map(|record| record.id) {
@@ -125,7 +169,7 @@ impl Rankings {
                 rows.iter().map(|record| Standing::of(record, &timeline, now)).collect();
             // While these are written the next ones are read.
             let (written, next) = tokio::join!(
-                self.put(target, &standings),
+                self.put(rebuild, &standings),
                 self.store.players_after(last, READ_AT_ONCE)
             );
             written?;
@@ -134,12 +178,13 @@ impl Rankings {
         Ok(count)
     }
 
-    async fn put(&self, target: &Target<'_>, standings: &[Standing]) -> Result<(), Unavailable> {
+    async fn put(&self, rebuild: &Rebuild<'_>, standings: &[Standing]) -> Result<(), Unavailable> {
+        self.continues(rebuild)?;
         let now = self.clock.now();
         let publication = Publication { season: Season::at(now), as_of: now, standings };
-        match target {
+        match &rebuild.target {
             Target::Local(_) => {
-                self.local.publish(&publication);
+                self.local.publish(&publication, rebuild.era)?;
                 // A long fill must not keep others from this thread.
                 tokio::task::yield_now().await;
                 Ok(())

@@ -123,10 +123,10 @@ impl Rankings {
     pub async fn freeze_due_seasons(&self) -> Result<Vec<Season>, Error> {
         let mut frozen = Vec::new();
         // A season must not end because some clock jumps.
-        self.catalogues.confirmed_timeline()?;
-        self.store.note_seasons(Season::at(self.clock.now())).await?;
+        let (_, now) = self.catalogues.confirmed_timeline()?;
+        self.store.note_seasons(Season::at(now)).await?;
         loop {
-            let now = self.clock.now();
+            let (_, now) = self.catalogues.confirmed_timeline()?;
             let (ended_by, until) =
                 (now.plus_seconds(-GRACE_SECONDS), now.plus_seconds(CLAIM_SECONDS));
             let Some(season) = self.store.claim_season(ended_by, now, until).await? else {
@@ -147,7 +147,7 @@ impl Rankings {
             let rows = self.store.players_still_in(season, after, READ_AT_ONCE).await?;
             let Some(last) = rows.last() else { return Ok(()) };
             after = last.id;
-            let timeline = self.catalogues.confirmed_timeline()?;
+            let (timeline, _) = self.catalogues.confirmed_timeline()?;
             let (mut players, mut scores) = (Vec::new(), Vec::new());
             for row in &rows {
                 if let Some((_, score)) =

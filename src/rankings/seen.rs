@@ -72,8 +72,16 @@ impl Seen {
         }
     }
 
-    /// The rows of all who were seen in the last minute, or since the last call.
-    pub(super) fn collect(&self, now: Timestamp) -> Collected {
+    /// Forgets all players.
+    pub(super) fn clear(&self) {
+        for part in &self.0 {
+            part.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        }
+    }
+
+    /// The rows of all who were seen in the last minute, or since the last call; they are forgotten with it unless they are
+    /// `kept`.
+    pub(super) fn collect(&self, now: Timestamp, kept: bool) -> Collected {
         let mut collected = Collected::default();
         for part in &self.0 {
             let mut part = part.lock().unwrap_or_else(PoisonError::into_inner);
@@ -88,7 +96,7 @@ impl Seen {
                 if mem::take(&mut sighting.is_news) {
                     collected.news.push(*player);
                 }
-                wanted
+                wanted && kept
             });
         }
         collected
@@ -111,7 +119,7 @@ mod tests {
         seen.note(&record(2), at(0.0));
         seen.note(&record(1), at(1.0));
         let collected = |seconds| -> i64 {
-            seen.collect(at(seconds)).records.iter().map(|it| it.revision).sum()
+            seen.collect(at(seconds), true).records.iter().map(|it| it.revision).sum()
         };
         assert_eq!([2.0, 60.0, 61.0, 62.0].map(collected), [2, 2, 0, 0]);
         seen.note(&record(3), at(62.0));
@@ -119,9 +127,26 @@ mod tests {
     }
 
     #[test]
+    fn who_is_collected_and_not_kept_is_seen_anew_with_a_lower_revision() {
+        let seen = Seen::default();
+        let revisions = |kept| -> Vec<i64> {
+            seen.collect(at(0.0), kept).records.iter().map(|it| it.revision).collect()
+        };
+        seen.note(&record(9), at(0.0));
+        assert_eq!(
+            [revisions(true), revisions(false), revisions(true)],
+            [vec![9], vec![9], vec![]]
+        );
+        seen.note(&record(3), at(0.0));
+        assert_eq!(revisions(true), [3]);
+        seen.clear();
+        assert_eq!(revisions(true), [0; 0]);
+    }
+
+    #[test]
     fn a_row_is_news_once_and_what_was_heard_is_none() {
         let seen = Seen::default();
-        let news = || seen.collect(at(0.0)).news.len();
+        let news = || seen.collect(at(0.0), true).news.len();
         seen.note(&record(1), at(0.0));
         assert_eq!((news(), news()), (1, 0));
         seen.note(&record(1), at(1.0));

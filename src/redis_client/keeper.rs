@@ -39,7 +39,7 @@ pub(super) async fn keep(redis: Redis) {
 /// A connection over which Redis has proved to take writes.
 async fn open(redis: &Redis) -> Result<Connection, Away> {
     let connection = redis.0.opener.open().await?;
-    prove(connection.clone(), redis.key("probe")).await?;
+    prove(connection.clone(), redis.common_key("probe")).await?;
     Ok(connection)
 }
 
@@ -61,7 +61,7 @@ async fn watch(redis: &Redis) {
         if !redis.is_up() {
             return;
         }
-        let (asked, key) = (Instant::now(), redis.key("probe"));
+        let (asked, key) = (Instant::now(), redis.common_key("probe"));
         match redis.with_limit(PROBE_LIMIT, |connection| probe(connection, key)).await {
             Ok(()) => {
                 let micros = u64::try_from(asked.elapsed().as_micros()).unwrap_or(u64::MAX);

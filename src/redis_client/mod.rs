@@ -4,6 +4,8 @@
 mod connection;
 mod keeper;
 mod span;
+#[cfg(test)]
+pub mod testing;
 
 use std::fmt::{self, Display};
 use std::future::Future;
@@ -18,6 +20,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::config::RedisConfig;
+use crate::identity::Identity;
 use crate::telemetry::metrics::Metrics;
 
 pub use connection::Connection;
@@ -129,8 +132,19 @@ impl Redis {
         self.is_up().then_some(latency)
     }
 
-    /// A key or channel of this deployment. Keys that one operation names together share a `{tag}`.
-    pub fn key(&self, name: impl Display) -> String {
+    /// A key or channel for what holds in one epoch of the database. Keys that one operation names together share a `{tag}`.
+    pub fn key(&self, identity: Identity, name: impl Display) -> String {
+        let Identity { database, epoch } = identity;
+        format!("{}{database:016x}.{epoch}:{name}", self.0.key_prefix)
+    }
+
+    /// A key for what outlives the epochs of a database, as [`Identity::database`] names it.
+    pub fn lasting_key(&self, database: u64, name: impl Display) -> String {
+        format!("{}{database:016x}:{name}", self.0.key_prefix)
+    }
+
+    /// A key or channel that all databases share.
+    pub fn common_key(&self, name: impl Display) -> String {
         format!("{}{name}", self.0.key_prefix)
     }
 

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::error::Error;
 use super::idempotency::{Keys, NewRecord, horizons};
 use super::players::{InventoryColumn, PlayerRecord};
-use super::pool::{Store, Transaction};
+use super::pool::{Transaction, Writing};
 use crate::domain::{LedgerEntry, Player, Season, Timestamp};
 
 /// A player as it is to be written.
@@ -265,19 +265,19 @@ impl Statement<'_> {
     }
 }
 
-impl Store {
+impl Writing<'_> {
     /// Writes the batch, durable when this returns, and returns the players whose guard held.
     ///
     /// # Errors
     /// As every statement's; after [`Error::Unavailable`] it is unknown whether it was written.
-    pub async fn commit(&self, batch: &Commit<'_>) -> Result<Vec<Uuid>, Error> {
+    pub async fn commit(self, batch: &Commit<'_>) -> Result<Vec<Uuid>, Error> {
         let statement = batch.statement();
         written(&self.query(statement.sql, &statement.parameters()).await?)
     }
 }
 
 impl Transaction {
-    /// As [`Store::commit`], durable when the transaction is.
+    /// As [`Writing::commit`], durable when the transaction is.
     ///
     /// # Errors
     /// As every statement's.

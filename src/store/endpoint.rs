@@ -16,6 +16,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::error::Error;
 use super::pool::StoreOptions;
 use super::tls::{self, Identity};
+use crate::identity::IdentityTracker;
 
 /// Where Postgres is.
 #[derive(Clone, Debug)]
@@ -73,17 +74,27 @@ impl LastTime {
 
 /// Connections are not trusted until they have answered: one of them did not.
 #[derive(Clone, Debug)]
-pub(super) struct Doubt(LastTime);
+pub(super) struct Doubt {
+    raised: LastTime,
+    identity: Arc<IdentityTracker>,
+}
 
 impl Doubt {
     /// Notes that a connection did not answer in time.
     pub(super) fn raise(&self) {
-        self.0.note();
+        self.raised.note();
+        self.note_lost();
+    }
+
+    /// Notes that a connection ended without this process closing it. The next one may lead to another server, so what was
+    /// read before is read again.
+    pub(super) fn note_lost(&self) {
+        self.identity.connection_lost(Instant::now());
     }
 
     /// Whether a connection that was last used that long ago must be asked.
     fn concerns(&self, unused: Duration) -> bool {
-        self.0.elapsed().is_some_and(|since| since <= unused)
+        self.raised.elapsed().is_some_and(|since| since <= unused)
     }
 }
 
@@ -91,8 +102,9 @@ impl Doubt {
 pub(super) fn pool(
     options: &StoreOptions,
     session: Option<&'static str>,
+    identity: Arc<IdentityTracker>,
 ) -> Result<(Pool, Doubt), Error> {
-    let doubt = Doubt(LastTime::never());
+    let doubt = Doubt { raised: LastTime::never(), identity };
     let doubts = doubt.clone();
     let pool = Pool::builder(manager(options)?)
         .max_size(options.pool_size)
@@ -139,12 +151,16 @@ async fn begin(client: &ClientWrapper, session: Option<&str>) -> Hooked {
 
 /// Asks a connection that may have died unnoticed for a sign of life. One that gives none is replaced.
 async fn ask(client: &ClientWrapper, metrics: Metrics, doubt: Doubt) -> Hooked {
+    if client.is_closed() {
+        doubt.note_lost();
+        return Err(HookError::message("the connection has ended"));
+    }
     let unused = metrics.last_used();
     if unused < TRUSTED_IDLE && !doubt.concerns(unused) {
         return Ok(());
     }
-    match timeout(ASK_LIMIT, client.batch_execute("")).await {
-        Ok(answer) => answer.map_err(HookError::Backend),
-        Err(_) => Err(HookError::message("an idle connection is dead")),
-    }
+    let answer = timeout(ASK_LIMIT, client.batch_execute("")).await;
+    let dead = |_| Err(HookError::message("an idle connection is dead"));
+    let answered = answer.map_or_else(dead, |answer| answer.map_err(HookError::Backend));
+    answered.inspect_err(|_| doubt.note_lost())
 }

@@ -16,7 +16,7 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 4] = [
+const MIGRATIONS: [Migration; 5] = [
     Migration {
         number: 1,
         name: "initial",
@@ -32,6 +32,11 @@ const MIGRATIONS: [Migration; 4] = [
         number: 4,
         name: "silences",
         sql: include_str!("../../sql/migrations/0004_silences.sql"),
+    },
+    Migration {
+        number: 5,
+        name: "identity",
+        sql: include_str!("../../sql/migrations/0005_identity.sql"),
     },
 ];
 

@@ -31,6 +31,26 @@ mod writes;
 pub use commit::{Change, Commit};
 pub use endpoint::Endpoint;
 pub use error::{Error, with_cause};
-pub use pool::{PoolStatus, Store, StoreOptions, Transaction};
+pub use pool::{PoolStatus, Store, StoreOptions, Transaction, Writing};
 pub use tls::Identity;
 pub use writes::Refusal;
+
+#[cfg(test)]
+pub mod testing {
+    use std::time::Duration;
+
+    use super::{Store, StoreOptions};
+
+    /// A store whose database nobody asks.
+    pub fn unused() -> Store {
+        let second = Duration::from_secs(1);
+        let store = Store::new(StoreOptions {
+            endpoint: tokio_postgres::Config::new().into(),
+            pool_size: 1,
+            pool_timeout: second,
+            connect_timeout: second,
+            statement_timeout: second,
+        });
+        store.expect("a pool")
+    }
+}

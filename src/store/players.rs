@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::error::Error;
 use super::pool::{Store, Transaction};
-use crate::domain::{Away, ClickBucket, Inventory, Player, Season, Slug, Timestamp};
+use crate::domain::{Away, ClickBucket, Inventory, Player, Season, Slug, Timestamp, finite};
 
 /// A player's row.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -158,12 +158,14 @@ impl From<InventoryColumn> for Inventory {
 
 pub(super) fn decode(row: &Row) -> Result<PlayerRecord, Error> {
     let Json(inventory): Json<InventoryColumn> = row.try_get("inventory")?;
+    // The table's constraint holds only those amounts in their range that a player can spend.
+    let amount = |column: &str| -> Result<f64, Error> { Ok(finite(row.try_get(column)?)) };
     let away_ended_at: Option<Timestamp> = row.try_get("away_ended_at")?;
     let away = match away_ended_at {
         Some(ended_at) => Some(Away {
-            seconds: row.try_get("away_seconds")?,
-            credited_seconds: row.try_get("away_credited_seconds")?,
-            energy: row.try_get("away_energy")?,
+            seconds: amount("away_seconds")?,
+            credited_seconds: amount("away_credited_seconds")?,
+            energy: amount("away_energy")?,
             ended_at,
         }),
         None => None,
@@ -179,20 +181,21 @@ pub(super) fn decode(row: &Row) -> Result<PlayerRecord, Error> {
         player: Player {
             display_name: row.try_get::<_, &str>("display_name")?.into(),
             version: row.try_get::<_, i64>("version")?.unsigned_abs(),
-            energy: row.try_get("energy")?,
-            lifetime_energy: row.try_get("lifetime_energy")?,
-            cores: row.try_get("cores")?,
+            energy: amount("energy")?,
+            lifetime_energy: amount("lifetime_energy")?,
+            cores: amount("cores")?,
             inventory: inventory.into(),
             settled_at: row.try_get("settled_at")?,
             last_seen_at: row.try_get("last_seen_at")?,
-            unseen_energy: row.try_get("unseen_energy")?,
+            unseen_energy: amount("unseen_energy")?,
             away,
             clicks: ClickBucket {
-                tokens: row.try_get("click_tokens")?,
+                tokens: amount("click_tokens")?,
                 filled_at: row.try_get("clicks_filled_at")?,
             },
-            ledger_balance: row.try_get("ledger_balance")?,
+            ledger_balance: amount("ledger_balance")?,
             season: Season::from_number(row.try_get("season")?),
+            // What is gained since then is told by the rules, also where it is no amount.
             season_base: row.try_get("season_base")?,
         },
     })

@@ -1,7 +1,7 @@
 //! Connections: a pool, and statements that end in time or take their connection with them.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 use tokio_postgres::Row;
@@ -11,6 +11,7 @@ use super::endpoint::{self, Endpoint};
 use super::error::Error;
 use super::statement::{Conduct, Output, Parameters, Pooled, Shared, Wanted};
 use super::writes::Writes;
+use crate::identity::IdentityTracker;
 
 /// How the database is reached.
 #[derive(Clone, Debug)]
@@ -126,8 +127,8 @@ impl Store {
     ) -> Result<Self, Error> {
         let pooled = options.endpoint.pooled.then(|| Arc::new(Pooled::new(session)));
         let of_connections = pooled.is_none().then_some(session);
-        let (pool, doubt) = endpoint::pool(&options, of_connections)?;
-        let member = Member { pool, purpose, patience: options.pool_timeout };
+        let (pool, doubt) = endpoint::pool(&options, of_connections, Arc::clone(&shared.identity))?;
+        let member = Member { pool, purpose, patience: options.pool_timeout, doubt: doubt.clone() };
         let member = shared.budget.join(member);
         let conduct = Conduct { limit: options.statement_timeout, doubt, pooled, shared };
         Ok(Self { member, conduct, options: Arc::new(options) })
@@ -135,6 +136,11 @@ impl Store {
 
     fn shared(&self) -> Arc<Shared> {
         Arc::clone(&self.conduct.shared)
+    }
+
+    /// What is known about the identity of the database.
+    pub fn identity(&self) -> &Arc<IdentityTracker> {
+        &self.conduct.shared.identity
     }
 
     /// What is known of whether Postgres takes writes.
@@ -233,8 +239,53 @@ impl Store {
             transaction.commit().await?;
             return Ok(output);
         }
-        let mut client = Some(self.connection().await?);
-        self.conduct.alone(&mut client, statement, parameters, wanted).await
+        self.run_on(self.connection().await?, statement, parameters, wanted).await
+    }
+
+    async fn run_on(
+        &self,
+        client: Connection,
+        statement: &'static str,
+        parameters: Parameters<'_>,
+        wanted: Wanted,
+    ) -> Result<Output, Error> {
+        self.conduct.alone(&mut Some(client), statement, parameters, wanted).await
+    }
+
+    /// A connection to write what was made from rows that were read at `read_at` or later.
+    ///
+    /// # Errors
+    /// Nothing was sent then. [`Error::Contention`] where a connection was lost since `read_at`: this one may lead to
+    /// another server, whose rows of the same revision may hold something else.
+    pub async fn writing(&self, read_at: Instant) -> Result<Writing<'_>, Error> {
+        let client = self.connection().await?;
+        if self.identity().trusts(read_at) {
+            return Ok(Writing { store: self, client });
+        }
+        Err(Error::Contention("a connection was lost after the rows were read".into()))
+    }
+}
+
+/// A connection that leads to the server that the rows came from. What is sent over it has an unknown fate until it is
+/// answered.
+pub struct Writing<'a> {
+    store: &'a Store,
+    client: Connection,
+}
+
+impl Writing<'_> {
+    pub(super) async fn query(
+        self,
+        statement: &'static str,
+        parameters: Parameters<'_>,
+    ) -> Result<Vec<Row>, Error> {
+        let Self { store, client } = self;
+        if store.conduct.pooled.as_ref().is_some_and(|it| it.types(statement).is_none()) {
+            // The first time, as in `run`: the transaction takes a connection of its own.
+            drop(client);
+            return store.query(statement, parameters).await;
+        }
+        Ok(store.run_on(client, statement, parameters, Wanted::Rows).await?.rows())
     }
 }
 

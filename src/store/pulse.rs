@@ -1,10 +1,15 @@
 //! What each instance asks the database twice a second.
 
+use std::time::{Duration, Instant};
+
+use sha2::{Digest, Sha256};
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::error::Error;
 use super::pool::Store;
 use crate::domain::Timestamp;
+use crate::identity::{Epoch, Identity, Observed};
 
 /// The answer.
 #[derive(Clone, Debug)]
@@ -37,35 +42,67 @@ pub enum Reason {
 }
 
 impl Store {
-    /// Asks for the time, the newest catalogue, and the revocations since `since`, in the name of `instance`.
+    /// Asks for the time, the database's identity, the newest catalogue, and the revocations since `since`, in the name of
+    /// `instance`. The identity is given to [`Store::identity`]. A database that went back gets a new epoch first.
     ///
     /// # Errors
     /// As every statement's.
     pub async fn pulse(&self, instance: Uuid, since: Timestamp) -> Result<Pulse, Error> {
+        let rows = self.ask(instance, since).await?;
+        if !self.identity().is_renewal_wanted() {
+            return pulse_of(&rows);
+        }
+        Box::pin(self.renew_epoch(rows.first())).await;
+        pulse_of(&Box::pin(self.ask(instance, since)).await?)
+    }
+
+    /// Gives a database whose rows went back a new epoch, if it is known that they did. Where it takes no writes, the next
+    /// pulse tries again.
+    pub async fn renew_epoch_if_wanted(&self, instance: Uuid, now: Timestamp) {
+        if self.identity().is_renewal_wanted()
+            && let Err(error) = self.pulse(instance, now).await
+        {
+            tracing::warn!(%error, "the database went back and could not be given a new epoch yet");
+        }
+    }
+
+    async fn ask(&self, instance: Uuid, since: Timestamp) -> Result<Vec<Row>, Error> {
+        let sent = Instant::now();
         let sql = include_str!("../../sql/queries/pulse/read.sql");
         let rows = self.query(sql, &[&since, &instance]).await?;
         let first = rows.first().ok_or_else(|| Error::Corrupt("no pulse".into()))?;
-        let version: Option<i64> = first.try_get("catalogue_version")?;
-        let mut revocations = Vec::new();
-        for row in &rows {
-            if let Some(subject) = row.try_get("subject")? {
-                revocations.push(Revocation { subject, reason: decode(row.try_get("reason")?)? });
-            }
-        }
-        Ok(Pulse {
-            now: first.try_get("now")?,
-            catalogue_version: version.map(i64::unsigned_abs),
-            silenced: first.try_get("silenced")?,
-            revocations,
-        })
+        self.identity().observe(observed(first)?, sent, Instant::now());
+        Ok(rows)
     }
 
-    /// Notes that `instance` cannot announce what it changes.
+    async fn renew_epoch(&self, row: Option<&Row>) {
+        let Some(epoch) = row.and_then(|row| row.try_get::<_, Option<Uuid>>("epoch").ok()?) else {
+            return;
+        };
+        let sql = include_str!("../../sql/queries/pulse/renew_epoch.sql");
+        match self.execute(sql, &[&epoch]).await {
+            Ok(_) => tracing::warn!(
+                "the database went back to an earlier state; its epoch is renewed, and nothing that was read before counts"
+            ),
+            Err(error) => tracing::debug!(%error, "the epoch cannot be renewed"),
+        }
+    }
+
+    /// Notes that `instance` cannot announce what it changes, for so long at least (3 s or more).
     ///
     /// # Errors
     /// As every statement's.
-    pub async fn note_silence(&self, instance: Uuid) -> Result<(), Error> {
+    pub async fn note_silence(&self, instance: Uuid, lasts: Duration) -> Result<(), Error> {
         let sql = include_str!("../../sql/queries/pulse/note_silence.sql");
+        self.execute(sql, &[&instance, &lasts.as_secs_f64()]).await.map(drop)
+    }
+
+    /// Notes that `instance` changes nothing any more.
+    ///
+    /// # Errors
+    /// As every statement's.
+    pub async fn forget_silence(&self, instance: Uuid) -> Result<(), Error> {
+        let sql = include_str!("../../sql/queries/pulse/forget_silence.sql");
         self.execute(sql, &[&instance]).await.map(drop)
     }
 
@@ -79,6 +116,52 @@ impl Store {
         let row = row.ok_or_else(|| Error::Corrupt("no time".into()))?;
         Ok(row.try_get("now")?)
     }
+}
+
+fn pulse_of(rows: &[Row]) -> Result<Pulse, Error> {
+    let first = rows.first().ok_or_else(|| Error::Corrupt("no pulse".into()))?;
+    let version: Option<i64> = first.try_get("catalogue_version")?;
+    let mut revocations = Vec::new();
+    for row in rows {
+        if let Some(subject) = row.try_get("subject")? {
+            revocations.push(Revocation { subject, reason: decode(row.try_get("reason")?)? });
+        }
+    }
+    Ok(Pulse {
+        now: first.try_get("now")?,
+        catalogue_version: version.map(i64::unsigned_abs),
+        silenced: first.try_get("silenced")?,
+        revocations,
+    })
+}
+
+/// What the answer says about the database itself.
+fn observed(row: &Row) -> Result<Observed, Error> {
+    let deployment: Option<Uuid> = row.try_get("deployment_id")?;
+    let epoch: Option<Uuid> = row.try_get("epoch")?;
+    let system: Option<&str> = row.try_get("system_identifier")?;
+    let oid: Option<i64> = row.try_get("database_oid")?;
+    let timeline: Option<&str> = row.try_get("timeline")?;
+    let started_at: Timestamp = row.try_get("started_at")?;
+    let database = Sha256::new()
+        .chain_update(deployment.unwrap_or_default())
+        .chain_update(oid.unwrap_or_default().to_be_bytes())
+        .chain_update(system.unwrap_or_default());
+    let epoch = database
+        .clone()
+        .chain_update([0])
+        .chain_update(epoch.unwrap_or_default())
+        .chain_update(timeline.unwrap_or_default());
+    Ok(Observed {
+        identity: Identity { database: number(database), epoch: Epoch::from_number(number(epoch)) },
+        server_started_at: started_at.as_micros(),
+        wal_position: row.try_get("wal_position")?,
+    })
+}
+
+/// The first 64 bits of a digest.
+fn number(digest: Sha256) -> u64 {
+    digest.finalize().iter().take(8).fold(0, |number, &byte| (number << 8) | u64::from(byte))
 }
 
 fn decode(reason: &str) -> Result<Reason, Error> {

@@ -20,6 +20,7 @@ use super::budget::{Budget, Connection};
 use super::endpoint::Doubt;
 use super::error::Error;
 use super::writes::Writes;
+use crate::identity::IdentityTracker;
 
 pub(super) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 
@@ -40,6 +41,7 @@ pub(super) struct Shared {
     pub(super) budget: Arc<Budget>,
     /// What becomes of writes is noted there.
     pub(super) writes: Writes,
+    pub(super) identity: Arc<IdentityTracker>,
 }
 
 /// What is needed behind a pooler.
@@ -197,7 +199,12 @@ impl Conduct {
     ) -> Result<Output, Error> {
         let lost = match &result {
             Ok(Ok(_)) => false,
-            Ok(Err(error)) => error.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION),
+            Ok(Err(error)) => {
+                if error.is_closed() {
+                    self.doubt.note_lost();
+                }
+                error.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION)
+            }
             Err(_) => true,
         };
         if lost {

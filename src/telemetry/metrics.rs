@@ -33,6 +33,10 @@ pub struct Metrics {
     pub revision_conflicts: IntCounter,
     /// Commands that wait in the lanes.
     pub queued_commands: Level,
+    /// Statements of lanes that gave up on a lock.
+    pub lock_waits: IntCounter,
+    /// Commands that wait apart, as other transactions hold their players' rows.
+    pub held_commands: IntGauge,
     /// Players written by one commit.
     pub batch_players: Histogram,
     /// Duration of commits in seconds.
@@ -209,6 +213,14 @@ impl Metrics {
                 "Players whose row had moved on, or who repeated a request, when their batch was written",
             )?,
             queued_commands: Level::new("lane_queued_commands", "Commands waiting in lanes")?,
+            lock_waits: IntCounter::new(
+                "lane_lock_waits_total",
+                "Statements of lanes that gave up on a lock that another transaction holds",
+            )?,
+            held_commands: IntGauge::new(
+                "lane_held_commands",
+                "Commands waiting for rows that other transactions hold",
+            )?,
             batch_players: Histogram::with_opts(
                 HistogramOpts::new("lane_batch_players", "Players written by one commit")
                     .buckets(BATCH_BUCKETS.to_vec()),
@@ -280,6 +292,8 @@ impl Metrics {
         registry.register(Box::new(self.committed_batches.clone()))?;
         registry.register(Box::new(self.revision_conflicts.clone()))?;
         registry.register(Box::new(self.queued_commands.clone()))?;
+        registry.register(Box::new(self.lock_waits.clone()))?;
+        registry.register(Box::new(self.held_commands.clone()))?;
         registry.register(Box::new(self.batch_players.clone()))?;
         registry.register(Box::new(self.commit_durations.clone()))?;
         registry.register(Box::new(self.energy_earned.clone()))?;

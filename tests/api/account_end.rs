@@ -4,6 +4,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::support::books::{eventually, start_for_days};
+use crate::support::gate::{Gate, Holding};
 use crate::support::{Player, TestApp, World};
 
 async fn delete(player: &Player) -> crate::support::Reply {
@@ -140,24 +141,23 @@ async fn commands_in_flight_never_bring_a_deleted_player_back() {
 async fn what_is_booked_while_a_deletion_waits_goes_with_the_player() {
     let world = World::new().await;
     let (app, other) = (world.start().await, world.start().await);
-    let (database, mut blocker) = (world.connect().await, world.connect().await);
+    let database = world.connect().await;
     let player = app.client.guest().await;
     player.click(20).await.expect(200);
-    let block = blocker.transaction().await.expect("begun");
-    let sql = "select from players where player_id = $1::text::uuid for no key update";
-    block.query_one(sql, &[&player.id]).await.expect("the row");
+    let gate = Gate::new(&world, Holding::Row).await;
+    gate.close().await;
     let path = "/me/generators/hand_crank/purchase";
     let purchase = {
         let player = player.clone();
         tokio::spawn(async move { player.post_keyed(path, "k", json!({ "quantity": 1 })).await })
     };
-    until_waiting(&database, 1).await;
+    gate.until_entered(1).await;
     let deletion = {
         let player = player.at(&other);
         tokio::spawn(async move { delete(&player).await })
     };
-    until_waiting(&database, 2).await;
-    block.rollback().await.expect("rolled back");
+    until_waiting(&database, 1).await;
+    gate.open().await;
     purchase.await.expect("answered").expect(200);
     deletion.await.expect("answered").expect(204);
     let left = tables_with(&database, &player.id).await;

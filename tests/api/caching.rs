@@ -1,8 +1,10 @@
 //! Entity tags, 304 and what may be kept by whom.
 
+use std::collections::HashMap;
+
 use serde_json::json;
 
-use crate::support::{Player, Reply, TestApp, World};
+use crate::support::{ADMIN_TOKEN, Player, Reply, TestApp, World};
 
 async fn asked(player: &Player, path: &str, if_none_match: &[&str]) -> Reply {
     let mut request = player.client.request("GET", path).bearer_auth(&player.token);
@@ -107,15 +109,30 @@ async fn a_states_tag_changes_with_the_catalogue() {
     assert_ne!(state_tag(&ada).await, tag);
 }
 
+/// A browser that several players sign in with, one after the other, tells what it keeps apart by the tag alone.
 #[tokio::test]
 async fn two_players_in_the_same_position_do_not_mistake_each_others_state() {
     let app = TestApp::new().await;
-    let (ada, eve) = (app.client.register("ada").await, app.client.register("eve").await);
-    let reply = asked(&eve, "/api/v1/me", &[&state_tag(&ada).await]).await;
-    assert!(reply.status == 304 || reply.json["player_id"] == eve.id);
-    let reply = asked(&eve, "/api/v1/me", &[]).await.expect(200);
+    let (ada, eve) = (app.client.guest().await, app.client.guest().await);
+    let (of_ada, of_eve) = (state_tag(&ada).await, state_tag(&eve).await);
+    assert_ne!(of_ada, of_eve);
+    let reply = asked(&eve, "/api/v1/me", &[&of_ada]).await.expect(200);
     assert_eq!(reply.json["player_id"], eve.id);
     assert!(reply.header("cache-control").contains("private"), "no shared cache keeps it");
+    assert_eq!(state_tag(&eve).await, of_eve, "and of one player it stays");
+}
+
+#[tokio::test]
+async fn answers_that_depend_on_who_asks_say_so() {
+    let app = TestApp::new().await;
+    let ada = app.client.guest().await;
+    for path in ["/me", "/me/ledger", "/me/export", "/auth/sessions", "/rankings/me"] {
+        let reply = asked(&ada, &format!("/api/v1{path}"), &[]).await.expect(200);
+        assert_eq!(reply.header("vary"), "Authorization", "{path}");
+    }
+    let tag = state_tag(&ada).await;
+    let unchanged = asked(&ada, "/api/v1/me", &[&tag]).await.expect(304);
+    assert_eq!(unchanged.header("vary"), "Authorization");
 }
 
 #[tokio::test]
@@ -136,7 +153,7 @@ async fn what_is_everybodys_may_be_kept_and_what_is_a_players_not() {
     let ada = app.client.register("ada").await;
     let reply = app.client.call("GET", "/catalog", "", None).await.expect(200);
     assert!(reply.header("cache-control").starts_with("public"), "{:?}", reply.headers);
-    for path in ["/me", "/me/ledger", "/me/export", "/auth/sessions"] {
+    for path in ["/me", "/me/ledger", "/me/export", "/auth/sessions", "/rankings/me"] {
         let reply = ada.get(path).await.expect(200);
         let kept = reply.header("cache-control");
         assert!(kept.contains("private") || kept.contains("no-store"), "{path}: {kept:?}");
@@ -154,5 +171,136 @@ async fn tokens_are_kept_by_no_cache() {
     let refreshed = app.client.refresh(refresh_token).await.expect(200);
     for reply in [&login, &guest, &refreshed] {
         assert_eq!(reply.header("cache-control"), "no-store");
+    }
+}
+
+/// The catalogue in force after one with that price was put in force.
+async fn with_price(app: &TestApp, price: f64) -> Reply {
+    let mut catalog = app.client.admin("GET", "/catalog", None).await.expect(200).json;
+    catalog["generators"][0]["base_cost"] = json!(price);
+    app.client.admin("PUT", "/catalog", Some(catalog)).await.expect(200);
+    app.advance(3.0);
+    app.client.call("GET", "/catalog", "", None).await.expect(200)
+}
+
+/// A database that was restored counts its versions anew, and another server has versions of its own.
+#[tokio::test]
+async fn different_catalogues_of_one_number_and_time_have_different_tags() {
+    let apps = [TestApp::new().await, TestApp::new().await, TestApp::new().await];
+    let mut replies = Vec::new();
+    for (app, price) in apps.iter().zip([20.0, 30.0, 20.0]) {
+        replies.push(with_price(app, price).await);
+    }
+    for reply in &replies {
+        assert_eq!(reply.json["version"], 2);
+        assert_eq!(reply.json["effective_at"], replies[0].json["effective_at"]);
+    }
+    assert_ne!(replies[0].header("etag"), replies[1].header("etag"));
+    assert_eq!(replies[0].header("etag"), replies[2].header("etag"), "they are the same");
+    let request = apps[1].client.request("GET", "/api/v1/catalog");
+    let request = request.header("If-None-Match", replies[0].header("etag"));
+    let reply = apps[1].client.send(request).await.expect(200);
+    assert_eq!(reply.json["generators"][0]["base_cost"], 30.0);
+}
+
+#[tokio::test]
+async fn a_strong_tag_stands_for_one_body_and_a_body_for_one_tag() {
+    let mut bodies: HashMap<(String, String), String> = HashMap::new();
+    let mut changes = 0;
+    for price in [20.0, 30.0] {
+        let app = TestApp::new().await;
+        let ada = app.client.register("ada").await;
+        let seasons = app.client.call("GET", "/seasons", "", None).await.expect(200).json;
+        let season = seasons["entries"][0]["id"].as_str().expect("an id").to_owned();
+        let paths = [
+            "/catalog".to_owned(),
+            "/admin/catalog".to_owned(),
+            "/rankings".to_owned(),
+            "/rankings?board=season&limit=1".to_owned(),
+            format!("/seasons/{season}/rankings"),
+        ];
+        for step in 0..4 {
+            match step {
+                1 => drop(ada.click(price as u64).await.expect(200)),
+                2 => {
+                    let catalog = app.client.admin("GET", "/catalog", None).await.expect(200);
+                    let mut catalog = catalog.json;
+                    catalog["generators"][0]["base_cost"] = json!(price);
+                    app.client.admin("PUT", "/catalog", Some(catalog)).await.expect(200);
+                }
+                3 => app.advance(3.0),
+                _ => {}
+            }
+            for path in &paths {
+                let token = if path.starts_with("/admin") { ADMIN_TOKEN } else { "" };
+                let reply = app.client.call("GET", path, token, None).await.expect(200);
+                let tag = reply.header("etag").to_owned();
+                assert!(tag.starts_with('"') && tag.len() > 2, "{path}: {tag}");
+                changes += usize::from(!bodies.values().any(|body| *body == reply.text));
+                let of_tag =
+                    bodies.entry((path.clone(), tag)).or_insert_with(|| reply.text.clone());
+                assert_eq!(*of_tag, reply.text, "{path}: one tag, two bodies");
+            }
+        }
+    }
+    assert!(changes > 8, "only {changes} bodies were seen");
+    let tags = bodies.len();
+    let mut one_each: Vec<_> = bodies.into_iter().map(|((path, _), body)| (path, body)).collect();
+    one_each.sort_unstable();
+    one_each.dedup();
+    assert_eq!(one_each.len(), tags, "a body has two tags");
+}
+
+/// What is the same for everybody says so to shared caches: it depends on no token. A cache that was told otherwise would
+/// keep one copy for each player.
+#[tokio::test]
+async fn what_is_everybodys_does_not_vary_by_token() {
+    let world = World::new().await;
+    let origin = "https://play.example.org";
+    let apps = [world.start().await, world.start_with(&[("CORS_ALLOWED_ORIGINS", origin)]).await];
+    let ada = apps[0].client.register("ada").await;
+    let seasons = apps[0].client.call("GET", "/seasons", "", None).await.expect(200).json;
+    let season = seasons["entries"][0]["id"].as_str().expect("an id");
+    // With whether they answer 304.
+    let public = [
+        ("/healthz".to_owned(), false),
+        ("/readyz".to_owned(), false),
+        ("/openapi.json".to_owned(), false),
+        ("/docs/".to_owned(), false),
+        ("/api/v1/catalog".to_owned(), true),
+        ("/api/v1/rankings".to_owned(), true),
+        ("/api/v1/rankings?board=season".to_owned(), true),
+        ("/api/v1/seasons".to_owned(), false),
+        (format!("/api/v1/seasons/{season}/rankings"), true),
+        (format!("/api/v1/players/{}", ada.id), false),
+    ];
+    for (path, is_tagged) in &public {
+        for (app, token, if_none_match) in apps.iter().flat_map(|app| {
+            [("", ""), (&ada.token, ""), ("", "*"), (&ada.token, "*")]
+                .map(|(token, if_none_match)| (app, token, if_none_match))
+        }) {
+            let mut request = app.client.request("GET", path).header("Origin", origin);
+            if !token.is_empty() {
+                request = request.bearer_auth(token);
+            }
+            if !if_none_match.is_empty() {
+                request = request.header("If-None-Match", if_none_match);
+            }
+            let expected = if *is_tagged && !if_none_match.is_empty() { 304 } else { 200 };
+            let reply = app.client.send(request).await.expect(expected);
+            let varies: Vec<String> = reply
+                .headers
+                .get_all("vary")
+                .iter()
+                .flat_map(|value| value.to_str().expect("text").split(','))
+                .map(|name| name.trim().to_ascii_lowercase())
+                .collect();
+            for name in ["authorization", "cookie", "*"] {
+                assert!(!varies.iter().any(|it| it == name), "{path} {expected}: {varies:?}");
+            }
+            let kept = reply.header("cache-control");
+            assert_eq!(kept.starts_with("public"), !kept.contains("no-store"), "{path}: {kept}");
+            assert!(!kept.contains("private"), "{path}: {kept}");
+        }
     }
 }

@@ -263,7 +263,7 @@ async fn what_one_instance_has_read_another_finds_in_redis() {
     let player = a.client.guest().await;
     player.state().await;
     let mut connection = crate::support::redis::connect(shared_redis()).await;
-    let key = format!("{}player:{}", world.redis.as_ref().expect("Redis").1, player.id);
+    let key = b.redis_key(&format!("player:{}", player.id));
     let deadline = Instant::now() + Duration::from_secs(5);
     while !connection.exists::<_, bool>(&key).await.expect("asked") {
         assert!(Instant::now() < deadline, "it is not in Redis");

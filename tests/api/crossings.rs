@@ -1,12 +1,13 @@
-//! Requests that cross each other at the worst moment: the test holds the player's row, waits until the server stands
-//! before it, and then decides who goes first.
+//! Requests that cross each other at the worst moment: the test holds the player's row, or has the lane's statement stop at
+//! a gate, waits until the server stands before it, and then decides who goes first.
 
 use serde_json::json;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
 use crate::support::books::eventually;
-use crate::support::{PASSWORD, Player, Reply, TestApp, World};
+use crate::support::gate::{Gate, Holding};
+use crate::support::{PASSWORD, Player, TestApp, World};
 
 /// Begins a transaction that holds a player's row.
 async fn hold(player: &Player, database: &Client) {
@@ -14,21 +15,6 @@ async fn hold(player: &Player, database: &Client) {
     database.batch_execute("begin").await.expect("begun");
     let held = database.query("select from players where player_id = $1 for update", &[&id]).await;
     assert_eq!(held.expect("held").len(), 1);
-}
-
-/// Plays a scene until no part of it came too late, as whoever waits for a row gives up after half a second.
-async fn in_time(scene: impl AsyncFn() -> Option<()>) {
-    for _ in 0..20 {
-        if scene().await.is_some() {
-            return;
-        }
-    }
-    panic!("it was always too late");
-}
-
-/// An answer, unless the row was waited for too long.
-fn unless_late(reply: Reply) -> Option<Reply> {
-    Some(reply).filter(|reply| reply.status != 503)
 }
 
 /// Waits until that many statements of the server stand before a lock.
@@ -62,22 +48,6 @@ async fn a_deletion_whose_caller_hung_up_is_undone_and_holds_nothing() {
     .await;
     let open = "select from pg_stat_activity where datname = current_database() and state like 'idle in transaction%'";
     assert!(database.query(open, &[]).await.expect("asked").is_empty());
-}
-
-#[tokio::test]
-async fn a_row_that_somebody_holds_stops_nobody_elses_play() {
-    let app = TestApp::new().await;
-    let (held, free) = (app.client.guest().await, app.client.guest().await);
-    let database = app.world.connect().await;
-    // Both are known to the lane, so that its next batch begins with the write.
-    held.click(1).await.expect(200);
-    free.click(1).await.expect(200);
-    hold(&held, &database).await;
-    let (stopped, going) = tokio::join!(held.click(1), free.click(1));
-    stopped.expect_problem(503, "unavailable");
-    going.expect(200);
-    database.batch_execute("rollback").await.expect("released");
-    assert_eq!(held.click(1).await.expect(200).json["state"]["version"], 2, "nothing was applied");
 }
 
 #[tokio::test]
@@ -118,92 +88,77 @@ async fn an_operators_key_is_no_key_of_the_player() {
 async fn a_retry_at_another_instance_while_the_first_batch_is_in_flight_applies_once() {
     let world = World::new().await;
     let (a, b) = (world.start().await, world.start().await);
-    let database = world.connect().await;
-    in_time(async || {
-        let player = a.client.guest().await;
-        // Both instances know the row, so that their next batches begin with the write.
-        player.click(1).await.expect(200);
-        player.at(&b).click(1).await.expect(200);
-        player.click(1).await.expect(200);
-        hold(&player, &database).await;
-        let send = |player: Player| {
-            tokio::spawn(async move {
-                player.post_keyed("/me/clicks", "once", json!({ "clicks": 5 })).await
-            })
-        };
-        let first = send(player.clone());
-        until_waiting(&database, 1).await;
-        // The client has lost patience, and the balancer sends it elsewhere.
-        let retry = send(player.at(&b));
-        until_waiting(&database, 2).await;
-        database.batch_execute("rollback").await.expect("released");
-        let (first, retry) = (first.await.expect("answered"), retry.await.expect("answered"));
-        let replies = [unless_late(first)?, unless_late(retry)?];
-        let replayed =
-            replies.iter().filter(|it| it.header("idempotency-replayed") == "true").count();
-        for reply in &replies {
-            assert_eq!((reply.status, &reply.json["accepted"]), (200, &json!(5)), "{}", reply.text);
-            assert_eq!(reply.json["state"]["version"], 4);
-        }
-        assert_eq!(replayed, 1, "one applied it, the other heard of it");
-        Some(())
-    })
-    .await;
+    let player = a.client.guest().await;
+    // Both instances know the row, so that their next batches begin with the write.
+    player.click(1).await.expect(200);
+    player.at(&b).click(1).await.expect(200);
+    player.click(1).await.expect(200);
+    let gate = Gate::new(&world, Holding::Nothing).await;
+    gate.close().await;
+    let send = |player: Player| {
+        tokio::spawn(async move {
+            player.post_keyed("/me/clicks", "once", json!({ "clicks": 5 })).await
+        })
+    };
+    let first = send(player.clone());
+    gate.until_entered(1).await;
+    // The client has lost patience, and the balancer sends it elsewhere.
+    let retry = send(player.at(&b));
+    gate.until_entered(2).await;
+    gate.open().await;
+    let replies = [first.await.expect("answered"), retry.await.expect("answered")];
+    let replayed = replies.iter().filter(|it| it.header("idempotency-replayed") == "true").count();
+    for reply in &replies {
+        assert_eq!((reply.status, &reply.json["accepted"]), (200, &json!(5)), "{}", reply.text);
+        assert_eq!(reply.json["state"]["version"], 4);
+    }
+    assert_eq!(replayed, 1, "one applied it, the other heard of it");
 }
 
 #[tokio::test]
 async fn a_ban_that_comes_while_a_batch_is_in_flight_stops_it() {
     let app = TestApp::new().await;
-    let database = app.world.connect().await;
-    in_time(async || {
-        let player = app.client.guest().await;
-        player.click(1).await.expect(200);
-        hold(&player, &database).await;
-        let clicking = player.clone();
-        let click = tokio::spawn(async move { clicking.click(1).await });
-        until_waiting(&database, 1).await;
-        let id: Uuid = player.id.parse().expect("an id");
-        let ban =
-            "update players set banned_at = now(), revision = revision + 1 where player_id = $1";
-        database.execute(ban, &[&id]).await.expect("banned");
-        database.batch_execute("commit").await.expect("committed");
-        unless_late(click.await.expect("answered"))?.expect_problem(403, "player_banned");
-        let version = "select version from players where player_id = $1";
-        let version = database.query_one(version, &[&id]).await.expect("a row");
-        assert_eq!(version.get::<_, i64>(0), 1, "nothing was applied");
-        Some(())
-    })
-    .await;
+    let player = app.client.guest().await;
+    player.click(1).await.expect(200);
+    let gate = Gate::new(&app.world, Holding::Nothing).await;
+    gate.close().await;
+    let clicking = player.clone();
+    let click = tokio::spawn(async move { clicking.click(1).await });
+    gate.until_entered(1).await;
+    let id: Uuid = player.id.parse().expect("an id");
+    let ban = "update players set banned_at = now(), revision = revision + 1 where player_id = $1";
+    assert_eq!(gate.session.execute(ban, &[&id]).await.expect("banned"), 1);
+    gate.open().await;
+    click.await.expect("answered").expect_problem(403, "player_banned");
+    let version = "select version from players where player_id = $1";
+    let version = gate.session.query_one(version, &[&id]).await.expect("a row");
+    assert_eq!(version.get::<_, i64>(0), 1, "nothing was applied");
 }
 
 #[tokio::test]
 async fn a_settle_that_comes_while_a_batch_is_in_flight_is_folded_onto() {
     let app = TestApp::new().await;
-    let database = app.world.connect().await;
-    in_time(async || {
-        let player = app.client.guest().await;
-        player.grant(100.0).await;
-        player.buy("hand_crank", json!(5)).await.expect(200);
-        app.advance(30.0);
-        let before = player.state().await["energy"].as_f64().expect("a number");
-        hold(&player, &database).await;
-        let clicking = player.clone();
-        let click = tokio::spawn(async move { clicking.click(1).await });
-        until_waiting(&database, 1).await;
-        // What a sweep does: it writes down what the formula says, and raises the revision alone.
-        let settle = "update players set energy = energy + energy_per_second * 30,
-            lifetime_energy = lifetime_energy + energy_per_second * 30,
-            unseen_energy = unseen_energy + energy_per_second * 30,
-            settled_at = settled_at + interval '30 seconds', revision = revision + 1
-        where player_id = $1";
-        let id: Uuid = player.id.parse().expect("an id");
-        database.execute(settle, &[&id]).await.expect("settled");
-        database.batch_execute("commit").await.expect("committed");
-        let clicked = unless_late(click.await.expect("answered"))?.expect(200);
-        let energy = clicked.json["state"]["energy"].as_f64().expect("a number");
-        assert!((energy - before - 1.0).abs() < 1e-9, "{before} and a click are not {energy}");
-        assert!(app.metric("lane_conflicts_total") >= 1.0, "it was folded again");
-        Some(())
-    })
-    .await;
+    let player = app.client.guest().await;
+    player.grant(100.0).await;
+    player.buy("hand_crank", json!(5)).await.expect(200);
+    app.advance(30.0);
+    let before = player.state().await["energy"].as_f64().expect("a number");
+    let gate = Gate::new(&app.world, Holding::Nothing).await;
+    gate.close().await;
+    let clicking = player.clone();
+    let click = tokio::spawn(async move { clicking.click(1).await });
+    gate.until_entered(1).await;
+    // What a sweep does: it writes down what the formula says, and raises the revision alone.
+    let settle = "update players set energy = energy + energy_per_second * 30,
+        lifetime_energy = lifetime_energy + energy_per_second * 30,
+        unseen_energy = unseen_energy + energy_per_second * 30,
+        settled_at = settled_at + interval '30 seconds', revision = revision + 1
+    where player_id = $1";
+    let id: Uuid = player.id.parse().expect("an id");
+    assert_eq!(gate.session.execute(settle, &[&id]).await.expect("settled"), 1);
+    gate.open().await;
+    let clicked = click.await.expect("answered").expect(200);
+    let energy = clicked.json["state"]["energy"].as_f64().expect("a number");
+    assert!((energy - before - 1.0).abs() < 1e-9, "{before} and a click are not {energy}");
+    assert!(app.metric("lane_conflicts_total") >= 1.0, "it was folded again");
 }

@@ -5,7 +5,6 @@ use std::iter::from_fn;
 use std::time::Instant;
 
 use futures_util::StreamExt;
-use futures_util::future::{join, join_all};
 use futures_util::stream::FuturesUnordered;
 use serde_json::json;
 use tokio_postgres::NoTls;
@@ -106,38 +105,6 @@ async fn a_write_that_the_server_gives_up_on_counts_at_most_once() {
     assert_eq!((&state["version"], &state["energy"]), (&json!(1), &json!(3.0)));
     player.click(1).await.expect(200);
     assert_eq!(player.state_of_version(2).await["energy"], 4.0);
-}
-
-/// Each write that waits for a row costs the lane half a second.
-#[tokio::test]
-async fn rows_that_somebody_holds_stop_their_players_alone_and_the_lane_once() {
-    let world = World::new().await;
-    let app = world.start().await;
-    let mut blocker = world.connect().await;
-    let players: Vec<_> = join_all((0..12).map(|_| app.client.guest())).await;
-    // Each then has a kept row.
-    join_all(players.iter().map(async |player| player.click(1).await.expect(200))).await;
-    let (held, free) = players.split_at(8);
-    let block = blocker.transaction().await.expect("begun");
-    let ids: Vec<&str> = held.iter().map(|player| player.id.as_str()).collect();
-    let sql = "select from players where player_id = any($1::text[]::uuid[]) for no key update";
-    assert_eq!(block.query(sql, &[&ids]).await.expect("rows").len(), 8);
-    let attempts = || app.server.metrics.commit_durations.get_sample_count();
-    let before = attempts();
-    // The first one waits alone, if it is of those; the rest waits for it, and is one batch or few.
-    let refused = join_all(held.iter().map(|player| player.click(1)));
-    let clicked = join_all(free.iter().map(|player| player.click(1)));
-    let (refused, clicked) = join(refused, clicked).await;
-    refused.into_iter().for_each(assert_unavailable);
-    for reply in clicked {
-        assert_eq!(reply.expect(200).json["state"]["version"], 2);
-    }
-    let attempts = attempts() - before;
-    assert!(attempts < 8, "{attempts} commits were attempted");
-    block.rollback().await.expect("released");
-    for player in held {
-        assert_eq!(player.click(1).await.expect(200).json["state"]["version"], 2);
-    }
 }
 
 #[tokio::test]

@@ -121,3 +121,49 @@ async fn energy_is_never_above_what_accrues_until_the_state_says() {
         assert_close(number(&after["energy"]), expected);
     }
 }
+
+#[tokio::test]
+async fn a_row_with_amounts_that_are_none_is_swept_and_played_and_paid_nothing_for_them() {
+    let world = World::new().await;
+    let app = start_for_days(&world).await;
+    let guest = app.client.guest().await;
+    guest.grant(1000.0).await;
+    guest.buy("hand_crank", json!(10)).await.expect(200);
+    let before = guest.state().await;
+    let database = world.connect().await;
+    let sql = "update players set revision = revision + 1, unseen_energy = 'NaN', click_tokens = 'NaN', \
+        ledger_balance = 'NaN', season_base = 'NaN' where player_id = $1::text::uuid";
+    database.execute(sql, &[&guest.id]).await.expect("written");
+    app.advance(700.0);
+    let made = number(&before["energy_per_second"]) * 700.0;
+    app.run_jobs().await;
+    let sql = "select energy, unseen_energy, settled_at = last_seen_at from players \
+        where player_id = $1::text::uuid";
+    let row = database.query_one(sql, &[&guest.id]).await.expect("a player");
+    assert!(!row.get::<_, bool>(2), "it was swept");
+    assert_close(row.get(0), number(&before["energy"]) + made);
+    assert_close(row.get(1), made);
+    // The bucket has refilled since.
+    let clicked = guest.click(1000).await.expect(200);
+    assert_finite(&clicked);
+    assert_eq!(clicked.json["accepted"], 40);
+    assert_close(number(&clicked.json["state"]["away"]["energy"]), made);
+    let bought = guest.buy("hand_crank", json!(1)).await.expect(200);
+    assert_finite(&bought);
+    for path in ["/me", "/me/ledger", "/me/export", "/rankings/me?board=season"] {
+        assert_finite(&guest.get(path).await.expect(200));
+    }
+    let season = guest.get("/rankings/me?board=season").await.expect(200).json;
+    assert_eq!(season["score"], 0.0, "nobody knows what was gained");
+}
+
+#[tokio::test]
+async fn clicks_that_are_no_number_are_none() {
+    let world = World::new().await;
+    let app = world.start().await;
+    let guest = app.client.guest().await;
+    let sql = "update players set revision = revision + 1, click_tokens = 'NaN' where player_id = $1::text::uuid";
+    world.connect().await.execute(sql, &[&guest.id]).await.expect("written");
+    app.advance(0.5);
+    assert_eq!(guest.click(1000).await.expect(200).json["accepted"], 10);
+}

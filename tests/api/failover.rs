@@ -15,7 +15,7 @@ const CRANKS: &str = "/me/generators/hand_crank/purchase";
 #[tokio::test]
 async fn a_standby_is_read_from_and_written_to_once_it_is_promoted() {
     let primary = OwnCluster::start(&[]).await;
-    let standby = primary.standby();
+    let standby = primary.standby().await;
     let proxy = Proxy::to(&primary.database()).await;
     let world = World::on(primary.database(), proxy.way(&primary.database()).into());
     let app = world.start().await;
@@ -76,6 +76,63 @@ async fn a_standby_is_read_from_and_written_to_once_it_is_promoted() {
     })
     .await;
     assert_eq!(player.assert_books_balance().await.len(), ledger.len() + 1);
+    eventually("it is another epoch", async || {
+        (player.state().await["epoch"] != before["epoch"]).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_standby_lacked_when_it_was_promoted_is_not_missed_by_anybody() {
+    let primary = OwnCluster::start(&[]).await;
+    let standby = primary.standby().await;
+    let proxy = Proxy::to(&primary.database()).await;
+    let world = World::on(primary.database(), proxy.way(&primary.database()).into());
+    let (a, b) = (world.start().await, world.start().await);
+    let player = a.client.guest().await;
+    player.click(1).await.expect(200);
+    let kept = player.state().await;
+
+    let (database, connection) = standby.database().connect(NoTls).await.expect("connected");
+    tokio::spawn(connection);
+    eventually("the standby has it", async || {
+        let sql = "select version from players where player_id = $1::text::uuid";
+        let row = database.query_opt(sql, &[&player.id]).await.expect("asked")?;
+        (row.get::<_, i64>(0) == 1).then_some(())
+    })
+    .await;
+    database.batch_execute("alter system set primary_conninfo = ''").await.expect("set");
+    database.batch_execute("select pg_reload_conf()").await.expect("reloaded");
+    eventually("it follows nobody", async || {
+        let sql = "select from pg_stat_wal_receiver";
+        database.query(sql, &[]).await.expect("asked").is_empty().then_some(())
+    })
+    .await;
+    for _ in 0..4 {
+        player.click(1).await.expect(200);
+    }
+    let lost = player.state().await;
+    player.at(&b).state().await;
+    proxy.lead_to(&standby.database());
+    drop(primary);
+    let promoted = database.query_one("select pg_promote()", &[]).await.expect("asked");
+    assert!(promoted.get::<_, bool>(0));
+
+    for app in [&a, &b] {
+        let there = player.at(app);
+        let state = eventually("it is another epoch", async || {
+            let state = there.state().await;
+            (state["epoch"] != lost["epoch"]).then_some(state)
+        })
+        .await;
+        assert_eq!((&state["version"], &state["energy"]), (&kept["version"], &kept["energy"]));
+    }
+    let clicked = eventually("it is written to", async || {
+        let reply = player.at(&b).click(1).await;
+        (reply.status == 200).then_some(reply.json)
+    })
+    .await;
+    assert_eq!(clicked["state"]["version"], count(&kept["version"]) + 1);
 }
 
 /// A server that starts beside a standby waits for it to be promoted.

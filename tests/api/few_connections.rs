@@ -90,7 +90,7 @@ async fn open(world: &World, role: &str) -> i64 {
 async fn start_with_jobs(world: &World) -> TestApp {
     let app = world.start_with(DEFAULT_SIZES).await;
     app.advance(7.0 * 86_400.0);
-    app.server.jobs.start();
+    app.server.jobs.start(&app.server.supervisor);
     eventually("a job has run", async || {
         let reply = app.client.admin("GET", "/jobs?status=done", None).await;
         reply.json["entries"].as_array().filter(|jobs| !jobs.is_empty()).map(drop)
@@ -151,7 +151,7 @@ async fn with_three_connections_jobs_run_while_others_play() {
     until_served(async || absent.click(1).await).await.expect(200);
     // A week later all schedules are due, and this player is to be settled.
     app.advance(7.0 * 86_400.0);
-    app.server.jobs.start();
+    app.server.jobs.start(&app.server.supervisor);
     tokio::join!(assert_play_works(&app), async {
         eventually("every kind of job has run", async || {
             let reply = app.client.admin("GET", "/jobs?status=done&limit=100", None).await;

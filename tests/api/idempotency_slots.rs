@@ -39,8 +39,8 @@ impl Clock for Paused {
 
     fn observe(&self, _: Timestamp, _: Instant, _: Instant) {}
 
-    fn is_steady(&self) -> bool {
-        true
+    fn steady_now(&self) -> Option<Timestamp> {
+        Some(self.now())
     }
 }
 

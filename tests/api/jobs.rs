@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use idlewatt::domain::Timestamp;
 use idlewatt::jobs::{Error, Kind, Schedule, Work};
+use idlewatt::supervisor::Supervisor;
 use serde_json::{Value, json};
 use tokio::sync::{Notify, Semaphore};
 use tokio_postgres::Client;
@@ -66,7 +67,7 @@ async fn a_schedule_fires_once_a_turn_however_many_instances_run() {
             });
             let kind = kind.on(Schedule::every(Duration::from_mins(10)));
             let jobs = app.jobs_of(vec![kind], LEASE);
-            jobs.start();
+            jobs.start(&Supervisor::new());
             running.push((app, jobs));
         }
         let app = &running[0].0;
@@ -169,7 +170,7 @@ async fn what_comes_after_the_lease_is_lost_changes_nothing() {
     let (effected, permits) = (Arc::new(Notify::new()), Arc::new(Semaphore::new(0)));
     let stalling = app.jobs_of(vec![slow(&effected, &permits)], LEASE);
     stalling.enqueue("slow", "once", &json!({})).await.expect("enqueued");
-    stalling.start();
+    stalling.start(&Supervisor::new());
     effected.notified().await;
     // The worker has its effect in hand and stalls: to everybody else its lease lapses.
     let lapse = "update jobs set lease_expires_at = clock_timestamp() - interval '1 second'";
@@ -201,7 +202,7 @@ async fn a_discarded_job_that_runs_has_no_effect() {
     let (effected, permits) = (Arc::new(Notify::new()), Arc::new(Semaphore::new(0)));
     let jobs = app.jobs_of(vec![slow(&effected, &permits)], LEASE);
     jobs.enqueue("slow", "once", &json!({})).await.expect("enqueued");
-    jobs.start();
+    jobs.start(&Supervisor::new());
     effected.notified().await;
     let path = format!("/jobs/{}", app.job("slow").await["id"].as_str().expect("an id"));
     let retry = app.client.admin("POST", &format!("{path}/retry"), None).await;
@@ -222,9 +223,9 @@ async fn a_long_job_keeps_its_lease() {
     let jobs = app.jobs_of(vec![kind.clone()], SHORT_LEASE);
     let others = app.jobs_of(vec![kind], SHORT_LEASE);
     jobs.enqueue("slow", "once", &json!({})).await.expect("enqueued");
-    jobs.start();
+    jobs.start(&Supervisor::new());
     effected.notified().await;
-    others.start();
+    others.start(&Supervisor::new());
     let began = "select lease_expires_at from jobs";
     let began: std::time::SystemTime =
         database.query_one(began, &[]).await.expect("the job").get(0);
@@ -280,7 +281,7 @@ async fn a_job_that_kills_every_worker_ends_as_a_dead_letter() {
     let die = "update jobs set status = 'running', attempt = 1, worker = 'somebody',
         lease_token = gen_random_uuid(), lease_expires_at = clock_timestamp()";
     database.batch_execute(die).await.expect("died");
-    jobs.start();
+    jobs.start(&Supervisor::new());
     let dead = app.job_of_status("deadly", "dead").await;
     let error = dead["error"].as_str().expect("an error");
     assert!(error.contains("somebody died"), "{error}");
@@ -295,7 +296,7 @@ async fn draining_finishes_what_runs_and_takes_nothing_new() {
     let (effected, permits) = (Arc::new(Notify::new()), Arc::new(Semaphore::new(0)));
     let jobs = app.jobs_of(vec![slow(&effected, &permits)], LEASE);
     jobs.enqueue("slow", "first", &json!({})).await.expect("enqueued");
-    jobs.start();
+    jobs.start(&Supervisor::new());
     effected.notified().await;
     let draining = tokio::spawn({
         let jobs = Arc::clone(&jobs);
@@ -331,7 +332,7 @@ async fn a_job_of_several_steps_is_handed_back_when_the_process_ends() {
     });
     let jobs = app.jobs_of(vec![kind], LEASE);
     jobs.enqueue("endless", "once", &json!({})).await.expect("enqueued");
-    jobs.start();
+    jobs.start(&Supervisor::new());
     begun.notified().await;
     jobs.drain().await;
     let job = app.job("endless").await;

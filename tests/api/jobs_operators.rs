@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use idlewatt::jobs::{Error, Kind};
+use idlewatt::supervisor::Supervisor;
 use serde_json::{Value, json};
 
 use crate::support::books::eventually;
@@ -125,7 +126,7 @@ async fn readiness_tells_how_the_jobs_fare() {
         let request = app.client.request("GET", "/readyz");
         app.client.send(request).await.expect(200).json["checks"]["jobs"].clone()
     };
-    both.server.jobs.start();
+    both.server.jobs.start(&both.server.supervisor);
     let told = eventually("the queue has answered", async || {
         let told = check(&both).await;
         told["latency_ms"].is_number().then_some(told)
@@ -149,7 +150,7 @@ async fn the_metrics_tell_runs_failures_and_dead_letters() {
     let app = TestApp::new().await;
     let jobs = app.jobs_of(vec![hopeless()], LEASE);
     jobs.enqueue("hopeless", "once", &json!({})).await.expect("enqueued");
-    jobs.start();
+    jobs.start(&Supervisor::new());
     app.job_of_status("hopeless", "dead").await;
     let text = eventually("the dead letter is counted", async || {
         let text = String::from_utf8(app.server.metrics.render().expect("text")).expect("text");

@@ -39,7 +39,7 @@ async fn writes_run_under_the_lanes_settings_and_leave_none_behind() {
             ("enable_mergejoin", "off"),
             ("enable_seqscan", "off"),
             ("idle_in_transaction_session_timeout", "10s"),
-            ("lock_timeout", "500ms"),
+            ("lock_timeout", "30ms"),
             ("plan_cache_mode", "force_generic_plan"),
             ("statement_timeout", "6s"),
             ("synchronous_commit", "on"),

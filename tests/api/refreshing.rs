@@ -5,7 +5,10 @@ use std::collections::HashSet;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::future::join_all;
+use hmac::{Hmac, KeyInit, Mac};
 use serde_json::json;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use crate::support::{Client, Player, TestApp, World};
 
@@ -189,4 +192,103 @@ async fn a_banned_player_who_repeats_a_refresh_keeps_its_session_for_after_the_b
     }
     app.client.admin("POST", &format!("{path}/unban"), Some(json!({}))).await.expect(204);
     successor(&app.client, &present).await;
+}
+
+/// A token of the same session and that generation, with a secret that was never given out.
+fn made_up(token: &str, generation: u32) -> String {
+    let mut bytes = URL_SAFE_NO_PAD.decode(token).expect("base64");
+    bytes[32..36].copy_from_slice(&generation.to_be_bytes());
+    bytes[36..].copy_from_slice(&rand::random::<[u8; 32]>());
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// Makes a session look as if it had been refreshed `times` since its token was `token`.
+async fn refresh_often(world: &World, token: &str, times: u32) {
+    let bytes = URL_SAFE_NO_PAD.decode(token).expect("base64");
+    let session = Uuid::from_slice(&bytes[16..32]).expect("an id");
+    let database = world.connect().await;
+    let find = "select chain_key, generation from sessions where session_id = $1";
+    let row = database.query_one(find, &[&session]).await.expect("a session");
+    let (key, generation): (Vec<u8>, i32) = (row.get(0), row.get(1));
+    let mut secret = bytes[36..].to_vec();
+    for _ in 0..times {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&key).expect("a key");
+        mac.update(&secret);
+        secret = mac.finalize().into_bytes().to_vec();
+    }
+    let generation = generation + times.cast_signed();
+    let hash = Sha256::digest(&secret).to_vec();
+    let sql = "update sessions set refresh_hash = $2, generation = $3 where session_id = $1";
+    database.execute(sql, &[&session, &hash, &generation]).await.expect("written");
+}
+
+#[tokio::test]
+async fn a_token_is_known_again_after_any_number_of_refreshes() {
+    let world = World::new().await;
+    let app = world.start().await;
+    for times in [2, 64, 65, 1_000, 20_000, 20_001, 30_000] {
+        let ada = app.client.guest().await;
+        refresh_often(&world, &ada.refresh_token, times).await;
+        app.client.refresh(&ada.refresh_token).await.expect_problem(401, "unauthenticated");
+        assert!(!ada.is_signed_in().await, "{times} refreshes ago it was given out");
+    }
+}
+
+#[tokio::test]
+async fn tokens_that_are_made_up_cost_a_session_no_more_than_so_much() {
+    let world = World::new().await;
+    let app = world.start().await;
+    let (ada, eve) = (app.client.guest().await, app.client.guest().await);
+    for player in [&ada, &eve] {
+        refresh_often(&world, &player.refresh_token, 10_000).await;
+    }
+    // Each is checked by ten thousand steps, and found to be nothing.
+    for _ in 0..2 {
+        let made_up = made_up(&ada.refresh_token, 0);
+        app.client.refresh(&made_up).await.expect_problem(401, "unauthenticated");
+        assert!(ada.is_signed_in().await);
+    }
+    let more = made_up(&ada.refresh_token, 0);
+    app.client.refresh(&more).await.expect_problem(401, "unauthenticated");
+    assert!(!ada.is_signed_in().await, "who holds a token of it makes up others");
+    // Those who ask together do not get more; nor do others suffer.
+    assert!(eve.is_signed_in().await);
+    let racing: Vec<_> = (0..12).map(|_| made_up(&eve.refresh_token, 0)).collect();
+    let racing = racing.iter().map(|token| app.client.refresh(token));
+    for reply in join_all(racing).await {
+        reply.expect_problem(401, "unauthenticated");
+    }
+    assert!(!eve.is_signed_in().await);
+}
+
+#[tokio::test]
+async fn made_up_tokens_that_cost_little_end_no_session() {
+    let app = TestApp::new().await;
+    let ada = app.client.guest().await;
+    let present = successor(&app.client, &ada.refresh_token).await;
+    for _ in 0..100 {
+        let made_up = made_up(&present, 0);
+        app.client.refresh(&made_up).await.expect_problem(401, "unauthenticated");
+    }
+    assert!(ada.is_signed_in().await);
+    successor(&app.client, &present).await;
+}
+
+/// What the contract allows for two tabs, a thief may use as well: see `Accounts::refresh`.
+#[tokio::test]
+async fn two_holders_are_detected_as_soon_as_one_is_late() {
+    let app = TestApp::new().await;
+    let ada = app.client.guest().await;
+    let mut token = ada.refresh_token.clone();
+    for _ in 0..3 {
+        app.advance(600.0);
+        let owner = successor(&app.client, &token).await;
+        app.advance(29.0);
+        assert_eq!(successor(&app.client, &token).await, owner, "the other holder gets the same");
+        token = owner;
+    }
+    let present = successor(&app.client, &token).await;
+    app.advance(31.0);
+    app.client.refresh(&token).await.expect_problem(401, "unauthenticated");
+    assert_revoked(&app.client, &ada, &present).await;
 }

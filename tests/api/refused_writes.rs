@@ -174,7 +174,7 @@ async fn while_players_writes_are_refused_a_trial_that_is_taken_proves_nothing()
 #[tokio::test]
 async fn a_standby_is_told_of_until_it_is_promoted() {
     let primary = OwnCluster::start(&[]).await;
-    let standby = primary.standby();
+    let standby = primary.standby().await;
     let proxy = Proxy::to(&primary.database()).await;
     let world = World::on(primary.database(), proxy.way(&primary.database()).into());
     let app = world.start().await;

@@ -36,8 +36,8 @@ impl Clock for Late {
 
     fn observe(&self, _: Timestamp, _: Instant, _: Instant) {}
 
-    fn is_steady(&self) -> bool {
-        true
+    fn steady_now(&self) -> Option<Timestamp> {
+        Some(self.now())
     }
 }
 

@@ -1,10 +1,9 @@
 //! The way to Postgres encrypted, and its end proven: a real Postgres with certificates that the test makes.
 
+use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::PathBuf;
-use std::sync::mpsc;
-use std::{fs, thread};
 
 use idlewatt::store::embedded::{Embedded, Settings};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
@@ -44,7 +43,7 @@ impl SecurePostgres {
         // Once it has run, its folder says whose files Postgres reads.
         let (data, port) = (folder.path().join("data"), free_port());
         fs::create_dir_all(&data).expect("a folder");
-        drop(start(data.clone(), Vec::new()));
+        drop(start(data.clone(), Vec::new()).await);
         let owner = fs::metadata(data.join("postgres")).expect("a cluster");
         let file = |name: &str, text: &str| {
             let path = data.join("postgres").join(name);
@@ -66,7 +65,7 @@ impl SecurePostgres {
             "local all all trust\nhostssl all open 127.0.0.1/32 trust\n\
             hostssl all all 127.0.0.1/32 scram-sha-256\n",
         );
-        let embedded = start(data, settings);
+        let embedded = start(data, settings).await;
         let own = embedded.connection_to("postgres");
         let [Host::Unix(socket)] = own.get_hosts() else { panic!("a unix socket") };
         let mut config = tokio_postgres::Config::new();
@@ -96,21 +95,13 @@ impl SecurePostgres {
     }
 }
 
-/// Starts a Postgres on a thread that stays, as the child ends with it.
-fn start(data: PathBuf, extra: Vec<String>) -> Embedded {
-    let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || {
-        let settings = Settings {
-            search_path: std::env::var_os("PATH"),
-            extra: [vec!["fsync=off".to_owned()], extra].concat(),
-            ..Settings::default()
-        };
-        sender.send(Embedded::start(&data, &settings)).expect("the receiver waits");
-        loop {
-            thread::park();
-        }
-    });
-    receiver.recv().expect("an answer").expect("Postgres starts")
+async fn start(data: PathBuf, extra: Vec<String>) -> Embedded {
+    let settings = Settings {
+        search_path: std::env::var_os("PATH"),
+        extra: [vec!["fsync=off".to_owned()], extra].concat(),
+        ..Settings::default()
+    };
+    Embedded::start(&data, settings).await.expect("Postgres starts")
 }
 
 fn free_port() -> u16 {

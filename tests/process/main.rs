@@ -19,6 +19,7 @@ mod program;
 #[cfg(all(feature = "otlp", feature = "sentry"))]
 mod redis;
 mod seeding;
+mod slow_database;
 #[cfg(all(feature = "otlp", feature = "sentry"))]
 mod spans;
 mod stopping;

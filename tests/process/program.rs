@@ -46,6 +46,30 @@ pub fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     command(variables).args(arguments).output().expect("the program runs")
 }
 
+/// Tests ask more than players do.
+const LIMITS: [(&str, &str); 2] =
+    [("RATE_LIMIT_PER_SECOND", "50000"), ("RATE_LIMIT_BURST", "100000")];
+
+fn with_free_ports<'a>(command: &'a mut Command, variables: &[(&str, &str)]) -> &'a mut Command {
+    command.env("PORT", "0").env("METRICS_PORT", "0").envs(LIMITS);
+    command.envs(variables.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped())
+}
+
+/// Collects what a child logs after `first`. It must be read, or the child would wait for room in the pipe.
+fn follow(child: &mut Child, first: String) -> Arc<Mutex<String>> {
+    let lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+    let log = Arc::new(Mutex::new(first));
+    let written = Arc::clone(&log);
+    thread::spawn(move || {
+        for line in lines.map_while(Result::ok) {
+            let mut log = written.lock().expect("whole");
+            *log += &line;
+            log.push('\n');
+        }
+    });
+    log
+}
+
 /// A running server. Dropped, it is killed.
 pub struct Program {
     child: Child,
@@ -55,18 +79,10 @@ pub struct Program {
 }
 
 impl Program {
-    /// Starts a server on free ports and returns when it says that it listens.
+    /// Starts a server on free ports and returns when it says that it is ready.
     pub fn start(variables: &[(&str, &str)]) -> Self {
         let mut command = command(variables);
-        command.env("PORT", "0").env("METRICS_PORT", "0");
-        // Tests ask more than players do.
-        command.env("RATE_LIMIT_PER_SECOND", "50000").env("RATE_LIMIT_BURST", "100000");
-        command.envs(variables.iter().copied());
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program runs");
+        let mut child = with_free_ports(&mut command, variables).spawn().expect("the program runs");
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("text");
         if line.is_empty() {
@@ -74,22 +90,32 @@ impl Program {
             child.stderr.take().expect("piped").read_to_string(&mut fault).expect("text");
             panic!("the server did not start: {fault}");
         }
-        // The rest must be read, or the server would wait for room in the pipe.
-        let lines = BufReader::new(child.stderr.take().expect("piped")).lines();
-        let log = Arc::new(Mutex::new(line.clone()));
-        let written = Arc::clone(&log);
-        thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                let mut log = written.lock().expect("whole");
-                *log += &line;
-                log.push('\n');
-            }
-        });
         let base = line.split_whitespace().find(|word| word.starts_with("http://"));
         let base = base.expect("an address").trim_end_matches(',').to_owned();
         let worker = variables.contains(&("ROLE", "worker"));
         assert!(worker || line.contains("/docs"), "{line}");
+        let log = follow(&mut child, line);
         Self { child, base, http: reqwest::Client::new(), log }
+    }
+
+    /// Starts a server on free ports and returns when it listens, whether or not its database is there.
+    pub fn launch(variables: &[(&str, &str)]) -> Self {
+        Self::launch_as(command(variables), variables)
+    }
+
+    /// As [`Program::launch`], with a command that runs the program in its own way.
+    pub fn launch_as(mut command: Command, variables: &[(&str, &str)]) -> Self {
+        let mut child = with_free_ports(&mut command, variables).spawn().expect("the program runs");
+        let log = follow(&mut child, String::new());
+        // Made before it listens, so that it is killed where it never does.
+        let mut program = Self { child, base: String::new(), http: reqwest::Client::new(), log };
+        let address = until("the server listens", || {
+            let log = program.log();
+            let line = log.lines().find(|line| line.contains("listening"))?;
+            Some(line.split_once("address=")?.1.trim().to_owned())
+        });
+        program.base = format!("http://{address}");
+        program
     }
 
     /// What it has written so far.

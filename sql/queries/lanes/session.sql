@@ -5,8 +5,9 @@ set enable_hashjoin = off;
 set enable_mergejoin = off;
 set enable_seqscan = off;
 set plan_cache_mode = force_generic_plan;
--- A row that somebody else holds stops its own player, and the others of the batch only for a moment.
-set lock_timeout = '500ms';
+-- A row that another transaction holds stops the others of the batch once, for as long as this; its player then waits apart
+-- (game::held). A sweep, which ends its statements after 25 ms, is waited for.
+set lock_timeout = '30ms';
 set idle_in_transaction_session_timeout = '10s';
 set statement_timeout = '6s';
 -- What is answered must be on disk, whatever the database's default is; a stronger one stays.

@@ -1,10 +1,12 @@
--- store::players::held_players: those of some players whose rows somebody else holds at this moment.
+-- store::players::held_players: those of some players whose rows somebody else holds at this moment. The others are locked
+-- for as long as the statement runs; as nothing is written, its end need not wait for the log to be flushed.
 with free as (
     select player_id
     from players
+    cross join set_config('synchronous_commit', 'off', true)
     where player_id = any($1)
     order by player_id
-    for no key update skip locked
+    for no key update of players skip locked
 )
 select player_id
 from players

@@ -1,14 +1,18 @@
--- store::pulse::read: what each instance ($2) asks twice a second: the database's time, the newest catalogue, whether
--- another instance cannot announce what it changes, and what must not be trusted any more since $1. One row for each
--- revocation, or a single one without.
+-- store::pulse::read: what each instance ($2) asks twice a second: the database's time, its identity, the newest catalogue,
+-- whether another instance cannot announce what it changes, and what must not be trusted any more since $1. One row for
+-- each revocation, or a single one without.
 select clock_timestamp() as now,
+    (select oid::bigint from pg_database where datname = current_database()) as database_oid,
+    deployment.deployment_id, deployment.epoch,
+    server.system_identifier, server.timeline, server.wal_position, server.started_at,
     (select max(version) from catalogues) as catalogue_version,
     exists (
         select from silences
         where noted_at > clock_timestamp() - interval '3 seconds' and instance <> $2
     ) as silenced,
     revocation.subject, revocation.reason
-from (values (1)) as one (row)
+from server_provenance() as server
+left join deployment on true
 left join revocations as revocation on revocation.revoked_at >= $1
 -- Their numbers are drawn while the player's row is held; their times are of clocks that differ a little.
 order by revocation.revocation_id

@@ -13,6 +13,8 @@ due as materialized (
         and last_seen_at < $5
         and catalogue_version = $7
         and energy_per_second >= 1e-290
+        and unseen_energy >= 0
+        and unseen_energy < 'infinity'
         and season_of(least(accrues_until, $6::timestamptz)) = season
         and settled_at < least(accrues_until, $6::timestamptz)
     order by player_id

@@ -4,29 +4,65 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::catalogue::ReplaceError;
-use crate::domain::{Catalogue, Timeline};
+use crate::domain::{Catalogue, Rules, Timeline};
 use crate::http::extract::{Body, Operator};
 use crate::http::problem::{Code, Problem};
 use crate::http::wire::{AdminCatalogWire, CatalogRequest, CatalogWire, RulesWire};
-use crate::http::{Api, json_with};
+use crate::http::{Api, etag, json_with};
 
 fn timeline(api: &Api) -> Result<std::sync::Arc<Timeline>, Problem> {
     let timeline = api.catalogues.timeline();
     timeline.map_err(|error| Problem::unavailable("The server is starting.", error))
 }
 
-fn answer(api: &Api, catalogue: &Catalogue, timeline: &Timeline) -> HttpResponse {
+fn answer(api: &Api, catalogue: &Catalogue, timeline: &Timeline) -> Result<HttpResponse, Problem> {
     let wire = AdminCatalogWire {
         catalog: CatalogWire::new(catalogue, &timeline.rules),
         version_in_force: timeline.at(api.game.now()).version,
     };
     let mut response = HttpResponse::build(StatusCode::OK);
-    response.insert_header((header::ETAG, tag(catalogue.version)));
-    json_with(response, &wire)
+    let (version, in_force) = (wire.catalog.version, wire.version_in_force);
+    let tag = format!("\"{version}-{in_force}-{}\"", digest(&wire.catalog)?);
+    response.insert_header((header::ETAG, tag));
+    Ok(json_with(response, &wire))
 }
 
-fn tag(version: u64) -> String {
-    format!("\"{version}\"")
+fn digest(catalog: &CatalogWire) -> Result<String, Problem> {
+    Ok(etag::digest(&serde_json::to_vec(catalog).map_err(Problem::internal)?))
+}
+
+/// The catalogue that a change was made from, as `If-Match` names it: by its tag, or by its version alone. Which version was
+/// in force then does not matter.
+struct Expected {
+    version: u64,
+    digest: Option<String>,
+}
+
+impl Expected {
+    /// What the request asks for, where it asks for one.
+    fn of(request: &HttpRequest) -> Result<Option<Self>, Problem> {
+        let Some(value) = request.headers().get(header::IF_MATCH) else { return Ok(None) };
+        let text = value.to_str().unwrap_or_default().trim();
+        if text == "*" {
+            return Ok(None);
+        }
+        let tag = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+        let expected = tag.and_then(|tag| {
+            let mut parts = tag.splitn(3, '-');
+            let version = parts.next()?.parse().ok()?;
+            let digest = parts.nth(1).map(str::to_owned);
+            Some(Self { version, digest })
+        });
+        let malformed = || Problem::malformed("If-Match", "is not the tag of a catalogue");
+        expected.map(Some).ok_or_else(malformed)
+    }
+
+    fn is(&self, catalogue: &Catalogue, rules: &Rules) -> bool {
+        let digest_is = |expected: &String| {
+            digest(&CatalogWire::new(catalogue, rules)).is_ok_and(|digest| digest == *expected)
+        };
+        self.version == catalogue.version && self.digest.as_ref().is_none_or(digest_is)
+    }
 }
 
 /// Read the newest catalogue, in force or about to be.
@@ -37,11 +73,12 @@ fn tag(version: u64) -> String {
 )]
 pub async fn read_catalog(api: web::Data<Api>, _: Operator) -> Result<HttpResponse, Problem> {
     let timeline = timeline(&api)?;
-    Ok(answer(&api, timeline.newest(), &timeline))
+    answer(&api, timeline.newest(), &timeline)
 }
 
 /// Put a catalogue in force, on every instance in three seconds. What somebody owns cannot be left out: retire it with
-/// `"available": false`. With `If-Match` only where nobody has changed it meanwhile.
+/// `"available": false`. With `If-Match`, a tag as `GET` answers it or a version in quotes, only where nobody has changed it
+/// meanwhile.
 #[utoipa::path(
     put, path = "/api/v1/admin/catalog", tag = "admin", request_body = CatalogRequest,
     params(("If-Match" = Option<String>, Header)),
@@ -58,29 +95,22 @@ pub async fn replace_catalog(
     if body.value.rules.as_ref().is_some_and(|rules| *rules != RulesWire::from(&*timeline.rules)) {
         return Err(Problem::unacceptable("rules", "cannot be changed here"));
     }
-    let expected = expected_version(&request)?;
+    let expected = Expected::of(&request)?;
+    let is_expected = |newest: &Catalogue| {
+        expected.as_ref().is_none_or(|expected| expected.is(newest, &timeline.rules))
+    };
     let items = body
         .value
         .into_items()
         .map_err(|(field, message)| Problem::unacceptable(field, message))?;
-    let catalogue = api.catalogues.replace(items, expected).await.map_err(|error| match error {
-        ReplaceError::Faulty(faults) => faults.into(),
-        ReplaceError::Outdated(version) => {
-            let detail = format!("The newest catalogue is version {version}.");
-            Problem::new(Code::VersionMismatch, detail).with("version", version)
-        }
-        ReplaceError::Store(error) => error.into(),
-    })?;
-    Ok(answer(&api, &catalogue, &timeline))
-}
-
-fn expected_version(request: &HttpRequest) -> Result<Option<u64>, Problem> {
-    let Some(value) = request.headers().get(header::IF_MATCH) else { return Ok(None) };
-    let text = value.to_str().unwrap_or_default().trim();
-    if text == "*" {
-        return Ok(None);
-    }
-    let version = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
-    let version = version.and_then(|text| text.parse().ok());
-    version.map(Some).ok_or_else(|| Problem::malformed("If-Match", "is not the tag of a catalogue"))
+    let catalogue =
+        api.catalogues.replace(items, is_expected).await.map_err(|error| match error {
+            ReplaceError::Faulty(faults) => faults.into(),
+            ReplaceError::Outdated(version) => {
+                let detail = format!("The newest catalogue is version {version}.");
+                Problem::new(Code::VersionMismatch, detail).with("version", version)
+            }
+            ReplaceError::Store(error) => error.into(),
+        })?;
+    answer(&api, &catalogue, &timeline)
 }

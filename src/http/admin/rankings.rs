@@ -13,7 +13,7 @@ use crate::http::{Api, json};
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = RankingsRebuild)]
 pub struct RebuildWire {
-    /// `started`, or `running` where a rebuild was under way.
+    /// `started`, or `running` where a rebuild was under way, after which this one follows.
     status: &'static str,
 }
 

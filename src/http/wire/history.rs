@@ -148,12 +148,12 @@ pub struct ExportWire {
 impl ExportWire {
     /// The export as asked for by the session `current`.
     pub fn new(export: Export, current: Uuid) -> Self {
-        let State { record, timeline, now } = &export.state;
+        let State { record, epoch, timeline, now } = &export.state;
         Self {
             exported_at: rfc3339(*now),
             created_at: rfc3339(record.created_at),
             banned: record.banned,
-            state: StateWire::new(record, timeline, *now),
+            state: StateWire::new(record, *epoch, timeline, *now),
             ledger: export.ledger.into_iter().map(Into::into).collect(),
             sessions: export
                 .sessions

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::number::whole;
 use super::time::rfc3339;
 use crate::domain::{Away, Timeline, Timestamp};
+use crate::identity::Epoch;
 use crate::store::players::PlayerRecord;
 
 /// A player's numbers at `server_time`. Between versions a client extrapolates `energy + energy_per_second * (t -
@@ -25,12 +26,16 @@ pub struct StateWire {
     pub energy_per_click: f64,
     #[serde(serialize_with = "whole")]
     pub cores: f64,
-    /// Rises by one with every applied mutation. Keep the highest you have seen.
+    /// Rises by one with every applied mutation. Keep the state with the highest that you have seen within an `epoch`.
     pub version: u64,
     /// Those owned, in the catalogue's order.
     pub generators: Vec<OwnedGeneratorWire>,
     /// Those owned.
     pub upgrades: Vec<String>,
+    /// Changes when the database was restored or replaced, and so may have gone back: take the state then, whatever its
+    /// version.
+    #[schema(example = "5b1c8e0f9a7d2346")]
+    pub epoch: String,
     /// Until when production goes on if the player does not come back.
     #[schema(format = DateTime)]
     pub accrues_until: String,
@@ -74,8 +79,8 @@ pub struct AwayWire {
 }
 
 impl StateWire {
-    /// The state of `record` at `now`.
-    pub fn new(record: &PlayerRecord, timeline: &Timeline, now: Timestamp) -> Self {
+    /// The state of `record`, which was read in `epoch`, at `now`.
+    pub fn new(record: &PlayerRecord, epoch: Epoch, timeline: &Timeline, now: Timestamp) -> Self {
         let player = &record.player;
         let view = player.view(timeline, now);
         let generators = view.generators.iter().map(|generator| OwnedGeneratorWire {
@@ -96,6 +101,7 @@ impl StateWire {
             version: player.version,
             generators: generators.collect(),
             upgrades: player.inventory.upgrades().map(ToString::to_string).collect(),
+            epoch: epoch.to_string(),
             accrues_until: rfc3339(view.accrues_until),
             server_time: rfc3339(view.now),
             away: view.away.map(AwayWire::from),

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use crate::domain::{Season, Timestamp};
+use crate::domain::{Season, Timestamp, finite};
 use crate::rankings::board::{Entry, List, Standing, Status};
 
 /// Revision and time, each a big-endian double, before the name.
@@ -24,11 +24,14 @@ pub(super) fn score(score: f64) -> String {
     if score > 0.0 { format!("-{score:e}") } else { "0".to_owned() }
 }
 
-/// When and in which season the boards were last built whole.
-pub(super) fn status((at, season): &(String, String)) -> Status {
+/// When and in which season the boards were last built whole, and how many keys are left of boards that are not whole.
+pub(super) type RawStatus = (String, String, u64);
+
+/// The same, understood.
+pub(super) fn status((at, season, remains): &RawStatus) -> Status {
     let built = at.parse().ok().map(Timestamp::from_micros);
     let season = season.parse().ok().map(Season::from_number);
-    Status { rebuilt: built.zip(season) }
+    Status { rebuilt: built.zip(season), is_damaged: *remains > 0 }
 }
 
 /// The answer of the script that reads.
@@ -41,20 +44,19 @@ pub(super) struct Answer {
     pub(super) rank: Option<u64>,
 }
 
-/// Understands an answer; nothing where it is none of ours.
+/// Understands an answer; nothing where it is none of ours, or where a player on the board has lost its name.
 pub(super) fn answer(raw: RawAnswer) -> Option<Answer> {
     let (as_of, total_players, first, members, kept, rank) = raw;
     let entries =
         (first + 1..).zip(members.into_iter().zip(kept)).map(|(rank, ((player, score), kept))| {
-            let name = kept.as_deref().and_then(|kept| kept.get(STAMP_BYTES..));
-            let name = name.and_then(|name| std::str::from_utf8(name).ok()).unwrap_or_default();
+            let name = std::str::from_utf8(kept.as_deref()?.get(STAMP_BYTES..)?).ok()?;
             let score: f64 = score.parse().ok()?;
             Some(Entry {
                 rank,
                 player: Uuid::from_slice(&player).ok()?,
                 name: name.into(),
-                // Turning the sign of 0 round would make it -0.
-                score: 0.0 - score,
+                // Turning the sign of 0 round would make it -0. What is no amount cannot be shown as JSON.
+                score: finite(0.0 - score),
             })
         });
     let as_of = Timestamp::from_micros(as_of.parse().ok()?);

@@ -3,10 +3,14 @@
 //! Scores are stored with their sign turned round and players as the bytes of their ids, so that the order of `ZRANGE` is
 //! that of the board: the best first, and of equal scores the older player. Every change is a script, so readers never
 //! see a part of one.
+//!
+//! Any of the keys may be lost at any time: evicted, deleted or overwritten. Each script that changes them therefore stores
+//! how many players each key holds, and each script, before it reads or writes, compares that with what is there.
 
 mod codec;
+mod keys;
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use redis::{RedisResult, Script, ScriptInvocation};
@@ -14,8 +18,10 @@ use uuid::Uuid;
 
 use super::board::{BOARDS, Board, List, Publication, Status, Surroundings, Unavailable};
 use crate::domain::{Season, Timestamp};
+use crate::identity::{Identity, IdentityTracker};
 use crate::redis_client::Redis;
 use codec::Answer;
+pub(super) use keys::Keys;
 
 /// Standings in one call: Redis does nothing else for the millisecond or so that a call takes.
 const WRITTEN_AT_ONCE: usize = 200;
@@ -29,75 +35,80 @@ const BACKGROUND_LIMIT: Duration = Duration::from_secs(5);
 /// How long a build may rest before somebody else may begin one.
 const BUILD_RESTS: Duration = Duration::from_secs(30);
 
-static PUBLISH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("publish.lua")));
-static BEGIN: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("begin.lua")));
-static FINISH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("finish.lua")));
-static READ: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("read.lua")));
+/// A script of this folder, with the functions that those share which change the boards.
+macro_rules! script {
+    ($file:literal) => {
+        LazyLock::new(|| Script::new(concat!(include_str!("parts.lua"), include_str!($file))))
+    };
+}
 
-/// Meta, players, and the boards.
-type Keys = [String; 2 + BOARDS];
+static PUBLISH: LazyLock<Script> = script!("publish.lua");
+static BEGIN: LazyLock<Script> = script!("begin.lua");
+static FINISH: LazyLock<Script> = script!("finish.lua");
+static ABANDON: LazyLock<Script> = script!("abandon.lua");
+static STATUS: LazyLock<Script> = script!("status.lua");
+static READ: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("read.lua")));
 
 /// The boards of a deployment.
 pub(super) struct Shared {
     redis: Redis,
-    live: Keys,
-    build: Keys,
-    /// Where what is replaced waits to be freed.
-    old: Keys,
+    identity: Arc<IdentityTracker>,
 }
 
 /// A build that has begun.
 #[derive(Clone, Debug)]
 pub(super) struct Build {
     token: String,
+    /// Those that it began with.
+    keys: Keys,
 }
 
 impl Shared {
-    pub(super) fn new(redis: Redis) -> Self {
-        // One tag, as all of them are named in one call.
-        let keys = |stage: &str| {
-            let [lifetime, rate, season] = Board::ALL.map(Board::as_str);
-            ["meta", "players", lifetime, rate, season]
-                .map(|part| redis.key(format!("{{rankings}}:{stage}{part}")))
-        };
-        let (live, build, old) = (keys(""), keys("build:"), keys("old:"));
-        Self { redis, live, build, old }
+    /// The boards of the database that is identified, in its present epoch.
+    pub(super) fn new(redis: Redis, identity: Arc<IdentityTracker>) -> Self {
+        Self { redis, identity }
     }
 
-    /// Whether Redis is there.
+    /// Whether Redis is there, and it is known which database the boards are of.
     pub(super) fn is_up(&self) -> bool {
-        self.redis.is_up()
+        self.redis.is_up() && self.identity.current().is_some()
     }
 
+    /// The keys of the boards at this moment. The epoch may change while the server runs, so a call takes them once and keeps
+    /// them to its end.
+    pub(super) fn keys(&self) -> Keys {
+        Keys::new(&self.redis, self.identity.current().unwrap_or_default())
+    }
+
+    /// How the boards fare.
     pub(super) async fn status(&self) -> Result<Status, Unavailable> {
-        let key = &self.live[0];
-        let run = |mut connection| async move {
-            let mut command = redis::cmd("HMGET");
-            command.arg(key).arg("built_at").arg("built_season");
-            command.query_async::<(Option<String>, Option<String>)>(&mut connection).await
-        };
-        let (at, season) = self.redis.with_limit(BACKGROUND_LIMIT, run).await?;
-        Ok(codec::status(&(at.unwrap_or_default(), season.unwrap_or_default())))
+        let call = call_of(&STATUS, &self.keys().live());
+        let run = |mut connection| async move { call.invoke_async(&mut connection).await };
+        let raw: codec::RawStatus = self.redis.with_limit(BACKGROUND_LIMIT, run).await?;
+        Ok(codec::status(&raw))
     }
 
-    /// Writes standings, none over a newer one.
+    /// Writes standings, none over a newer one. On boards that are not whole nothing is written.
     pub(super) async fn publish(
         &self,
+        keys: &Keys,
         publication: &Publication<'_>,
     ) -> Result<Status, Unavailable> {
-        self.write(publication, "").await
+        self.write(keys, publication, "").await
     }
 
     async fn write(
         &self,
+        keys: &Keys,
         publication: &Publication<'_>,
         token: &str,
     ) -> Result<Status, Unavailable> {
         let mut status = Status::default();
         let none: &[&[_]] = &[&[]];
+        let (live, build) = (keys.live(), keys.build());
         let chunks: Vec<_> = publication.standings.chunks(WRITTEN_AT_ONCE).collect();
         for standings in if chunks.is_empty() { none } else { &chunks } {
-            let mut call = call_of(&PUBLISH, self.live.iter().chain(&self.build));
+            let mut call = call_of(&PUBLISH, live.iter().chain(&build));
             call.arg(publication.season.number()).arg(publication.as_of.as_micros()).arg(token);
             for standing in *standings {
                 call.arg(standing.player.as_bytes()).arg(codec::kept(standing));
@@ -107,10 +118,12 @@ impl Shared {
                 }
             }
             let run = |mut connection| async move {
-                unless_cut_short(call.invoke_async::<(String, String)>(&mut connection).await)
+                unless_cut_short(call.invoke_async::<codec::RawStatus>(&mut connection).await)
             };
-            let built = self.redis.with_limit(BACKGROUND_LIMIT, run).await?;
-            status = codec::status(&built.ok_or(Unavailable::CutShort)?);
+            let answer = self.redis.with_limit(BACKGROUND_LIMIT, run).await?;
+            let now = codec::status(&answer.ok_or(Unavailable::CutShort)?);
+            // The first call removes what is left of damaged boards.
+            status = Status { is_damaged: status.is_damaged || now.is_damaged, ..now };
         }
         Ok(status)
     }
@@ -119,11 +132,12 @@ impl Shared {
     /// what is built, too.
     pub(super) async fn begin(&self) -> Result<Option<Build>, Unavailable> {
         let token = Uuid::from_u128(rand::random()).to_string();
-        let mut call = call_of(&BEGIN, &self.build);
+        let keys = self.keys();
+        let mut call = call_of(&BEGIN, &keys.build());
         call.arg(&token).arg(millis(BUILD_RESTS));
         let run = |mut connection| async move { call.invoke_async::<bool>(&mut connection).await };
         let begun = self.redis.with_limit(BACKGROUND_LIMIT, run).await?;
-        Ok(begun.then_some(Build { token }))
+        Ok(begun.then_some(Build { token, keys }))
     }
 
     /// Writes standings to what is built.
@@ -132,8 +146,9 @@ impl Shared {
         build: &Build,
         publication: &Publication<'_>,
     ) -> Result<(), Unavailable> {
-        self.write(publication, &build.token).await?;
-        let key = &self.build[0];
+        self.continues(build)?;
+        self.write(&build.keys, publication, &build.token).await?;
+        let [key, ..] = &build.keys.build();
         let run = |mut connection| async move {
             let mut command = redis::cmd("PEXPIRE");
             command.arg(key).arg(millis(BUILD_RESTS));
@@ -149,14 +164,52 @@ impl Shared {
         season: Season,
         began: Timestamp,
     ) -> Result<(), Unavailable> {
-        let keys = self.live.iter().chain(&self.build).chain(&self.old[1..]);
-        let mut call = call_of(&FINISH, keys);
+        self.continues(build)?;
+        let (live, built) = (build.keys.live(), build.keys.build());
+        let mut call = call_of(&FINISH, live.iter().chain(&built));
         call.arg(&build.token).arg(began.as_micros()).arg(season.number());
         let run = |mut connection| async move {
             unless_cut_short(call.invoke_async::<()>(&mut connection).await)
         };
         let finished = self.redis.with_limit(BACKGROUND_LIMIT, run).await?;
-        finished.ok_or(Unavailable::CutShort)
+        finished.ok_or(Unavailable::CutShort)?;
+        if let Err(error) = self.remove_earlier_epoch(&build.keys).await {
+            tracing::debug!(%error, "the boards of the epoch before are not removed");
+        }
+        Ok(())
+    }
+
+    /// Removes the boards of the epoch whose boards were finished before those of `keys`: nobody reads them any more.
+    async fn remove_earlier_epoch(&self, keys: &Keys) -> Result<(), Unavailable> {
+        let (database, epoch) = (keys.identity().database, keys.identity().epoch.to_string());
+        let finished = self.redis.lasting_key(database, "{rankings}:epoch");
+        let run = |mut connection| async move {
+            let mut swap = redis::cmd("GETSET");
+            swap.arg(finished).arg(epoch).query_async::<Option<String>>(&mut connection).await
+        };
+        let before = self.redis.with_limit(BACKGROUND_LIMIT, run).await?;
+        let epoch = before.and_then(|before| before.parse().ok());
+        let Some(epoch) = epoch.filter(|&it| it != keys.identity().epoch) else { return Ok(()) };
+        let earlier = Keys::new(&self.redis, Identity { database, epoch });
+        let run = |mut connection| async move {
+            let mut unlink = redis::cmd("UNLINK");
+            unlink.arg(&earlier.live()).arg(&earlier.build());
+            unlink.exec_async(&mut connection).await
+        };
+        Ok(self.redis.with_limit(BACKGROUND_LIMIT, run).await?)
+    }
+
+    /// Removes a build that will not be finished, so that nobody waits for it.
+    pub(super) async fn abandon(&self, build: &Build) -> Result<(), Unavailable> {
+        let mut call = call_of(&ABANDON, &build.keys.build());
+        call.arg(&build.token);
+        let run = |mut connection| async move { call.invoke_async::<()>(&mut connection).await };
+        Ok(self.redis.with_limit(BACKGROUND_LIMIT, run).await?)
+    }
+
+    /// A build ends when the epoch is no longer the one that it began in: it is of other boards.
+    fn continues(&self, build: &Build) -> Result<(), Unavailable> {
+        if build.keys == self.keys() { Ok(()) } else { Err(Unavailable::CutShort) }
     }
 
     /// A part of a board.
@@ -186,8 +239,10 @@ impl Shared {
     }
 
     fn reading(&self, board: Board) -> ScriptInvocation<'static> {
-        let [meta, players, boards @ ..] = &self.live;
-        call_of(&READ, [meta, players, &boards[board.index()]])
+        let [meta, players, boards @ ..] = &self.keys().live();
+        let mut call = call_of(&READ, [meta, players, &boards[board.index()]]);
+        call.arg(board.as_str());
+        call
     }
 
     async fn read(&self, call: ScriptInvocation<'static>) -> Result<Answer, Unavailable> {
@@ -218,5 +273,41 @@ fn unless_cut_short<T>(result: RedisResult<T>) -> RedisResult<Option<T>> {
     match result {
         Err(error) if error.code() == Some("CUTSHORT") => Ok(None),
         result => result.map(Some),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::identity::{Epoch, Observed};
+    use crate::rankings::board::{Stamp, Standing};
+    use crate::redis_client::testing::away;
+
+    /// The boards of an epoch.
+    fn boards(epoch: u64) -> Shared {
+        let (identity, now) = (IdentityTracker::default(), Instant::now());
+        let of_epoch = Identity { database: 1, epoch: Epoch::from_number(epoch) };
+        let observed = Observed { identity: of_epoch, server_started_at: 1, wal_position: None };
+        identity.observe(observed, now, now);
+        Shared::new(away("test:"), Arc::new(identity))
+    }
+
+    #[tokio::test]
+    async fn a_build_ends_when_the_epoch_changes() {
+        let (before, after) = (boards(1), boards(2));
+        let (now, season) = (Timestamp::from_micros(1), Season::from_number(1));
+        let stamp = Stamp { revision: 1, at: now };
+        let standings = [Standing { player: Uuid::nil(), stamp, place: None }];
+        let publication = Publication { season, as_of: now, standings: &standings };
+        let build = Build { token: "x".to_owned(), keys: before.keys() };
+        let [fill, finish] =
+            [after.fill(&build, &publication).await, after.finish(&build, season, now).await];
+        assert!(matches!(fill, Err(Unavailable::CutShort)), "{fill:?}");
+        assert!(matches!(finish, Err(Unavailable::CutShort)), "{finish:?}");
+        // In the same epoch it goes on, as far as Redis is there.
+        let fill = before.fill(&build, &publication).await;
+        assert!(matches!(fill, Err(Unavailable::Redis(_))), "{fill:?}");
     }
 }

@@ -2,7 +2,8 @@
 -- KEYS: meta, players and three boards; then the same five of the build.
 -- ARGV: season, as of (microseconds), the build's token where only the build is to be written; then for each player its id,
 --       what is kept of it (stamp and name; see encode), and three scores, which are empty for who leaves the boards.
--- Answers when and in which season the boards were last built whole, empty where they are not; or 'cut short'.
+-- Answers when and in which season the boards were last built whole, empty where they are not; and how many keys were left
+-- of boards that lost a part. Or 'cut short'.
 local FIELDS = 5
 local season = tonumber(ARGV[1])
 local ids, first = {}, 4
@@ -20,11 +21,7 @@ local function enter(meta, board)
     return not held or season >= held
 end
 
-local function write(keys)
-    local in_season = enter(keys[1], keys[5])
-    if #ids == 0 then
-        return
-    end
+local function put(keys, in_season)
     local held = redis.call('HMGET', keys[2], unpack(ids))
     local kept, gone, ranked = {}, {}, { {}, {}, {} }
     for n = 1, #ids do
@@ -63,23 +60,39 @@ local function write(keys)
     end
 end
 
+local function write(keys)
+    local in_season = enter(keys[1], keys[5])
+    if #ids > 0 then
+        put(keys, in_season)
+    end
+    store_sizes(keys)
+end
+
 local live = { KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5] }
 local build = { KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10] }
-local token = redis.call('HGET', build[1], 'token')
+local token = ask('HGET', build[1], 'token')
+if token and not is_undamaged(build) then
+    -- The build lost a part. It ends here, and its builder notices that the token is gone.
+    redis.call('UNLINK', unpack(build))
+    token = nil
+end
 if ARGV[3] ~= '' then
     if token ~= ARGV[3] then
-        return redis.error_reply('CUTSHORT another build took over')
+        return redis.error_reply('CUTSHORT another build took over, or a part of this one was lost')
     end
     write(build)
-    return { '', '' }
+    return { '', '', 0 }
 end
-write(live)
 if token then
     write(build)
 end
-local as_of = redis.call('HGET', live[1], 'as_of')
-if not as_of or tonumber(ARGV[2]) > tonumber(as_of) then
+local meta = whole(live)
+if not meta then
+    -- Nobody reads what is left, and what is built anew has all that could be written here.
+    return { '', '', redis.call('UNLINK', unpack(live)) }
+end
+write(live)
+if not meta[3] or tonumber(ARGV[2]) > tonumber(meta[3]) then
     redis.call('HSET', live[1], 'as_of', ARGV[2])
 end
-local built = redis.call('HMGET', live[1], 'built_at', 'built_season')
-return { built[1] or '', built[2] or '' }
+return { meta[1], meta[2], 0 }

@@ -1,23 +1,27 @@
--- A part of a board; nothing where the boards are not whole.
--- KEYS: meta, players, the board. ARGV: either offset and limit, or a player's id, 'around' and the neighbours on each side.
+-- A part of a board; nothing where the boards were never built or where what is read is damaged. Stands alone, without
+-- parts.lua, as requests wait for it.
+-- KEYS: meta, players, the board. ARGV: the board's name; then either offset and limit, or a player's id, 'around' and the
+--       neighbours on each side.
 -- Answers {as of, players on the board, rank of the first from 0 on, {id, score, ...}, {what is kept of each}}, with the
--- player's rank at the end where one was asked for; -1 where it is not on the board.
-local meta = redis.call('HMGET', KEYS[1], 'built_at', 'as_of')
-if not meta[1] then
+-- player's rank at the end where one was asked for; -1 where it is not on the board. What is kept is missing where the key
+-- of players lost it.
+local meta = redis.pcall('HMGET', KEYS[1], 'built_at', 'as_of', 'size:' .. ARGV[1])
+local total = redis.pcall('ZCARD', KEYS[3])
+if not meta[1] or tonumber(meta[3] or '') ~= total then
     return false
 end
+local as_of = meta[2] or meta[1]
 local offset, last, rank
-if ARGV[2] == 'around' then
-    rank = redis.call('ZRANK', KEYS[3], ARGV[1])
+if ARGV[3] == 'around' then
+    rank = redis.call('ZRANK', KEYS[3], ARGV[2])
     if not rank then
-        return { meta[2] or meta[1], 0, 0, {}, {}, -1 }
+        return { as_of, 0, 0, {}, {}, -1 }
     end
-    offset, last = math.max(rank - tonumber(ARGV[3]), 0), rank + tonumber(ARGV[3])
+    offset, last = math.max(rank - tonumber(ARGV[4]), 0), rank + tonumber(ARGV[4])
 else
-    offset = tonumber(ARGV[1])
-    last = offset + tonumber(ARGV[2]) - 1
+    offset = tonumber(ARGV[2])
+    last = offset + tonumber(ARGV[3]) - 1
 end
-local total = redis.call('ZCARD', KEYS[3])
 local members, kept = {}, {}
 if offset < total then
     members = redis.call('ZRANGE', KEYS[3], offset, last, 'WITHSCORES')
@@ -25,6 +29,9 @@ if offset < total then
     for i = 1, #members, 2 do
         ids[#ids + 1] = members[i]
     end
-    kept = redis.call('HMGET', KEYS[2], unpack(ids))
+    kept = redis.pcall('HMGET', KEYS[2], unpack(ids))
+    if kept.err then
+        return false
+    end
 end
-return { meta[2] or meta[1], total, offset, members, kept, rank or -1 }
+return { as_of, total, offset, members, kept, rank or -1 }

@@ -22,6 +22,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout_at;
 use tokio_postgres::error::SqlState;
 
+use super::endpoint::Doubt;
 use super::error::Error;
 pub(super) use connection::Connection;
 pub(super) use rules::Purpose;
@@ -49,6 +50,8 @@ pub(super) struct Member {
     pub(super) purpose: Purpose,
     /// How long a caller waits for a connection.
     pub(super) patience: Duration,
+    /// Is told of connections that ended by themselves.
+    pub(super) doubt: Doubt,
 }
 
 /// The connections of all pools of a process.
@@ -133,9 +136,11 @@ impl Budget {
         self.close_unused(unused, |purpose| usize::from(purpose == Purpose::Lane));
     }
 
-    /// Closes all idle connections, for what they began with does not hold any more.
+    /// Closes all idle connections, for what they began with does not hold any more. The next ones may lead to another
+    /// server.
     pub(super) fn renew(&self) {
         self.close_unused(Duration::ZERO, |_| 0);
+        self.members().iter().for_each(|member| member.doubt.note_lost());
     }
 
     fn close_unused(&self, unused: Duration, kept: impl Fn(Purpose) -> usize) {
@@ -143,6 +148,9 @@ impl Budget {
             let mut open = member.pool.status().size;
             let kept = kept(member.purpose);
             let closed = member.pool.retain(|client, metrics| {
+                if client.is_closed() {
+                    member.doubt.note_lost();
+                }
                 let close = client.is_closed() || (open > kept && metrics.last_used() >= unused);
                 open -= usize::from(close);
                 !close

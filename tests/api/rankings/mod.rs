@@ -1,6 +1,8 @@
 //! Boards and seasons, on the in-process form and on Redis alike.
 
 mod boards;
+mod demands;
+mod losses;
 mod oracle;
 mod seasons;
 mod shared;

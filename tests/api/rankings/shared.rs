@@ -159,8 +159,7 @@ async fn what_happened_while_redis_was_away_is_on_its_boards_when_it_is_back() {
     eventually("Redis is used again", async || redis.is_up().then_some(())).await;
     eventually("the ban in Redis", async || {
         app.server.rankings.publish().await.ok();
-        let key =
-            format!("{}{{rankings}}:lifetime_energy", world.redis.as_ref().expect("a Redis").1);
+        let key = app.redis_key("{rankings}:lifetime_energy");
         let ranked: u64 = server.connect().await.zcard(key).await.expect("a count");
         (ranked == 2).then_some(())
     })
@@ -173,8 +172,7 @@ async fn a_build_that_was_never_finished_gives_way_to_the_next() {
     let world = World::new().await.with_redis();
     let app = world.start().await;
     let players = three_players(&app).await;
-    let (_, prefix) = world.redis.clone().expect("a Redis");
-    let key = |part: &str| format!("{prefix}{{rankings}}:build:{part}");
+    let key = |part: &str| app.redis_key(&format!("{{rankings}}:build:{part}"));
     let mut connection = connect(shared_redis()).await;
     rebuild(&app).await;
     // Somebody began, and died before he was through.

@@ -95,7 +95,13 @@ impl World {
 
     /// An instance with settings of its own.
     pub async fn start_with(&self, options: Options<'_>) -> TestApp {
-        TestApp::start(self.clone(), options).await
+        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
+        Box::pin(TestApp::start(self.clone(), options, clock)).await
+    }
+
+    /// An instance with a clock of its own.
+    pub async fn start_with_clock(&self, clock: Arc<dyn Clock>) -> TestApp {
+        Box::pin(TestApp::start(self.clone(), &[], clock)).await
     }
 
     /// Ends all connections to the database and lets nobody in.
@@ -140,7 +146,7 @@ impl TestApp {
         World::new().await.start().await
     }
 
-    async fn start(world: World, options: Options<'_>) -> Self {
+    async fn start(world: World, options: Options<'_>, clock: Arc<dyn Clock>) -> Self {
         let mut source = Source::from([
             ("ADMIN_TOKEN".to_owned(), ADMIN_TOKEN.to_owned()),
             ("JWT_SECRET".to_owned(), JWT_SECRET.to_owned()),
@@ -165,7 +171,7 @@ impl TestApp {
             secret: config.auth.jwt_secret.clone().unwrap_or_else(|| Secret::new(JWT_SECRET)),
             config,
             endpoint: world.endpoint.clone(),
-            clock: Arc::clone(&world.clock) as Arc<dyn Clock>,
+            clock,
             alone: false,
         });
         let server = Arc::new(server.expect("built"));
@@ -193,6 +199,12 @@ impl TestApp {
         let text = text.expect("text");
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.map_or(0.0, |value| value.parse().expect("a number"))
+    }
+
+    /// A key in Redis of the database in its present epoch.
+    pub fn redis_key(&self, name: &str) -> String {
+        let identity = self.server.store.identity().current().expect("the database was asked");
+        self.server.redis.as_ref().expect("a Redis").key(identity, name)
     }
 
     /// How often a player was loaded from Postgres to be read.

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc;
 use std::{env, fs, process, thread};
 
 use idlewatt::store::embedded::{Embedded, Settings};
@@ -17,13 +16,13 @@ static CLUSTER: OnceLock<Embedded> = OnceLock::new();
 static PREPARED: OnceCell<()> = OnceCell::const_new();
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
-/// The cluster. The child ends with the thread that started it, so that one waits for ever.
+/// The cluster. It ends with this process, as nobody drops it.
 pub fn cluster() -> &'static Embedded {
     CLUSTER.get_or_init(|| {
         remove_leftovers();
         let folder = folder();
-        let (sender, receiver) = mpsc::channel();
-        thread::spawn(move || {
+        // Callers are within a runtime already, which must not be blocked on.
+        let start = move || {
             fs::create_dir_all(&folder).expect("a temporary folder");
             let extra = ["fsync=off", "full_page_writes=off", "max_connections=500"];
             let settings = Settings {
@@ -31,12 +30,10 @@ pub fn cluster() -> &'static Embedded {
                 extra: extra.map(str::to_owned).to_vec(),
                 ..Settings::default()
             };
-            sender.send(Embedded::start(&folder, &settings)).expect("the receiver waits");
-            loop {
-                thread::park();
-            }
-        });
-        receiver.recv().expect("an answer").expect("Postgres starts")
+            let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+            runtime.block_on(Embedded::start(&folder, settings)).expect("Postgres starts")
+        };
+        thread::spawn(start).join().expect("started")
     })
 }
 
@@ -104,5 +101,17 @@ pub async fn new_database() -> tokio_postgres::Config {
 pub async fn empty_database() -> tokio_postgres::Config {
     let name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
     administer(&format!("create database {name}")).await;
+    cluster().connection_to(&name)
+}
+
+/// How to connect to a copy of a database, which nobody may be connected to.
+pub async fn copy_of(database: &tokio_postgres::Config) -> tokio_postgres::Config {
+    let template = database.get_dbname().expect("a name");
+    administer(&format!(
+        "select pg_terminate_backend(pid, 10000) from pg_stat_activity where datname = '{template}'"
+    ))
+    .await;
+    let name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
+    administer(&format!("create database {name} template {template}")).await;
     cluster().connection_to(&name)
 }

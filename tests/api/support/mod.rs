@@ -3,7 +3,8 @@
 mod app;
 pub mod books;
 mod client;
-mod cluster;
+pub mod cluster;
+pub mod gate;
 mod jobs;
 pub mod own_cluster;
 pub mod pooler;

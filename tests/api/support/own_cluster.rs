@@ -14,7 +14,7 @@ use super::cluster::folder;
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
-/// A cluster. It ends when it is dropped, or with the test's thread.
+/// A cluster. It ends when it is dropped.
 pub struct OwnCluster {
     embedded: Embedded,
     settings: Settings,
@@ -30,13 +30,13 @@ impl OwnCluster {
             extra: cheap.iter().chain(extra).map(|it| (*it).to_owned()).collect(),
             ..Settings::default()
         };
-        let cluster = Self::start_in(&new_folder(), settings);
+        let cluster = Self::start_in(&new_folder(), settings).await;
         cluster.embedded.ensure_database().await.expect("a database");
         cluster
     }
 
-    fn start_in(folder: &Path, settings: Settings) -> Self {
-        let embedded = Embedded::start(folder, &settings).expect("Postgres starts");
+    async fn start_in(folder: &Path, settings: Settings) -> Self {
+        let embedded = Embedded::start(folder, settings.clone()).await.expect("Postgres starts");
         Self { embedded, settings, folder: folder.to_owned() }
     }
 
@@ -52,7 +52,7 @@ impl OwnCluster {
     }
 
     /// A copy that follows this one and takes no writes.
-    pub fn standby(&self) -> Self {
+    pub async fn standby(&self) -> Self {
         let folder = new_folder();
         let database = self.database();
         let [Host::Unix(sockets)] = database.get_hosts() else { panic!("a unix socket") };
@@ -67,7 +67,7 @@ impl OwnCluster {
         }
         let output = copy.current_dir("/").output().expect("pg_basebackup runs");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        Self::start_in(&folder, self.settings.clone())
+        Self::start_in(&folder, self.settings.clone()).await
     }
 }
 

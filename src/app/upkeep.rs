@@ -1,0 +1,34 @@
+//! What goes on for as long as the server runs.
+
+use std::sync::Arc;
+
+use super::Server;
+use crate::supervisor::Task;
+
+impl Server {
+    /// Begins the pulse, the housekeeping, the watch over writes and the upkeep of the rankings. They end with what is returned; should one end
+    /// by itself, the supervisor notices.
+    pub fn keep_up(self: &Arc<Self>) -> Vec<Task> {
+        let server = || Arc::clone(self);
+        let mut tasks = vec![
+            self.supervisor.spawn("the pulse", {
+                let server = server();
+                async move { server.keep_pulse().await }
+            }),
+            self.supervisor.spawn("the housekeeping", {
+                let server = server();
+                async move { server.keep_house().await }
+            }),
+            self.supervisor.spawn("the watch over writes", {
+                let server = server();
+                async move { server.watch_writes().await }
+            }),
+        ];
+        if self.role.answers() || self.redis.is_some() {
+            let server = server();
+            let rankings = async move { server.keep_rankings().await };
+            tasks.push(self.supervisor.spawn("the upkeep of the rankings", rankings));
+        }
+        tasks
+    }
+}

@@ -1,0 +1,99 @@
+//! Loading a player: from Redis, or else from Postgres.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
+use moka::ops::compute::Op;
+use uuid::Uuid;
+
+use super::Players;
+use super::minimum::{GONE, Minimum, Source};
+use super::remote::Remote;
+use super::slot::{Look, Slot};
+use crate::identity::Identity;
+use crate::store;
+
+/// A load that any number of readers wait for.
+pub(super) type Loading = Shared<BoxFuture<'static, Result<(), Arc<store::Error>>>>;
+
+impl Players {
+    /// Begins to load a player. It goes on when nobody waits any more, as it holds a connection.
+    pub(super) fn begin_load(&self, player: Uuid, slot: &Arc<Slot>) -> Loading {
+        let (players, slot) = (self.clone(), Arc::clone(slot));
+        let load = tokio::spawn(async move {
+            let loaded = players.load(player, &slot).await;
+            slot.loaded();
+            // The slot was weighed while it was empty.
+            players.0.slots.entry(player).and_compute_with(|held| match held {
+                Some(held) if Arc::ptr_eq(held.value(), &slot) => Op::Put(slot),
+                _ => Op::Nop,
+            });
+            loaded
+        });
+        let ended = |_| Err(Arc::new(store::Error::Unavailable("a load ended".into())));
+        load.map(move |loaded| loaded.unwrap_or_else(ended)).boxed().shared()
+    }
+
+    async fn load(&self, player: Uuid, slot: &Slot) -> Result<(), Arc<store::Error>> {
+        // Known before the row is read: a row of one epoch never comes under the keys of the next.
+        let remote = self.0.remote.clone().zip(self.0.trust.identity().current());
+        if let Some((remote, identity)) = &remote
+            && self.load_remote(remote, *identity, player, slot).await
+        {
+            self.0.metrics.redis_hits.inc();
+            return Ok(());
+        }
+        self.0.metrics.loads.inc();
+        let sent = Instant::now();
+        match self.0.store.load_player(player).await.map_err(Arc::new)? {
+            Some(mut record) => {
+                if let Some(before) = slot.base(self.0.trust.identity()) {
+                    record.share_with(&before);
+                }
+                let record = Arc::new(record);
+                let identity = self.0.trust.identity();
+                let wanted = identity.is_renewal_wanted();
+                self.put_in(slot, &record, sent, Instant::now());
+                if !wanted && identity.is_renewal_wanted() {
+                    // Whoever reads it is told of the new epoch with it. Apart, as it is rare and large.
+                    let (instance, now) = (self.0.feed.id, self.0.feed.now());
+                    Box::pin(self.0.store.renew_epoch_if_wanted(instance, now)).await;
+                }
+                if let Some((remote, identity)) = remote {
+                    tokio::spawn(async move { remote.put(identity, &record, sent).await });
+                }
+            }
+            None => slot.put_missing(sent),
+        }
+        Ok(())
+    }
+
+    /// Whether Redis held something that may be served.
+    async fn load_remote(
+        &self,
+        remote: &Remote,
+        identity: Identity,
+        player: Uuid,
+        slot: &Slot,
+    ) -> bool {
+        let asked = Instant::now();
+        let Some(held) = remote.get(identity, player).await else { return false };
+        let Some(right_at) = asked.checked_sub(held.age) else { return false };
+        let now = Instant::now();
+        let trust = &self.0.trust;
+        if !trust.identity().knows(right_at) || !trust.holds(right_at, now) {
+            return false;
+        }
+        match held.record {
+            Some(record) => {
+                slot.put(Arc::new(record), right_at, Source::Elsewhere, now);
+            }
+            None => {
+                slot.raise(Minimum::of_revision(GONE, now));
+            }
+        }
+        matches!(slot.look(now, trust), Look::Fresh(_))
+    }
+}

@@ -1,0 +1,90 @@
+//! The cache as a whole, without a database: slots that are dropped at the wrong moment.
+
+use std::time::Duration;
+
+use super::*;
+use crate::clock::ManualClock;
+use crate::domain::testing::at;
+use crate::store::players::testing::guest;
+
+/// A cache in front of a database that nobody asks.
+fn players() -> Players {
+    Players::start(Settings {
+        store: store::testing::unused(),
+        redis: None,
+        clock: Arc::new(ManualClock::new(at(0.0))),
+        health: Arc::default(),
+        metrics: Metrics::new().expect("metrics"),
+        capacity: 1 << 20,
+        alone: true,
+    })
+}
+
+fn record(revision: i64) -> Arc<PlayerRecord> {
+    Arc::new(PlayerRecord { revision, ..guest() })
+}
+
+/// Drops the player's slot, as a full cache does.
+fn evict(players: &Players) {
+    players.0.slots.invalidate(&guest().id);
+    players.0.slots.run_pending_tasks();
+}
+
+/// Whether a row of that revision that comes late out of Redis would be taken in.
+fn admits(players: &Players, revision: i64) -> bool {
+    let (slot, now) = (players.slot(guest().id), Instant::now());
+    slot.put(record(revision), now, Source::Elsewhere, now) == Some(Admission::Newest)
+}
+
+#[tokio::test]
+async fn what_is_heard_of_a_player_whose_slot_was_dropped_is_remembered() {
+    let players = players();
+    let seat = players.seat(guest().id);
+    players.loaded(&record(5), Instant::now());
+    evict(&players);
+    assert!(seat.slot.is_retired());
+    assert!(!admits(&players, 4), "the slot left its minimum behind");
+    evict(&players);
+    players.hear(Change::State(record(7)), Duration::ZERO, Instant::now());
+    assert!(!admits(&players, 6));
+    evict(&players);
+    players.hear(Change::Gone(guest().id), Duration::ZERO, Instant::now());
+    assert!(!admits(&players, 8));
+}
+
+#[tokio::test]
+async fn a_commit_finds_its_way_past_a_seat_that_was_dropped() {
+    let players = players();
+    let seat = players.seat(guest().id);
+    evict(&players);
+    let sent = Instant::now();
+    players.committed(vec![(record(9), Some(seat))], at(0.0), sent);
+    let (kept, _) = players.base(guest().id, None).expect("kept");
+    assert_eq!(kept.revision, 9);
+}
+
+/// A slot is made while the minimum is raised beside the cache: whoever comes last sees the other.
+#[tokio::test]
+async fn a_minimum_is_not_lost_between_the_cache_and_what_lies_beside_it() {
+    for _ in 0..300 {
+        let players = players();
+        let barrier = Arc::new(std::sync::Barrier::new(2));
+        let raising = std::thread::spawn({
+            let (players, barrier) = (players.clone(), Arc::clone(&barrier));
+            move || {
+                barrier.wait();
+                let now = Instant::now();
+                players.raise(guest().id, Minimum::of_revision(7, now));
+            }
+        });
+        barrier.wait();
+        let slot = players.slot(guest().id);
+        raising.join().expect("raised");
+        let now = Instant::now();
+        assert_eq!(
+            slot.put(record(6), now, Source::Elsewhere, now),
+            Some(Admission::Outdated),
+            "the minimum is in neither place"
+        );
+    }
+}

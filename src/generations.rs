@@ -1,0 +1,108 @@
+//! A bounded map that forgets what was not used lately. Each call does constant work, apart from the growth of a hash map.
+
+use std::collections::HashMap;
+use std::collections::hash_map::{Entry, RandomState};
+use std::hash::{BuildHasher, Hash};
+use std::mem;
+
+/// Entries in two generations. What is put or used is in the young one; when that is full, or its owner says so, it becomes
+/// the old one, and what was in the old one is forgotten.
+///
+/// So the last `capacity` entries that were put or used are there, and never more than twice as many.
+#[derive(Debug)]
+pub struct Generations<K, V, S = RandomState> {
+    young: HashMap<K, V, S>,
+    old: HashMap<K, V, S>,
+    capacity: usize,
+}
+
+impl<K: Copy + Eq + Hash, V, S: BuildHasher + Default> Generations<K, V, S> {
+    /// No entries, and room for `capacity` in each generation.
+    pub fn new(capacity: usize) -> Self {
+        Self { young: HashMap::default(), old: HashMap::default(), capacity }
+    }
+
+    /// The value of `key`. Asking for it counts as a use.
+    pub fn get(&mut self, key: K) -> Option<&mut V> {
+        self.make_room();
+        match self.young.entry(key) {
+            Entry::Occupied(held) => Some(held.into_mut()),
+            Entry::Vacant(place) => Some(place.insert(self.old.remove(&key)?)),
+        }
+    }
+
+    /// Puts a value in the place of the one that `key` had.
+    pub fn insert(&mut self, key: K, value: V) {
+        self.make_room();
+        self.old.remove(&key);
+        self.young.insert(key, value);
+    }
+
+    /// Makes the young generation the old one, for an owner that forgets by time.
+    pub fn turn(&mut self) {
+        self.old = mem::take(&mut self.young);
+    }
+
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        self.young.len() + self.old.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn make_room(&mut self) {
+        if self.young.len() >= self.capacity {
+            self.turn();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn an_entry_is_forgotten_by_the_second_turn_without_a_use() {
+        let mut map: Generations<_, _> = Generations::new(10);
+        map.insert('a', 1);
+        map.insert('b', 2);
+        map.turn();
+        assert_eq!(map.get('a'), Some(&mut 1));
+        map.turn();
+        assert_eq!((map.get('a').copied(), map.get('b')), (Some(1), None));
+        assert_eq!(map.len(), 1);
+    }
+
+    proptest! {
+        #[test]
+        fn the_last_entries_used_are_there_with_the_values_put_last(
+            calls in prop::collection::vec((0..20u8, prop::option::of(any::<u16>())), 0..200),
+            capacity in 1..8usize,
+        ) {
+            let mut map: Generations<u8, u16> = Generations::new(capacity);
+            // In the order of their last use.
+            let mut used: Vec<(u8, u16)> = Vec::new();
+            for (key, put) in calls {
+                let position = used.iter().position(|&(known, _)| known == key);
+                let value = if let Some(value) = put {
+                    map.insert(key, value);
+                    Some(value)
+                } else {
+                    let got = map.get(key).copied();
+                    let is_of_the_last = position.is_some_and(|it| used.len() - it <= capacity);
+                    prop_assert!(got.is_some() || !is_of_the_last, "{key} is forgotten");
+                    prop_assert!(got.is_none() || got == position.map(|it| used[it].1));
+                    got
+                };
+                used.retain(|&(known, _)| known != key);
+                used.extend(value.map(|value| (key, value)));
+                prop_assert!(map.len() <= 2 * capacity, "{} entries", map.len());
+            }
+        }
+    }
+}

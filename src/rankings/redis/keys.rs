@@ -1,0 +1,45 @@
+//! The names of the keys.
+
+use crate::identity::Identity;
+use crate::rankings::board::{BOARDS, Board};
+use crate::redis_client::Redis;
+
+/// The keys of one set of boards: meta, players, and the boards.
+pub(super) type Parts = [String; 2 + BOARDS];
+
+/// The keys of the boards of one epoch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::rankings) struct Keys {
+    identity: Identity,
+    /// What all of them begin with.
+    stem: String,
+}
+
+impl Keys {
+    /// Those of a database in an epoch.
+    pub(super) fn new(redis: &Redis, identity: Identity) -> Self {
+        // One tag, as all of them are named in one call.
+        Self { identity, stem: redis.key(identity, "{rankings}:") }
+    }
+
+    /// Whose they are.
+    pub(super) fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// The boards that are read.
+    pub(super) fn live(&self) -> Parts {
+        self.parts("")
+    }
+
+    /// Those that are being built.
+    pub(super) fn build(&self) -> Parts {
+        self.parts("build:")
+    }
+
+    fn parts(&self, stage: &str) -> Parts {
+        let [lifetime, rate, season] = Board::ALL.map(Board::as_str);
+        ["meta", "players", lifetime, rate, season]
+            .map(|part| format!("{}{stage}{part}", self.stem))
+    }
+}

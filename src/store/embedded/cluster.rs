@@ -1,0 +1,250 @@
+//! The files of the database and the processes that use them. Everything here runs on the supervisor's thread.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use tokio::process::{Child, Command};
+use tokio::time::sleep;
+
+use super::binaries::{self, Binaries};
+use super::owner::Owner;
+use super::{Error, PORT, Settings, USER, io_error, socket_folder};
+
+const POLL: Duration = Duration::from_millis(5);
+/// After this a process that a killed server left behind is told to stop.
+const PREDECESSOR_PATIENCE: Duration = Duration::from_secs(1);
+/// How long such a process is waited for.
+const PREDECESSOR_LIMIT: Duration = Duration::from_secs(30);
+/// Between two log lines about a start that is not finished.
+const SLOW_START: Duration = Duration::from_secs(10);
+/// A log beyond this is begun anew at the next start.
+const MAX_LOG_BYTES: u64 = 16 << 20;
+
+/// A database's folder, and how to run it.
+#[derive(Debug)]
+pub(super) struct Cluster {
+    /// Where all of it is.
+    folder: PathBuf,
+    /// Postgres' own part of the folder.
+    data: PathBuf,
+    sockets: PathBuf,
+    /// What Postgres logs.
+    log: PathBuf,
+    binaries: Binaries,
+    owner: Owner,
+    settings: Settings,
+}
+
+impl Cluster {
+    /// Finds what is needed to run the database in `folder`.
+    ///
+    /// # Errors
+    /// What is missing or in the way.
+    pub(super) fn find(folder: PathBuf, settings: Settings) -> Result<Self, Error> {
+        let binaries = binaries::find(&settings).ok_or(Error::NotInstalled)?;
+        let owner = Owner::choose()?;
+        owner.check_passage(&folder)?;
+        let sockets = socket_folder(&folder);
+        let (data, log) = (folder.join("postgres"), folder.join("postgres.log"));
+        Ok(Self { folder, data, sockets, log, binaries, owner, settings })
+    }
+
+    /// Makes what is missing and waits for a process that a killed server left behind. It can be cancelled.
+    ///
+    /// # Errors
+    /// What keeps the database from being started.
+    pub(super) async fn prepare(&self) -> Result<(), Error> {
+        self.owner.make_private(&self.sockets)?;
+        if !self.data.exists() {
+            self.create().await?;
+        }
+        self.await_predecessor().await
+    }
+
+    /// Runs `initdb` aside and moves the result into place, so that half a cluster is never taken for one.
+    async fn create(&self) -> Result<(), Error> {
+        let draft = self.folder.join("postgres.new");
+        if draft.exists() {
+            fs::remove_dir_all(&draft)
+                .map_err(io_error(format!("removing {}", draft.display())))?;
+        }
+        self.owner.make_private(&draft)?;
+        let mut command = Command::new(&self.binaries.initdb);
+        command
+            .arg("--pgdata")
+            .arg(&draft)
+            // The socket's folder lets nobody else in, so whoever reaches it may connect.
+            .args(["--auth=trust", "--username", USER, "--encoding=UTF8", "--locale=C"])
+            .args(["--data-checksums", "--no-instructions"])
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        self.tie(&mut command);
+        let output = command.output().await.map_err(io_error("running initdb"))?;
+        if !output.status.success() {
+            let output = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+            return Err(Error::Failed { program: "initdb", output });
+        }
+        fs::rename(&draft, &self.data).map_err(io_error(format!("making {}", self.data.display())))
+    }
+
+    /// Waits for a database that a killed server left behind; where nothing told it to stop, tells it.
+    async fn await_predecessor(&self) -> Result<(), Error> {
+        let file = self.data.join("postmaster.pid");
+        let Some(pid) = fs::read_to_string(&file)
+            .ok()
+            .and_then(|text| text.lines().next()?.trim().parse().ok())
+            .and_then(Pid::from_raw)
+        else {
+            return Ok(());
+        };
+        let started = Instant::now();
+        let mut told = false;
+        // The file goes when the predecessor ends in order; a crashed one leaves it and is gone itself.
+        while file.exists() && test_kill_process(pid).is_ok() && is_of_cluster(pid, &self.data) {
+            if started.elapsed() > PREDECESSOR_LIMIT {
+                let (pid, data) = (pid.as_raw_nonzero(), self.data.display());
+                let output = format!("process {pid} still runs in {data}");
+                return Err(Error::Failed { program: "postgres", output });
+            }
+            if !told && started.elapsed() > PREDECESSOR_PATIENCE {
+                told = kill_process(pid, Signal::INT).is_ok();
+            }
+            sleep(POLL).await;
+        }
+        Ok(())
+    }
+
+    /// Starts the database's process.
+    ///
+    /// # Errors
+    /// Where that fails; whether it becomes ready is for [`Cluster::await_ready`].
+    pub(super) fn spawn(&self) -> Result<Child, Error> {
+        let mut command = Command::new(&self.binaries.postgres);
+        let mut socket_setting = OsString::from("unix_socket_directories=");
+        socket_setting.push(&self.sockets);
+        command.arg("-D").arg(&self.data).arg("-c").arg(socket_setting);
+        let port = format!("port={PORT}");
+        for setting in [
+            port.as_str(),
+            "listen_addresses=",
+            "unix_socket_permissions=0700",
+            "max_connections=100",
+            "shared_buffers=128MB",
+            "max_wal_size=2GB",
+            "log_destination=stderr",
+            "logging_collector=off",
+            "log_timezone=UTC",
+            "timezone=UTC",
+        ]
+        .into_iter()
+        .chain(self.settings.extra.iter().map(String::as_str))
+        {
+            command.arg("-c").arg(setting);
+        }
+        let log = open_log(&self.log)?;
+        let errors = log.try_clone().map_err(io_error("opening the database's log"))?;
+        command.stdin(Stdio::null()).stdout(log).stderr(errors);
+        self.tie(&mut command);
+        command.spawn().map_err(io_error("starting postgres"))
+    }
+
+    /// Waits until the process takes connections. Recovery after a crash may take long, so there is no limit but the
+    /// process' own end.
+    ///
+    /// # Errors
+    /// The last lines of its log, where the process ends.
+    pub(super) async fn await_ready(&self, child: &mut Child) -> Result<(), Error> {
+        let pid = child.id().map(|pid| pid.to_string());
+        let ready = async {
+            let started = Instant::now();
+            let mut told = started;
+            loop {
+                // The first line is the process, the eighth its state; an older file is a dead predecessor's.
+                let status = fs::read_to_string(self.data.join("postmaster.pid"));
+                let status = status.unwrap_or_default();
+                let mut lines = status.lines();
+                if lines.next() == pid.as_deref() && lines.nth(6).map(str::trim) == Some("ready") {
+                    return;
+                }
+                if told.elapsed() > SLOW_START {
+                    told = Instant::now();
+                    let (seconds, log) = (started.elapsed().as_secs(), self.log.display());
+                    tracing::warn!(seconds, %log, "the embedded database is still starting");
+                }
+                sleep(POLL).await;
+            }
+        };
+        tokio::select! {
+            () = ready => Ok(()),
+            ended = child.wait() => {
+                ended.map_err(io_error("waiting for postgres"))?;
+                Err(Error::Failed { program: "postgres", output: last_lines(&self.log) })
+            }
+        }
+    }
+
+    /// Has a process run as the database's owner, and end with this thread.
+    fn tie(&self, command: &mut Command) {
+        command.current_dir("/");
+        self.owner.run_as(command.as_std_mut());
+        // A group of its own: Ctrl-C in the terminal is for the server, which then stops the database last.
+        command.process_group(0);
+        end_with_this_thread(command);
+    }
+}
+
+/// Whether a process is the Postgres of this cluster: a process id that has been given to another since must be neither
+/// waited for nor stopped.
+fn is_of_cluster(pid: Pid, data: &Path) -> bool {
+    let pid = pid.as_raw_nonzero();
+    // A postmaster works in its data folder.
+    if let Ok(folder) = fs::read_link(format!("/proc/{pid}/cwd")) {
+        return folder == data;
+    }
+    let mut shown = std::process::Command::new("ps");
+    let shown = shown.args(["-ww", "-o", "command=", "-p", &pid.to_string()]).output();
+    shown.is_ok_and(|shown| {
+        String::from_utf8_lossy(&shown.stdout).contains(&*data.to_string_lossy())
+    })
+}
+
+fn open_log(path: &Path) -> Result<File, Error> {
+    let large = fs::metadata(path).is_ok_and(|it| it.len() > MAX_LOG_BYTES);
+    OpenOptions::new()
+        .create(true)
+        .write(true)
+        .append(!large)
+        .truncate(large)
+        .open(path)
+        .map_err(io_error(format!("opening {}", path.display())))
+}
+
+fn last_lines(log: &Path) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<_> = text.lines().rev().take(5).collect();
+    lines.into_iter().rev().collect::<Vec<_>>().join(" / ")
+}
+
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "no safe call sets what a child does between fork and exec")]
+fn end_with_this_thread(command: &mut Command) {
+    use rustix::process::{getppid, set_parent_process_death_signal};
+    let server = Pid::from_raw(std::process::id().cast_signed());
+    // SAFETY: the closure only makes two system calls, which are safe after fork.
+    unsafe {
+        command.pre_exec(move || {
+            set_parent_process_death_signal(Some(Signal::INT))?;
+            // The server may have died before the line above.
+            if getppid() == server { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
+        });
+    }
+}
+
+/// Elsewhere the next start finds the orphan by its `postmaster.pid` and stops it.
+#[cfg(not(target_os = "linux"))]
+fn end_with_this_thread(_: &mut Command) {}

@@ -1,0 +1,100 @@
+//! Processes that nobody waits for.
+//!
+//! A database that is killed leaves processes behind, which end by themselves and are then for process 1 to wait for. In a
+//! container without an init that is the server: without it they would stay in the table of processes for ever.
+
+use std::fs;
+use std::process;
+
+use rustix::process::{Pid, WaitOptions, waitpid};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Waits for them; it has nothing to do where the server is not process 1.
+pub(super) struct Orphans(Option<Signal>);
+
+impl Orphans {
+    /// Listens for the ends of children where the server is process 1.
+    pub(super) fn listen() -> Self {
+        let is_first = process::id() == 1;
+        Self(is_first.then(|| signal(SignalKind::child()).ok()).flatten())
+    }
+
+    /// Waits for all orphans that end, for ever. `own` is the only child that somebody else waits for.
+    pub(super) async fn reap_all_but(&mut self, own: Option<u32>) {
+        if let Some(ends) = &mut self.0 {
+            loop {
+                reap(own);
+                if ends.recv().await.is_none() {
+                    break;
+                }
+            }
+        }
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Waits for the children that have ended, but for `own`.
+fn reap(own: Option<u32>) {
+    let processes = fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
+    let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    for id in ids.filter(|&id| Some(id) != own && is_ended_child(id)) {
+        if let Some(pid) = Pid::from_raw(id.cast_signed()) {
+            waitpid(Some(pid), WaitOptions::NOHANG).ok();
+        }
+    }
+}
+
+/// Whether that process is a child of this one that has ended.
+fn is_ended_child(id: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+    // The name in parentheses may hold anything, so the state and the parent are what follows the last of them.
+    let mut fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    fields.next() == Some("Z") && fields.next() == Some(&process::id().to_string())
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::io::Read;
+    use std::process::{Command, Stdio};
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    use rustix::process::{getpid, set_child_subreaper};
+
+    use super::*;
+
+    fn until(what: &str, condition: impl Fn() -> bool) {
+        let started = Instant::now();
+        while !condition() {
+            assert!(started.elapsed() < Duration::from_secs(30), "{what}: not in time");
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    #[test]
+    fn ended_orphans_are_waited_for_and_own_children_are_not() {
+        // As process 1 does, this process takes over the children of children that end.
+        set_child_subreaper(Some(getpid())).expect("set");
+        let mut parent = Command::new("sh")
+            .args(["-c", "sleep 600 </dev/null >/dev/null & echo $!"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("spawned");
+        let mut orphan = String::new();
+        parent.stdout.take().expect("piped").read_to_string(&mut orphan).expect("text");
+        let orphan: u32 = orphan.trim().parse().expect("a process");
+        let mut own = Command::new("true").spawn().expect("spawned");
+        until("the parent ends", || is_ended_child(parent.id()));
+        assert!(parent.wait().expect("waited for").success());
+        until("the own child ends", || is_ended_child(own.id()));
+
+        reap(Some(own.id()));
+        assert!(fs::exists(format!("/proc/{orphan}")).expect("read"), "it still runs");
+        let pid = Pid::from_raw(orphan.cast_signed()).expect("a process");
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("killed");
+        until("the orphan ends", || is_ended_child(orphan));
+        reap(Some(own.id()));
+        assert!(!fs::exists(format!("/proc/{orphan}")).expect("read"), "it was waited for");
+        assert!(own.wait().expect("left for us to wait for").success());
+    }
+}

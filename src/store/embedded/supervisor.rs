@@ -1,0 +1,153 @@
+//! The thread that owns the database's process from the first start to the last stop.
+//!
+//! On Linux a child is signalled when the thread that started it ends, which is how the database ends with a server that is
+//! killed. So this thread starts the process, starts it again when it ends by itself, and ends only after it. Nothing here
+//! blocks: an order to stop is obeyed while the database is made, starts, recovers or waits for its next attempt.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::process::Child;
+use tokio::sync::{oneshot, watch};
+use tokio::time::{sleep, timeout};
+
+use super::cluster::Cluster;
+use super::orphans::Orphans;
+use super::{Error, Settings, io_error};
+
+/// Between an end and the next start, or a start that failed and the next attempt; it doubles with each failure.
+const FIRST_RETRY: Duration = Duration::from_millis(250);
+const LAST_RETRY: Duration = Duration::from_secs(5);
+/// How long the database may take to write down what it has in memory.
+const STOP_LIMIT: Duration = Duration::from_secs(30);
+/// How long it may take to end without that.
+const STOP_NOW_LIMIT: Duration = Duration::from_secs(6);
+
+/// What the owner of the database wants of it. A later order is never less than an earlier one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Order {
+    Run,
+    /// End in order.
+    Stop,
+    /// End without writing down what is in memory.
+    StopNow,
+}
+
+struct Supervisor {
+    cluster: Cluster,
+    orders: watch::Receiver<Order>,
+    orphans: Orphans,
+}
+
+/// Runs the database in `folder` until it is ordered to stop. Says through `started` how the first start went; where it
+/// failed, that is the end.
+pub(super) fn run(
+    folder: PathBuf,
+    settings: Settings,
+    orders: watch::Receiver<Order>,
+    started: oneshot::Sender<Result<(), Error>>,
+) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(io_error("making a runtime for the database"));
+    let found = runtime.and_then(|runtime| Ok((runtime, Cluster::find(folder, settings)?)));
+    let (runtime, cluster) = match found {
+        Ok(found) => found,
+        Err(error) => return drop(started.send(Err(error))),
+    };
+    runtime.block_on(async {
+        let mut supervisor = Supervisor { cluster, orders, orphans: Orphans::listen() };
+        match supervisor.start().await {
+            Ok(child) => {
+                drop(started.send(Ok(())));
+                supervisor.keep(child).await;
+            }
+            Err(error) => drop(started.send(Err(error))),
+        }
+    });
+}
+
+impl Supervisor {
+    /// Looks after the process, and after those that follow it, until the order to stop.
+    async fn keep(&mut self, mut child: Child) {
+        loop {
+            let id = child.id();
+            tokio::select! {
+                _ = child.wait() => {}
+                () = ordered(&mut self.orders, Order::Stop) => return self.end(child).await,
+                () = self.orphans.reap_all_but(id) => {}
+            }
+            tracing::error!("the embedded database ended by itself and is started again");
+            match self.start_again().await {
+                Some(again) => child = again,
+                None => return,
+            }
+        }
+    }
+
+    /// Starts the database as often as it takes; nothing after the order to stop.
+    async fn start_again(&mut self) -> Option<Child> {
+        let mut pause = FIRST_RETRY;
+        loop {
+            tokio::select! {
+                () = sleep(pause) => {}
+                () = ordered(&mut self.orders, Order::Stop) => return None,
+            }
+            match self.start().await {
+                Ok(child) => return Some(child),
+                Err(Error::Stopped) => return None,
+                Err(error) => tracing::error!(%error, "the embedded database does not start"),
+            }
+            pause = (pause * 2).min(LAST_RETRY);
+        }
+    }
+
+    /// Starts the process and waits until it takes connections.
+    async fn start(&mut self) -> Result<Child, Error> {
+        tokio::select! {
+            prepared = self.cluster.prepare() => prepared?,
+            () = ordered(&mut self.orders, Order::Stop) => return Err(Error::Stopped),
+        }
+        let mut child = self.cluster.spawn()?;
+        tokio::select! {
+            ready = self.cluster.await_ready(&mut child) => ready.map(|()| child),
+            () = ordered(&mut self.orders, Order::Stop) => {
+                self.end(child).await;
+                Err(Error::Stopped)
+            }
+        }
+    }
+
+    /// Ends the process: in order, else without writing anything down, else by force.
+    async fn end(&mut self, mut child: Child) {
+        signal(&child, Signal::INT);
+        tokio::select! {
+            _ = child.wait() => return,
+            () = sleep(STOP_LIMIT) => {
+                tracing::warn!("the embedded database does not stop in time: it is stopped at once");
+            }
+            () = ordered(&mut self.orders, Order::StopNow) => {}
+        }
+        signal(&child, Signal::QUIT);
+        if timeout(STOP_NOW_LIMIT, child.wait()).await.is_err() {
+            tracing::warn!("the embedded database does not stop and is killed");
+            child.kill().await.ok();
+        }
+    }
+}
+
+/// Waits for that order or a stricter one.
+async fn ordered(orders: &mut watch::Receiver<Order>, order: Order) {
+    if orders.wait_for(|given| *given >= order).await.is_err() {
+        // Whoever gives the orders gives a last one before it goes.
+        std::future::pending::<()>().await;
+    }
+}
+
+fn signal(child: &Child, signal: Signal) {
+    let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+    if let Some(pid) = pid {
+        // It may have ended this moment, which is what is wanted.
+        kill_process(pid, signal).ok();
+    }
+}

@@ -1,0 +1,134 @@
+//! The tasks and threads that the process cannot do without. Whichever ends although it should not, by a panic or by
+//! itself, is noticed at once, so that the process can end and be started again.
+
+use std::thread;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// Notices the first of its parts that ends. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Supervisor(watch::Sender<Option<Fault>>);
+
+/// A part of the process has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{part} {}, without which the server cannot go on", if *panicked { "panicked" } else { "ended" })]
+pub struct Fault {
+    pub part: &'static str,
+    pub panicked: bool,
+}
+
+impl Supervisor {
+    /// Nothing has ended yet.
+    pub fn new() -> Self {
+        Self(watch::Sender::new(None))
+    }
+
+    /// Waits until a part has ended, and tells which one was the first.
+    pub async fn fault(&self) -> Fault {
+        let mut first = self.0.subscribe();
+        match first.wait_for(Option::is_some).await.map(|fault| *fault) {
+            Ok(Some(fault)) => fault,
+            Ok(None) | Err(_) => unreachable!("the sender is ours, and something was waited for"),
+        }
+    }
+
+    /// To be kept by a part for as long as it works.
+    pub fn guard(&self, part: &'static str) -> Guard {
+        Guard { part, supervisor: Some(self.clone()) }
+    }
+
+    /// Spawns a task that is to work until it is dropped.
+    pub fn spawn(
+        &self,
+        part: &'static str,
+        work: impl Future<Output = ()> + Send + 'static,
+    ) -> Task {
+        let guard = self.guard(part);
+        Task(tokio::spawn(async move {
+            let _guard = guard;
+            work.await;
+        }))
+    }
+}
+
+impl Default for Supervisor {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Dropped, be it by a panic, it tells the supervisor that its part has ended.
+#[derive(Debug)]
+#[must_use]
+pub struct Guard {
+    part: &'static str,
+    supervisor: Option<Supervisor>,
+}
+
+impl Guard {
+    /// The part ends because it was asked to, which is no fault.
+    pub fn finish(mut self) {
+        self.supervisor = None;
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let Some(supervisor) = self.supervisor.take() else { return };
+        let fault = Fault { part: self.part, panicked: thread::panicking() };
+        supervisor.0.send_if_modified(|first| {
+            let is_first = first.is_none();
+            first.get_or_insert(fault);
+            is_first
+        });
+    }
+}
+
+/// A task that ends when this is dropped.
+#[derive(Debug)]
+#[must_use]
+pub struct Task(JoinHandle<()>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_panics_and_one_that_ends_are_noticed() {
+        for panicked in [true, false] {
+            let supervisor = Supervisor::new();
+            let _lasting = supervisor.spawn("the lasting task", pending());
+            let _ending = supervisor.spawn("the ending task", async move {
+                tokio::task::yield_now().await;
+                assert!(!panicked, "as the test wants it");
+            });
+            let fault = supervisor.fault().await;
+            assert_eq!(fault, Fault { part: "the ending task", panicked });
+            let told = if panicked { "panicked" } else { "ended" };
+            assert!(fault.to_string().starts_with(&format!("the ending task {told},")));
+        }
+    }
+
+    #[tokio::test]
+    async fn the_first_that_ends_is_told_and_one_that_was_asked_to_end_is_not() {
+        let supervisor = Supervisor::new();
+        supervisor.guard("the finished part").finish();
+        let guard = supervisor.guard("a thread");
+        let panicked = thread::spawn(move || {
+            let _guard = guard;
+            panic!("as the test wants it");
+        });
+        assert!(panicked.join().is_err());
+        drop(supervisor.guard("another part"));
+        assert_eq!(supervisor.fault().await, Fault { part: "a thread", panicked: true });
+    }
+}

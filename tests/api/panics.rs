@@ -1,0 +1,121 @@
+//! Panics: that of a request is a failure of this request; that of a lane, or of what else the server cannot do without,
+//! is noticed at once. The clock is what panics, on one thread.
+
+use std::iter::from_fn;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use idlewatt::clock::{Clock, ManualClock};
+use idlewatt::domain::Timestamp;
+use idlewatt::supervisor::Fault;
+
+use crate::outage::assert_unavailable;
+use crate::support::books::eventually;
+use crate::support::{TestApp, World};
+
+/// A clock that panics when it is asked for the time on a thread of a certain name.
+struct Faulty {
+    clock: Arc<ManualClock>,
+    thread: Mutex<Option<String>>,
+}
+
+impl Faulty {
+    fn panic_on(&self, name: Option<&str>) {
+        *self.thread.lock().unwrap_or_else(PoisonError::into_inner) = name.map(str::to_owned);
+    }
+}
+
+impl Clock for Faulty {
+    fn now(&self) -> Timestamp {
+        let name = self.thread.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let here = thread::current();
+        assert!(name.is_none_or(|name| here.name() != Some(&name)), "as the test wants it");
+        self.clock.now()
+    }
+
+    fn at(&self, instant: Instant) -> Timestamp {
+        self.clock.at(instant)
+    }
+
+    fn steady(&self) -> Duration {
+        self.clock.steady()
+    }
+
+    fn observe(&self, database: Timestamp, sent: Instant, received: Instant) {
+        self.clock.observe(database, sent, received);
+    }
+
+    fn is_the_databases(&self) -> bool {
+        self.clock.is_the_databases()
+    }
+
+    fn steady_now(&self) -> Option<Timestamp> {
+        self.clock.steady_now().map(|_| self.now())
+    }
+}
+
+async fn start() -> (TestApp, Arc<Faulty>) {
+    let world = World::new().await;
+    let clock = Arc::new(Faulty { clock: Arc::clone(&world.clock), thread: Mutex::new(None) });
+    (world.start_with_clock(Arc::clone(&clock) as Arc<dyn Clock>).await, clock)
+}
+
+/// How many mutations are let in at once at present.
+fn places(app: &TestApp) -> usize {
+    let shedding = &app.server.shedding;
+    let admissions: Vec<_> = from_fn(|| shedding.admit(Instant::now())).collect();
+    admissions.into_iter().map(|admission| shedding.leave(admission)).count()
+}
+
+#[tokio::test]
+async fn a_request_that_panics_is_answered_and_leaves_nothing_behind() {
+    let (app, clock) = start().await;
+    let player = app.client.guest().await;
+    let before = places(&app);
+    clock.panic_on(Some("actix-server worker 0"));
+    let panicked = "http_requests_total{method=\"DELETE\",route=\"unknown\",status=\"500\"}";
+    for times in 1..=3 {
+        let reply = app.client.call("DELETE", "/me", &player.token, None).await;
+        let reply = reply.expect_problem(500, "internal");
+        assert_eq!(reply.header("cache-control"), "no-store");
+        assert!(!reply.text.contains("as the test wants it"), "{}", reply.text);
+        assert_eq!(app.metric(panicked), f64::from(times));
+    }
+    assert_eq!(app.server.metrics.in_flight.get(), 0);
+    assert_eq!(places(&app), before);
+    clock.panic_on(None);
+    assert_eq!(player.click(1).await.expect(200).json["state"]["version"], 1);
+}
+
+#[tokio::test]
+async fn a_lane_that_panics_is_noticed_and_nobody_waits_for_it() {
+    let (app, clock) = start().await;
+    let player = app.client.guest().await;
+    player.click(1).await.expect(200);
+    clock.panic_on(Some("lane"));
+    // The one it was about, and those that come later.
+    for _ in 0..3 {
+        assert_unavailable(player.click(1).await);
+    }
+    assert_eq!(app.server.supervisor.fault().await, Fault { part: "a lane", panicked: true });
+    app.server.game.drain().await;
+    assert_eq!(player.state().await["version"], 1, "it was not done");
+}
+
+#[tokio::test]
+async fn the_end_of_a_task_of_the_server_is_noticed() {
+    let (app, clock) = start().await;
+    let upkeep = app.server.keep_up();
+    let here = thread::current().name().expect("a test has a name").to_owned();
+    clock.panic_on(Some(&here));
+    let fault = app.server.supervisor.fault().await;
+    let asking = ["the pulse", "the upkeep of the rankings"];
+    assert!(fault.panicked && asking.contains(&fault.part), "{fault}");
+    clock.panic_on(None);
+    drop(upkeep);
+    eventually("requests are answered", async || {
+        (app.client.call("GET", "/catalog", "", None).await.status == 200).then_some(())
+    })
+    .await;
+}

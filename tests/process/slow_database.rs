@@ -1,0 +1,268 @@
+//! A database of the server's own that takes its time to start, as it does when it has much to recover.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use serde_json::json;
+
+use crate::program::{Folder, Program, database_pid, runs, send_signal, until};
+
+/// A PostgreSQL installation whose programs wait at a gate before they run.
+struct Gate(Folder);
+
+impl Gate {
+    /// An installation with all gates open.
+    fn new(name: &str) -> Self {
+        let folder = Folder::new(name);
+        fs::create_dir_all(folder.path()).expect("a folder");
+        // Started as root, the database runs as another user, who writes here too.
+        allow(folder.path(), 0o777);
+        let gate = Self(folder);
+        for program in ["postgres", "initdb"] {
+            let path = gate.file(program);
+            fs::write(&path, gate.script(program)).expect("written");
+            allow(&path, 0o755);
+        }
+        gate
+    }
+
+    /// Says that it starts, waits, and says which signals it gets meanwhile. They end it unless it is deaf to them.
+    fn script(&self, program: &str) -> String {
+        let folder = self.0.path().display();
+        let real = installed(program);
+        let real = real.display();
+        format!(
+            "#!/bin/sh\n\
+             cd {folder}\n\
+             for name in INT QUIT; do\n\
+             trap \"echo $name >>{program}-signals; [ -e deaf-to-$name ] || exit 1\" $name\n\
+             done\n\
+             echo started >>{program}-starts\n\
+             while [ -e {program}-waits ]; do sleep 0.02; done\n\
+             trap - INT QUIT\n\
+             cd /\n\
+             exec {real} \"$@\"\n"
+        )
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn close(&self, program: &str) {
+        fs::write(self.file(&format!("{program}-waits")), "").expect("written");
+    }
+
+    fn open(&self, program: &str) {
+        fs::remove_file(self.file(&format!("{program}-waits"))).expect("removed");
+    }
+
+    fn lines(&self, name: &str) -> Vec<String> {
+        let text = fs::read_to_string(self.file(name)).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// How often a program was started.
+    fn starts(&self, program: &str) -> usize {
+        self.lines(&format!("{program}-starts")).len()
+    }
+
+    /// The signals that it got while it waited.
+    fn signals(&self, program: &str) -> Vec<String> {
+        self.lines(&format!("{program}-signals"))
+    }
+
+    fn path(&self) -> &str {
+        self.0.path().to_str().expect("text")
+    }
+}
+
+fn allow(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("set");
+}
+
+/// A program of PostgreSQL, which is not always on the search path.
+fn installed(program: &str) -> PathBuf {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let versioned = Path::new("/usr/lib/postgresql").read_dir().into_iter().flatten();
+    let versioned = versioned.filter_map(Result::ok).map(|entry| entry.path().join("bin"));
+    let mut programs = env::split_paths(&path).chain(versioned).map(|it| it.join(program));
+    programs.find(|it| it.is_file()).expect("PostgreSQL is installed")
+}
+
+/// The status that `/readyz` answers, and its HTTP status.
+async fn readiness(server: &Program) -> (u16, String) {
+    let (status, answer) = server.call("GET", "/readyz", "", None).await;
+    (status, answer["status"].as_str().expect("text").to_owned())
+}
+
+/// Waits until `/readyz` answers that.
+async fn until_readiness(server: &Program, expected: (u16, &str)) {
+    let mut asked = 0;
+    loop {
+        let (status, text) = readiness(server).await;
+        if (status, text.as_str()) == expected {
+            return;
+        }
+        asked += 1;
+        assert!(asked < 5_000, "{expected:?} is awaited, {status} {text} is there");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_whose_database_is_starting_answers_probes_and_can_be_stopped() {
+    for (program, signal) in [("postgres", "INT"), ("postgres", "TERM"), ("initdb", "INT")] {
+        let (folder, gate) = (Folder::new("starting"), Gate::new("starting-gate"));
+        gate.close(program);
+        let settings = [
+            ("DATA_DIR", folder.path().to_str().expect("text")),
+            ("PG_BINDIR", gate.path()),
+            // No balancer has been told that it is ready. The test would give up long before this delay is over.
+            ("DRAIN_DELAY_SECONDS", "600"),
+        ];
+        let mut server = Program::launch(&settings);
+        until("the database begins to start", || (gate.starts(program) == 1).then_some(()));
+        assert_eq!(server.call("GET", "/healthz", "", None).await.0, 200);
+        assert_eq!(readiness(&server).await, (503, "starting".to_owned()));
+        let (status, problem) = server.call("GET", "/api/v1/catalog", "", None).await;
+        assert_eq!((status, &problem["code"]), (503, &json!("unavailable")));
+        server.signal(signal);
+        assert!(server.wait().success(), "{}", server.log());
+        assert_eq!(gate.starts(program), 1);
+        if program == "postgres" {
+            assert_eq!(gate.signals(program), ["INT"], "the database is stopped in order");
+        }
+        gate.open(program);
+        let again = Program::start(&settings);
+        again.guest().await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_is_ready_once_its_database_is() {
+    let (folder, gate) = (Folder::new("ready-later"), Gate::new("ready-later-gate"));
+    gate.close("postgres");
+    let server = Program::launch(&[
+        ("DATA_DIR", folder.path().to_str().expect("text")),
+        ("PG_BINDIR", gate.path()),
+    ]);
+    assert_eq!(readiness(&server).await, (503, "starting".to_owned()));
+    gate.open("postgres");
+    until_readiness(&server, (200, "ok")).await;
+    server.guest().await;
+    assert_eq!(gate.starts("postgres"), 1);
+}
+
+/// A server that has lost its database, which is being started again for the first time and waits.
+async fn with_a_database_that_restarts(folder: &Folder, gate: &Gate) -> (Program, String) {
+    let server = Program::start(&[
+        ("DATA_DIR", folder.path().to_str().expect("text")),
+        ("PG_BINDIR", gate.path()),
+        ("DRAIN_DELAY_SECONDS", "0"),
+    ]);
+    let token = server.guest().await;
+    let clicks = Some(json!({ "clicks": 1 }));
+    assert_eq!(server.call("POST", "/api/v1/me/clicks", &token, clicks).await.0, 200);
+    gate.close("postgres");
+    send_signal(database_pid(folder.path()), "KILL");
+    until("the database is started again", || (gate.starts("postgres") == 2).then_some(()));
+    until_readiness(&server, (200, "degraded")).await;
+    let clicks = Some(json!({ "clicks": 1 }));
+    let (status, problem) = server.call("POST", "/api/v1/me/clicks", &token, clicks).await;
+    assert_eq!((status, &problem["code"]), (503, &json!("unavailable")));
+    assert_waits_for_the_second_start(&server, gate);
+    (server, token)
+}
+
+/// All that has been observed happened while the second start was under way.
+#[track_caller]
+fn assert_waits_for_the_second_start(server: &Program, gate: &Gate) {
+    assert_eq!(gate.starts("postgres"), 2);
+    assert!(!server.log().contains("does not start"), "{}", server.log());
+}
+
+#[tokio::test]
+async fn a_server_whose_database_is_recovering_answers_probes_and_can_be_stopped() {
+    for signal in ["TERM", "INT"] {
+        let (folder, gate) = (Folder::new("recovering"), Gate::new("recovering-gate"));
+        let (mut server, _) = with_a_database_that_restarts(&folder, &gate).await;
+        server.signal(signal);
+        assert!(server.wait().success(), "{}", server.log());
+        assert_waits_for_the_second_start(&server, &gate);
+        assert_eq!(gate.signals("postgres"), ["INT"], "the database is stopped in order");
+    }
+}
+
+#[tokio::test]
+async fn play_goes_on_once_the_database_has_recovered() {
+    let (folder, gate) = (Folder::new("recovered"), Gate::new("recovered-gate"));
+    let (server, token) = with_a_database_that_restarts(&folder, &gate).await;
+    gate.open("postgres");
+    until_readiness(&server, (200, "ok")).await;
+    let clicks = Some(json!({ "clicks": 1 }));
+    let (status, answer) = server.call("POST", "/api/v1/me/clicks", &token, clicks).await;
+    assert_eq!((status, &answer["state"]["version"]), (200, &json!(2)));
+    assert_waits_for_the_second_start(&server, &gate);
+}
+
+#[tokio::test]
+async fn a_server_that_is_asked_twice_to_end_does_not_wait_for_its_database() {
+    let (folder, gate) = (Folder::new("asked-twice"), Gate::new("asked-twice-gate"));
+    gate.close("postgres");
+    fs::write(gate.file("deaf-to-INT"), "").expect("written");
+    let settings =
+        [("DATA_DIR", folder.path().to_str().expect("text")), ("PG_BINDIR", gate.path())];
+    let mut server = Program::launch(&settings);
+    until("the database begins to start", || (gate.starts("postgres") == 1).then_some(()));
+    server.signal("INT");
+    until("the database is asked to stop", || (gate.signals("postgres").len() == 1).then_some(()));
+    server.signal("INT");
+    assert!(server.wait().success(), "{}", server.log());
+    assert_eq!(gate.signals("postgres"), ["INT", "QUIT"]);
+}
+
+/// Only root may make a process the first one of its own table.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn as_process_1_the_server_waits_for_what_a_killed_database_leaves_behind() {
+    use std::process::Command;
+    let unshare = ["--pid", "--fork", "--mount-proc", "--kill-child", "--"];
+    if !Command::new("unshare").args(unshare).arg("true").status().is_ok_and(|it| it.success()) {
+        return;
+    }
+    let folder = Folder::new("process-1");
+    let settings = [("DATA_DIR", folder.path().to_str().expect("text"))];
+    let mut command = Command::new("unshare");
+    command.args(unshare).arg(env!("CARGO_BIN_EXE_idlewatt")).env_clear();
+    command.env("PATH", env::var_os("PATH").expect("a PATH")).current_dir(env::temp_dir());
+    let server = Program::launch_as(command, &settings);
+    until_readiness(&server, (200, "ok")).await;
+    let first = children(server.pid())[0].0;
+    let database = children(first).iter().find(|(_, ended)| !ended).expect("a database").0;
+    let left_behind = children(database);
+    assert!(left_behind.len() > 3, "a database has processes of its own: {left_behind:?}");
+    send_signal(database, "KILL");
+    until("a database runs, and nothing else is left", || {
+        let children = children(first);
+        (children.len() == 1 && children[0].0 != database && !children[0].1).then_some(())
+    });
+    until_readiness(&server, (200, "ok")).await;
+    assert!(left_behind.iter().all(|&(process, _)| !runs(process)));
+}
+
+/// The children of a process, and whether each has ended.
+#[cfg(target_os = "linux")]
+fn children(parent: u32) -> Vec<(u32, bool)> {
+    let processes = fs::read_dir("/proc").expect("read").filter_map(Result::ok);
+    let child = |entry: fs::DirEntry| {
+        let process = entry.file_name().to_str()?.parse().ok()?;
+        let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+        let (_, fields) = stat.rsplit_once(')')?;
+        let mut fields = fields.split_whitespace();
+        let ended = fields.next()? == "Z";
+        (fields.next()?.parse() == Ok(parent)).then_some((process, ended))
+    };
+    processes.filter_map(child).collect()
+}
