@@ -30,8 +30,8 @@ pub trait Clock: Send + Sync {
         (!self.is_the_databases()).then(|| self.now())
     }
 
-    /// The time now, where it can be trusted: it has been heard, and does not jump. Whoever changes something by the time
-    /// asks this, as it could jump between two questions.
+    /// The time now, where it can be trusted: it has been heard, and does not jump. Callers that change something use this
+    /// one call, as the time could jump between two calls.
     fn steady_now(&self) -> Option<Timestamp>;
 }
 
@@ -39,7 +39,7 @@ pub trait Clock: Send + Sync {
 #[derive(Debug)]
 pub struct DatabaseClock {
     started: Instant,
-    /// A [`Reading`] in one word: nobody may meet the offset of one with the steadiness of another.
+    /// A [`Reading`], packed into one word so that no reader combines a new offset with an old flag.
     reading: AtomicI64,
 }
 
@@ -48,13 +48,13 @@ pub struct DatabaseClock {
 struct Reading {
     /// Microseconds from the Unix epoch to the clock's start, by the database's time.
     offset: i64,
-    /// Whether the database has ever told it.
+    /// Whether the database has ever answered.
     heard: bool,
-    /// Whether the last two answers agreed, or the only one is there.
+    /// Whether the last two answers agreed, or there was only one.
     steady: bool,
 }
 
-/// The lowest bits of a word, below the offset, which has room for 73,000 years.
+/// The flags take the lowest bits of the word; the offset above them has room for 73,000 years.
 const HEARD: i64 = 0b01;
 const STEADY: i64 = 0b10;
 const FLAG_BITS: u32 = 2;
@@ -223,9 +223,9 @@ mod tests {
         assert!(clock.steady_now().is_some());
     }
 
-    /// A jump that is never confirmed: no reader may be told to trust a time that lies beyond it.
+    /// The jump is never confirmed, so no reader may get a time beyond it.
     #[test]
-    fn nobody_trusts_a_time_that_has_just_jumped() {
+    fn no_reader_trusts_a_time_that_has_just_jumped() {
         const HOUR: i64 = 3_600_000_000;
         let clock = DatabaseClock::new();
         let start = Instant::now();
@@ -271,7 +271,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_reading_is_the_same_out_of_its_word(
+        fn a_reading_survives_its_word(
             offset in i64::MIN >> FLAG_BITS..=i64::MAX >> FLAG_BITS,
             heard: bool,
             steady: bool,
@@ -281,7 +281,7 @@ mod tests {
         }
 
         #[test]
-        fn an_offset_without_room_ends_at_the_edge_and_changes_no_flag(
+        fn an_offset_beyond_the_word_is_clamped_and_changes_no_flag(
             offset: i64,
             heard: bool,
             steady: bool,

@@ -1,14 +1,15 @@
-//! A bounded map that forgets what was not used lately. Each call does constant work, apart from the growth of a hash map.
+//! A bounded map that forgets entries that were not used lately, with constant amortised work per call.
 
 use std::collections::HashMap;
 use std::collections::hash_map::{Entry, RandomState};
 use std::hash::{BuildHasher, Hash};
 use std::mem;
 
-/// Entries in two generations. What is put or used is in the young one; when that is full, or its owner says so, it becomes
-/// the old one, and what was in the old one is forgotten.
+/// Entries in two generations. Entries that are inserted or used move to the young generation. When that is full, or the
+/// owner turns it, it replaces the old generation, whose entries are forgotten.
 ///
-/// So the last `capacity` entries that were put or used are there, and never more than twice as many.
+/// The map keeps at least the `capacity` entries used last (as far as the owner does not turn it) and never more than twice
+/// as many.
 #[derive(Debug)]
 pub struct Generations<K, V, S = RandomState> {
     young: HashMap<K, V, S>,
@@ -17,12 +18,12 @@ pub struct Generations<K, V, S = RandomState> {
 }
 
 impl<K: Copy + Eq + Hash, V, S: BuildHasher + Default> Generations<K, V, S> {
-    /// No entries, and room for `capacity` in each generation.
+    /// An empty map with room for `capacity` entries in each generation.
     pub fn new(capacity: usize) -> Self {
         Self { young: HashMap::default(), old: HashMap::default(), capacity }
     }
 
-    /// The value of `key`. Asking for it counts as a use.
+    /// The value of `key`; the call counts as a use.
     pub fn get(&mut self, key: K) -> Option<&mut V> {
         self.make_room();
         match self.young.entry(key) {
@@ -31,14 +32,14 @@ impl<K: Copy + Eq + Hash, V, S: BuildHasher + Default> Generations<K, V, S> {
         }
     }
 
-    /// Puts a value in the place of the one that `key` had.
+    /// Inserts or replaces the value of `key`.
     pub fn insert(&mut self, key: K, value: V) {
         self.make_room();
         self.old.remove(&key);
         self.young.insert(key, value);
     }
 
-    /// Makes the young generation the old one, for an owner that forgets by time.
+    /// Forgets the old generation and makes the young one old. Owners that forget by time call this.
     pub fn turn(&mut self) {
         self.old = mem::take(&mut self.young);
     }

@@ -1,8 +1,9 @@
-//! Telling a refresh token that was replaced from one that never was.
+//! Telling a replaced refresh token from a made-up one, at a bounded cost.
 //!
-//! To check an old token costs a step for each time that its session was refreshed since, so whoever knows a session could
-//! have tokens checked that it makes up. Each session has an allowance of such steps. Beyond it a token is taken for an old
-//! one unchecked: a real one is never overlooked, and only who holds a token of the session can end it so.
+//! Checking an old token costs one step (an HMAC) for each refresh since, so a client that knows the ids in a session's
+//! tokens could make the server check made-up ones. Each session therefore has an allowance of steps. A token whose check
+//! would exceed it counts as replaced without a check: no genuine old token is missed, and only a client that knows those
+//! ids can end a session this way.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,24 +16,24 @@ use crate::domain::Timestamp;
 use crate::generations::Generations;
 use crate::store::sessions::SessionRecord;
 
-/// Steps that the tokens of one session may cost within [`MEMORY_SECONDS`]: some 20 ms of a processor, and more refreshes
-/// than half a year of play.
+/// Steps that the tokens of one session may cost within [`MEMORY_SECONDS`]: about 20 ms of processor time. A session that is
+/// refreshed every 15 minutes reaches so many generations after 200 days.
 const ALLOWANCE: u32 = 20_000;
-/// For how many seconds after the first of them steps count.
+/// Seconds after the first step of a session until its allowance is full again.
 const MEMORY_SECONDS: f64 = 600.0;
-/// Sessions whose steps are remembered with certainty.
+/// Sessions in each generation of those that are remembered.
 const MAX_SESSIONS: usize = 10_000;
-/// More steps than this are not taken on a thread that answers requests.
+/// Checks of more steps run on the blocking pool and not on a thread that answers requests.
 const STEPS_AT_ONCE: u32 = 64;
 
-/// Checks tokens that are not, or no longer, their session's own.
+/// Checks tokens that are not the current one of their session.
 pub(super) struct ReuseChecks {
     spent: Mutex<Generations<Uuid, Spent>>,
-    /// Long checks are made one at a time.
+    /// Long checks run one at a time.
     long: Arc<Semaphore>,
 }
 
-/// What a session's tokens have cost.
+/// Steps that were charged to a session.
 #[derive(Clone, Copy)]
 struct Spent {
     steps: u32,
@@ -47,10 +48,10 @@ impl Default for ReuseChecks {
 }
 
 impl ReuseChecks {
-    /// Whether `token` was one of `session` and has been replaced, or can no longer be told from such a one.
+    /// Whether `token` is a replaced one of `session`, or the session's allowance does not cover the check.
     ///
     /// # Errors
-    /// [`Error::Overloaded`] where the process ends meanwhile.
+    /// [`Error::Overloaded`] where the runtime shuts down during the check.
     pub(super) async fn is_reused(
         &self,
         token: &RefreshToken,
@@ -76,8 +77,8 @@ impl ReuseChecks {
         tokio::task::spawn_blocking(check).await.map_err(|_| Error::Overloaded)
     }
 
-    /// Whether the session's allowance covers `steps` more, which are taken from it before they are made: those who ask
-    /// together do not get more.
+    /// Charges `steps` to the session and returns whether its allowance covers them. They are charged before the check, so
+    /// that concurrent calls do not get more.
     fn allows(&self, session: Uuid, steps: u32, now: Timestamp) -> bool {
         let mut sessions = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
         let lately = |spent: &Spent| now.seconds_since(spent.since).abs() < MEMORY_SECONDS;
@@ -98,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_has_an_allowance_that_comes_back() {
+    fn the_allowance_of_a_session_is_renewed() {
         let (checks, session) = (ReuseChecks::default(), Uuid::from_u128(1));
         assert!(checks.allows(session, ALLOWANCE - 1, at(0.0)));
         assert!(checks.allows(session, 1, at(0.0)));
@@ -108,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn more_steps_than_the_allowance_are_never_made() {
+    fn a_check_of_more_steps_than_the_allowance_is_refused() {
         let checks = ReuseChecks::default();
         assert!(!checks.allows(Uuid::from_u128(1), ALLOWANCE + 1, at(0.0)));
         assert!(!checks.allows(Uuid::from_u128(2), u32::MAX, at(0.0)));

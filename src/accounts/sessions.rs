@@ -51,9 +51,9 @@ impl Accounts {
     /// New tokens for a refresh token. A repeat within 30 s, while the successor is unused, yields that same successor;
     /// any other repeat means that two hold the token, and ends the session.
     ///
-    /// Two holders are not detected as long as each of them refreshes within 30 s of the other, every time: both get the
-    /// same tokens then, like two tabs of one browser. The session ends with the first refresh that comes later, or after
-    /// the successor was used.
+    /// Two holders of a token are not detected as long as both always refresh within 30 s of each other: both then get the
+    /// same tokens, as two tabs of one browser do. The first refresh that comes later, or after the successor was used,
+    /// ends the session.
     ///
     /// # Errors
     /// [`Error::Unauthenticated`], [`Error::TokenExpired`] or [`Error::Banned`].

@@ -15,13 +15,13 @@ pub struct Database {
 }
 
 struct Own {
-    // Dropped, and so stopped, before the folder is given up.
+    // Fields are dropped in order: the database stops before its folder is unlocked.
     embedded: Embedded,
     folder: DataDir,
 }
 
 impl Database {
-    /// Prepares the configured database; one of our own begins to start, and is started again whenever it ends by itself.
+    /// Prepares the configured database. One of our own begins to start, and is restarted whenever it ends by itself.
     ///
     /// # Errors
     /// Where the data folder cannot be used.
@@ -40,7 +40,7 @@ impl Database {
         Ok(Self { endpoint, own: Some(Own { embedded, folder }) })
     }
 
-    /// As [`Database::launch`], and waits for one of our own to be ready.
+    /// As [`Database::launch`], and waits until one of our own is ready.
     ///
     /// # Errors
     /// What keeps our own from starting.
@@ -103,8 +103,7 @@ impl Database {
         }
     }
 
-    /// As [`Database::close`], without waiting for it to write down what is in its memory: the next start recovers that
-    /// from its log.
+    /// As [`Database::close`], by an immediate shutdown: the next start recovers from the write-ahead log.
     pub async fn close_now(&mut self) {
         if let Some(own) = &mut self.own {
             own.embedded.stop_now().await;

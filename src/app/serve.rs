@@ -56,8 +56,8 @@ impl Stops {
     }
 }
 
-/// Runs the server until it is asked to end. It listens before its database is there: probes are answered, and signals are
-/// obeyed, while a database of its own starts or recovers.
+/// Runs the server until it is asked to end. It listens before its database is ready, so that it answers probes and obeys
+/// signals while a database of its own starts or recovers.
 ///
 /// # Errors
 /// What keeps it from running.
@@ -107,7 +107,7 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     outcome
 }
 
-/// Ends the parts in order, and the database last. Asked again to end meanwhile, it does not wait for them any more.
+/// Stops the parts in order, the database last. On a further signal it shuts the database down immediately and returns.
 async fn close(server: &Server, http: &ServerHandle, database: &mut Database, stops: &mut Stops) {
     let in_order = async {
         http.stop(true).await;
@@ -118,7 +118,7 @@ async fn close(server: &Server, http: &ServerHandle, database: &mut Database, st
     tokio::select! {
         () = in_order => tracing::info!("stopped"),
         _ = stops.next() => {
-            tracing::warn!("asked to end again: stopping at once");
+            tracing::warn!("asked again to end: stopping immediately");
             database.close_now().await;
         }
     }
@@ -186,8 +186,8 @@ fn announce(address: SocketAddr, role: Role) {
 }
 
 /// Waits until the process is asked to end, asks balancers to go elsewhere, gives them time to, and lets requests and jobs
-/// that have begun finish. Asked a second time it does not wait for balancers any more, and before it was ever ready not at
-/// all: none sends it requests.
+/// that have begun finish. On a second signal it no longer waits for balancers. Before the server was ever ready it does not
+/// wait for them at all, as none sends it requests.
 async fn drain(server: &Server, http: &ServerHandle, stops: &mut Stops, delay: Duration) {
     let stop = stops.next().await;
     server.health.drain();

@@ -158,7 +158,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_player_with_an_amount_that_is_none_is_not_read() {
+    fn a_player_with_an_invalid_amount_is_not_decoded() {
         let spoil: [fn(&mut Player, f64); 6] = [
             |player, amount| player.energy = amount,
             |player, amount| player.lifetime_energy = amount,

@@ -21,8 +21,8 @@ pub enum ReplaceError {
 }
 
 impl Catalogues {
-    /// Checks `items` whole and stores them as the next version, in force in three seconds, but only where the newest
-    /// version is the one that they were made from, as `is_expected` knows.
+    /// Checks `items` whole and stores them as the next version, in force in three seconds, if `is_expected` accepts the
+    /// newest version so far.
     ///
     /// # Errors
     /// As [`ReplaceError`] lists; nothing is stored then.

@@ -148,7 +148,7 @@ impl Player {
     ) -> Result<Outcome, Refusal> {
         let cores = (self.lifetime_energy / rules.energy_per_core).sqrt().floor();
         let before = finite(self.cores);
-        // Written so that NaN gains nothing.
+        // False where `cores` is NaN.
         let gains = cores > before;
         if !gains {
             let next = before + 1.0;

@@ -20,7 +20,7 @@ impl CostCurve {
         let next = self.base * self.growth.powf(owned as f64);
         let series = (self.growth.powf(quantity as f64) - 1.0) / (self.growth - 1.0);
         let cost = next * series;
-        // Neither infinity nor NaN, which a product of nothing and infinity is, nor what would pay the buyer.
+        // Excludes infinity, NaN (0 times infinity) and negative costs, which would pay the buyer.
         (0.0..=f64::MAX).contains(&cost).then_some(cost)
     }
 
@@ -35,7 +35,7 @@ impl CostCurve {
             low /= 2;
         }
         let mut step = 1;
-        // A list of prices that does not rise, which no catalogue may have, has no end.
+        // Prices that do not rise, which the catalogue's checks refuse, would never end this search.
         while low < u64::MAX && fits(low.saturating_add(step)) {
             low = low.saturating_add(step);
             step = step.saturating_mul(2);

@@ -75,8 +75,8 @@ pub struct ClickBucket {
     pub filled_at: Timestamp,
 }
 
-/// Reads an amount. What is none was not written by us: the whole value is refused rather than mended, as a balance that
-/// was mended here would be written over the true one.
+/// Deserializes an amount. A value with NaN, infinity or a negative number is refused as a whole: if it were replaced by 0
+/// here, the next commit would overwrite the true balance.
 fn amount<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     let amount = f64::deserialize(deserializer)?;
     let refused = || D::Error::custom("an amount must be finite and not negative");

@@ -15,13 +15,12 @@ pub struct Production {
     pub offline_cap_seconds: f64,
 }
 
-/// An amount within its range, which is from 0 to the largest double: what is beyond either end stays there. NaN is no
-/// amount and counts as 0, so that no fault of a calculation pays anything.
+/// Clamps to the range of amounts, from 0 to the largest double. NaN counts as 0, so that a faulty calculation never pays.
 pub fn finite(amount: f64) -> f64 {
     if amount.is_nan() { 0.0 } else { amount.clamp(0.0, f64::MAX) }
 }
 
-/// A balance and what is added to it, of which NaN is nothing.
+/// The sum of two amounts, clamped like them. An operand that is NaN counts as 0.
 pub(super) fn sum(balance: f64, amount: f64) -> f64 {
     finite(finite(balance) + finite(amount))
 }

@@ -1,4 +1,4 @@
-//! Amounts that are none, such as NaN, and amounts at the ends of their range, wherever they may come in.
+//! Invalid amounts, such as NaN, and amounts at the ends of their range, wherever they may enter.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::{
     Production, Quantity, Rules, Season, Timeline, Upgrade,
 };
 
-/// Any double, and those more often at which arithmetic goes wrong.
+/// Any double, with those at which arithmetic goes wrong more often.
 fn any_amount() -> impl Strategy<Value = f64> {
     let ends = [
         f64::NAN,
@@ -34,7 +34,7 @@ fn is_amount(amount: f64) -> bool {
     (0.0..=f64::MAX).contains(&amount)
 }
 
-/// A player all of whose amounts are `amounts`.
+/// A player with these amounts.
 fn player_of(amounts: [f64; 7]) -> Player {
     let [energy, lifetime_energy, cores, unseen_energy, ledger_balance, season_base, tokens] =
         amounts;
@@ -69,7 +69,7 @@ fn generator(base_cost: f64, cost_growth: f64, base_energy_per_second: f64) -> G
     }
 }
 
-/// A catalogue of numbers that no check has seen.
+/// A catalogue that was not checked.
 fn unchecked(rate: f64, effects: [Effect; 5]) -> Catalogue {
     let upgrade = |(index, effect)| Upgrade {
         id: slug(&format!("upgrade_{index}")),
@@ -89,7 +89,7 @@ fn unchecked(rate: f64, effects: [Effect; 5]) -> Catalogue {
 
 proptest! {
     #[test]
-    fn what_is_made_finite_is_an_amount_and_amounts_stay_what_they_are(number in any_amount()) {
+    fn finite_clamps_to_the_range_and_keeps_what_is_in_it(number in any_amount()) {
         let amount = finite(number);
         prop_assert!(is_amount(amount), "{number} becomes {amount}");
         if is_amount(number) {
@@ -114,7 +114,7 @@ proptest! {
     }
 
     #[test]
-    fn production_is_an_amount_whatever_the_numbers_it_is_made_of(
+    fn production_is_in_range_for_any_input(
         owned: u64,
         cores in any_amount(),
         rate in any_amount(),
@@ -148,7 +148,7 @@ proptest! {
     }
 
     #[test]
-    fn costs_are_amounts_and_buying_ends_whatever_the_price_list(
+    fn costs_are_in_range_and_the_search_for_max_ends_for_any_price_list(
         base in any_amount(),
         growth in any_amount(),
         owned: u64,
@@ -163,15 +163,14 @@ proptest! {
         }
     }
 
-    /// The amounts that are none, of the row and of what is given, count for nothing.
     #[test]
-    fn a_player_with_amounts_that_are_none_plays_as_one_without_them(
+    fn a_player_with_invalid_amounts_plays_as_one_with_clamped_amounts(
         amounts in prop::array::uniform7(any_amount()),
         commands in prop::collection::vec((command(), 0.0..200_000.0f64), 1..6),
     ) {
         let timeline = timeline();
-        let (mut player, mut mended) = (player_of(amounts), player_of(amounts.map(finite)));
-        let (mut seconds, mut ledger, mut mended_ledger) = (0.0, Vec::new(), Vec::new());
+        let (mut player, mut clamped) = (player_of(amounts), player_of(amounts.map(finite)));
+        let (mut seconds, mut ledger, mut clamped_ledger) = (0.0, Vec::new(), Vec::new());
         for (command, pause) in commands {
             seconds += pause;
             let outcome = player.apply(&command, &timeline, at(seconds), &mut ledger);
@@ -181,32 +180,32 @@ proptest! {
                 }
                 other => other.clone(),
             };
-            let expected = mended.apply(&given, &timeline, at(seconds), &mut mended_ledger);
+            let expected = clamped.apply(&given, &timeline, at(seconds), &mut clamped_ledger);
             prop_assert_eq!(outcome, expected);
             for amount in [player.energy, player.lifetime_energy, player.unseen_energy] {
                 prop_assert!(is_amount(amount), "{player:?}");
             }
             prop_assert!(is_amount(player.clicks.tokens) || player.clicks.filled_at == at(0.0));
-            prop_assert_eq!((player.energy, player.lifetime_energy), (mended.energy, mended.lifetime_energy));
+            prop_assert_eq!((player.energy, player.lifetime_energy), (clamped.energy, clamped.lifetime_energy));
         }
         for line in &ledger {
             prop_assert!(is_amount(line.balance_after) && line.earned.is_finite() && line.delta.is_finite());
         }
-        prop_assert_eq!(ledger, mended_ledger);
+        prop_assert_eq!(ledger, clamped_ledger);
         let later = at(seconds + 1_000.0);
         let view = player.view(&timeline, later);
         prop_assert!(is_amount(view.energy) && is_amount(view.lifetime_energy));
         prop_assert!(is_amount(view.production.energy_per_second));
         prop_assert!(is_amount(player.season_score(&timeline, later)));
-        // Where the season began is not known, so nothing is gained in it.
+        // The score at the season's start is unknown, so nothing counts as gained in it.
         let unknown = !is_amount(amounts[5]) && Season::at(later) == Season::at(at(0.0));
-        let expected = if unknown { 0.0 } else { mended.season_score(&timeline, later) };
+        let expected = if unknown { 0.0 } else { clamped.season_score(&timeline, later) };
         prop_assert_eq!(player.season_score(&timeline, later), expected);
     }
 }
 
 #[test]
-fn a_catalogue_with_amounts_that_are_none_sells_and_pays_nothing() {
+fn a_catalogue_with_invalid_amounts_sells_and_pays_nothing() {
     let mut catalogue = CatalogueItems {
         generators: vec![generator(f64::NAN, f64::NAN, f64::NAN)],
         upgrades: Vec::new(),

@@ -86,7 +86,7 @@ impl Player {
     /// What is gained from the beginning of `season`, which is not before the row's, to `until`.
     fn gained(&self, timeline: &Timeline, season: Season, until: Timestamp) -> f64 {
         let before = if season == self.season {
-            // What was gained since a base that is no amount is not known: nothing counts.
+            // NaN or a negative number as the base would count energy from before the season: nothing counts.
             Some(self.season_base).filter(|base| *base >= 0.0).unwrap_or(f64::MAX)
         } else {
             self.lifetime_energy_at(timeline, season.starts_at())

@@ -9,8 +9,8 @@ use super::request::Request;
 use crate::domain::{AWAY_AFTER_SECONDS, Command, PRESENCE_SECONDS, Timestamp};
 use crate::generations::Generations;
 
-/// Players who are remembered with certainty, and half of those who are remembered at most: some 13 MB in all. Who is
-/// forgotten early is noted once more, which does no harm.
+/// Players in each of the two generations, which take 13 MB when both are full. A player who is forgotten early is noted
+/// once more, which is harmless.
 const MAX_PLAYERS: usize = 1 << 17;
 
 /// How long, in seconds, a note holds. It may have come just before the row was due and so have written nothing: the
@@ -24,7 +24,7 @@ pub(super) struct Presence(Mutex<Noted>);
 #[derive(Debug)]
 struct Noted {
     players: Generations<Uuid, Timestamp>,
-    /// When the players were last divided into new and old ones.
+    /// When the generations last turned.
     turned_at: Option<Timestamp>,
 }
 
@@ -37,7 +37,7 @@ impl Default for Presence {
 impl Presence {
     /// Whether a player who is there at `now` has to be noted, and takes it for done.
     fn is_due(&self, player: Uuid, now: Timestamp) -> bool {
-        // A note of the future was made before the clock was set back, and says no more than an old one.
+        // A note from the future was made before the clock was set back; it counts as old.
         let recent = |at: Timestamp| now.seconds_since(at).abs() < NOTE_SECONDS;
         let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Noted { players, turned_at } = &mut *noted;
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_than_so_many_players_are_remembered() {
+    fn the_number_of_remembered_players_is_bounded() {
         let (presence, now) = (Presence::default(), Timestamp::from_micros(0));
         for player in 0..3 * MAX_PLAYERS {
             assert!(presence.is_due(Uuid::from_u128(player as u128), now));

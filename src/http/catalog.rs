@@ -21,7 +21,7 @@ pub struct CatalogPage(RefCell<Option<Page>>);
 
 #[derive(Debug)]
 struct Page {
-    /// What it shows. Versions do not tell: a database that was restored may count them anew.
+    /// Compared by address, because a restored database may reuse version numbers.
     catalogue: Arc<Catalogue>,
     ready: Ready,
 }

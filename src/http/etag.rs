@@ -6,10 +6,10 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
-/// Bytes of a digest that stand for a body.
+/// Bytes of the SHA-256 digest that a tag holds.
 const DIGEST_BYTES: usize = 15;
 
-/// A digest of a body, as text for a strong tag: another body has another one, whichever server or database it is from.
+/// A digest of a body for a strong tag: different bodies have different digests, on every server and database.
 pub fn digest(body: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(&Sha256::digest(body)[..DIGEST_BYTES])
 }
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bodies_that_differ_have_digests_that_differ() {
+    fn different_bodies_have_different_digests() {
         let digests = [&b""[..], b"{}", b"{} ", b"[]"].map(digest);
         for (position, one) in digests.iter().enumerate() {
             assert_eq!(one.len(), 20);

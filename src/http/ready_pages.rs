@@ -24,10 +24,10 @@ pub struct Ready {
 }
 
 impl Ready {
-    /// Tags a body.
+    /// Computes the tag of a body.
     ///
     /// # Errors
-    /// None that can be met: a digest is plain text.
+    /// None in practice: a digest is plain text.
     pub fn new(body: Vec<u8>) -> Result<Self, Problem> {
         let etag = format!("\"{}\"", etag::digest(&body));
         let etag = HeaderValue::from_str(&etag).map_err(Problem::internal)?;

@@ -158,7 +158,7 @@ impl From<InventoryColumn> for Inventory {
 
 pub(super) fn decode(row: &Row) -> Result<PlayerRecord, Error> {
     let Json(inventory): Json<InventoryColumn> = row.try_get("inventory")?;
-    // The table's constraint holds only those amounts in their range that a player can spend.
+    // The table's check constraint does not cover all of these columns.
     let amount = |column: &str| -> Result<f64, Error> { Ok(finite(row.try_get(column)?)) };
     let away_ended_at: Option<Timestamp> = row.try_get("away_ended_at")?;
     let away = match away_ended_at {
@@ -195,7 +195,7 @@ pub(super) fn decode(row: &Row) -> Result<PlayerRecord, Error> {
             },
             ledger_balance: amount("ledger_balance")?,
             season: Season::from_number(row.try_get("season")?),
-            // What is gained since then is told by the rules, also where it is no amount.
+            // Not clamped: the rules count nothing where it is no amount.
             season_base: row.try_get("season_base")?,
         },
     })

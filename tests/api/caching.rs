@@ -183,7 +183,7 @@ async fn with_price(app: &TestApp, price: f64) -> Reply {
     app.client.call("GET", "/catalog", "", None).await.expect(200)
 }
 
-/// A database that was restored counts its versions anew, and another server has versions of its own.
+/// A restored database may reuse version numbers, and two servers count independently.
 #[tokio::test]
 async fn different_catalogues_of_one_number_and_time_have_different_tags() {
     let apps = [TestApp::new().await, TestApp::new().await, TestApp::new().await];
@@ -251,17 +251,16 @@ async fn a_strong_tag_stands_for_one_body_and_a_body_for_one_tag() {
     assert_eq!(one_each.len(), tags, "a body has two tags");
 }
 
-/// What is the same for everybody says so to shared caches: it depends on no token. A cache that was told otherwise would
-/// keep one copy for each player.
+/// Shared caches would keep one copy of a public answer for each player if it varied by token.
 #[tokio::test]
-async fn what_is_everybodys_does_not_vary_by_token() {
+async fn public_answers_do_not_vary_by_token() {
     let world = World::new().await;
     let origin = "https://play.example.org";
     let apps = [world.start().await, world.start_with(&[("CORS_ALLOWED_ORIGINS", origin)]).await];
     let ada = apps[0].client.register("ada").await;
     let seasons = apps[0].client.call("GET", "/seasons", "", None).await.expect(200).json;
     let season = seasons["entries"][0]["id"].as_str().expect("an id");
-    // With whether they answer 304.
+    // Each with whether it answers 304.
     let public = [
         ("/healthz".to_owned(), false),
         ("/readyz".to_owned(), false),

@@ -123,7 +123,7 @@ async fn energy_is_never_above_what_accrues_until_the_state_says() {
 }
 
 #[tokio::test]
-async fn a_row_with_amounts_that_are_none_is_swept_and_played_and_paid_nothing_for_them() {
+async fn a_row_with_nan_amounts_is_swept_and_played_without_paying_for_them() {
     let world = World::new().await;
     let app = start_for_days(&world).await;
     let guest = app.client.guest().await;
@@ -154,11 +154,11 @@ async fn a_row_with_amounts_that_are_none_is_swept_and_played_and_paid_nothing_f
         assert_finite(&guest.get(path).await.expect(200));
     }
     let season = guest.get("/rankings/me?board=season").await.expect(200).json;
-    assert_eq!(season["score"], 0.0, "nobody knows what was gained");
+    assert_eq!(season["score"], 0.0, "the gain is unknown");
 }
 
 #[tokio::test]
-async fn clicks_that_are_no_number_are_none() {
+async fn nan_click_tokens_count_as_none() {
     let world = World::new().await;
     let app = world.start().await;
     let guest = app.client.guest().await;

@@ -223,26 +223,26 @@ async fn refresh_often(world: &World, token: &str, times: u32) {
 }
 
 #[tokio::test]
-async fn a_token_is_known_again_after_any_number_of_refreshes() {
+async fn a_replaced_token_is_recognised_after_any_number_of_refreshes() {
     let world = World::new().await;
     let app = world.start().await;
     for times in [2, 64, 65, 1_000, 20_000, 20_001, 30_000] {
         let ada = app.client.guest().await;
         refresh_often(&world, &ada.refresh_token, times).await;
         app.client.refresh(&ada.refresh_token).await.expect_problem(401, "unauthenticated");
-        assert!(!ada.is_signed_in().await, "{times} refreshes ago it was given out");
+        assert!(!ada.is_signed_in().await, "it was replaced {times} refreshes ago");
     }
 }
 
 #[tokio::test]
-async fn tokens_that_are_made_up_cost_a_session_no_more_than_so_much() {
+async fn checks_of_made_up_tokens_are_bounded_per_session() {
     let world = World::new().await;
     let app = world.start().await;
     let (ada, eve) = (app.client.guest().await, app.client.guest().await);
     for player in [&ada, &eve] {
         refresh_often(&world, &player.refresh_token, 10_000).await;
     }
-    // Each is checked by ten thousand steps, and found to be nothing.
+    // Each check takes ten thousand steps and finds that the token is made up.
     for _ in 0..2 {
         let made_up = made_up(&ada.refresh_token, 0);
         app.client.refresh(&made_up).await.expect_problem(401, "unauthenticated");
@@ -250,8 +250,8 @@ async fn tokens_that_are_made_up_cost_a_session_no_more_than_so_much() {
     }
     let more = made_up(&ada.refresh_token, 0);
     app.client.refresh(&more).await.expect_problem(401, "unauthenticated");
-    assert!(!ada.is_signed_in().await, "who holds a token of it makes up others");
-    // Those who ask together do not get more; nor do others suffer.
+    assert!(!ada.is_signed_in().await, "the allowance is spent");
+    // Concurrent calls do not get more, and other sessions are not affected.
     assert!(eve.is_signed_in().await);
     let racing: Vec<_> = (0..12).map(|_| made_up(&eve.refresh_token, 0)).collect();
     let racing = racing.iter().map(|token| app.client.refresh(token));
@@ -262,7 +262,7 @@ async fn tokens_that_are_made_up_cost_a_session_no_more_than_so_much() {
 }
 
 #[tokio::test]
-async fn made_up_tokens_that_cost_little_end_no_session() {
+async fn made_up_tokens_that_are_cheap_to_check_end_no_session() {
     let app = TestApp::new().await;
     let ada = app.client.guest().await;
     let present = successor(&app.client, &ada.refresh_token).await;
@@ -274,7 +274,7 @@ async fn made_up_tokens_that_cost_little_end_no_session() {
     successor(&app.client, &present).await;
 }
 
-/// What the contract allows for two tabs, a thief may use as well: see `Accounts::refresh`.
+/// The rule for two tabs holds for a thief as well: see `Accounts::refresh`.
 #[tokio::test]
 async fn two_holders_are_detected_as_soon_as_one_is_late() {
     let app = TestApp::new().await;

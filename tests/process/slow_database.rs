@@ -1,4 +1,4 @@
-//! A database of the server's own that takes its time to start, as it does when it has much to recover.
+//! A database of the server's own that takes long to start, as it does after a crash.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,8 @@ impl Gate {
         gate
     }
 
-    /// Says that it starts, waits, and says which signals it gets meanwhile. They end it unless it is deaf to them.
+    /// Records that it was started, waits while its gate is closed, and records the signals that it gets meanwhile. They end
+    /// it unless it is deaf to them.
     fn script(&self, program: &str) -> String {
         let folder = self.0.path().display();
         let real = installed(program);
@@ -119,7 +120,7 @@ async fn a_server_whose_database_is_starting_answers_probes_and_can_be_stopped()
         let settings = [
             ("DATA_DIR", folder.path().to_str().expect("text")),
             ("PG_BINDIR", gate.path()),
-            // No balancer has been told that it is ready. The test would give up long before this delay is over.
+            // Does not apply, as the server was never ready. The test would give up long before it is over.
             ("DRAIN_DELAY_SECONDS", "600"),
         ];
         let mut server = Program::launch(&settings);
@@ -155,7 +156,7 @@ async fn a_server_is_ready_once_its_database_is() {
     assert_eq!(gate.starts("postgres"), 1);
 }
 
-/// A server that has lost its database, which is being started again for the first time and waits.
+/// A server whose database was killed and waits at the gate during its first restart.
 async fn with_a_database_that_restarts(folder: &Folder, gate: &Gate) -> (Program, String) {
     let server = Program::start(&[
         ("DATA_DIR", folder.path().to_str().expect("text")),
@@ -176,7 +177,7 @@ async fn with_a_database_that_restarts(folder: &Folder, gate: &Gate) -> (Program
     (server, token)
 }
 
-/// All that has been observed happened while the second start was under way.
+/// Asserts that the second start is still under way.
 #[track_caller]
 fn assert_waits_for_the_second_start(server: &Program, gate: &Gate) {
     assert_eq!(gate.starts("postgres"), 2);
@@ -223,10 +224,10 @@ async fn a_server_that_is_asked_twice_to_end_does_not_wait_for_its_database() {
     assert_eq!(gate.signals("postgres"), ["INT", "QUIT"]);
 }
 
-/// Only root may make a process the first one of its own table.
+/// Needs the right to create a PID namespace; without it there is nothing to test.
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn as_process_1_the_server_waits_for_what_a_killed_database_leaves_behind() {
+async fn as_process_1_the_server_reaps_what_a_killed_database_leaves_behind() {
     use std::process::Command;
     let unshare = ["--pid", "--fork", "--mount-proc", "--kill-child", "--"];
     if !Command::new("unshare").args(unshare).arg("true").status().is_ok_and(|it| it.success()) {

@@ -31,15 +31,15 @@ fn digest(catalog: &CatalogWire) -> Result<String, Problem> {
     Ok(etag::digest(&serde_json::to_vec(catalog).map_err(Problem::internal)?))
 }
 
-/// The catalogue that a change was made from, as `If-Match` names it: by its tag, or by its version alone. Which version was
-/// in force then does not matter.
+/// The catalogue that `If-Match` names, by its tag or by its version alone. The version in force, which the tag names too, is
+/// not compared.
 struct Expected {
     version: u64,
     digest: Option<String>,
 }
 
 impl Expected {
-    /// What the request asks for, where it asks for one.
+    /// What the request names; `None` where any catalogue will do.
     fn of(request: &HttpRequest) -> Result<Option<Self>, Problem> {
         let Some(value) = request.headers().get(header::IF_MATCH) else { return Ok(None) };
         let text = value.to_str().unwrap_or_default().trim();

@@ -55,7 +55,7 @@ pub(super) fn answer(raw: RawAnswer) -> Option<Answer> {
                 rank,
                 player: Uuid::from_slice(&player).ok()?,
                 name: name.into(),
-                // Turning the sign of 0 round would make it -0. What is no amount cannot be shown as JSON.
+                // Turning the sign of 0 round would make it -0. JSON has no infinity.
                 score: finite(0.0 - score),
             })
         });

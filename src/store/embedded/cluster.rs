@@ -16,11 +16,11 @@ use super::owner::Owner;
 use super::{Error, PORT, Settings, USER, io_error, socket_folder};
 
 const POLL: Duration = Duration::from_millis(5);
-/// After this a process that a killed server left behind is told to stop.
+/// How long a process that a killed server left behind may take to stop by itself before it is signalled.
 const PREDECESSOR_PATIENCE: Duration = Duration::from_secs(1);
-/// How long such a process is waited for.
+/// How long it may take in all before the start fails.
 const PREDECESSOR_LIMIT: Duration = Duration::from_secs(30);
-/// Between two log lines about a start that is not finished.
+/// Interval of the log lines about a start that has not finished.
 const SLOW_START: Duration = Duration::from_secs(10);
 /// A log beyond this is begun anew at the next start.
 const MAX_LOG_BYTES: u64 = 16 << 20;
@@ -54,7 +54,8 @@ impl Cluster {
         Ok(Self { folder, data, sockets, log, binaries, owner, settings })
     }
 
-    /// Makes what is missing and waits for a process that a killed server left behind. It can be cancelled.
+    /// Creates the cluster where it is missing and waits for a process that a killed server left behind. It may be
+    /// cancelled.
     ///
     /// # Errors
     /// What keeps the database from being started.
@@ -153,11 +154,10 @@ impl Cluster {
         command.spawn().map_err(io_error("starting postgres"))
     }
 
-    /// Waits until the process takes connections. Recovery after a crash may take long, so there is no limit but the
-    /// process' own end.
+    /// Waits until the process accepts connections. There is no time limit, because recovery after a crash may take long.
     ///
     /// # Errors
-    /// The last lines of its log, where the process ends.
+    /// [`Error::Failed`] with the last lines of its log where the process ends.
     pub(super) async fn await_ready(&self, child: &mut Child) -> Result<(), Error> {
         let pid = child.id().map(|pid| pid.to_string());
         let ready = async {
@@ -188,7 +188,7 @@ impl Cluster {
         }
     }
 
-    /// Has a process run as the database's owner, and end with this thread.
+    /// Makes a process run as the database's owner and end with this thread.
     fn tie(&self, command: &mut Command) {
         command.current_dir("/");
         self.owner.run_as(command.as_std_mut());

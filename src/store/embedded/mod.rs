@@ -71,20 +71,21 @@ pub struct Settings {
     pub extra: Vec<String>,
 }
 
-/// A database process and the thread that owns it. The process is started again whenever it ends by itself.
+/// A database process and the thread that owns it. The process is restarted whenever it ends by itself.
 ///
-/// Dropping it stops the process and blocks until it has ended; [`Embedded::stop`] does so without blocking.
+/// Dropping it stops the process and blocks until the process has ended; [`Embedded::stop`] does the same without
+/// blocking.
 #[derive(Debug)]
 pub struct Embedded {
     sockets: PathBuf,
     orders: watch::Sender<Order>,
-    /// How the first start went; nothing once that has been asked for.
+    /// The result of the first start; `None` once it has been received.
     started: Option<oneshot::Receiver<Result<(), Error>>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Embedded {
-    /// Begins to start the database in `folder`, making the cluster at the first start, and returns at once.
+    /// Begins to start the database in `folder`, creating the cluster where it is missing, and returns at once.
     ///
     /// # Errors
     /// [`Error::Io`] where the system has no thread left.
@@ -104,7 +105,7 @@ impl Embedded {
         })
     }
 
-    /// As [`Embedded::launch`], and returns when the database takes connections.
+    /// As [`Embedded::launch`], and returns when the database accepts connections.
     ///
     /// # Errors
     /// As [`Embedded::started`].
@@ -114,11 +115,11 @@ impl Embedded {
         Ok(embedded)
     }
 
-    /// Waits until the database takes connections for the first time, however long its recovery takes. It can be called
-    /// again where it was cancelled.
+    /// Waits until the database accepts connections for the first time, however long its recovery takes. It is safe to
+    /// cancel and to call again.
     ///
     /// # Errors
-    /// What is missing or in the way, in words that say how to mend it. The database is not started again then.
+    /// What keeps the database from starting, in words that say how to mend it. It is not retried then.
     pub async fn started(&mut self) -> Result<(), Error> {
         let Some(started) = &mut self.started else { return Ok(()) };
         let result = started.await.unwrap_or(Err(Error::Stopped));
@@ -154,26 +155,26 @@ impl Embedded {
         Ok(())
     }
 
-    /// Stops the process and waits for its end: connections are cut, the log is flushed, and nothing needs recovery at the
-    /// next start. Cancelled, it goes on stopping.
+    /// Stops the process by a fast shutdown and waits for its end: nothing needs recovery at the next start. If the future is
+    /// cancelled, the shutdown continues.
     pub async fn stop(&mut self) {
         self.order(Order::Stop);
-        // The thread drops its end of the channel after the process has ended.
+        // The thread drops its receiver after the process has ended.
         self.orders.closed().await;
     }
 
-    /// As [`Embedded::stop`], at once: what is in its log is kept, and the next start recovers it from there.
+    /// As [`Embedded::stop`], by an immediate shutdown: the next start recovers from the write-ahead log.
     pub async fn stop_now(&mut self) {
         self.order(Order::StopNow);
         self.orders.closed().await;
     }
 
-    /// Gives an order that takes nothing back of an earlier one.
+    /// Raises the order; a weaker one than before changes nothing.
     fn order(&self, order: Order) {
         self.orders.send_if_modified(|given| {
-            let is_more = order > *given;
+            let is_stricter = order > *given;
             *given = order.max(*given);
-            is_more
+            is_stricter
         });
     }
 }
@@ -182,7 +183,7 @@ impl Drop for Embedded {
     fn drop(&mut self) {
         self.order(Order::Stop);
         if let Some(thread) = self.thread.take() {
-            // A panic on the thread has been reported there.
+            // An error is a panic of the thread, which has been logged.
             thread.join().ok();
         }
     }

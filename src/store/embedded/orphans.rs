@@ -1,7 +1,7 @@
-//! Processes that nobody waits for.
+//! Reaping orphaned processes as process 1.
 //!
-//! A database that is killed leaves processes behind, which end by themselves and are then for process 1 to wait for. In a
-//! container without an init that is the server: without it they would stay in the table of processes for ever.
+//! A database that is killed leaves its worker processes behind. They end by themselves and are then zombies until process 1
+//! waits for them. In a container without an init, process 1 is the server.
 
 use std::fs;
 use std::process;
@@ -9,17 +9,17 @@ use std::process;
 use rustix::process::{Pid, WaitOptions, waitpid};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Waits for them; it has nothing to do where the server is not process 1.
+/// Reaps orphans where the server is process 1, and does nothing elsewhere.
 pub(super) struct Orphans(Option<Signal>);
 
 impl Orphans {
-    /// Listens for the ends of children where the server is process 1.
+    /// Subscribes to SIGCHLD where the server is process 1.
     pub(super) fn listen() -> Self {
         let is_first = process::id() == 1;
         Self(is_first.then(|| signal(SignalKind::child()).ok()).flatten())
     }
 
-    /// Waits for all orphans that end, for ever. `own` is the only child that somebody else waits for.
+    /// Reaps orphans whenever a child ends, for ever. `own` is the only child that other code waits for.
     pub(super) async fn reap_all_but(&mut self, own: Option<u32>) {
         if let Some(ends) = &mut self.0 {
             loop {
@@ -33,7 +33,7 @@ impl Orphans {
     }
 }
 
-/// Waits for the children that have ended, but for `own`.
+/// Reaps all children that have ended except `own`.
 fn reap(own: Option<u32>) {
     let processes = fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
     let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
@@ -72,8 +72,8 @@ mod tests {
     }
 
     #[test]
-    fn ended_orphans_are_waited_for_and_own_children_are_not() {
-        // As process 1 does, this process takes over the children of children that end.
+    fn ended_orphans_are_reaped_and_own_children_are_not() {
+        // Like process 1, a subreaper becomes the parent of orphaned descendants.
         set_child_subreaper(Some(getpid())).expect("set");
         let mut parent = Command::new("sh")
             .args(["-c", "sleep 600 </dev/null >/dev/null & echo $!"])
@@ -94,7 +94,7 @@ mod tests {
         rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("killed");
         until("the orphan ends", || is_ended_child(orphan));
         reap(Some(own.id()));
-        assert!(!fs::exists(format!("/proc/{orphan}")).expect("read"), "it was waited for");
-        assert!(own.wait().expect("left for us to wait for").success());
+        assert!(!fs::exists(format!("/proc/{orphan}")).expect("read"), "it was reaped");
+        assert!(own.wait().expect("not reaped").success());
     }
 }

@@ -1,8 +1,9 @@
 //! The thread that owns the database's process from the first start to the last stop.
 //!
-//! On Linux a child is signalled when the thread that started it ends, which is how the database ends with a server that is
-//! killed. So this thread starts the process, starts it again when it ends by itself, and ends only after it. Nothing here
-//! blocks: an order to stop is obeyed while the database is made, starts, recovers or waits for its next attempt.
+//! On Linux the kernel signals a child when the thread that started it ends (`PR_SET_PDEATHSIG`); this stops the database of
+//! a killed server. Therefore one thread starts the process, restarts it when it ends by itself, and ends only after it.
+//! All waits are asynchronous, so an order to stop is obeyed during `initdb`, start, recovery and the pauses between
+//! attempts.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,21 +17,21 @@ use super::cluster::Cluster;
 use super::orphans::Orphans;
 use super::{Error, Settings, io_error};
 
-/// Between an end and the next start, or a start that failed and the next attempt; it doubles with each failure.
+/// Pause before a restart; it doubles with each attempt that fails.
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 const LAST_RETRY: Duration = Duration::from_secs(5);
-/// How long the database may take to write down what it has in memory.
+/// How long a fast shutdown may take, which writes a checkpoint.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
-/// How long it may take to end without that.
+/// How long an immediate shutdown may take.
 const STOP_NOW_LIMIT: Duration = Duration::from_secs(6);
 
-/// What the owner of the database wants of it. A later order is never less than an earlier one.
+/// What the process is to do. Orders only become stricter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Order {
     Run,
-    /// End in order.
+    /// Fast shutdown: nothing needs recovery at the next start.
     Stop,
-    /// End without writing down what is in memory.
+    /// Immediate shutdown: the next start recovers from the write-ahead log.
     StopNow,
 }
 
@@ -40,8 +41,8 @@ struct Supervisor {
     orphans: Orphans,
 }
 
-/// Runs the database in `folder` until it is ordered to stop. Says through `started` how the first start went; where it
-/// failed, that is the end.
+/// Runs the database in `folder` until it is ordered to stop. Sends the result of the first start through `started`, and
+/// returns where that failed.
 pub(super) fn run(
     folder: PathBuf,
     settings: Settings,
@@ -68,7 +69,7 @@ pub(super) fn run(
 }
 
 impl Supervisor {
-    /// Looks after the process, and after those that follow it, until the order to stop.
+    /// Waits for the process and restarts it whenever it ends, until ordered to stop.
     async fn keep(&mut self, mut child: Child) {
         loop {
             let id = child.id();
@@ -85,7 +86,7 @@ impl Supervisor {
         }
     }
 
-    /// Starts the database as often as it takes; nothing after the order to stop.
+    /// Retries until the database has started. `None` when ordered to stop.
     async fn start_again(&mut self) -> Option<Child> {
         let mut pause = FIRST_RETRY;
         loop {
@@ -102,7 +103,10 @@ impl Supervisor {
         }
     }
 
-    /// Starts the process and waits until it takes connections.
+    /// Starts the process and waits until it accepts connections.
+    ///
+    /// # Errors
+    /// What keeps it from starting; [`Error::Stopped`] when ordered to stop.
     async fn start(&mut self) -> Result<Child, Error> {
         tokio::select! {
             prepared = self.cluster.prepare() => prepared?,
@@ -118,13 +122,14 @@ impl Supervisor {
         }
     }
 
-    /// Ends the process: in order, else without writing anything down, else by force.
+    /// Stops the process: fast shutdown first, immediate shutdown after a time limit or on [`Order::StopNow`], then
+    /// SIGKILL.
     async fn end(&mut self, mut child: Child) {
         signal(&child, Signal::INT);
         tokio::select! {
             _ = child.wait() => return,
             () = sleep(STOP_LIMIT) => {
-                tracing::warn!("the embedded database does not stop in time: it is stopped at once");
+                tracing::warn!("the embedded database does not stop in time and is shut down immediately");
             }
             () = ordered(&mut self.orders, Order::StopNow) => {}
         }
@@ -139,7 +144,7 @@ impl Supervisor {
 /// Waits for that order or a stricter one.
 async fn ordered(orders: &mut watch::Receiver<Order>, order: Order) {
     if orders.wait_for(|given| *given >= order).await.is_err() {
-        // Whoever gives the orders gives a last one before it goes.
+        // The sender always sends `Stop` before it is dropped, so this is not reached without an order.
         std::future::pending::<()>().await;
     }
 }
@@ -147,7 +152,7 @@ async fn ordered(orders: &mut watch::Receiver<Order>, order: Order) {
 fn signal(child: &Child, signal: Signal) {
     let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
     if let Some(pid) = pid {
-        // It may have ended this moment, which is what is wanted.
+        // An error means that the process has just ended.
         kill_process(pid, signal).ok();
     }
 }

@@ -229,14 +229,14 @@ async fn a_change_made_from_an_older_catalogue_is_refused_where_asked_for() {
 }
 
 #[tokio::test]
-async fn a_tag_names_a_catalogue_and_not_only_its_number() {
+async fn a_tag_names_the_content_of_a_catalogue_and_not_only_its_number() {
     let (here, there) = (TestApp::new().await, TestApp::new().await);
     let tag_of = async |app: &TestApp| {
         app.client.admin("GET", "/catalog", None).await.expect(200).header("etag").to_owned()
     };
     let mut catalog = newest(&here).await;
     put_if(&here, &catalog, &tag_of(&here).await).await.expect(200);
-    // Another catalogue of the same number, as a database has that was restored and changed anew.
+    // Another catalogue with the same number, as after a restore.
     catalog["generators"][0]["base_cost"] = json!(20);
     let other = put_if(&there, &catalog, &tag_of(&there).await).await.expect(200);
     let other = other.header("etag").to_owned();
@@ -244,7 +244,7 @@ async fn a_tag_names_a_catalogue_and_not_only_its_number() {
     assert_eq!(reply.json["version"], 2);
     // The change has come into force meanwhile, and is still the newest.
     there.advance(3.0);
-    assert_ne!(tag_of(&there).await, other, "the answer says so, and so does its tag");
+    assert_ne!(tag_of(&there).await, other, "`version_in_force` changed, and the tag with it");
     put_if(&there, &catalog, &other).await.expect(200);
 }
 
