@@ -23,8 +23,10 @@ impl Players {
     pub(super) fn begin_load(&self, player: Uuid, slot: &Arc<Slot>) -> Loading {
         let (players, slot) = (self.clone(), Arc::clone(slot));
         let load = tokio::spawn(async move {
+            // Also where the load panics: the next reader begins another one.
+            let ending = Ending(Arc::clone(&slot));
             let loaded = players.load(player, &slot).await;
-            slot.loaded();
+            drop(ending);
             // The slot was weighed while it was empty.
             players.0.slots.entry(player).and_compute_with(|held| match held {
                 Some(held) if Arc::ptr_eq(held.value(), &slot) => Op::Put(slot),
@@ -95,5 +97,14 @@ impl Players {
             }
         }
         matches!(slot.look(now, trust), Look::Fresh(_))
+    }
+}
+
+/// Ends a load when it is dropped.
+struct Ending(Arc<Slot>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.loaded();
     }
 }
