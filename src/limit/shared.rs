@@ -27,6 +27,9 @@ const MOST: usize = 131_072;
 /// Between two looks at whether Redis can be asked again, of a call that cannot do without.
 const RETRY: Duration = Duration::from_millis(25);
 
+/// How long such a call waits at least, so that others get on meanwhile.
+const LEAST_WAIT: Duration = Duration::from_millis(1);
+
 /// A lot is at most this part of the depth.
 const LOT_PART: u32 = 4;
 
@@ -154,6 +157,7 @@ impl Call<'_> {
                 Checked::Decided(Verdict::refused(policy, quota, 0, wait), Found::Late)
             }
             Decision::Away { missing } => Checked::Away { missing },
+            // Not reached, as such a call goes on.
             Decision::Ask | Decision::Wait => Checked::Away { missing: 0 },
         }
     }
@@ -291,7 +295,8 @@ impl Shared {
                 (Decision::Wait, Some(pending)) => return Step::Wait(Arc::clone(pending)),
                 (Decision::Ask | Decision::Wait, _) => {}
                 (Decision::Exhausted { wait }, pending) => {
-                    return Step::Endure(Duration::from_nanos(wait), pending.clone());
+                    let wait = Duration::from_nanos(wait).max(LEAST_WAIT);
+                    return Step::Endure(wait, pending.clone());
                 }
                 (decided, _) => return Step::Decided(decided),
             }

@@ -19,7 +19,7 @@ impl Lease {
             return Decision::Away { missing: self.hand_over(quota, share, since, now) };
         }
         if self.unanswered == 0 {
-            self.unanswered = now.max(1);
+            self.unanswered = if self.phase == Phase::Idle { now } else { self.asked }.max(1);
         }
         let credit = self.credit(quota, share, now);
         if credit >= cost {
