@@ -45,6 +45,8 @@ check-deploy: ## The files that run the server, against their schemas; the alert
 	@scripts/check-deploy
 
 audit: $(CARGO_DENY) ## Licences, sources and unwanted crates, from the lock file
+	@# A build fetches what this platform needs; the audit reads what any platform needs.
+	cargo fetch --locked --quiet
 	$(CARGO_DENY) --offline --all-features check bans licenses sources
 
 audit-advisories: $(CARGO_DENY) ## Known vulnerabilities; needs the network
