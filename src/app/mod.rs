@@ -11,6 +11,7 @@ mod rankings;
 mod seed;
 mod serve;
 mod server;
+mod unread;
 mod upkeep;
 mod writes;
 

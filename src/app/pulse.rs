@@ -8,22 +8,23 @@ use tokio::time::MissedTickBehavior;
 use uuid::Uuid;
 
 use super::Server;
+use super::unread::Feed;
 use crate::health::Readiness;
 use crate::store;
 use crate::store::pulse::Pulse;
 
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// Revocations are asked for again for this long, in seconds: one that was made at an earlier time may become visible
-/// after one that was made later.
-const OVERLAP_SECONDS: f64 = 30.0;
+/// A revocation may matter for so many seconds longer than an access token is valid, as it may be made while the last one is
+/// issued.
+const REVOCATION_MARGIN_SECONDS: f64 = 30.0;
 
 /// What [`Server::known_epoch`] is before the database was asked for the first time.
 pub(super) const NO_EPOCH: u64 = 0;
 
 impl Server {
-    /// Asks once. `reach` says for how many seconds back revocations are asked for.
-    async fn beat(&self, reach: f64) -> Result<(), store::Error> {
+    /// Asks once. `feed` says which revocations are to be read.
+    async fn beat(&self, feed: &mut Feed) -> Result<(), store::Error> {
         let sent = Instant::now();
         let instance = self.players.instance();
         if let Some(lasts) = self.players.silence_to_note()
@@ -33,13 +34,14 @@ impl Server {
             tracing::debug!(%error, "it cannot be noted that changes are not announced");
             self.players.forget_silence();
         }
-        let mut pulse = self.store.pulse(instance, self.clock.now().plus_seconds(-reach)).await?;
+        let mut pulse = self.store.pulse(instance, &feed.unread(self.clock.now())).await?;
         let epoch = self.store.identity().epoch();
         let known = self.known_epoch.load(Ordering::Relaxed);
         if known != epoch.number() {
             if known != NO_EPOCH {
                 // Apart, as it is rare and large.
-                pulse = Box::pin(self.begin_epoch(instance)).await?;
+                feed.restart();
+                pulse = Box::pin(self.begin_epoch(instance, feed)).await?;
             }
             self.known_epoch.store(epoch.number(), Ordering::Relaxed);
         }
@@ -50,6 +52,7 @@ impl Server {
         }
         self.accounts.revocations().learn(&pulse.revocations, self.clock.now());
         self.rankings.learn(&pulse.revocations);
+        feed.note(&pulse, self.clock.now());
         self.catalogues.confirm(pulse.catalogue_version.unwrap_or(0), sent).await?;
         self.health.database_answered(received.duration_since(sent));
         self.metrics.database_up.set(1);
@@ -57,22 +60,21 @@ impl Server {
     }
 
     /// The database is another one, or went back to an earlier state: everything that was learned from it is learned anew.
-    async fn begin_epoch(&self, instance: Uuid) -> Result<Pulse, store::Error> {
+    async fn begin_epoch(&self, instance: Uuid, feed: &Feed) -> Result<Pulse, store::Error> {
         let identity = self.store.identity();
         tracing::warn!(epoch = %identity.epoch(), "the database was restored or replaced");
         self.players.forget_silence();
         self.catalogues.seed().await?;
         self.catalogues.restart().await?;
-        let since = self.clock.now().plus_seconds(-self.full_reach());
-        let pulse = self.store.pulse(instance, since).await?;
+        let pulse = self.store.pulse(instance, &feed.unread(self.clock.now())).await?;
         self.accounts.revocations().restart(&pulse.revocations, self.clock.now());
         self.rankings.forget_all();
         Ok(pulse)
     }
 
-    /// Seconds back at which a revocation may still matter: the life of an access token.
-    fn full_reach(&self) -> f64 {
-        self.accounts.access_token_ttl().as_secs_f64() + OVERLAP_SECONDS
+    /// The feed of revocations before anything was read of it. One matters for the life of an access token.
+    fn feed(&self) -> Feed {
+        Feed::new(self.accounts.access_token_ttl().as_secs_f64() + REVOCATION_MARGIN_SECONDS)
     }
 
     /// Brings the database up to date and asks for the first time. Afterwards requests can be served.
@@ -84,9 +86,9 @@ impl Server {
             tracing::info!(migration = name, "migrated");
         }
         // The first answer sets the clock, by which the second one asks.
-        self.beat(self.full_reach()).await?;
+        self.beat(&mut self.feed()).await?;
         self.catalogues.seed().await?;
-        self.beat(self.full_reach()).await?;
+        self.beat(&mut self.feed()).await?;
         self.health.start();
         Ok(())
     }
@@ -96,8 +98,8 @@ impl Server {
         let mut ticks = tokio::time::interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut identities = self.store.identity().watch();
-        // After an outage the feed is read from before it.
-        let mut reach = OVERLAP_SECONDS;
+        let mut feed = self.feed();
+        let mut is_away = false;
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}
@@ -105,19 +107,19 @@ impl Server {
                 // Until everything is learned anew nothing can be changed.
                 _ = identities.changed() => {}
             }
-            match self.beat(reach).await {
+            match self.beat(&mut feed).await {
                 Ok(()) => {
-                    if reach > OVERLAP_SECONDS {
+                    if std::mem::take(&mut is_away) {
                         tracing::info!("the database answers again");
                     }
-                    reach = OVERLAP_SECONDS;
                 }
                 Err(error) => {
                     if self.health.database_failed() {
                         tracing::error!(%error, "the database does not answer");
                     }
                     self.metrics.database_up.set(0);
-                    reach = self.full_reach();
+                    is_away = true;
+                    feed.read_again();
                 }
             }
             let pool = self.store.pool_status();

@@ -22,6 +22,28 @@ pub struct Pulse {
     pub silenced: bool,
     /// In the order in which they were made.
     pub revocations: Vec<Revocation>,
+    /// Their numbers, in the same order.
+    pub revocation_numbers: Vec<i64>,
+    /// The highest number of all that could be read; 0 where there is none.
+    pub last_revocation: i64,
+}
+
+/// Which revocations to read.
+#[derive(Clone, Debug)]
+pub struct Unread {
+    /// Those that were made since then;
+    pub since: Timestamp,
+    /// and those with a higher number;
+    pub above: i64,
+    /// and those with these numbers.
+    pub missing: Vec<i64>,
+}
+
+impl Unread {
+    /// What was made since then, and nothing else.
+    pub fn since(since: Timestamp) -> Self {
+        Self { since, above: i64::MAX, missing: Vec::new() }
+    }
 }
 
 /// Something that instances must stop trusting, or may trust again.
@@ -42,34 +64,35 @@ pub enum Reason {
 }
 
 impl Store {
-    /// Asks for the time, the database's identity, the newest catalogue, and the revocations since `since`, in the name of
+    /// Asks for the time, the database's identity, the newest catalogue, and the `unread` revocations, in the name of
     /// `instance`. The identity is given to [`Store::identity`]. A database that went back gets a new epoch first.
     ///
     /// # Errors
     /// As every statement's.
-    pub async fn pulse(&self, instance: Uuid, since: Timestamp) -> Result<Pulse, Error> {
-        let rows = self.ask(instance, since).await?;
+    pub async fn pulse(&self, instance: Uuid, unread: &Unread) -> Result<Pulse, Error> {
+        let rows = self.ask(instance, unread).await?;
         if !self.identity().is_renewal_wanted() {
             return pulse_of(&rows);
         }
         Box::pin(self.renew_epoch(rows.first())).await;
-        pulse_of(&Box::pin(self.ask(instance, since)).await?)
+        pulse_of(&Box::pin(self.ask(instance, unread)).await?)
     }
 
     /// Gives a database whose rows went back a new epoch, if it is known that they did. Where it takes no writes, the next
     /// pulse tries again.
     pub async fn renew_epoch_if_wanted(&self, instance: Uuid, now: Timestamp) {
         if self.identity().is_renewal_wanted()
-            && let Err(error) = self.pulse(instance, now).await
+            && let Err(error) = self.pulse(instance, &Unread::since(now)).await
         {
             tracing::warn!(%error, "the database went back and could not be given a new epoch yet");
         }
     }
 
-    async fn ask(&self, instance: Uuid, since: Timestamp) -> Result<Vec<Row>, Error> {
+    async fn ask(&self, instance: Uuid, unread: &Unread) -> Result<Vec<Row>, Error> {
         let sent = Instant::now();
         let sql = include_str!("../../sql/queries/pulse/read.sql");
-        let rows = self.query(sql, &[&since, &instance]).await?;
+        let Unread { since, above, missing } = unread;
+        let rows = self.query(sql, &[since, &instance, above, missing]).await?;
         let first = rows.first().ok_or_else(|| Error::Corrupt("no pulse".into()))?;
         self.identity().observe(observed(first)?, sent, Instant::now());
         Ok(rows)
@@ -121,10 +144,11 @@ impl Store {
 fn pulse_of(rows: &[Row]) -> Result<Pulse, Error> {
     let first = rows.first().ok_or_else(|| Error::Corrupt("no pulse".into()))?;
     let version: Option<i64> = first.try_get("catalogue_version")?;
-    let mut revocations = Vec::new();
+    let (mut revocations, mut revocation_numbers) = (Vec::new(), Vec::new());
     for row in rows {
         if let Some(subject) = row.try_get("subject")? {
             revocations.push(Revocation { subject, reason: decode(row.try_get("reason")?)? });
+            revocation_numbers.push(row.try_get("revocation_id")?);
         }
     }
     Ok(Pulse {
@@ -132,6 +156,8 @@ fn pulse_of(rows: &[Row]) -> Result<Pulse, Error> {
         catalogue_version: version.map(i64::unsigned_abs),
         silenced: first.try_get("silenced")?,
         revocations,
+        revocation_numbers,
+        last_revocation: first.try_get("last_revocation")?,
     })
 }
 

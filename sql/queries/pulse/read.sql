@@ -1,6 +1,6 @@
 -- store::pulse::read: what each instance ($2) asks twice a second: the database's time, its identity, the newest catalogue,
--- whether another instance cannot announce what it changes, and what must not be trusted any more since $1. One row for
--- each revocation, or a single one without.
+-- whether another instance cannot announce what it changes, and what must not be trusted any more: the revocations since $1,
+-- those numbered above $3, and those numbered $4. One row for each revocation, or a single one without.
 select clock_timestamp() as now,
     (select oid::bigint from pg_database where datname = current_database()) as database_oid,
     deployment.deployment_id, deployment.epoch,
@@ -10,9 +10,11 @@ select clock_timestamp() as now,
         select from silences
         where noted_at > clock_timestamp() - interval '3 seconds' and instance <> $2
     ) as silenced,
-    revocation.subject, revocation.reason
+    coalesce((select max(revocation_id) from revocations), 0) as last_revocation,
+    revocation.revocation_id, revocation.subject, revocation.reason
 from server_provenance() as server
 left join deployment on true
-left join revocations as revocation on revocation.revoked_at >= $1
+left join revocations as revocation
+    on revocation.revoked_at >= $1 or revocation.revocation_id > $3 or revocation.revocation_id = any($4::bigint[])
 -- Their numbers are drawn while the player's row is held; their times are of clocks that differ a little.
 order by revocation.revocation_id

@@ -1,0 +1,182 @@
+//! Which revocations each pulse asks for, so that none is missed however late it is committed.
+//!
+//! A revocation draws its number when it is written and can be read once it is committed, which may be much later where the
+//! disk or a standby is slow. Meanwhile its number is missing below those that were read. So each pulse asks for what is above
+//! the highest number that was read, and for those that were missing below it. A number that was drawn by a transaction
+//! that was rolled back stays missing; it is forgotten when no access token is left that it could be about.
+
+use std::collections::BTreeMap;
+
+use crate::domain::Timestamp;
+use crate::store::pulse::{Pulse, Unread};
+
+/// What was made so lately, in seconds, is asked for in any case: rows of the version before are stamped by the caller.
+const OVERLAP_SECONDS: f64 = 30.0;
+/// Numbers that may be missing. Beyond, all that may matter is read each time, until what is missing cannot matter any more.
+const MOST_MISSING: usize = 1000;
+/// So many numbers below the first one that was read may belong to transactions that had not ended by then.
+const LOOKED_BACK: i64 = 64;
+
+/// What is left to read of the feed.
+#[derive(Debug)]
+pub(super) struct Feed {
+    /// For how many seconds a revocation matters.
+    longest: f64,
+    /// The highest number there was at the last pulse; none before the first, and after an outage.
+    last: Option<i64>,
+    /// Numbers below it that could not be read, and since when they have been missing.
+    missing: BTreeMap<i64, Timestamp>,
+    /// Until when all that may matter is read each time.
+    unsure_until: Option<Timestamp>,
+}
+
+impl Feed {
+    /// Nothing has been read yet of a feed whose revocations matter for so many seconds.
+    pub(super) fn new(longest: f64) -> Self {
+        Self { longest, last: None, missing: BTreeMap::new(), unsure_until: None }
+    }
+
+    /// Has everything that may matter read again, after an outage. What was missing before it still is.
+    pub(super) fn read_again(&mut self) {
+        self.last = None;
+    }
+
+    /// Forgets all that was read: the database is another one, or went back, and numbers begin anew.
+    pub(super) fn restart(&mut self) {
+        *self = Self::new(self.longest);
+    }
+
+    /// What to ask for at `now`.
+    pub(super) fn unread(&self, now: Timestamp) -> Unread {
+        let unsure = self.last.is_none() || self.unsure_until.is_some_and(|until| now < until);
+        let seconds = if unsure { self.longest } else { OVERLAP_SECONDS };
+        Unread {
+            since: now.plus_seconds(-seconds),
+            above: self.last.unwrap_or(i64::MAX),
+            missing: self.missing.keys().copied().collect(),
+        }
+    }
+
+    /// Notes what was read of the feed at `now`.
+    pub(super) fn note(&mut self, pulse: &Pulse, now: Timestamp) {
+        let read = &pulse.revocation_numbers;
+        let top = pulse.last_revocation.max(self.last.unwrap_or(0));
+        let first = match self.last {
+            Some(last) => last + 1,
+            None => (read.first().map_or(top + 1, |&first| first) - LOOKED_BACK).max(1),
+        };
+        for number in read {
+            self.missing.remove(number);
+        }
+        self.missing.retain(|_, since| now.seconds_since(*since).abs() < self.longest);
+        let expected = usize::try_from(top - first + 1).unwrap_or(0);
+        let fresh = read.len() - read.partition_point(|&number| number < first);
+        if self.missing.len() + expected.saturating_sub(fresh) > MOST_MISSING {
+            self.missing.clear();
+            self.unsure_until = Some(now.plus_seconds(self.longest));
+        } else {
+            let missing = (first..=top).filter(|number| read.binary_search(number).is_err());
+            self.missing.extend(missing.map(|number| (number, now)));
+        }
+        self.last = Some(top);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONGEST: f64 = 930.0;
+
+    fn at(seconds: f64) -> Timestamp {
+        Timestamp::from_micros(1_700_000_000_000_000).plus_seconds(seconds)
+    }
+
+    /// A pulse that read those numbers, where `last` was the highest that could be read.
+    fn pulse(read: &[i64], last: i64) -> Pulse {
+        Pulse {
+            now: at(0.0),
+            catalogue_version: None,
+            silenced: false,
+            revocations: Vec::new(),
+            revocation_numbers: read.to_vec(),
+            last_revocation: last,
+        }
+    }
+
+    /// A feed of which everything up to 100 was read at the start.
+    fn read_to_100() -> Feed {
+        let mut feed = Feed::new(LONGEST);
+        let all: Vec<i64> = (1..=100).collect();
+        feed.note(&pulse(&all, 100), at(0.0));
+        feed
+    }
+
+    #[test]
+    fn at_first_and_after_an_outage_everything_that_may_matter_is_read() {
+        let mut feed = Feed::new(LONGEST);
+        assert_eq!(feed.unread(at(0.0)).since, at(-LONGEST));
+        feed.note(&pulse(&[], 0), at(0.0));
+        assert_eq!(feed.unread(at(1.0)).since, at(1.0 - OVERLAP_SECONDS));
+        feed.read_again();
+        assert_eq!(feed.unread(at(2.0)).since, at(2.0 - LONGEST));
+        // What was missing before an outage is not forgotten by it, but it is where numbers begin anew.
+        let mut feed = read_to_100();
+        feed.note(&pulse(&[102], 102), at(1.0));
+        feed.read_again();
+        assert_eq!(feed.unread(at(2.0)).missing, [101]);
+        feed.restart();
+        assert_eq!(feed.unread(at(2.0)).missing, Vec::<i64>::new());
+    }
+
+    #[test]
+    fn what_is_missing_is_asked_for_until_it_is_read() {
+        let mut feed = read_to_100();
+        let Unread { above, missing, .. } = feed.unread(at(1.0));
+        assert_eq!((above, missing), (100, vec![]));
+        feed.note(&pulse(&[101, 104], 104), at(1.0));
+        let Unread { above, missing, .. } = feed.unread(at(500.0));
+        assert_eq!((above, missing), (104, vec![102, 103]));
+        // The highest is read, and then one that was committed late.
+        feed.note(&pulse(&[105], 105), at(500.0));
+        feed.note(&pulse(&[102], 105), at(501.0));
+        assert_eq!(feed.unread(at(502.0)).missing, [103]);
+    }
+
+    #[test]
+    fn what_was_rolled_back_is_forgotten_when_no_token_is_left() {
+        let mut feed = read_to_100();
+        feed.note(&pulse(&[102], 102), at(1.0));
+        feed.note(&pulse(&[], 102), at(LONGEST));
+        assert_eq!(feed.unread(at(LONGEST)).missing, [101]);
+        feed.note(&pulse(&[], 102), at(LONGEST + 1.0));
+        assert_eq!(feed.unread(at(LONGEST + 1.0)).missing, Vec::<i64>::new());
+    }
+
+    #[test]
+    fn what_may_have_been_under_way_at_the_start_is_asked_for() {
+        let mut feed = Feed::new(LONGEST);
+        feed.note(&pulse(&[500, 502], 502), at(0.0));
+        let missing = feed.unread(at(1.0)).missing;
+        assert_eq!(missing, (436..500).chain([501]).collect::<Vec<_>>());
+        // Nothing was revoked lately, but long ago.
+        let mut feed = Feed::new(LONGEST);
+        feed.note(&pulse(&[], 502), at(0.0));
+        assert_eq!(feed.unread(at(1.0)).missing, (439..=502).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn where_very_many_are_missing_all_is_read_until_they_cannot_matter() {
+        let mut feed = read_to_100();
+        feed.note(&pulse(&[5_000], 5_000), at(1.0));
+        let Unread { since, missing, above } = feed.unread(at(2.0));
+        assert_eq!((since, missing, above), (at(2.0 - LONGEST), vec![], 5_000));
+        feed.note(&pulse(&[5_001], 5_001), at(LONGEST + 1.0));
+        assert_eq!(feed.unread(at(LONGEST + 1.0)).since, at(LONGEST + 1.0 - OVERLAP_SECONDS));
+        // As many that are there are nothing to be unsure of.
+        let mut feed = read_to_100();
+        let many: Vec<i64> = (101..=5_000).collect();
+        feed.note(&pulse(&many, 5_000), at(1.0));
+        assert_eq!(feed.unread(at(2.0)).since, at(2.0 - OVERLAP_SECONDS));
+    }
+}
