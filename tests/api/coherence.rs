@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use redis::AsyncCommands;
 
 use crate::support::redis::{RedisCluster, RedisServer, TlsRedis, shared_redis};
-use crate::support::{Options, Player, TestApp, World};
+use crate::support::{Options, Player, TestApp, UNLIMITED, World};
 
 /// How long a change may take to be seen through any fault.
 const BOUND: Duration = Duration::from_secs(5);
@@ -179,7 +179,7 @@ async fn a_redis_that_dies_or_freezes_is_no_reason_to_lie() {
     for freeze in [false, true] {
         let mut server = RedisServer::start(&[]);
         let world = World::new().await.with_redis_of(&server);
-        let (a, b) = (world.start().await, world.start().await);
+        let (a, b) = (world.start_with(UNLIMITED).await, world.start_with(UNLIMITED).await);
         until_trusted(&[&a, &b]).await;
         let player = a.client.guest().await;
         player.at(&b).state().await;

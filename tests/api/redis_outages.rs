@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::support::redis::RedisServer;
-use crate::support::{TestApp, World};
+use crate::support::{TestApp, UNLIMITED, World};
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -41,7 +41,7 @@ async fn play_on(app: &TestApp) {
 #[tokio::test]
 async fn a_redis_that_comes_later_is_used_from_then_on() {
     let mut server = RedisServer::planned();
-    let app = World::new().await.with_redis_of(&server).start().await;
+    let app = World::new().await.with_redis_of(&server).start_with(UNLIMITED).await;
     wait_for(&app, "degraded", "down").await;
     play_on(&app).await;
     server.run();
@@ -52,7 +52,7 @@ async fn a_redis_that_comes_later_is_used_from_then_on() {
 #[tokio::test]
 async fn a_redis_that_is_killed_is_missed_and_taken_back() {
     let mut server = RedisServer::start(&[]);
-    let app = World::new().await.with_redis_of(&server).start().await;
+    let app = World::new().await.with_redis_of(&server).start_with(UNLIMITED).await;
     wait_for(&app, "ok", "ok").await;
     server.kill();
     play_on(&app).await;
@@ -65,7 +65,7 @@ async fn a_redis_that_is_killed_is_missed_and_taken_back() {
 #[tokio::test]
 async fn a_redis_that_accepts_and_never_answers_is_given_up() {
     let server = RedisServer::start(&[]);
-    let app = World::new().await.with_redis_of(&server).start().await;
+    let app = World::new().await.with_redis_of(&server).start_with(UNLIMITED).await;
     wait_for(&app, "ok", "ok").await;
     server.freeze();
     play_on(&app).await;
@@ -78,7 +78,7 @@ async fn a_redis_that_accepts_and_never_answers_is_given_up() {
 #[tokio::test]
 async fn a_redis_that_takes_no_writes_is_not_used() {
     let server = RedisServer::start(&[]);
-    let app = World::new().await.with_redis_of(&server).start().await;
+    let app = World::new().await.with_redis_of(&server).start_with(UNLIMITED).await;
     wait_for(&app, "ok", "ok").await;
     let mut connection = server.connect().await;
     let set = |name: &'static str, value: &'static str| {

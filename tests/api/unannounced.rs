@@ -10,7 +10,7 @@ use crate::outage::assert_unavailable;
 use crate::support::books::{count, eventually};
 use crate::support::own_cluster::OwnCluster;
 use crate::support::redis::RedisServer;
-use crate::support::{Player, TestApp, World};
+use crate::support::{Player, TestApp, UNLIMITED, World};
 
 /// Waits until `app` serves what it read more than a second ago.
 async fn until_trusted(app: &TestApp, player: &Player) {
@@ -124,7 +124,7 @@ async fn a_commit_that_lands_after_it_was_given_up_is_seen() {
 async fn what_was_put_into_a_frozen_redis_is_as_old_as_it_is() {
     let server = RedisServer::start(&[]);
     let world = World::new().await.with_redis_of(&server);
-    let (a, b) = (world.start().await, world.start().await);
+    let (a, b) = (world.start_with(UNLIMITED).await, world.start_with(UNLIMITED).await);
     let player = a.client.guest().await;
     let database = world.connect().await;
     until_trusted(&a, &player).await;

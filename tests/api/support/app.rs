@@ -37,6 +37,10 @@ pub struct World {
 /// What a test sets otherwise than the defaults: environment variables.
 pub type Options<'a> = &'a [(&'a str, &'a str)];
 
+/// No limits: while Redis is away the buckets of a process go by the test's clock, and do not fill while it stands still.
+pub const UNLIMITED: Options<'static> =
+    &[("RATE_LIMIT_PER_SECOND", "0"), ("RATE_LIMIT_AUTH_PER_MINUTE", "0")];
+
 impl World {
     /// A new database with the present schema.
     pub async fn new() -> Self {

@@ -15,6 +15,6 @@ pub mod schema;
 mod signing_in;
 pub mod tokens;
 
-pub use app::{ADMIN_TOKEN, JWT_SECRET, Options, TestApp, World};
+pub use app::{ADMIN_TOKEN, JWT_SECRET, Options, TestApp, UNLIMITED, World};
 pub use client::{Client, Player, Reply};
 pub use signing_in::PASSWORD;
