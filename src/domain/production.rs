@@ -20,7 +20,7 @@ pub fn finite(amount: f64) -> f64 {
     if amount.is_nan() { 0.0 } else { amount.clamp(0.0, f64::MAX) }
 }
 
-/// The sum of two amounts, clamped like them. An operand that is NaN counts as 0.
+/// The sum of two amounts, clamped like them. An amount that is NaN counts as 0.
 pub(super) fn sum(balance: f64, amount: f64) -> f64 {
     finite(finite(balance) + finite(amount))
 }
