@@ -59,7 +59,7 @@ impl Server {
         Ok(())
     }
 
-    /// The database is another one, or went back to an earlier state: everything that was learned from it is learned anew.
+    /// Reads again everything that was kept of the database, as it was replaced or restored to an earlier state.
     async fn begin_epoch(&self, instance: Uuid, feed: &Feed) -> Result<Pulse, store::Error> {
         let identity = self.store.identity();
         tracing::warn!(epoch = %identity.epoch(), "the database was restored or replaced");
