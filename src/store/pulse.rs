@@ -64,8 +64,8 @@ pub enum Reason {
 }
 
 impl Store {
-    /// Asks for the time, the database's identity, the newest catalogue, and the `unread` revocations, in the name of
-    /// `instance`. The identity is given to [`Store::identity`]. A database that went back gets a new epoch first.
+    /// Asks for the time, the database's identity, whether it takes writes, the newest catalogue, and the `unread` revocations,
+    /// in the name of `instance`. The identity is given to [`Store::identity`]. A database that went back gets a new epoch first.
     ///
     /// # Errors
     /// As every statement's.
@@ -95,6 +95,9 @@ impl Store {
         let rows = self.query(sql, &[since, &instance, above, missing]).await?;
         let first = rows.first().ok_or_else(|| Error::Corrupt("no pulse".into()))?;
         self.identity().observe(observed(first)?, sent, Instant::now());
+        if first.try_get("read_only")? {
+            self.writes().found_read_only();
+        }
         Ok(rows)
     }
 

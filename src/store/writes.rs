@@ -2,7 +2,7 @@
 //!
 //! The outcome of each statement tells: one that is refused because the database is read-only or the disk is full is noted here.
 //! From then on writes are tried once in a while until they are taken again. A database that became read-only while nobody
-//! wrote is found by asking it.
+//! wrote is found by the pulse, which asks for it.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -51,6 +51,14 @@ impl Writes {
         noted.is_none_or(|before| before.refusal != refusal)
     }
 
+    /// Notes that a session found the database read-only. Where a refusal is noted already only a write that succeeds counts, as
+    /// sessions that began read-only stay so.
+    pub(super) fn found_read_only(&self) {
+        if self.noted().is_none() {
+            self.refused(Refusal::ReadOnly);
+        }
+    }
+
     fn noted(&self) -> Option<Noted> {
         *self.lock()
     }
@@ -73,16 +81,10 @@ fn refusal(code: &SqlState) -> Option<Refusal> {
 }
 
 impl Store {
-    /// Finds out why Postgres takes no writes; nothing where it takes them, as far as is known. Writes are tried where one was
-    /// refused of late; else the database is only asked whether it is read-only.
+    /// Finds out why Postgres takes no writes; nothing where it takes them, as far as is known. Where a write was refused of
+    /// late or a pulse found the database read-only, writes are tried.
     pub async fn check_writes(&self) -> Option<Refusal> {
-        let Some(before) = self.writes().noted() else {
-            // Where it does not answer others tell of it.
-            if self.is_read_only().await.unwrap_or(false) {
-                self.writes().refused(Refusal::ReadOnly);
-            }
-            return self.writes().noted().map(|noted| noted.refusal);
-        };
+        let before = self.writes().noted()?;
         // A limit on temporary files may refuse it as well: it is what was noted of it that counts.
         self.spill().await.unwrap_or_default();
         let written = self.execute(include_str!("../../sql/queries/writes/probe.sql"), &[]).await;

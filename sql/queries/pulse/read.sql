@@ -1,7 +1,9 @@
 -- store::pulse::read: what each instance ($2) asks twice a second: the database's time, its identity, the newest catalogue,
--- whether another instance cannot announce what it changes, and what must not be trusted any more: the revocations since $1,
--- those numbered above $3, and those numbered $4. One row for each revocation, or a single one without.
+-- whether this session may only read, whether another instance cannot announce what it changes, and what must not be trusted
+-- any more: the revocations since $1, those numbered above $3, and those numbered $4. One row for each revocation, or a single
+-- one without.
 select clock_timestamp() as now,
+    pg_is_in_recovery() or current_setting('transaction_read_only')::boolean as read_only,
     (select oid::bigint from pg_database where datname = current_database()) as database_oid,
     deployment.deployment_id, deployment.epoch,
     server.system_identifier, server.timeline, server.wal_position, server.started_at,
