@@ -2,6 +2,7 @@
 //! reads the environment.
 
 mod database_url;
+mod origins;
 mod read;
 mod source;
 mod variables;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use database_url::{DatabaseUrl, Encryption};
+pub use origins::Origins;
 pub use read::Fault;
 pub use source::{Source, environment};
 pub use variables::{VARIABLES, Variable};
@@ -102,7 +104,7 @@ pub struct HttpConfig {
     /// Threads that answer requests.
     pub workers: usize,
     /// Origins that pages may call from.
-    pub cors_allowed_origins: Vec<String>,
+    pub cors_allowed_origins: Origins,
     /// Bearer token of operators; without one there are no admin routes.
     pub admin_token: Option<Secret>,
     /// Proxies in front of the server, whose word for the client's address is taken.
