@@ -75,7 +75,7 @@ impl Walk<'_> {
         if let Some(key) = request.key
             && let Some((request_hash, outcome)) = remembered.get(&key.key_hash)
         {
-            if *request_hash != key.request_hash {
+            if !key.is_of(request_hash) {
                 self.note_presence(by_operator);
                 return Err(Error::KeyReused);
             }

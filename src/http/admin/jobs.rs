@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::http::extract::{Operator, Query, id};
 use crate::http::me::page_limit;
 use crate::http::problem::{Code, Problem};
-use crate::http::wire::{Page, rfc3339};
+use crate::http::wire::{Page, read_parameter, rfc3339};
 use crate::http::{Api, cursor, json};
 use crate::store::jobs::{JobRecord, JobStatus};
 
@@ -26,7 +26,7 @@ pub struct JobsQuery {
     #[serde(default)]
     status: Option<String>,
     /// Jobs at most, 1 to 100.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "read_parameter")]
     #[param(minimum = 1, maximum = 100, default = 50)]
     limit: Option<usize>,
     /// The `next_cursor` of the part before.

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::number::{read_optional, read_whole};
 use super::time::rfc3339;
+use crate::domain::text;
 use crate::domain::{
     Catalogue, CatalogueItems, Effect, Generator, Requirement, Rules, Slug, Upgrade,
 };
@@ -70,8 +72,14 @@ pub enum EffectWire {
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 #[schema(as = Requirement)]
 pub enum RequirementWire {
-    GeneratorOwned { generator: String, count: u64 },
-    LifetimeEnergy { energy: f64 },
+    GeneratorOwned {
+        generator: String,
+        #[serde(deserialize_with = "read_whole")]
+        count: u64,
+    },
+    LifetimeEnergy {
+        energy: f64,
+    },
 }
 
 /// Numbers of the game that are no catalogue data.
@@ -125,9 +133,9 @@ pub struct CatalogRequest {
     pub generators: Vec<GeneratorWire>,
     #[serde(deserialize_with = "objects")]
     pub upgrades: Vec<UpgradeWire>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "read_optional")]
     pub version: Option<u64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "read_optional")]
     pub version_in_force: Option<u64>,
     #[serde(default)]
     pub effective_at: Option<String>,
@@ -234,8 +242,8 @@ impl CatalogRequest {
         let generators = self.generators.into_iter().enumerate().map(|(index, it)| {
             Ok(Generator {
                 id: slug(it.id, || format!("generators[{index}].id"))?,
-                name: it.name,
-                description: it.description,
+                name: text::composed(&it.name),
+                description: text::composed(&it.description),
                 base_cost: it.base_cost,
                 cost_growth: it.cost_growth,
                 base_energy_per_second: it.base_energy_per_second,
@@ -246,8 +254,8 @@ impl CatalogRequest {
             let at = format!("upgrades[{index}]");
             Ok(Upgrade {
                 id: slug(it.id, || format!("{at}.id"))?,
-                name: it.name,
-                description: it.description,
+                name: text::composed(&it.name),
+                description: text::composed(&it.description),
                 cost: it.cost,
                 effect: effect(it.effect, &at)?,
                 requires: it.requires.map(|it| requirement(it, &at)).transpose()?,

@@ -21,6 +21,7 @@ pub use catalogue::{
 pub use history::{
     AuditEntryWire, ExportWire, ExportedRequestWire, LedgerEntryWire, Page, ProfileWire,
 };
+pub use number::read_parameter;
 pub use outcome::{
     ActionResultWire, ActionsRequest, ActionsWire, ClicksRequest, ClicksWire, ExpectingRequest,
     GeneratorPurchaseRequest, GeneratorPurchaseWire, MaxWire, PrestigeWire, QuantityWire,

@@ -5,7 +5,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::number::whole;
+use super::number::{read_optional, whole};
 use super::state::{StatePlace, StateWire};
 use crate::domain::{
     Action, ActionResult, Command, MAX_ACTIONS, MAX_CLICKS, Outcome, Quantity, Slug,
@@ -28,7 +28,7 @@ pub struct GeneratorPurchaseRequest {
     #[schema(value_type = QuantityWire)]
     quantity: Box<RawValue>,
     /// Buy only where the state is still of this version.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "read_optional")]
     pub expected_version: Option<u64>,
 }
 
@@ -54,7 +54,7 @@ pub enum MaxWire {
 #[serde(deny_unknown_fields)]
 pub struct ExpectingRequest {
     /// Apply only where the state is still of this version.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "read_optional")]
     pub expected_version: Option<u64>,
 }
 
