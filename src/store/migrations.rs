@@ -16,7 +16,7 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 5] = [
+const MIGRATIONS: [Migration; 6] = [
     Migration {
         number: 1,
         name: "initial",
@@ -37,6 +37,11 @@ const MIGRATIONS: [Migration; 5] = [
         number: 5,
         name: "identity",
         sql: include_str!("../../sql/migrations/0005_identity.sql"),
+    },
+    Migration {
+        number: 6,
+        name: "folded_names",
+        sql: include_str!("../../sql/migrations/0006_folded_names.sql"),
     },
 ];
 

@@ -13,6 +13,7 @@ pub mod idempotency;
 pub mod jobs;
 pub mod ledger;
 pub mod migrations;
+pub mod names;
 pub mod operators;
 pub mod players;
 mod pool;

@@ -35,6 +35,7 @@ mod jobs_sweep;
 mod keep_alive;
 mod ledger;
 mod limits;
+mod names;
 mod observability;
 mod openapi;
 mod outage;
