@@ -23,3 +23,4 @@ mod slow_database;
 #[cfg(all(feature = "otlp", feature = "sentry"))]
 mod spans;
 mod stopping;
+mod strangers;
