@@ -2,8 +2,10 @@
 //! reads the environment.
 
 mod database_url;
+mod dotenv;
 mod read;
 mod source;
+mod url_faults;
 mod variables;
 
 use std::ffi::OsString;

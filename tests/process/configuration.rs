@@ -57,6 +57,19 @@ fn the_help_is_help() {
     assert_eq!(run(&["dance"], &[]).status.code(), Some(2));
 }
 
+#[test]
+fn a_parameter_that_is_not_known_is_named() {
+    let secret = ("JWT_SECRET", &*"s".repeat(32));
+    let url = ("DATABASE_URL", "postgresql://me:hidden@localhost/game?pgbouncer=true");
+    for command in [&["doctor"][..], &[]] {
+        let output = run(command, &[url, secret]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("pgbouncer") && said.contains("DATABASE_POOLER"), "{said}");
+        assert!(!said.contains("hidden"), "{said}");
+    }
+}
+
 /// A `.env` file counts for less than the environment.
 #[test]
 fn a_dotenv_file_is_read() {
@@ -71,4 +84,25 @@ fn a_dotenv_file_is_read() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2));
     assert!(said.contains("PORT") && !said.contains("HOST"), "{said}");
+}
+
+#[test]
+fn a_dotenv_file_is_taken_as_it_is_and_its_faults_name_the_line() {
+    let folder = Folder::new("dotenv-form");
+    std::fs::create_dir_all(folder.path()).expect("made");
+    let load = |text: &str| {
+        std::fs::write(folder.path().join(".env"), text).expect("written");
+        let output = Command::new(env!("CARGO_BIN_EXE_idlewatt"))
+            .current_dir(folder.path())
+            .env_clear()
+            .env("HOME", "/home")
+            .output()
+            .expect("the program runs");
+        assert_eq!(output.status.code(), Some(2));
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let said = load("\u{feff}ROLE=a$HOME\nPORT=b${HOME}c\\d\n");
+    assert!(said.contains("`a$HOME`") && said.contains("`b${HOME}c\\d`"), "{said}");
+    let said = load("PORT=1\n\nJWT_SECRET=\"hidden\n");
+    assert!(said.contains(".env: line 3") && !said.contains("hidden"), "{said}");
 }

@@ -24,3 +24,4 @@ mod slow_database;
 mod spans;
 mod stopping;
 mod strangers;
+mod unfit;
