@@ -103,6 +103,8 @@ pub struct HttpConfig {
     pub metrics_port_is_set: bool,
     /// Threads that answer requests.
     pub workers: usize,
+    /// How long a connection stays open on which nobody asks.
+    pub keep_alive: Duration,
     /// Origins that pages may call from.
     pub cors_allowed_origins: Vec<String>,
     /// Bearer token of operators; without one there are no admin routes.

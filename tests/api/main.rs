@@ -12,6 +12,7 @@ mod auth;
 mod bad_input;
 mod caching;
 mod catalogue;
+mod clock_steps;
 mod coherence;
 mod conventions;
 mod cors;
