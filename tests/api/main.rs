@@ -48,6 +48,7 @@ mod pooler;
 mod presence;
 mod rankings;
 mod redis_outages;
+mod redis_rights;
 mod refreshing;
 mod refused_writes;
 mod revoked_late;

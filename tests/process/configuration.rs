@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use crate::program::{Folder, run};
+use crate::redis::RedisServer;
 
 #[test]
 fn every_fault_of_the_configuration_is_told_at_once() {
@@ -68,6 +69,28 @@ fn a_parameter_that_is_not_known_is_named() {
         assert!(said.contains("pgbouncer") && said.contains("DATABASE_POOLER"), "{said}");
         assert!(!said.contains("hidden"), "{said}");
     }
+}
+
+#[test]
+fn the_doctor_names_the_rights_that_redis_withholds() {
+    let (folder, redis) = (Folder::new("rights"), RedisServer::start());
+    redis.command("ACL SETUSER half on >pw ~idlewatt:* &idlewatt:* +@all -@scripting -@pubsub");
+    redis.command("ACL SETUSER whole on >pw ~idlewatt:* &idlewatt:* +@all -@dangerous");
+    let url = |user: &str| redis.url().replace("redis://", &format!("redis://{user}:pw@"));
+    let diagnose = |user| {
+        let data = ("DATA_DIR", folder.path().to_str().expect("text"));
+        let output = run(
+            &["doctor"],
+            &[data, ("REDIS_URL", &url(user)), ("PORT", "0"), ("METRICS_PORT", "0")],
+        );
+        (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (well, said) = diagnose("half");
+    let told = said.lines().find(|line| line.starts_with("FAULT redis")).unwrap_or_default();
+    assert!(!well && told.contains("+evalsha +publish +script|load +subscribe."), "{said}");
+    assert!(!told.contains("+get ") && !told.contains("pw"), "{said}");
+    let (well, said) = diagnose("whole");
+    assert!(well && said.contains("ok    redis"), "{said}");
 }
 
 /// A `.env` file counts for less than the environment.

@@ -16,7 +16,6 @@ mod encryption;
 mod exporting;
 mod jobs;
 mod program;
-#[cfg(all(feature = "otlp", feature = "sentry"))]
 mod redis;
 mod seeding;
 mod slow_database;
