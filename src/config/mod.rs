@@ -2,9 +2,11 @@
 //! reads the environment.
 
 mod database_url;
+mod dotenv;
 mod origins;
 mod read;
 mod source;
+mod url_faults;
 mod variables;
 
 use std::ffi::OsString;
@@ -103,6 +105,8 @@ pub struct HttpConfig {
     pub metrics_port_is_set: bool,
     /// Threads that answer requests.
     pub workers: usize,
+    /// How long a connection stays open on which nobody asks.
+    pub keep_alive: Duration,
     /// Origins that pages may call from.
     pub cors_allowed_origins: Origins,
     /// Bearer token of operators; without one there are no admin routes.

@@ -11,6 +11,7 @@ mod docs;
 mod edge;
 mod etag;
 pub mod extract;
+mod forwarded;
 mod health;
 mod limits;
 mod me;

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use tokio_postgres::types::{ToSql, Type};
 
 use super::error::Error;
+use super::fitness;
 use super::pool::Store;
 
 struct Migration {
@@ -49,10 +50,12 @@ impl Store {
     /// Applies the migrations that are missing and returns their names.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] where an applied migration is not the one of this build; else as every statement's.
+    /// [`Error::Unfit`] where the database lacks what the server needs, [`Error::Corrupt`] where an applied migration is not
+    /// the one of this build; else as every statement's.
     pub async fn migrate(&self) -> Result<Vec<&'static str>, Error> {
         let mut client = self.connection().await?;
         let transaction = client.transaction().await?;
+        fitness::check(&transaction.query_typed_one(fitness::SQL, &[]).await?)?;
         transaction.batch_execute(include_str!("../../sql/queries/migrations/prepare.sql")).await?;
         let applied_sql = include_str!("../../sql/queries/migrations/applied.sql");
         let applied = transaction.query_typed(applied_sql, &[]).await?;

@@ -9,6 +9,7 @@ mod commit;
 pub mod embedded;
 mod endpoint;
 mod error;
+mod fitness;
 pub mod idempotency;
 pub mod jobs;
 pub mod ledger;

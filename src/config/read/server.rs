@@ -17,6 +17,7 @@ impl Read<'_> {
                 0 => cores(),
                 workers => workers,
             },
+            keep_alive: self.seconds("KEEP_ALIVE_SECONDS", 1, 86_400),
             cors_allowed_origins: self.origins("CORS_ALLOWED_ORIGINS"),
             admin_token: self.secret("ADMIN_TOKEN", MIN_ADMIN_TOKEN_BYTES),
             trusted_proxy_hops: self.count("TRUSTED_PROXY_HOPS", 0, 16),
