@@ -54,7 +54,7 @@ async fn clicks_and_purchases_go_on_and_production_waits_until_it_is_due() {
 #[tokio::test]
 async fn a_step_back_is_told_in_the_metrics() {
     let clock = Arc::new(DatabaseClock::new());
-    let app = World::new().await.start_with_clock(Arc::clone(&clock) as Arc<dyn Clock>).await;
+    let app = World::new().await.start_with_clock(&[], Arc::clone(&clock) as Arc<dyn Clock>).await;
     let behind = || app.metric("database_clock_behind_seconds");
     assert_eq!(behind(), 0.0);
     // As if the database's clock had been ahead by ten minutes; the next pulse tells its true time.
