@@ -27,13 +27,15 @@ const MAX_GRANT: f64 = 1e300;
 pub struct PlayersQuery {
     /// An id, the beginning of a username, or a part of a display name; everybody where absent.
     #[serde(default)]
+    #[param(pattern = "^[^\\u0000]*$")]
     query: Option<String>,
-    /// Players at most, 1 to 100.
+    /// Players at most.
     #[serde(default)]
     #[param(minimum = 1, maximum = 100, default = 50)]
     limit: Option<usize>,
     /// The `next_cursor` of the part before.
     #[serde(default)]
+    #[param(min_length = 1, max_length = 200, pattern = "^[A-Za-z0-9_-]+$")]
     cursor: Option<String>,
 }
 
@@ -43,12 +45,15 @@ pub struct PlayersQuery {
 pub struct FoundPlayerWire {
     player_id: Uuid,
     display_name: String,
+    /// Null for guests, who have none.
+    #[schema(required)]
     username: Option<String>,
     #[schema(format = DateTime)]
     created_at: String,
     #[schema(format = DateTime)]
     last_seen_at: String,
-    #[schema(format = DateTime)]
+    /// Null where the player is not banned.
+    #[schema(required, format = DateTime)]
     banned_at: Option<String>,
 }
 
@@ -70,6 +75,7 @@ impl From<FoundPlayer> for FoundPlayerWire {
 #[serde(deny_unknown_fields)]
 pub struct BanRequest {
     #[serde(default)]
+    #[schema(min_length = 1, max_length = 200, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$")]
     reason: Option<String>,
 }
 
@@ -77,9 +83,15 @@ pub struct BanRequest {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GrantRequest {
-    /// More than 0, at most 1e300.
+    #[schema(exclusive_minimum = 0, maximum = 1e300, example = 1000)]
     energy: f64,
-    /// 1 to 200 characters; the player sees it in its ledger.
+    /// The player sees it in its ledger.
+    #[schema(
+        min_length = 1,
+        max_length = 200,
+        pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$",
+        example = "a prize"
+    )]
     reason: String,
 }
 
@@ -93,7 +105,7 @@ pub struct GrantWire {
 
 /// Find players, newest first.
 #[utoipa::path(
-    get, path = "/api/v1/admin/players", tag = "admin", params(PlayersQuery),
+    get, path = "/api/v1/admin/players", tag = "admin", operation_id = "adminSearchPlayers", params(PlayersQuery),
     responses((status = 200, body = Page<FoundPlayerWire>)), security(("operator" = []))
 )]
 pub async fn search_players(
@@ -121,7 +133,7 @@ pub async fn search_players(
 
 /// Read everything that is held about a player.
 #[utoipa::path(
-    get, path = "/api/v1/admin/players/{id}", tag = "admin",
+    get, path = "/api/v1/admin/players/{id}", tag = "admin", operation_id = "adminReadPlayer",
     params(("id" = Uuid, Path)), responses((status = 200, body = ExportWire)),
     security(("operator" = []))
 )]
@@ -137,7 +149,7 @@ pub async fn read_player(
 
 /// Ban a player: its tokens are refused on every instance within two seconds.
 #[utoipa::path(
-    post, path = "/api/v1/admin/players/{id}/ban", tag = "admin", request_body = BanRequest,
+    post, path = "/api/v1/admin/players/{id}/ban", tag = "admin", operation_id = "adminBanPlayer", request_body = BanRequest,
     params(("id" = Uuid, Path)), responses((status = 204)), security(("operator" = []))
 )]
 pub async fn ban_player(
@@ -151,7 +163,7 @@ pub async fn ban_player(
 
 /// Lift a ban.
 #[utoipa::path(
-    post, path = "/api/v1/admin/players/{id}/unban", tag = "admin", request_body = BanRequest,
+    post, path = "/api/v1/admin/players/{id}/unban", tag = "admin", operation_id = "adminUnbanPlayer", request_body = BanRequest,
     params(("id" = Uuid, Path)), responses((status = 204)), security(("operator" = []))
 )]
 pub async fn unban_player(
@@ -179,7 +191,7 @@ async fn set_banned(
 
 /// Give a player energy, with a line in its ledger.
 #[utoipa::path(
-    post, path = "/api/v1/admin/players/{id}/grant", tag = "admin", request_body = GrantRequest,
+    post, path = "/api/v1/admin/players/{id}/grant", tag = "admin", operation_id = "adminGrantEnergy", request_body = GrantRequest,
     params(("id" = Uuid, Path), ("Idempotency-Key" = Option<String>, Header)),
     responses((status = 200, body = GrantWire)), security(("operator" = []))
 )]
