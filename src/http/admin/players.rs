@@ -70,12 +70,14 @@ impl From<FoundPlayer> for FoundPlayerWire {
     }
 }
 
-/// Why; kept in the audit log.
+/// Why. It is kept in the audit log.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BanRequest {
+    /// 1 to 200 characters as people count them and at most 1024 bytes, without the space around them; none is a control
+    /// character.
     #[serde(default)]
-    #[schema(min_length = 1, max_length = 200, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$")]
+    #[schema(min_length = 1, max_length = 1024, example = "a script")]
     reason: Option<String>,
 }
 
@@ -85,13 +87,9 @@ pub struct BanRequest {
 pub struct GrantRequest {
     #[schema(exclusive_minimum = 0, maximum = 1e300, example = 1000)]
     energy: f64,
-    /// The player sees it in its ledger.
-    #[schema(
-        min_length = 1,
-        max_length = 200,
-        pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$",
-        example = "a prize"
-    )]
+    /// The player sees it in its ledger. 1 to 200 characters as people count them and at most 1024 bytes, without the space
+    /// around them; none is a control character.
+    #[schema(min_length = 1, max_length = 1024, example = "a prize")]
     reason: String,
 }
 

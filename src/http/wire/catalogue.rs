@@ -192,8 +192,10 @@ pub struct CatalogRequest {
     #[schema(max_items = 300)]
     pub upgrades: Vec<UpgradeRequest>,
     #[serde(default)]
+    #[schema(maximum = 9_007_199_254_740_991_u64)]
     pub version: Option<u64>,
     #[serde(default)]
+    #[schema(maximum = 9_007_199_254_740_991_u64)]
     pub version_in_force: Option<u64>,
     #[serde(default)]
     pub effective_at: Option<String>,

@@ -30,6 +30,7 @@ pub struct GeneratorPurchaseRequest {
     quantity: Box<RawValue>,
     /// Buy only where the state is still of this version.
     #[serde(default)]
+    #[schema(maximum = 9_007_199_254_740_991_u64)]
     pub expected_version: Option<u64>,
 }
 
@@ -62,6 +63,7 @@ pub enum MaxWire {
 pub struct ExpectingRequest {
     /// Apply only where the state is still of this version.
     #[serde(default)]
+    #[schema(maximum = 9_007_199_254_740_991_u64)]
     pub expected_version: Option<u64>,
 }
 
