@@ -14,6 +14,10 @@ pub fn operation<'a>(
     method: &str,
     path: &str,
 ) -> Option<(&'a str, &'a Value)> {
+    // Names of methods are in upper case; another spelling is another method.
+    if method.chars().any(|c| c.is_ascii_lowercase()) {
+        return None;
+    }
     let method = if method == "HEAD" { "get".to_owned() } else { method.to_lowercase() };
     let alike = |template: &str| {
         let (template, path) = (template.split('/'), path.split('/'));
