@@ -30,6 +30,12 @@ pub trait Clock: Send + Sync {
         (!self.is_the_databases()).then(|| self.now())
     }
 
+    /// How far the time now is behind the latest that was ever told: more than nothing only after the database's clock
+    /// stepped back.
+    fn behind(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// The time now, where it can be trusted: it has been heard, and does not jump. Callers that change something use this
     /// one call, as the time could jump between two calls.
     fn steady_now(&self) -> Option<Timestamp>;
@@ -41,6 +47,8 @@ pub struct DatabaseClock {
     started: Instant,
     /// A [`Reading`], packed into one word so that no reader combines a new offset with an old flag.
     reading: AtomicI64,
+    /// The latest time that was held when a step back was found, in microseconds from the Unix epoch; 0 before the first.
+    latest: AtomicI64,
 }
 
 /// What is known of the database's time.
@@ -83,7 +91,8 @@ impl DatabaseClock {
     pub fn new() -> Self {
         let offset = jiff::Timestamp::now().as_microsecond();
         let guessed = Reading { offset, heard: false, steady: false };
-        Self { started: Instant::now(), reading: AtomicI64::new(guessed.to_word()) }
+        let reading = AtomicI64::new(guessed.to_word());
+        Self { started: Instant::now(), reading, latest: AtomicI64::new(0) }
     }
 
     fn reading(&self) -> Reading {
@@ -128,7 +137,18 @@ impl Clock for DatabaseClock {
         let next = if !held.heard {
             Reading { offset: told, heard: true, steady: true }
         } else if error.unsigned_abs() > largest {
-            tracing::warn!(jump_ms = error / 1000, "the database's time jumped");
+            if error < 0 {
+                // What was held at `sent` at least was given out.
+                let held = held.at(self.micros_since_start(sent)).as_micros();
+                self.latest.fetch_max(held, Ordering::Relaxed);
+                tracing::warn!(
+                    seconds = -error as f64 / 1e6,
+                    "the database's clock stepped back: production waits until it is where it was, clicks and purchases go on"
+                );
+            } else {
+                let seconds = error as f64 / 1e6;
+                tracing::warn!(seconds, "the database's clock stepped forward");
+            }
             Reading { offset: told, heard: true, steady: false }
         } else {
             // Half the round trip is the most that this question can be wrong by: only the rest is a difference, and it is
@@ -138,6 +158,11 @@ impl Clock for DatabaseClock {
             Reading { offset: held.offset + drift / 4, heard: true, steady: true }
         };
         self.reading.store(next.to_word(), Ordering::Relaxed);
+    }
+
+    fn behind(&self) -> Duration {
+        let behind = self.latest.load(Ordering::Relaxed).saturating_sub(self.now().as_micros());
+        Duration::from_micros(u64::try_from(behind).unwrap_or(0))
     }
 
     fn steady_now(&self) -> Option<Timestamp> {
@@ -221,6 +246,29 @@ mod tests {
         let instant = Instant::now();
         clock.observe(clock.now(), instant, instant);
         assert!(clock.steady_now().is_some());
+    }
+
+    #[test]
+    fn a_step_back_is_told_until_the_clock_is_where_it_was() {
+        let clock = DatabaseClock::new();
+        let observe = |micros| {
+            let instant = Instant::now();
+            clock.observe(ahead(&clock, micros), instant, instant);
+        };
+        observe(0);
+        observe(-200_000);
+        observe(7_200_000_000);
+        assert_eq!(clock.behind(), Duration::ZERO);
+        observe(-3_600_000_000);
+        let behind = clock.behind().as_secs_f64();
+        assert!((3_590.0..=3_600.0).contains(&behind), "{behind}");
+        observe(-60_000_000);
+        assert!(clock.behind().as_secs_f64() > behind, "a further step adds to it");
+        observe(3_650_000_000);
+        let behind = clock.behind().as_secs_f64();
+        assert!((0.0..=10.0).contains(&behind), "{behind}");
+        observe(60_000_000);
+        assert_eq!(clock.behind(), Duration::ZERO);
     }
 
     /// The jump is never confirmed, so no reader may get a time beyond it.

@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 pub use access_token::AccessTokens;
 pub use authenticate::{Identity, Verified};
-pub use names::{InvalidName, display_name, password, username};
+pub use names::{DISPLAY_NAME, Password, display_name, username};
 pub use password::PasswordHasher;
 pub use revocations::Revocations;
 pub use sign_in::{Registration, SignedIn};

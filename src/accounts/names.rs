@@ -1,15 +1,17 @@
 //! What may be a username, a password, a display name.
 
-use crate::domain::MAX_DISPLAY_NAME_LENGTH;
+use std::fmt;
 
-/// Why a text is not acceptable.
-pub type InvalidName = &'static str;
+use crate::domain::text::{self, TextLimits, UnfitText};
+
+/// How long a display name may be.
+pub const DISPLAY_NAME: TextLimits = TextLimits { characters: 24, bytes: 256 };
 
 /// The username that a text means: 3 to 24 of `[a-z0-9_]` after case folding.
 ///
 /// # Errors
 /// What it must be.
-pub fn username(text: &str) -> Result<String, InvalidName> {
+pub fn username(text: &str) -> Result<String, &'static str> {
     let folded = text.to_ascii_lowercase();
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
     if (3..=24).contains(&folded.len()) && folded.bytes().all(plain) {
@@ -19,32 +21,56 @@ pub fn username(text: &str) -> Result<String, InvalidName> {
     }
 }
 
-/// Checks a new password: 8 to 128 characters.
+/// The display name that a text means.
 ///
 /// # Errors
-/// What it must be.
-pub fn password(text: &str) -> Result<(), InvalidName> {
-    let acceptable = (8..=128).contains(&text.chars().count());
-    acceptable.then_some(()).ok_or("must be 8 to 128 characters")
+/// Why others may not be shown it.
+pub fn display_name(text: &str) -> Result<String, UnfitText> {
+    text::shown(text, DISPLAY_NAME)
 }
 
-/// The display name that a text means: 1 to 24 characters without the space around them, none a control character.
-///
-/// # Errors
-/// What it must be.
-pub fn display_name(text: &str) -> Result<String, InvalidName> {
-    // Line and paragraph separators and the marks that turn the direction of text would let a name break a page.
-    let unfit = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-    };
-    let trimmed = text.trim();
-    let length = trimmed.chars().count();
-    if (1..=MAX_DISPLAY_NAME_LENGTH).contains(&length) && !trimmed.contains(unfit) {
-        Ok(trimmed.to_owned())
-    } else {
-        Err("must be 1 to 24 characters of text, none of them a control character")
+/// A password, in its composed form (NFC): keyboards differ in how they write an accent or a Hangul syllable.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Password {
+    /// The form that is kept, as a hash.
+    pub(super) composed: String,
+    /// As it was typed, where that is another form.
+    pub(super) typed: Option<String>,
+}
+
+impl Password {
+    /// A new password: 8 to 128 characters (code points, composed).
+    ///
+    /// # Errors
+    /// What it must be.
+    pub fn new(text: String) -> Result<Self, &'static str> {
+        let password = Self::claimed(text);
+        let length = password.composed.chars().count();
+        if is_long_enough(length) { Ok(password) } else { Err("must be 8 to 128 characters") }
     }
+
+    /// What somebody claims to be a password. One that was never accepted as a new one, in either form, is empty.
+    pub fn claimed(text: String) -> Self {
+        let composed = text::composed(&text);
+        if composed == text {
+            let is_possible = is_long_enough(text.chars().count());
+            return Self { composed: if is_possible { text } else { String::new() }, typed: None };
+        }
+        // Passwords were kept as they were typed once, and counted so.
+        let is_possible =
+            is_long_enough(composed.chars().count()) || is_long_enough(text.chars().count());
+        if is_possible { Self { composed, typed: Some(text) } } else { Self::default() }
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password")
+    }
+}
+
+fn is_long_enough(characters: usize) -> bool {
+    (8..=128).contains(&characters)
 }
 
 /// A name for a guest who has not chosen one.
@@ -65,18 +91,29 @@ mod tests {
     }
 
     #[test]
-    fn display_names_are_trimmed_text() {
-        assert_eq!(display_name("  Ada Lovelace ").as_deref(), Ok("Ada Lovelace"));
-        assert_eq!(display_name(&"가".repeat(24)).as_deref(), Ok("가".repeat(24).as_str()));
-        for bad in ["", "   ", "a\nb", "a\0", "a\u{202e}b", &"a".repeat(25)] {
-            assert!(display_name(bad).is_err(), "{bad:?}");
-        }
+    fn passwords_are_counted_in_composed_characters() {
+        let fits = |text: &str| Password::new(text.into()).is_ok();
+        assert!(fits("pässwörd"));
+        assert!(fits("pa\u{308}sswo\u{308}rd"));
+        assert!(!fits("pa\u{308}swo\u{308}rd"));
+        assert!(!fits("short"));
+        assert!(!fits(&"x".repeat(129)));
+        assert!(fits(&"\u{200b}".repeat(8)), "nothing but the length counts");
     }
 
     #[test]
-    fn passwords_are_counted_in_characters() {
-        assert!(password("pässwörd").is_ok());
-        assert!(password("short").is_err());
-        assert!(password(&"x".repeat(129)).is_err());
+    fn a_password_is_the_same_however_its_accents_are_typed() {
+        let decomposed = Password::new("pa\u{308}sswo\u{308}rd".into()).expect("long enough");
+        let composed = Password::new("pässwörd".into()).expect("long enough");
+        assert_eq!(decomposed.composed, composed.composed);
+        assert_eq!(decomposed.typed.as_deref(), Some("pa\u{308}sswo\u{308}rd"));
+        assert_eq!(composed.typed, None);
+    }
+
+    #[test]
+    fn what_was_a_password_by_the_count_of_its_typed_form_can_still_be_claimed() {
+        let claimed = Password::claimed("o\u{308}o\u{308}o\u{308}o\u{308}".into());
+        assert_eq!(claimed.typed.as_deref(), Some("o\u{308}o\u{308}o\u{308}o\u{308}"));
+        assert_eq!(Password::claimed("short".into()), Password::default());
     }
 }

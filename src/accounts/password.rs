@@ -6,7 +6,7 @@ use argon2::password_hash::PasswordVerifier;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, Version};
 use tokio::sync::Semaphore;
 
-use super::{Accounts, Error, Identity};
+use super::{Accounts, Error, Identity, Password};
 use crate::store::accounts::Account;
 
 /// OWASP's parameters for argon2id: 19 MiB, two passes, one lane (Password Storage Cheat Sheet).
@@ -19,6 +19,15 @@ const WAITING_PER_WORKER: usize = 32;
 
 /// A hash of nothing in particular, to spend the same time on a name that nobody has.
 static DECOY: LazyLock<String> = LazyLock::new(|| hash_now("decoy").unwrap_or_default());
+
+/// What came of comparing a password with a hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Match {
+    Wrong,
+    Right,
+    /// The hash is of the password as it was typed and not of its composed form, as it was made before passwords were composed.
+    AsTyped,
+}
 
 /// Hashes and verifies.
 pub struct PasswordHasher {
@@ -40,20 +49,27 @@ impl PasswordHasher {
     ///
     /// # Errors
     /// [`Error::Overloaded`] where too many wait.
-    pub async fn hash(&self, password: String) -> Result<String, Error> {
-        self.run(move || hash_now(&password)).await?.ok_or(Error::Overloaded)
+    pub async fn hash(&self, password: Password) -> Result<String, Error> {
+        self.run(move || hash_now(&password.composed)).await?.ok_or(Error::Overloaded)
     }
 
-    /// Whether a password is the one of `hash`. Without a hash it takes as long, and is not.
+    /// Compares a password with `hash`. Without a hash it takes as long, and is wrong.
     ///
     /// # Errors
     /// [`Error::Overloaded`] where too many wait.
-    pub async fn verify(&self, password: String, hash: Option<String>) -> Result<bool, Error> {
+    pub async fn verify(&self, password: Password, hash: Option<String>) -> Result<Match, Error> {
         self.run(move || {
             let known = hash.is_some();
             let hash = hash.unwrap_or_else(|| DECOY.clone());
-            let right = hasher().verify_password(password.as_bytes(), hash.as_str()).is_ok();
-            known && right
+            let is = |text: &str| hasher().verify_password(text.as_bytes(), hash.as_str()).is_ok();
+            let found = if is(&password.composed) {
+                Match::Right
+            } else if password.typed.as_deref().is_some_and(is) {
+                Match::AsTyped
+            } else {
+                Match::Wrong
+            };
+            if known { found } else { Match::Wrong }
         })
         .await
     }
@@ -93,12 +109,12 @@ impl Accounts {
     pub async fn change_password(
         &self,
         identity: Identity,
-        current: String,
-        new: String,
+        current: Password,
+        new: Password,
     ) -> Result<(), Error> {
         let account = self.store.find_account_of(identity.player).await?;
         let stored = account.as_ref().map(|it| it.password_hash.clone());
-        if !self.hasher.verify(current, stored).await? {
+        if self.hasher.verify(current, stored).await? == Match::Wrong {
             return Err(Error::InvalidCredentials);
         }
         let Some(Account { password_hash, .. }) = account else {
@@ -128,22 +144,44 @@ impl Accounts {
 mod tests {
     use super::*;
 
+    fn password(text: &str) -> Password {
+        Password::new(text.into()).expect("long enough")
+    }
+
     #[tokio::test]
     async fn a_password_is_verified_against_its_own_hash_only() {
         let hasher = PasswordHasher::new(1);
-        let hash = hasher.hash("correct horse".into()).await.expect("room");
+        let hash = hasher.hash(password("correct horse")).await.expect("room");
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
-        assert!(hasher.verify("correct horse".into(), Some(hash.clone())).await.expect("room"));
-        assert!(!hasher.verify("wrong horse".into(), Some(hash)).await.expect("room"));
-        assert!(!hasher.verify("decoy".into(), None).await.expect("room"));
+        let is = async |text, hash| hasher.verify(password(text), hash).await.expect("room");
+        assert_eq!(is("correct horse", Some(hash.clone())).await, Match::Right);
+        assert_eq!(is("wrong horse", Some(hash)).await, Match::Wrong);
+        let decoy = Password { composed: "decoy".into(), typed: None };
+        assert_eq!(hasher.verify(decoy, None).await.expect("room"), Match::Wrong);
+    }
+
+    #[tokio::test]
+    async fn a_password_is_right_in_either_form() {
+        let hasher = PasswordHasher::new(1);
+        let (typed, composed) = ("pa\u{308}sswo\u{308}rd", "pässwörd");
+        let hash = hasher.hash(password(typed)).await.expect("room");
+        for text in [typed, composed] {
+            let found = hasher.verify(password(text), Some(hash.clone())).await.expect("room");
+            assert_eq!(found, Match::Right, "{text}");
+        }
+        let old = hash_now(typed).expect("a hash");
+        let found =
+            async |text| hasher.verify(password(text), Some(old.clone())).await.expect("room");
+        assert_eq!(found(typed).await, Match::AsTyped);
+        assert_eq!(found(composed).await, Match::Wrong);
     }
 
     #[tokio::test]
     async fn a_storm_of_sign_ins_is_sent_away_instead_of_queued_without_end() {
         let hasher = PasswordHasher::new(1);
         let held = hasher.places.acquire_many(1 + WAITING_PER_WORKER as u32).await.expect("free");
-        assert!(matches!(hasher.hash("any".into()).await, Err(Error::Overloaded)));
+        assert!(matches!(hasher.hash(password("any horse")).await, Err(Error::Overloaded)));
         drop(held);
-        assert!(hasher.hash("any".into()).await.is_ok());
+        assert!(hasher.hash(password("any horse")).await.is_ok());
     }
 }

@@ -3,7 +3,8 @@
 use uuid::Uuid;
 
 use super::names::guest_name;
-use super::{Accounts, Error, Identity, Tokens, new_id};
+use super::password::Match;
+use super::{Accounts, Error, Identity, Password, Tokens, new_id};
 use crate::domain::Player;
 use crate::store::accounts::{Account, Credentials, NewPlayer, USERNAME_TAKEN};
 use crate::store::sessions::NewSession;
@@ -22,7 +23,7 @@ pub struct SignedIn {
 #[derive(Clone, Debug)]
 pub struct Registration {
     pub username: String,
-    pub password: String,
+    pub password: Password,
     pub display_name: Option<String>,
 }
 
@@ -153,12 +154,11 @@ impl Accounts {
         registration: Registration,
         user_agent: Option<&str>,
     ) -> Result<SignedIn, Error> {
-        let same_name = account.username == registration.username;
-        let hash = same_name.then(|| account.password_hash.clone());
-        if !self.hasher.verify(registration.password, hash).await? {
-            return Err(Error::AlreadyRegistered);
+        let account = Some(account).filter(|it| it.username == registration.username);
+        match self.verified(account, registration.password).await? {
+            Some(account) => self.sign_in(account, user_agent).await,
+            None => Err(Error::AlreadyRegistered),
         }
-        self.sign_in(account, user_agent).await
     }
 
     /// Signs in by name. A wrong name and a wrong password are one answer, in like time.
@@ -168,17 +168,39 @@ impl Accounts {
     pub async fn login(
         &self,
         username: Option<&str>,
-        password: String,
+        password: Password,
         user_agent: Option<&str>,
     ) -> Result<SignedIn, Error> {
         let account = match username {
             Some(username) => self.store.find_account(username).await?,
             None => None,
         };
-        let hash = account.as_ref().map(|it| it.password_hash.clone());
-        let right = self.hasher.verify(password, hash).await?;
-        let account = account.filter(|_| right).ok_or(Error::InvalidCredentials)?;
+        let account = self.verified(account, password).await?.ok_or(Error::InvalidCredentials)?;
         self.sign_in(account, user_agent).await
+    }
+
+    /// The account, where the password is its own; it takes as long where there is none. Where the hash is of the password
+    /// as it was typed, one of the composed form takes its place.
+    async fn verified(
+        &self,
+        account: Option<Account>,
+        password: Password,
+    ) -> Result<Option<Account>, Error> {
+        let hash = account.as_ref().map(|it| it.password_hash.clone());
+        let found = self.hasher.verify(password.clone(), hash).await?;
+        let Some(account) = account.filter(|_| found != Match::Wrong) else { return Ok(None) };
+        if found == Match::Right {
+            return Ok(Some(account));
+        }
+        let hash = self.hasher.hash(password.clone()).await?;
+        if self.store.renew_hash(account.player_id, &account.password_hash, &hash).await? {
+            return Ok(Some(Account { password_hash: hash, ..account }));
+        }
+        // It was replaced meanwhile: by another sign-in with this password, or by another password.
+        let account = self.store.find_account(&account.username).await?;
+        let hash = account.as_ref().map(|it| it.password_hash.clone());
+        let found = self.hasher.verify(password, hash).await?;
+        Ok(account.filter(|_| found == Match::Right))
     }
 
     async fn sign_in(&self, account: Account, user_agent: Option<&str>) -> Result<SignedIn, Error> {

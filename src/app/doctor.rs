@@ -7,7 +7,7 @@ use super::{Database, Error};
 use crate::clock::{Clock, DatabaseClock};
 use crate::config::Config;
 use crate::redis_client::Redis;
-use crate::store::{Store, StoreOptions};
+use crate::store::{self, Store, StoreOptions};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// A machine whose clock is further off than this, in seconds, has logs that are hard to read.
@@ -113,7 +113,14 @@ async fn redis(config: &Config) -> Option<Finding> {
 }
 
 async fn schema(store: &Store) -> Finding {
-    let result = match store.pending_migrations().await {
+    let pending = match store.check_fitness().await {
+        Ok(()) => store.pending_migrations().await,
+        Err(unfit @ store::Error::Unfit(_)) => {
+            return Finding { part: "schema", result: Err(unfit.to_string()) };
+        }
+        Err(error) => Err(error),
+    };
+    let result = match pending {
         Ok(0) => Ok("is up to date".to_owned()),
         Ok(pending) => Ok(format!("{pending} migrations are applied at the next start")),
         Err(error) => Err(format!("{error}: the user of DATABASE_URL must own the schema")),

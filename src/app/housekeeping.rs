@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Server;
+use crate::telemetry::strangers;
 
 const INTERVAL: Duration = Duration::from_mins(1);
 
@@ -17,6 +18,13 @@ impl Server {
             ticks.tick().await;
             self.limiter.forget();
             self.clean_up();
+            if let Some(reason) = strangers::take_accept_failure() {
+                tracing::warn!(
+                    reason,
+                    "connections could not be taken in the last minute: raise the limit of open files (ulimit -n), or bound \
+                     connections at the proxy"
+                );
+            }
         }
     }
 

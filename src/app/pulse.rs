@@ -47,6 +47,7 @@ impl Server {
         }
         let received = Instant::now();
         self.clock.observe(pulse.now, sent, received);
+        self.metrics.database_clock_behind.set(self.clock.behind().as_secs_f64());
         if pulse.silenced {
             self.players.trust().warn(received);
         }

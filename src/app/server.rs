@@ -35,8 +35,6 @@ const POOL_TIMEOUT: Duration = Duration::from_secs(2);
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A suspended Neon compute takes some seconds to wake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Pollers come back every second; idle browsers are let go after a while.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// How long the last word to the other instances may take.
 const FAREWELL_LIMIT: Duration = Duration::from_millis(500);
 /// How long open connections are waited for when the server stops; requests have been answered by then.
@@ -77,6 +75,7 @@ pub struct Server {
     pub(super) known_epoch: AtomicU64,
     api: Api,
     workers: usize,
+    keep_alive: Duration,
 }
 
 impl Server {
@@ -186,7 +185,7 @@ impl Server {
             }),
             rankings_pages: Arc::default(),
         };
-        let workers = config.http.workers;
+        let (workers, keep_alive) = (config.http.workers, config.http.keep_alive);
         Ok(Self {
             store,
             redis,
@@ -206,6 +205,7 @@ impl Server {
             known_epoch: AtomicU64::new(NO_EPOCH),
             api,
             workers,
+            keep_alive,
         })
     }
 
@@ -245,7 +245,7 @@ impl Server {
         });
         let server = server
             .workers(self.workers)
-            .keep_alive(KEEP_ALIVE)
+            .keep_alive(self.keep_alive)
             .shutdown_timeout(SHUTDOWN_SECONDS)
             .disable_signals()
             .listen(listener);

@@ -21,7 +21,9 @@ const DIGITS: usize = 19;
 /// Puts ARGV[2] at revision ARGV[1] for ARGV[3] ms, unless a newer one is there.
 static PUT: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
-        "local held = redis.call('GETRANGE', KEYS[1], 0, 18)
+        "local held = redis.pcall('GETRANGE', KEYS[1], 0, 18)
+         -- A key of another type is none of ours, and is replaced.
+         if type(held) == 'table' then held = '' end
          if held ~= '' and held > ARGV[1] then return 0 end
          redis.call('SET', KEYS[1], ARGV[1] .. ARGV[2], 'PX', ARGV[3])
          return 1",

@@ -4,6 +4,8 @@ use std::str::FromStr;
 
 use tokio_postgres::config::Host;
 
+use super::url_faults;
+
 /// How a connection is encrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encryption {
@@ -55,8 +57,8 @@ impl DatabaseUrl {
             encryption = *means;
             text.replace_range(value, told);
         }
-        let mut connection =
-            tokio_postgres::Config::from_str(&text).map_err(|error| error.to_string())?;
+        let mut connection = tokio_postgres::Config::from_str(&text)
+            .map_err(|error| url_faults::explain(&text, &error))?;
         if find(&text, "sslmode").is_none() {
             connection.ssl_mode(tokio_postgres::config::SslMode::Disable);
         }
@@ -120,9 +122,37 @@ mod tests {
             "postgres://me:hidden@db.example/game?sslrootcert=ca.pem",
             "postgres://me:hidden@db.example/game?colour=blue",
             "mysql://me:hidden@db.example/game",
+            "mysql://me:hidden@db.example/game?colour=blue",
+            "postgres://me:p@ss?hidden=1@db.example/game",
+            "host=db.example password=not hidden=1",
         ] {
             let fault = DatabaseUrl::parse(text).expect_err("a fault");
             assert!(!fault.contains("hidden"), "{fault}");
+        }
+    }
+
+    #[test]
+    fn a_parameter_of_another_client_is_named_with_what_to_write_instead() {
+        for (parameter, instead) in [
+            ("pgbouncer=true", "DATABASE_POOLER=transaction"),
+            ("schema=public", "search_path"),
+            ("ssl=true", "sslmode=require"),
+            ("sslcert=me.pem", "never shown"),
+            ("connection_limit=5", "DATABASE_POOL_SIZE"),
+            ("pool_timeout=5", "time limits of its own"),
+            ("colour=blue", "leave it out"),
+            ("connect_timeout=soon", "invalid value"),
+        ] {
+            let (name, _) = parameter.split_once('=').expect("a pair");
+            for text in [
+                format!("postgres://me:hidden@db.example/game?{parameter}"),
+                format!("postgresql://me:hidden@db.example/game?sslmode=require&{parameter}"),
+                format!("host=db.example {parameter} password=hidden"),
+            ] {
+                let fault = DatabaseUrl::parse(&text).expect_err("a fault");
+                assert!(fault.contains(name) && fault.contains(instead), "{text}: {fault}");
+                assert!(!fault.contains("hidden"), "{fault}");
+            }
         }
     }
 

@@ -2,8 +2,11 @@
 //! reads the environment.
 
 mod database_url;
+mod dotenv;
+mod origins;
 mod read;
 mod source;
+mod url_faults;
 mod variables;
 
 use std::ffi::OsString;
@@ -13,6 +16,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use database_url::{DatabaseUrl, Encryption};
+pub use origins::Origins;
 pub use read::Fault;
 pub use source::{Source, environment};
 pub use variables::{VARIABLES, Variable};
@@ -101,8 +105,10 @@ pub struct HttpConfig {
     pub metrics_port_is_set: bool,
     /// Threads that answer requests.
     pub workers: usize,
+    /// How long a connection stays open on which nobody asks.
+    pub keep_alive: Duration,
     /// Origins that pages may call from.
-    pub cors_allowed_origins: Vec<String>,
+    pub cors_allowed_origins: Origins,
     /// Bearer token of operators; without one there are no admin routes.
     pub admin_token: Option<Secret>,
     /// Proxies in front of the server, whose word for the client's address is taken.

@@ -1,11 +1,15 @@
 //! Where variables come from. Nothing else reads the environment.
 
 use std::collections::HashMap;
+use std::io::ErrorKind;
 
+use super::dotenv;
 use super::read::{Fault, fault};
 
 /// Where variables come from: the environment, or a test's map.
 pub type Source = HashMap<String, String>;
+
+const FILE: &str = ".env";
 
 /// The process' environment, and beneath it the `.env` file of the working folder, where there is one.
 ///
@@ -13,15 +17,10 @@ pub type Source = HashMap<String, String>;
 /// Where that file is not in its form.
 pub fn environment() -> Result<Source, Fault> {
     let mut source = Source::new();
-    match dotenvy::from_path_iter(".env") {
-        Ok(entries) => {
-            for entry in entries {
-                let (name, value) = entry.map_err(|error| fault(".env", unreadable(&error)))?;
-                source.insert(name, value);
-            }
-        }
-        Err(error) if error.not_found() => {}
-        Err(error) => return Err(fault(".env", unreadable(&error))),
+    match std::fs::read(FILE) {
+        Ok(bytes) => source.extend(entries(&bytes)?),
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(fault(FILE, error)),
     }
     for (name, value) in std::env::vars_os() {
         if let (Ok(name), Ok(value)) = (name.into_string(), value.into_string()) {
@@ -31,13 +30,25 @@ pub fn environment() -> Result<Source, Fault> {
     Ok(source)
 }
 
-/// What is wrong with the file, without what stands in it: that may be a secret.
-fn unreadable(error: &dotenvy::Error) -> String {
-    match error {
-        dotenvy::Error::LineParse(..) => {
-            "a line is not NAME=value, with quotes around a value that has spaces".to_owned()
-        }
-        dotenvy::Error::Io(error) => error.to_string(),
-        _ => "cannot be read".to_owned(),
+/// What a file says.
+fn entries(bytes: &[u8]) -> Result<Vec<(String, String)>, Fault> {
+    let unreadable = |line, message| fault(FILE, format!("line {line}: {message}"));
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let line = bytes[..error.valid_up_to()].split(|&byte| byte == b'\n').count();
+        unreadable(line, "it is not in UTF-8")
+    })?;
+    dotenv::parse(text).map_err(|fault| unreadable(fault.line, fault.message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_no_text_names_the_line() {
+        let fault = entries(b"A=1\nB=\xff\xfe").expect_err("no text");
+        assert_eq!(fault.to_string(), ".env: line 2: it is not in UTF-8");
+        let fault = entries(b"A=1\nhidden").expect_err("no entry");
+        assert_eq!(fault.to_string(), ".env: line 2: it is not NAME=value");
     }
 }

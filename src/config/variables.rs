@@ -14,12 +14,17 @@ const fn variable(name: &'static str, default: &'static str, help: &'static str)
 }
 
 /// Every variable there is.
-pub const VARIABLES: [Variable; 38] = [
+pub const VARIABLES: [Variable; 39] = [
     variable("HOST", "127.0.0.1", "Address to listen on; 0.0.0.0 in a container"),
     variable("PORT", "8080", "Port of the API; 0 takes a free one"),
     variable("METRICS_HOST", "127.0.0.1", "Address of the operator port"),
     variable("METRICS_PORT", "9090", "Operator port, with /metrics; 0 takes a free one"),
     variable("HTTP_WORKERS", "0", "Threads that answer requests; 0 is one a core"),
+    variable(
+        "KEEP_ALIVE_SECONDS",
+        "75",
+        "Seconds that an idle connection stays open; more than the load balancer in front keeps its own",
+    ),
     variable(
         "CORS_ALLOWED_ORIGINS",
         "",

@@ -34,10 +34,10 @@ impl Player {
         let version = self.version;
         let returned = self.arrive(timeline, now);
         let outcome = match command {
-            Command::Act(action) => self.act(action, timeline, ledger),
+            Command::Act(action) => self.act(action, timeline, now, ledger),
             Command::ActInOrder(actions) => {
                 let results =
-                    actions.iter().map(|action| match self.act(action, timeline, ledger) {
+                    actions.iter().map(|action| match self.act(action, timeline, now, ledger) {
                         Ok(outcome) => ActionResult::Applied(outcome),
                         Err(refusal) => ActionResult::Refused(refusal),
                     });
@@ -63,11 +63,12 @@ impl Player {
         &mut self,
         action: &Action,
         timeline: &Timeline,
+        now: Timestamp,
         ledger: &mut Vec<LedgerEntry>,
     ) -> Result<Outcome, Refusal> {
         let catalogue = timeline.at(self.settled_at);
         match action {
-            Action::Click { clicks } => Ok(self.click(*clicks, timeline)),
+            Action::Click { clicks } => Ok(self.click(*clicks, timeline, now)),
             Action::BuyGenerator { id, quantity } => {
                 self.buy_generators(id, *quantity, catalogue, ledger)
             }
@@ -75,10 +76,9 @@ impl Player {
         }
     }
 
-    fn click(&mut self, clicks: u64, timeline: &Timeline) -> Outcome {
-        let now = self.settled_at;
+    fn click(&mut self, clicks: u64, timeline: &Timeline, now: Timestamp) -> Outcome {
         let accepted = self.clicks.take(clicks, &timeline.rules, now);
-        let per_click = self.production(timeline, now).energy_per_click;
+        let per_click = self.production(timeline, self.settled_at).energy_per_click;
         self.earn(per_click * accepted as f64);
         self.version += 1;
         Outcome::Clicked { accepted }

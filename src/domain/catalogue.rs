@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cost::CostCurve;
 use super::slug::Slug;
+use super::text::{self, TextLimits};
 use super::time::Timestamp;
 
 /// A machine that makes energy.
@@ -206,8 +207,8 @@ pub const MIN_COST_GROWTH: f64 = 1.001;
 const MAX_COST_GROWTH: f64 = 100.0;
 const MAX_AMOUNT: f64 = 1e300;
 const MIN_AMOUNT: f64 = 1e-6;
-const MAX_NAME_LENGTH: usize = 80;
-const MAX_DESCRIPTION_LENGTH: usize = 500;
+const NAME: TextLimits = TextLimits { characters: 80, bytes: 512 };
+const DESCRIPTION: TextLimits = TextLimits { characters: 500, bytes: 2048 };
 const MAX_OFFLINE_CAP_SECONDS: f64 = 366.0 * 86_400.0;
 
 impl CatalogueItems {
@@ -260,19 +261,18 @@ impl Check<'_> {
         }
     }
 
-    fn text(&mut self, field: String, text: &str, most: usize) {
-        let length = text.chars().count();
-        if length == 0 || length > most || text.chars().any(char::is_control) {
-            self.fault(
-                field,
-                format!("must be 1 to {most} characters, none of them a control character"),
-            );
+    fn text(&mut self, field: String, text: &str, limits: TextLimits) {
+        if let Err(unfit) = text::shown(text, limits) {
+            self.fault(field, unfit.to_string());
         }
     }
 
     fn within(&mut self, field: String, value: f64, least: f64, most: f64) {
         if !(least..=most).contains(&value) {
-            self.fault(field, format!("must be from {least} to {most}"));
+            self.fault(
+                field,
+                format!("must be from {} to {}", text::number(least), text::number(most)),
+            );
         }
     }
 
@@ -283,8 +283,8 @@ impl Check<'_> {
     }
 
     fn generator(&mut self, at: &str, generator: &Generator) {
-        self.text(format!("{at}.name"), &generator.name, MAX_NAME_LENGTH);
-        self.text(format!("{at}.description"), &generator.description, MAX_DESCRIPTION_LENGTH);
+        self.text(format!("{at}.name"), &generator.name, NAME);
+        self.text(format!("{at}.description"), &generator.description, DESCRIPTION);
         self.within(format!("{at}.base_cost"), generator.base_cost, MIN_AMOUNT, MAX_AMOUNT);
         self.within(
             format!("{at}.cost_growth"),
@@ -297,8 +297,8 @@ impl Check<'_> {
     }
 
     fn upgrade(&mut self, at: &str, upgrade: &Upgrade) {
-        self.text(format!("{at}.name"), &upgrade.name, MAX_NAME_LENGTH);
-        self.text(format!("{at}.description"), &upgrade.description, MAX_DESCRIPTION_LENGTH);
+        self.text(format!("{at}.name"), &upgrade.name, NAME);
+        self.text(format!("{at}.description"), &upgrade.description, DESCRIPTION);
         self.within(format!("{at}.cost"), upgrade.cost, MIN_AMOUNT, MAX_AMOUNT);
         match &upgrade.effect {
             Effect::GeneratorMultiplier { generator, multiplier } => {

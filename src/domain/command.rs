@@ -11,11 +11,9 @@ pub const MAX_CLICKS: u64 = 1_000;
 pub const MAX_QUANTITY: u64 = 1_000_000;
 /// The most actions in one command.
 pub const MAX_ACTIONS: usize = 32;
-/// The longest display name, in characters.
-pub const MAX_DISPLAY_NAME_LENGTH: usize = 24;
 
-/// A change that somebody asks for.
-#[derive(Clone, Debug, PartialEq)]
+/// A change that somebody asks for. Its serialized form tells repeats from other requests for a day.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub enum Command {
     /// One action of the player.
     Act(Action),
@@ -32,7 +30,7 @@ pub enum Command {
 }
 
 /// One thing a player does.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub enum Action {
     Click { clicks: u64 },
     BuyGenerator { id: Slug, quantity: Quantity },
@@ -40,7 +38,7 @@ pub enum Action {
 }
 
 /// How many generators to buy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Quantity {
     /// Just so many, or none.
     Exactly(u64),

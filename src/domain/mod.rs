@@ -14,6 +14,7 @@ mod season;
 mod slug;
 #[cfg(test)]
 pub mod testing;
+pub mod text;
 mod time;
 mod timeline;
 mod view;
@@ -22,8 +23,8 @@ pub use catalogue::{
     Catalogue, CatalogueFault, CatalogueItems, Effect, Generator, Requirement, Upgrade,
 };
 pub use command::{
-    Action, ActionResult, Command, LedgerEntry, LedgerKind, MAX_ACTIONS, MAX_CLICKS,
-    MAX_DISPLAY_NAME_LENGTH, MAX_QUANTITY, Outcome, Quantity, Refusal,
+    Action, ActionResult, Command, LedgerEntry, LedgerKind, MAX_ACTIONS, MAX_CLICKS, MAX_QUANTITY,
+    Outcome, Quantity, Refusal,
 };
 pub use cost::CostCurve;
 pub use inventory::Inventory;

@@ -10,7 +10,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::inventory::Inventory;
 use super::production::{Production, sum};
-use super::rules::{AWAY_AFTER_SECONDS, AWAY_SHOWN_SECONDS, PRESENCE_SECONDS, Rules};
+use super::rules::{
+    AWAY_AFTER_SECONDS, AWAY_SHOWN_SECONDS, CLOCK_STEP_SECONDS, PRESENCE_SECONDS, Rules,
+};
 use super::season::Season;
 use super::time::Timestamp;
 use super::timeline::Timeline;
@@ -84,8 +86,12 @@ fn amount<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
 }
 
 impl ClickBucket {
-    /// Takes up to `clicks` and returns how many there were.
+    /// Takes up to `clicks` and returns how many there were. Where the clock stepped back the bucket goes on from `now`: it
+    /// gains nothing for the step, and does not wait for the clock to catch up either.
     pub(super) fn take(&mut self, clicks: u64, rules: &Rules, now: Timestamp) -> u64 {
+        if self.filled_at.seconds_since(now) > CLOCK_STEP_SECONDS {
+            self.filled_at = now;
+        }
         let refill = now.seconds_since(self.filled_at).max(0.0) * rules.clicks_per_second;
         self.tokens = sum(self.tokens, refill).min(rules.click_burst);
         self.filled_at = self.filled_at.max(now);
@@ -298,7 +304,33 @@ mod tests {
         assert_eq!(bucket.take(1000, &rules, at(0.0)), 40);
         assert_eq!(bucket.take(1000, &rules, at(0.5)), 10);
         assert_eq!(bucket.take(1000, &rules, at(100.0)), 40);
-        assert_eq!(bucket.take(1000, &rules, at(50.0)), 0);
+        // Instances' clocks differ a little, and none gains from that.
+        assert_eq!(bucket.take(1000, &rules, at(99.0)), 0);
+        assert_eq!(bucket.take(1000, &rules, at(100.0)), 0);
+        assert_eq!(bucket.take(1000, &rules, at(101.0)), 20);
+    }
+
+    #[test]
+    fn clicks_go_on_where_the_clock_stepped_back() {
+        let rules = Rules::default();
+        let mut bucket = ClickBucket { tokens: 40.0, filled_at: at(3600.0) };
+        assert_eq!(bucket.take(1000, &rules, at(3600.0)), 40);
+        assert_eq!(bucket.take(1000, &rules, at(10.0)), 0);
+        assert_eq!(bucket.take(1000, &rules, at(11.0)), 20);
+        assert_eq!(bucket.take(1000, &rules, at(3600.0)), 40);
+    }
+
+    #[test]
+    fn production_waits_where_the_clock_stepped_back_and_is_paid_once() {
+        let mut player = with_cranks(2);
+        player.arrive(&timeline(), at(HOUR));
+        let paid = player.energy;
+        for seconds in [0.0, 1.0, 1800.0, HOUR] {
+            player.arrive(&timeline(), at(seconds));
+            assert_eq!((player.energy, player.settled_at), (paid, at(HOUR)));
+        }
+        player.arrive(&timeline(), at(HOUR + 60.0));
+        assert_eq!(player.energy, paid + 60.0);
     }
 
     proptest! {

@@ -30,6 +30,10 @@ impl Default for Rules {
     }
 }
 
+/// A time of clicks that lies further ahead than this, in seconds, was written before the clock stepped back. Instances' clocks
+/// differ by less.
+pub const CLOCK_STEP_SECONDS: f64 = 2.0;
+
 /// An absence longer than this, in seconds, is told to the player who comes back.
 pub const AWAY_AFTER_SECONDS: f64 = 60.0;
 

@@ -209,14 +209,15 @@ mod tests {
     use super::*;
     use crate::domain::{Action, Command};
     use crate::game::batch::Envelope;
-    use crate::game::{IdempotencyKey, Request};
+    use crate::game::{Asked, IdempotencyKey, Request};
     use crate::store::players::testing::guest;
 
     #[test]
     fn a_repeat_is_answered_only_from_a_row_that_holds_what_the_first_request_did() {
         let id = Uuid::from_u128(7);
-        let key = IdempotencyKey::new("k", "/clicks", b"5");
         let click = Command::Act(Action::Click { clicks: 5 });
+        let asked = Asked { command: &click, expected_version: None, body: b"5" };
+        let key = IdempotencyKey::new("k", "/clicks", asked);
         let request = Request { key: Some(key), ..Request::new(id, click) };
         let batch = Batch::new(vec![Envelope::new(request).0]);
         let moment = Moment::testing(1.0);

@@ -46,6 +46,7 @@ pub(super) fn fold<'a>(
         epoch: *epoch,
         timeline,
         now,
+        told: moment.now,
     };
     let answers = requests.map(|request| walk.step(request, &mut remembered)).collect();
     let Walk { present, written, ledger, records, .. } = walk;
@@ -62,7 +63,10 @@ struct Walk<'a> {
     records: Vec<NewRecord>,
     epoch: Epoch,
     timeline: &'a Arc<Timeline>,
+    /// The time of the player, which never runs backwards.
     now: Timestamp,
+    /// The time that the clock tells, by which clicks go.
+    told: Timestamp,
 }
 
 impl Walk<'_> {
@@ -75,7 +79,7 @@ impl Walk<'_> {
         if let Some(key) = request.key
             && let Some((request_hash, outcome)) = remembered.get(&key.key_hash)
         {
-            if *request_hash != key.request_hash {
+            if !key.is_of(request_hash) {
                 self.note_presence(by_operator);
                 return Err(Error::KeyReused);
             }
@@ -91,7 +95,7 @@ impl Walk<'_> {
         }
         let mut record = PlayerRecord::clone(&self.present);
         let outcome =
-            record.player.apply(&request.command, self.timeline, self.now, &mut self.ledger);
+            record.player.apply(&request.command, self.timeline, self.told, &mut self.ledger);
         let applied = record.player.version > version;
         if outcome.is_err() || !applied {
             self.note_presence(by_operator);

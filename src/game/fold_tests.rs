@@ -5,6 +5,7 @@ use uuid::Uuid;
 use super::*;
 use crate::domain::testing::{at, slug};
 use crate::domain::{Action, Quantity};
+use crate::game::Asked;
 use crate::store::players::testing::guest;
 
 fn record(energy: f64) -> Arc<PlayerRecord> {
@@ -15,8 +16,13 @@ fn record(energy: f64) -> Arc<PlayerRecord> {
 
 fn click(clicks: u64, key: Option<&str>) -> Request {
     let command = Command::Act(Action::Click { clicks });
-    let key = key.map(|key| IdempotencyKey::new(key, "/clicks", &clicks.to_be_bytes()));
-    Request { key, ..Request::new(Uuid::nil(), command) }
+    keyed(Request::new(Uuid::nil(), command), key)
+}
+
+fn keyed(request: Request, key: Option<&str>) -> Request {
+    let Request { command, expected_version, .. } = &request;
+    let asked = Asked { command, expected_version: *expected_version, body: b"" };
+    Request { key: key.map(|key| IdempotencyKey::new(key, "/", asked)), ..request }
 }
 
 fn buy(expected_version: Option<u64>) -> Request {
@@ -74,9 +80,8 @@ fn a_remembered_outcome_is_given_again_and_writes_nothing() {
 
 #[test]
 fn the_key_comes_before_the_expected_version() {
-    let keyed =
-        |body: &[u8]| Request { key: Some(IdempotencyKey::new("k", "/buy", body)), ..buy(Some(0)) };
-    let folded = run(&record(100.0), &[keyed(b"{}"), keyed(b"{}"), buy(Some(0))], 0.0);
+    let repeated = || keyed(buy(Some(0)), Some("k"));
+    let folded = run(&record(100.0), &[repeated(), repeated(), buy(Some(0))], 0.0);
     assert!(folded.answers[1].as_ref().is_ok_and(|answer| answer.replayed));
     let mismatch = Error::Refused(Refusal::VersionMismatch { current: 1 });
     assert_eq!(format!("{:?}", folded.answers[2].as_ref().err()), format!("{:?}", Some(mismatch)));
@@ -84,7 +89,7 @@ fn the_key_comes_before_the_expected_version() {
 
 #[test]
 fn refusals_are_not_remembered_and_write_nothing() {
-    let request = Request { key: Some(IdempotencyKey::new("k", "/", b"")), ..buy(None) };
+    let request = keyed(buy(None), Some("k"));
     let folded = run(&record(0.0), &[request], 0.0);
     assert!(matches!(folded.answers[0], Err(Error::Refused(Refusal::InsufficientEnergy { .. }))));
     assert!(folded.written.is_none() && folded.records.is_empty());

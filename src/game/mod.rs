@@ -19,7 +19,7 @@ use std::time::Instant;
 
 pub use answers::deliver;
 pub use export::Export;
-pub use request::{Answer, IdempotencyKey, Request};
+pub use request::{Answer, Asked, IdempotencyKey, Request};
 pub use state::State;
 
 use crate::cache::Players;

@@ -44,18 +44,43 @@ impl Request {
     }
 }
 
+/// What a request with an idempotency key asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    pub command: &'a Command,
+    pub expected_version: Option<u64>,
+    /// As it was sent.
+    pub body: &'a [u8],
+}
+
 /// An idempotency key with what it was sent for. Only hashes are kept: 128 bits tell any two of a player's apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdempotencyKey {
     pub(super) key_hash: [u8; 16],
+    /// Of method, path and command: bodies that mean the same are the same request.
     pub(super) request_hash: [u8; 16],
+    /// Of method, path and the body's bytes, which is what the version before kept.
+    pub(super) bytes_hash: [u8; 16],
 }
 
 impl IdempotencyKey {
-    /// The key of a request with this path and body.
-    pub fn new(key: &str, path: &str, body: &[u8]) -> Self {
-        let request = Sha256::new().chain_update(path).chain_update([0]).chain_update(body);
-        Self { key_hash: half(&Sha256::digest(key)), request_hash: half(&request.finalize()) }
+    /// The key of a request. `target` is its method and path.
+    pub fn new(key: &str, target: &str, asked: Asked<'_>) -> Self {
+        let Asked { command, expected_version, body } = asked;
+        // The form is kept for a day, so it changes only with another marker before it.
+        let form = serde_json::to_vec(&(command, expected_version)).unwrap_or_default();
+        let target = Sha256::new().chain_update(target).chain_update([0]);
+        let request = target.clone().chain_update(b"1").chain_update(form);
+        Self {
+            key_hash: half(&Sha256::digest(key)),
+            request_hash: half(&request.finalize()),
+            bytes_hash: half(&target.chain_update(body).finalize()),
+        }
+    }
+
+    /// Whether a remembered hash is this request's.
+    pub(super) fn is_of(&self, request_hash: &[u8; 16]) -> bool {
+        *request_hash == self.request_hash || *request_hash == self.bytes_hash
     }
 }
 
@@ -77,4 +102,72 @@ pub struct Answer {
     pub timeline: Arc<Timeline>,
     /// When it was applied.
     pub now: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Quantity, Slug};
+
+    fn key(
+        target: &str,
+        command: &Command,
+        expected_version: Option<u64>,
+        body: &[u8],
+    ) -> IdempotencyKey {
+        IdempotencyKey::new("k", target, Asked { command, expected_version, body })
+    }
+
+    #[test]
+    fn a_request_is_the_same_if_it_asks_for_the_same_at_the_same_place() {
+        let click = Command::Act(Action::Click { clicks: 5 });
+        let other = Command::Act(Action::Click { clicks: 6 });
+        let first = key("POST /clicks", &click, None, b"{\"clicks\":5}");
+        assert!(
+            key("POST /clicks", &click, None, b"{ \"clicks\": 5.0 }").is_of(&first.request_hash)
+        );
+        for different in [
+            key("POST /clicks", &other, None, b"{\"clicks\":6}"),
+            key("POST /elsewhere", &click, None, b"{\"clicks\":5}"),
+            key("POST /clicks", &click, Some(0), b"{\"clicks\":5}"),
+        ] {
+            assert!(!different.is_of(&first.request_hash));
+        }
+    }
+
+    #[test]
+    fn what_the_version_before_remembered_by_its_bytes_is_known() {
+        let remembered: [u8; 16] = half(&Sha256::digest(b"POST /clicks\0{\"clicks\":5}"));
+        let click = Command::Act(Action::Click { clicks: 5 });
+        assert!(key("POST /clicks", &click, None, b"{\"clicks\":5}").is_of(&remembered));
+        assert!(!key("POST /clicks", &click, None, b"{\"clicks\": 5}").is_of(&remembered));
+    }
+
+    /// Records of yesterday must be found today.
+    #[test]
+    fn the_form_of_commands_stays_as_it_is() {
+        let id = || Slug::try_from("wind_turbine").expect("a name");
+        let actions = vec![
+            Action::Click { clicks: 5 },
+            Action::BuyGenerator { id: id(), quantity: Quantity::Exactly(3) },
+            Action::BuyGenerator { id: id(), quantity: Quantity::Max },
+            Action::BuyUpgrade { id: id() },
+        ];
+        let forms = [
+            (
+                Command::ActInOrder(actions),
+                r#"{"ActInOrder":[{"Click":{"clicks":5}},{"BuyGenerator":{"id":"wind_turbine","quantity":{"Exactly":3}}},{"BuyGenerator":{"id":"wind_turbine","quantity":"Max"}},{"BuyUpgrade":{"id":"wind_turbine"}}]}"#,
+            ),
+            (Command::Act(Action::Click { clicks: 1 }), r#"{"Act":{"Click":{"clicks":1}}}"#),
+            (Command::Prestige, r#""Prestige""#),
+            (Command::Rename("Ada".into()), r#"{"Rename":"Ada"}"#),
+            (
+                Command::Grant { energy: 0.5, reason: "r".into() },
+                r#"{"Grant":{"energy":0.5,"reason":"r"}}"#,
+            ),
+        ];
+        for (command, form) in forms {
+            assert_eq!(serde_json::to_string(&command).expect("JSON"), form);
+        }
+    }
 }

@@ -10,7 +10,7 @@ use super::wire::{
     RegisterRequest, SessionWire, SignedInWire,
 };
 use super::{Api, json, private_json};
-use crate::accounts::{self, InvalidName, Registration};
+use crate::accounts::{self, Password, Registration};
 
 /// Become a player at once, with nothing asked.
 #[utoipa::path(
@@ -53,12 +53,12 @@ pub async fn register(
 fn check_registration(request: RegisterRequest) -> Result<Registration, Problem> {
     let mut errors = Vec::new();
     let username = checked("username", accounts::username(&request.username), &mut errors);
-    checked("password", accounts::password(&request.password), &mut errors);
+    let password = checked("password", Password::new(request.password), &mut errors);
     let display_name = request.display_name.as_deref().map(accounts::display_name);
     let display_name = display_name.and_then(|name| checked("display_name", name, &mut errors));
-    match username {
-        Some(username) if errors.is_empty() => {
-            Ok(Registration { username, password: request.password, display_name })
+    match (username, password) {
+        (Some(username), Some(password)) if errors.is_empty() => {
+            Ok(Registration { username, password, display_name })
         }
         _ => Err(Problem::fields(Code::ValidationFailed, errors)),
     }
@@ -66,13 +66,13 @@ fn check_registration(request: RegisterRequest) -> Result<Registration, Problem>
 
 fn checked<T>(
     field: &str,
-    result: Result<T, InvalidName>,
+    result: Result<T, impl ToString>,
     errors: &mut Vec<FieldError>,
 ) -> Option<T> {
     match result {
         Ok(value) => Some(value),
         Err(message) => {
-            errors.push(FieldError { field: field.to_owned(), message: message.to_owned() });
+            errors.push(FieldError { field: field.to_owned(), message: message.to_string() });
             None
         }
     }
@@ -91,7 +91,7 @@ pub async fn login(
     let LoginRequest { username, password } = body.value;
     // What cannot be a name or a password is a wrong one, and answered as such.
     let username = accounts::username(&username).ok();
-    let password = if accounts::password(&password).is_ok() { password } else { String::new() };
+    let password = Password::claimed(password);
     if let Some(username) = &username {
         api.limit_login(&request, username).await?;
     }
@@ -177,9 +177,10 @@ pub async fn change_password(
     body: Body<PasswordRequest>,
 ) -> Result<HttpResponse, Problem> {
     let PasswordRequest { current_password, new_password } = body.value;
-    accounts::password(&new_password)
+    let new = Password::new(new_password)
         .map_err(|message| Problem::unacceptable("new_password", message))?;
+    let current = Password::claimed(current_password);
     api.game.note_presence(caller.player());
-    api.accounts.change_password(caller.identity, current_password, new_password).await?;
+    api.accounts.change_password(caller.identity, current, new).await?;
     Ok(HttpResponse::NoContent().finish())
 }

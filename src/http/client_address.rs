@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use actix_web::http::header::{HeaderMap, HeaderName};
 
+use super::forwarded;
+
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED: HeaderName = HeaderName::from_static("forwarded");
 
@@ -14,8 +16,12 @@ pub fn client_address(peer: Option<SocketAddr>, headers: &HeaderMap, hops: usize
     if hops == 0 {
         return peer;
     }
-    let plain = said(headers, &X_FORWARDED_FOR, hops, address);
-    let standard = said(headers, &FORWARDED, hops, |element| for_of(element).and_then(address));
+    let plain =
+        said(headers, &X_FORWARDED_FOR, hops, |line| line.split(',').map(address).collect());
+    let standard = said(headers, &FORWARDED, hops, |line| {
+        let nodes = forwarded::nodes(line).unwrap_or_default();
+        nodes.iter().map(|node| address(node.as_deref()?)).collect()
+    });
     match (plain, standard) {
         (Some(one), None) | (None, Some(one)) => one,
         (Some(one), Some(other)) if one.to_canonical() == other.to_canonical() => one,
@@ -25,66 +31,64 @@ pub fn client_address(peer: Option<SocketAddr>, headers: &HeaderMap, hops: usize
     }
 }
 
-/// What the outermost of `hops` proxies wrote into a list, or the nearest to it that is an address.
+/// What the outermost of `hops` proxies wrote into a list, or the nearest to it that is an address. `read` gives the
+/// addresses of a line in their order, none for an element that has no address, and nothing where the line is not a list.
 fn said(
     headers: &HeaderMap,
     name: &HeaderName,
     hops: usize,
-    read: impl Fn(&str) -> Option<IpAddr>,
+    read: impl Fn(&str) -> Vec<Option<IpAddr>>,
 ) -> Option<IpAddr> {
     let mut found = None;
     let mut left = hops;
     let lines: Vec<_> = headers.get_all(name).collect();
     for line in lines.iter().rev() {
         // What is not text is no proxy's; what is left of it is not believed either.
-        let Ok(mut rest) = line.to_str() else { break };
-        while left > 0 {
-            let (before, element) = last_element(rest);
-            let Some(address) = read(element.trim()) else {
-                // An obfuscated or unknown one: whoever is nearer stands for it.
+        let Ok(line) = line.to_str() else { break };
+        let addresses = read(line);
+        if addresses.is_empty() {
+            break;
+        }
+        for address in addresses.into_iter().rev() {
+            if left == 0 {
                 return found;
-            };
+            }
+            // An obfuscated or unknown one: whoever is nearer stands for it.
+            let Some(address) = address else { return found };
             found = Some(address);
             left -= 1;
-            match before {
-                Some(before) => rest = before,
-                None => break,
-            }
         }
     }
     found
 }
 
-/// The last element of a list, and what stands before its comma. Commas within quotes are none.
-fn last_element(list: &str) -> (Option<&str>, &str) {
-    let mut quoted = false;
-    for (position, byte) in list.bytes().enumerate().rev() {
-        match byte {
-            b'"' => quoted = !quoted,
-            b',' if !quoted => return (Some(&list[..position]), &list[position + 1..]),
-            _ => {}
-        }
-    }
-    (None, list)
-}
-
-/// The node of the `for` parameter of an element of `Forwarded`.
-fn for_of(element: &str) -> Option<&str> {
-    element.split(';').find_map(|pair| {
-        let (name, value) = pair.split_once('=')?;
-        name.trim().eq_ignore_ascii_case("for").then(|| value.trim().trim_matches('"'))
-    })
-}
-
-/// An address with or without a port: `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:80`.
+/// An address with or without a port: `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:80`. In
+/// place of a port there may be a name for it, such as `_a1`.
 fn address(text: &str) -> Option<IpAddr> {
+    let text = text.trim_matches([' ', '\t']);
     if let Ok(address) = text.parse::<IpAddr>() {
         return Some(address);
     }
-    if let Ok(address) = text.parse::<SocketAddr>() {
-        return Some(address.ip());
+    let (host, port) = if let Some(rest) = text.strip_prefix('[') {
+        let (host, port) = rest.split_once(']')?;
+        (IpAddr::V6(host.parse().ok()?), port)
+    } else {
+        let (host, port) = text.split_at(text.find(':')?);
+        (IpAddr::V4(host.parse().ok()?), port)
+    };
+    let is_hidden = |port: &str| {
+        let name = port.strip_prefix('_').unwrap_or_default();
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        !name.is_empty() && name.bytes().all(plain)
+    };
+    let is_port = |port: &str| {
+        let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+        (digits && port.parse::<u16>().is_ok()) || is_hidden(port)
+    };
+    match port.strip_prefix(':') {
+        Some(port) => is_port(port).then_some(host),
+        None => port.is_empty().then_some(host),
     }
-    text.strip_prefix('[')?.strip_suffix(']')?.parse().ok()
 }
 
 #[cfg(test)]
@@ -131,13 +135,101 @@ mod tests {
             ("For=\"[2001:db8:cafe::17]:4711\"", "2001:db8:cafe::17"),
             ("proto=https; FOR = \"[2001:db8::1]\"", "2001:db8::1"),
             ("for=\"192.0.2.43:47011\"", "192.0.2.43"),
+            ("for=\"192.0.2.43:_a1\"", "192.0.2.43"),
+            ("for=\"[2001:db8::1]:_a-1\"", "2001:db8::1"),
+            ("for=\"1\\92.0.2.43\"", "192.0.2.43"),
+            // Proxies leave the quotes out where they should not.
+            ("for=192.0.2.43:47011", "192.0.2.43"),
+            ("for=[2001:db8::1]:80", "2001:db8::1"),
+            ("for=2001:db8::1", "2001:db8::1"),
             ("for=6.6.6.6, for=192.0.2.43", "192.0.2.43"),
+            ("for=6.6.6.6,, for=192.0.2.43 ,", "192.0.2.43"),
+            ("for=6.6.6.6;, ;for=192.0.2.43;", "192.0.2.43"),
             ("for=6.6.6.6, by=\"a,for=6.6.6.6\";for=192.0.2.43", "192.0.2.43"),
-            ("for=unknown", PEER),
+            ("proto=http;host=\"a;for=6.6.1.1\";for=192.0.2.43", "192.0.2.43"),
+            ("host=\"a\\\", for=7.7.1.1;x=\\\"\";for=192.0.2.43", "192.0.2.43"),
+            ("for=192.0.2.43;host=\"a\\\", for=7.7.1.1;x=\\\"\"", "192.0.2.43"),
+            ("for=192.0.2.43;host=\"a\\\\\"", "192.0.2.43"),
+            ("for=\"unknown\"", PEER),
+            ("for=unknown:80", PEER),
             ("for=_hidden", PEER),
+            ("for=\"_hidden:80\"", PEER),
             ("proto=https", PEER),
         ] {
             assert_eq!(seen(1, &[(&FORWARDED, value)]), expected, "{value}");
+        }
+    }
+
+    /// The proxy appends to the line that the client wrote, and puts the client's Host header into its element, which it
+    /// writes as the standard says.
+    #[test]
+    fn no_header_and_no_host_lets_a_client_choose_its_address() {
+        let pieces = ["", "\"", "\\", ",", ";", "for=6.6.6.6", "x=", "x", " "];
+        let texts: Vec<String> = pieces
+            .iter()
+            .flat_map(|a| pieces.iter().map(move |b| format!("{a}{b}")))
+            .flat_map(|text| pieces.iter().map(move |c| format!("{text}{c}")))
+            .flat_map(|text| pieces.iter().map(move |d| format!("{text}{d}")))
+            .collect();
+        // A client's header may begin with anything; its end decides how the rest is read.
+        let headers = ["for=6.6.6.6", "for=6.6.6.6;x=\"", "for=6.6.6.6;x=\"\\", "x=\"\\\\\"", "\""];
+        for host in &texts {
+            let quoted = host.replace('\\', "\\\\").replace('"', "\\\"");
+            let elements = [
+                format!("for=192.0.2.1;host=\"{quoted}\";proto=http"),
+                format!("host=\"{quoted}\";proto=http;for=192.0.2.1"),
+                format!("for=\"192.0.2.1:80\";host=\"{quoted}\""),
+            ];
+            for element in &elements {
+                assert_eq!(seen(1, &[(&FORWARDED, element)]), "192.0.2.1", "{element}");
+                for header in headers {
+                    let appended = format!("{header}, {element}");
+                    let address = seen(1, &[(&FORWARDED, &appended)]);
+                    assert!(["192.0.2.1", PEER].contains(&&*address), "{appended}: {address}");
+                    // A second proxy heard the first one, and was told the same host.
+                    let twice = format!("{appended}, for=10.0.0.7;host=\"{quoted}\"");
+                    let address = seen(2, &[(&FORWARDED, &twice)]);
+                    let allowed = ["192.0.2.1", "10.0.0.7", PEER];
+                    assert!(allowed.contains(&&*address), "{twice}: {address}");
+                }
+            }
+        }
+        // Where the client's line stands by itself, it does not matter what is in it.
+        for header in &texts {
+            let lines = [(&FORWARDED, &**header), (&FORWARDED, "for=192.0.2.1")];
+            assert_eq!(seen(1, &lines), "192.0.2.1", "{header}");
+        }
+    }
+
+    #[test]
+    fn a_malformed_element_is_answered_by_who_is_nearer() {
+        for value in [
+            "for=192.0.2.1;for=6.6.6.6",
+            "for=192.0.2.1;host=a;HOST=b",
+            "for=192.0.2.1;host=\"a",
+            "for=\"192.0.2.1\"6",
+            "for=\"192.0.2.1\" 6",
+            "for=192.0.2.1 6",
+            "for=192.0.2.1;x",
+            "for=192.0.2.1;=x",
+            "for=192.0.2.1;x=",
+            "for=192.0.2.1;x=a\\",
+            "for=192.0.2.1;x=a\"b\"",
+            "for=192.0.2.1:99999",
+            "for=192.0.2.1:_",
+            "for=\"[2001:db8::1\"",
+            "for=\"[192.0.2.1]\"",
+            "for==192.0.2.1",
+            "192.0.2.1",
+            "",
+            " , ;",
+        ] {
+            assert_eq!(seen(1, &[(&FORWARDED, value)]), PEER, "{value}");
+            let nearer = format!("{value}, for=10.0.0.8");
+            let address = seen(2, &[(&FORWARDED, &nearer)]);
+            assert!(["10.0.0.8", PEER].contains(&&*address), "{nearer}: {address}");
+            let lines = [(&FORWARDED, value), (&FORWARDED, "for=10.0.0.8")];
+            assert_eq!(seen(2, &lines), "10.0.0.8", "{value}");
         }
     }
 
@@ -146,6 +238,8 @@ mod tests {
         assert_eq!(seen(2, &[(&X_FORWARDED_FOR, "6.6.6.6, unknown, 10.0.0.8")]), "10.0.0.8");
         assert_eq!(seen(1, &[(&X_FORWARDED_FOR, "6.6.6.6, unknown")]), PEER);
         assert_eq!(seen(1, &[(&X_FORWARDED_FOR, "")]), PEER);
+        assert_eq!(seen(1, &[(&X_FORWARDED_FOR, "\"6.6.6.6, 192.0.2.1")]), "192.0.2.1");
+        assert_eq!(seen(1, &[(&X_FORWARDED_FOR, "\"6.6.6.6, 192.0.2.1\"")]), PEER);
     }
 
     #[test]

@@ -22,7 +22,7 @@ use tracing::field::Empty;
 
 use super::problem::Problem;
 use super::worker::Worker;
-use super::{Api, panics};
+use super::{Api, cors, panics};
 use crate::accounts;
 use crate::domain::Timestamp;
 use crate::telemetry::metrics::{Level, Metrics, RouteMetrics};
@@ -66,7 +66,7 @@ where
 
     forward_ready!(routes);
 
-    fn call(&self, request: ServiceRequest) -> Self::Future {
+    fn call(&self, mut request: ServiceRequest) -> Self::Future {
         let started = Instant::now();
         let Some(api) = request.app_data::<web::Data<Api>>().cloned() else {
             let call = Some(self.routes.call(request));
@@ -80,16 +80,24 @@ where
         let in_flight = InFlight::begin(&api.metrics);
         let method = method_label(request.method());
         let preflight = request.method() == Method::OPTIONS;
+        let origin = cors::allowed_origin(&api.options, request.headers());
+        if origin.is_some() {
+            cors::tidy_preflight(&mut request);
+        }
         let body_awaited = has_body(&request);
         let too_early = !api.health.has_started() && request.path().starts_with("/api/");
         let span = span(&request, &id);
         let (call, early) = if too_early && !preflight {
             let problem = Problem::unavailable("The server is starting.", "starting");
-            (None, Some(request.error_response(problem)))
+            let mut response = request.error_response(problem);
+            if let Some(origin) = origin.clone() {
+                cors::grant(response.headers_mut(), origin);
+            }
+            (None, Some(response))
         } else {
             (panics::caught(|| span.in_scope(|| self.routes.call(request))), None)
         };
-        let passage = Passage { started, method, id, span, api, in_flight };
+        let passage = Passage { started, method, id, origin, span, api, in_flight };
         EdgeCall { call, answer: early, body_awaited, passage: Some(passage) }
     }
 }
@@ -113,6 +121,8 @@ struct Passage {
     started: Instant,
     method: &'static str,
     id: HeaderValue,
+    // Where a page that may call sent it.
+    origin: Option<HeaderValue>,
     span: Span,
     api: web::Data<Api>,
     in_flight: InFlight,
@@ -165,12 +175,12 @@ impl Passage {
         let mut route = self.api.metrics.route(template(None));
         let status = StatusCode::INTERNAL_SERVER_ERROR.as_u16();
         route.count(self.method, status, self.started.elapsed());
-        panics::answer((REQUEST_ID, self.id))
+        panics::answer((REQUEST_ID, self.id), self.origin)
     }
 
     /// Completes the answer, counts it and logs it.
     fn end(self, response: ServiceResponse) -> ServiceResponse {
-        let Self { started, method, id, span, api, in_flight } = self;
+        let Self { started, method, id, span, api, in_flight, .. } = self;
         let response = finish(response, &id, api.health.is_draining());
         drop(in_flight);
         let duration = started.elapsed();

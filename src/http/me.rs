@@ -12,12 +12,12 @@ use super::state_page::StatePage;
 use super::wire::{
     ActionsRequest, ActionsWire, ClicksRequest, ClicksWire, ExpectingRequest, ExportWire,
     GeneratorPurchaseRequest, GeneratorPurchaseWire, LedgerEntryWire, Page, PrestigeWire,
-    RenameRequest, StatePlace, StateWire, UpgradePurchaseWire,
+    RenameRequest, StatePlace, StateWire, UpgradePurchaseWire, read_parameter,
 };
 use super::{Api, JSON, NEVER_KEPT, VARY_BY_CALLER, cursor, etag, json_with, private_json};
 use crate::accounts;
 use crate::domain::{Action, Command, Outcome};
-use crate::game::{Answer, Request};
+use crate::game::{Answer, Asked, Request};
 
 const PRIVATE: HeaderValue = HeaderValue::from_static("private, no-cache");
 /// What an answer to a repeat carries.
@@ -64,12 +64,14 @@ struct Sent<'a> {
 
 /// Applies what a mutation asks for.
 async fn perform(api: &Api, sent: Sent<'_>, command: Command) -> Result<Answer, Problem> {
+    let expected_version = sent.expected_version;
+    let asked = Asked { command: &command, expected_version, body: sent.raw };
     let request = Request {
         player: sent.caller.player(),
         seat: Some(sent.caller.seat),
+        key: sent.key.of(asked),
         command,
-        key: sent.key.of(sent.raw),
-        expected_version: sent.expected_version,
+        expected_version,
     };
     Ok(api.game.perform(request).await?)
 }
@@ -250,7 +252,7 @@ pub async fn rename(
     body: Body<RenameRequest>,
 ) -> Result<HttpResponse, Problem> {
     let name = accounts::display_name(&body.value.display_name)
-        .map_err(|message| Problem::unacceptable("display_name", message))?;
+        .map_err(|unfit| Problem::unacceptable("display_name", unfit.to_string()))?;
     let command = Command::Rename(name);
     let sent = Sent { caller, key: &key, raw: &body.raw, expected_version: None };
     let answer = perform(&api, sent, command).await?;
@@ -296,7 +298,7 @@ pub async fn delete_player(
 #[into_params(parameter_in = Query)]
 pub struct LedgerQuery {
     /// Lines at most.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "read_parameter")]
     #[param(minimum = 1, maximum = 100, default = 50)]
     limit: Option<usize>,
     /// The `next_cursor` of the part before.

@@ -5,11 +5,13 @@ pub mod admin;
 mod auth;
 mod catalog;
 mod client_address;
+mod cors;
 mod cursor;
 mod docs;
 mod edge;
 mod etag;
 pub mod extract;
+mod forwarded;
 mod health;
 mod limits;
 mod me;
@@ -35,18 +37,19 @@ use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use serde::Serialize;
 
+pub use cors::cors;
 pub use edge::Edge;
 pub use limits::Limits;
 pub use openapi::document as openapi_document;
 pub use operator_port::routes as operator_routes;
 pub use rankings::RankingsPages;
-pub use routes::{cors, probe_routes, routes};
+pub use routes::{probe_routes, routes};
 pub use shedding::Shedding;
 pub use worker::Worker;
 
 use crate::accounts::Accounts;
 use crate::catalogue::Catalogues;
-use crate::config::Secret;
+use crate::config::{Origins, Secret};
 use crate::game::Game;
 use crate::health::Health;
 use crate::operators::Operators;
@@ -77,7 +80,8 @@ pub struct Api {
 pub struct Options {
     /// Without one the admin routes are 404.
     pub admin_token: Option<Secret>,
-    pub cors_allowed_origins: Vec<String>,
+    /// Origins of pages that may call.
+    pub cors_allowed_origins: Origins,
     /// Proxies whose word for the client's address is taken.
     pub trusted_proxy_hops: usize,
 }

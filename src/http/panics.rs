@@ -7,6 +7,7 @@ use actix_web::HttpResponse;
 use actix_web::error::InternalError;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 
+use super::cors;
 use super::problem::Problem;
 
 /// Runs a part of handling a request; none where it panicked. What a request shares with others is guarded by locks that
@@ -15,15 +16,21 @@ pub(super) fn caught<T>(part: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(part)).ok()
 }
 
-/// The answer to such a request. The panic itself has been written to standard error where it happened.
-pub(super) fn answer(request_id: (HeaderName, HeaderValue)) -> Error {
+/// The answer to such a request, readable by pages of `allowed_origin`. The panic itself has been written to standard error where it happened.
+pub(super) fn answer(
+    request_id: (HeaderName, HeaderValue),
+    allowed_origin: Option<HeaderValue>,
+) -> Error {
     let id = request_id.1.to_str().unwrap_or_default();
     tracing::error!(request.id = id, "a request panicked");
     let body = Problem::internal("it panicked").body(id);
-    let response = HttpResponse::InternalServerError()
+    let mut response = HttpResponse::InternalServerError()
         .insert_header((CONTENT_TYPE, "application/problem+json"))
         .insert_header((CACHE_CONTROL, "no-store"))
         .insert_header(request_id)
         .body(body);
+    if let Some(origin) = allowed_origin {
+        cors::grant(response.headers_mut(), origin);
+    }
     InternalError::from_response("a request panicked", response).into()
 }

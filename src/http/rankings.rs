@@ -11,7 +11,7 @@ use super::extract::{Caller, Query};
 use super::me::page_limit;
 use super::problem::Problem;
 use super::ready_pages::{Content, Page, ReadyPages};
-use super::wire::{BoardWire, OwnRankingWire, RankingsWire, SeasonRankingsWire};
+use super::wire::{BoardWire, OwnRankingWire, RankingsWire, SeasonRankingsWire, read_parameter};
 use super::{Api, private_json};
 use crate::domain::Season;
 use crate::rankings::{Board, Error, Unavailable};
@@ -65,11 +65,11 @@ pub struct RankingsQuery {
     #[param(value_type = Option<BoardWire>, default = "lifetime_energy")]
     board: Option<String>,
     /// Players at most.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "read_parameter")]
     #[param(minimum = 1, maximum = 100, default = 50)]
     limit: Option<usize>,
     /// How many of the best are left out.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "read_parameter")]
     #[param(minimum = 0, maximum = 1_000_000_000, default = 0)]
     offset: Option<u64>,
 }
@@ -84,7 +84,7 @@ pub struct OwnRankingQuery {
     #[param(value_type = Option<BoardWire>, default = "lifetime_energy")]
     board: Option<String>,
     /// Neighbours on each side at most.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "read_parameter")]
     #[param(minimum = 0, maximum = 25, default = 5)]
     around: Option<usize>,
 }

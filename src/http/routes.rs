@@ -1,6 +1,5 @@
 //! All routes, in one list.
 
-use actix_cors::Cors;
 use actix_web::guard;
 use actix_web::http::{Method, header};
 use actix_web::{Handler, HttpRequest, HttpResponse, Resource, Responder, Route, web};
@@ -8,7 +7,7 @@ use actix_web::{Handler, HttpRequest, HttpResponse, Resource, Responder, Route, 
 use super::limits::Limited;
 use super::problem::Problem;
 use super::shedding::Shed;
-use super::{Api, Options, admin, auth, catalog, docs, health, me, players, rankings, seasons};
+use super::{Api, admin, auth, catalog, docs, health, me, players, rankings, seasons};
 
 /// Registers every route. They are tried in this order, so those that are called once a second come first.
 pub fn routes(config: &mut web::ServiceConfig) {
@@ -207,31 +206,4 @@ fn nowhere() -> Problem {
 
 async fn unknown_path() -> Result<HttpResponse, Problem> {
     Err(nowhere())
-}
-
-/// Lets pages of the configured origins call; without any, nothing is added to any answer.
-pub fn cors(options: &Options) -> Cors {
-    let headers = [
-        "authorization",
-        "content-type",
-        "idempotency-key",
-        "if-match",
-        "if-none-match",
-        "x-request-id",
-    ];
-    let exposed = [
-        "etag",
-        "idempotency-replayed",
-        "ratelimit",
-        "ratelimit-policy",
-        "retry-after",
-        "x-request-id",
-    ];
-    let cors = Cors::default()
-        .allowed_methods(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
-        .allowed_headers(headers)
-        .expose_headers(exposed)
-        .block_on_origin_mismatch(false)
-        .max_age(86_400);
-    options.cors_allowed_origins.iter().fold(cors, |cors, origin| cors.allowed_origin(origin))
 }

@@ -9,7 +9,7 @@ use super::extract::Query;
 use super::me::page_limit;
 use super::problem::Problem;
 use super::rankings::{part, serve_season};
-use super::wire::{Page, SeasonRankingsWire, SeasonWire, season_of_id};
+use super::wire::{Page, SeasonRankingsWire, SeasonWire, read_parameter, season_of_id};
 use super::{Api, cursor, json};
 use crate::domain::Season;
 
@@ -19,7 +19,7 @@ use crate::domain::Season;
 #[into_params(parameter_in = Query)]
 pub struct SeasonsQuery {
     /// Seasons at most.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "read_parameter")]
     #[param(minimum = 1, maximum = 100, default = 50)]
     limit: Option<usize>,
     /// The `next_cursor` of the part before.
@@ -34,11 +34,11 @@ pub struct SeasonsQuery {
 #[into_params(parameter_in = Query)]
 pub struct StandingsQuery {
     /// Ranks at most.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "read_parameter")]
     #[param(minimum = 1, maximum = 100, default = 50)]
     limit: Option<usize>,
     /// How many of the best are left out.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "read_parameter")]
     #[param(minimum = 0, maximum = 1_000_000_000, default = 0)]
     offset: Option<u64>,
 }

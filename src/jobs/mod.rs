@@ -6,6 +6,7 @@
 //! A new kind is one line in [`kinds`] and a handler: `async fn(Work) -> Result<Finished, Error>`.
 
 mod kind;
+mod names;
 mod purge;
 mod queue;
 mod runner;
@@ -55,6 +56,7 @@ pub fn kinds() -> Vec<Kind> {
         Kind::new("empty_idempotency_slots", purge::idempotency_slots).on(minutes(1)),
         Kind::new("purge_guests", purge::guests).on(hours(24)),
         Kind::new("freeze_seasons", seasons::freeze).on(minutes(1)),
+        Kind::new("fold_names", names::fold).on(hours(1)),
         Kind::new("trim_jobs", purge::finished_jobs).on(hours(1)),
     ]
 }

@@ -29,8 +29,14 @@ local full = burst * interval
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 
+-- A key of another type is none of ours, and is replaced.
+local held = redis.pcall('GET', KEYS[1])
+if type(held) == 'table' then
+    redis.call('UNLINK', KEYS[1])
+    held = nil
+end
 local numbers = {}
-for number in string.gmatch(redis.call('GET', KEYS[1]) or '', '%d+') do
+for number in string.gmatch(held or '', '%d+') do
     numbers[#numbers + 1] = tonumber(number)
 end
 local version, amount = numbers[1] or 0, numbers[2] or full

@@ -11,7 +11,12 @@ local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 local own, lasts = ARGV[1], tonumber(ARGV[2])
 
-local entries = redis.call('HGETALL', KEYS[1])
+local entries = redis.pcall('HGETALL', KEYS[1])
+if entries.err then
+    -- A key of another type is none of ours, and is replaced.
+    redis.call('UNLINK', KEYS[1])
+    entries = {}
+end
 local count, youngest, came = 0, 0, nil
 for i = 1, #entries, 2 do
     local since, last = string.match(entries[i + 1], '^(%d+) (%d+)$')

@@ -10,9 +10,15 @@ use crate::cache::Players;
 use crate::clock::Clock;
 use crate::game::{self, Answer, Export, Game, Request};
 use crate::store::jobs::{JobRecord, JobStatus};
+use crate::store::names::FoldedNames;
 use crate::store::operators::FoundPlayer;
 use crate::store::pulse::Reason;
 use crate::store::{self, Store};
+
+/// Display names that a search folds in one statement.
+const CHUNK: i64 = 1_000;
+/// Statements by which a search folds names at most.
+const MOST_CHUNKS: u32 = 10;
 
 /// All calls of operators about players and jobs.
 pub struct Operators {
@@ -45,11 +51,29 @@ impl Operators {
         before: Option<Uuid>,
         limit: usize,
     ) -> Result<(Vec<FoundPlayer>, bool), store::Error> {
+        self.fold_names().await?;
         let asked = i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1;
         let mut players = self.store.search_players(text, before, asked).await?;
         let more = players.len() > limit;
         players.truncate(limit);
         Ok((players, more))
+    }
+
+    /// Folds display names that are new since the last search, so that this one finds them. Of very many the rest is left to
+    /// the job that folds names.
+    async fn fold_names(&self) -> Result<(), store::Error> {
+        let mut after = Uuid::nil();
+        for _ in 0..MOST_CHUNKS {
+            let found = self.store.find_unfolded_names(after, CHUNK).await?;
+            let Some(last) = found.last().map(|it| it.id) else { return Ok(()) };
+            let is_last = found.len() < CHUNK as usize;
+            self.store.note_folded_names(&FoldedNames::of(found)).await?;
+            if is_last {
+                return Ok(());
+            }
+            after = last;
+        }
+        Ok(())
     }
 
     /// Everything that is held about a player.

@@ -1,17 +1,20 @@
 //! Opening connections: one server or a cluster, with or without TLS, behind one type.
 
 use std::fs;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use redis::aio::{ConnectionLike, MultiplexedConnection, PubSub};
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, Pipeline, RedisFuture, RedisResult, TlsCertificates, Value,
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, Pipeline, RedisConnectionInfo, RedisError,
+    RedisFuture, RedisResult, TlsCertificates, Value,
 };
 use tokio::time::timeout;
 
-use super::{Away, describe, span};
+use super::{Away, describe, rights, span};
 use crate::config::RedisConfig;
 
 /// How long opening a connection may take, and the first command on it.
@@ -56,23 +59,101 @@ impl ConnectionLike for Connection {
 
 /// Opens connections.
 pub(super) struct Opener {
+    /// As the address says; and without its user's name, where it has one beside a password: hosts hand out addresses with a
+    /// name for a server that knows passwords alone.
+    ways: Vec<Way>,
+    /// The one that was let in last.
+    last: AtomicUsize,
+}
+
+/// The servers, and who asks to be let in.
+struct Way {
     clients: Vec<Client>,
     cluster: ClusterClient,
+}
+
+/// Why nothing was opened.
+struct Failure {
+    away: Away,
+    /// The server does not know the user or the password.
+    is_of_login: bool,
+}
+
+impl Failure {
+    fn late() -> Self {
+        let away = Away(format!("no answer within {} s", OPEN_LIMIT.as_secs()));
+        Self { away, is_of_login: false }
+    }
+}
+
+impl From<RedisError> for Failure {
+    fn from(error: RedisError) -> Self {
+        let is_of_login = error.kind() == ErrorKind::AuthenticationFailed;
+        Self { away: Away(describe(&error)), is_of_login }
+    }
 }
 
 impl Opener {
     pub(super) fn new(config: &RedisConfig) -> Result<Self, Away> {
         let ca = config.ca_file.as_ref().map(fs::read).transpose();
         let ca = ca.map_err(|error| Away(format!("REDIS_CA_FILE: {error}")))?;
-        let certificates = || TlsCertificates { client_tls: None, root_cert: ca.clone() };
+        let certificates = ca.map(|ca| TlsCertificates { client_tls: None, root_cert: Some(ca) });
         let urls: Vec<&str> = config.url.reveal().split(',').map(str::trim).collect();
-        let open = |url: &&str| match ca {
-            Some(_) => Client::build_with_tls(*url, certificates()),
+        let open = |url: &&str| match &certificates {
+            Some(certificates) => Client::build_with_tls(*url, certificates.clone()),
             None => Client::open(*url),
         };
-        let unusable = |error: &redis::RedisError| Away(format!("REDIS_URL: {}", describe(error)));
-        let clients = urls.iter().map(open).collect::<RedisResult<Vec<_>>>();
-        let clients = clients.map_err(|error| unusable(&error))?;
+        let ways = || {
+            let clients = urls.iter().map(open).collect::<RedisResult<Vec<_>>>()?;
+            let nameless = clients.iter().map(without_name).collect::<RedisResult<Vec<_>>>()?;
+            let nameless: Vec<_> = nameless.into_iter().flatten().collect();
+            let mut ways = vec![clients];
+            ways.extend((!nameless.is_empty()).then_some(nameless));
+            ways.into_iter().map(|clients| Way::new(clients, certificates.as_ref())).collect()
+        };
+        let ways: RedisResult<Vec<Way>> = ways();
+        let ways = ways.map_err(|error| Away(format!("REDIS_URL: {}", describe(&error))))?;
+        Ok(Self { ways, last: AtomicUsize::new(0) })
+    }
+
+    /// A connection to the first node that answers, or to the cluster that it says it belongs to.
+    pub(super) async fn open(&self) -> Result<Connection, Away> {
+        self.by_some_way(|way| Box::pin(way.open())).await
+    }
+
+    /// A connection to the first node that answers, for listening.
+    pub(super) async fn listener(&self) -> Result<PubSub, Away> {
+        self.by_some_way(|way| Box::pin(way.listener())).await
+    }
+
+    /// Opens something by the way that worked last; where its user is not known, by another one.
+    async fn by_some_way<T>(
+        &self,
+        open: impl for<'a> Fn(&'a Way) -> BoxFuture<'a, Result<T, Failure>>,
+    ) -> Result<T, Away> {
+        let (count, last) = (self.ways.len(), self.last.load(Ordering::Relaxed));
+        let mut first = None;
+        for index in (0..count).map(|step| (last + step) % count) {
+            match open(&self.ways[index]).await {
+                Ok(opened) => {
+                    self.last.store(index, Ordering::Relaxed);
+                    return Ok(opened);
+                }
+                Err(failure) => {
+                    let goes_on = failure.is_of_login;
+                    first.get_or_insert(failure.away);
+                    if !goes_on {
+                        break;
+                    }
+                }
+            }
+        }
+        Err(first.unwrap_or_else(no_address))
+    }
+}
+
+impl Way {
+    fn new(clients: Vec<Client>, certificates: Option<&TlsCertificates>) -> RedisResult<Self> {
         // A cluster has only database 0; the nodes' own addresses come from the cluster.
         let nodes = clients.iter().map(|client| client.get_connection_info().clone());
         let nodes = nodes.map(|node| {
@@ -83,54 +164,96 @@ impl Opener {
             .connection_timeout(OPEN_LIMIT)
             .response_timeout(OPEN_LIMIT)
             .retries(1);
-        if ca.is_some() {
-            cluster = cluster.certs(certificates());
+        if let Some(certificates) = certificates {
+            cluster = cluster.certs(certificates.clone());
         }
-        let cluster = cluster.build().map_err(|error| unusable(&error))?;
-        Ok(Self { clients, cluster })
+        Ok(Self { clients, cluster: cluster.build()? })
     }
 
-    /// A connection to the first node that answers, or to the cluster that it says it belongs to.
-    pub(super) async fn open(&self) -> Result<Connection, Away> {
+    async fn open(&self) -> Result<Connection, Failure> {
         let settings = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(OPEN_LIMIT))
             .set_response_timeout(None);
-        let mut last = Away("no address".into());
-        for client in &self.clients {
-            let opened = async {
+        let opened = self.of_some_node(|client| {
+            let settings = settings.clone();
+            Box::pin(async move {
                 let mut connection =
                     client.get_multiplexed_async_connection_with_config(&settings).await?;
-                let info: String =
-                    redis::cmd("INFO").arg("cluster").query_async(&mut connection).await?;
-                if info.contains("cluster_enabled:1") {
-                    return self.cluster.get_async_connection().await.map(Connection::Cluster);
-                }
-                Ok(Connection::Single(connection))
-            };
-            match within(opened).await {
-                Ok(connection) => return Ok(connection),
-                Err(error) => last = error,
-            }
+                let is_of_cluster = is_of_cluster(&mut connection).await?;
+                Ok((!is_of_cluster).then_some(connection))
+            })
+        });
+        match opened.await? {
+            Some(connection) => Ok(Connection::Single(connection)),
+            None => match timeout(OPEN_LIMIT, self.cluster.get_async_connection()).await {
+                Ok(opened) => Ok(Connection::Cluster(opened?)),
+                Err(_) => Err(Failure::late()),
+            },
         }
-        Err(last)
     }
 
-    /// A connection to the first node that answers, for listening.
-    pub(super) async fn listener(&self) -> Result<PubSub, Away> {
-        let mut last = Away("no address".into());
+    async fn listener(&self) -> Result<PubSub, Failure> {
+        self.of_some_node(|client| Box::pin(client.get_async_pubsub())).await
+    }
+
+    /// What the first node opens that answers; else why the last one does not.
+    async fn of_some_node<T>(
+        &self,
+        open: impl for<'a> Fn(&'a Client) -> BoxFuture<'a, RedisResult<T>>,
+    ) -> Result<T, Failure> {
+        let mut last = Failure { away: no_address(), is_of_login: false };
         for client in &self.clients {
-            match within(client.get_async_pubsub()).await {
-                Ok(listener) => return Ok(listener),
-                Err(error) => last = error,
+            match timeout(OPEN_LIMIT, open(client)).await {
+                Ok(Ok(opened)) => return Ok(opened),
+                Ok(Err(error)) => last = error.into(),
+                Err(_) => last = Failure::late(),
             }
         }
         Err(last)
     }
 }
 
-async fn within<T>(opening: impl Future<Output = RedisResult<T>>) -> Result<T, Away> {
-    match timeout(OPEN_LIMIT, opening).await {
-        Ok(opened) => opened.map_err(|error| Away(describe(&error))),
-        Err(_) => Err(Away(format!("no answer within {} s", OPEN_LIMIT.as_secs()))),
+fn no_address() -> Away {
+    Away("no address".into())
+}
+
+/// The same client with its password alone; none where it names no user. The default user is the one that a password alone
+/// stands for.
+fn without_name(client: &Client) -> RedisResult<Option<Client>> {
+    let info = client.get_connection_info();
+    let settings = info.redis_settings();
+    let (Some(name), Some(password)) = (settings.username(), settings.password()) else {
+        return Ok(None);
+    };
+    if name.is_empty() || name == "default" {
+        return Ok(None);
+    }
+    let nameless = RedisConnectionInfo::default()
+        .set_password(password)
+        .set_db(settings.db())
+        .set_protocol(settings.protocol());
+    Client::open(info.clone().set_redis_settings(nameless)).map(Some)
+}
+
+/// Whether a server belongs to a cluster. A user who may not ask for that in one way may in the other.
+async fn is_of_cluster(connection: &mut MultiplexedConnection) -> RedisResult<bool> {
+    let info = redis::cmd("INFO").arg("cluster").query_async::<String>(connection).await;
+    match info {
+        Ok(info) => return Ok(info.contains("cluster_enabled:1")),
+        Err(error) if rights::is_missing(&error) => {}
+        Err(error) => return Err(error),
+    }
+    match redis::cmd("HELLO").query_async::<Value>(connection).await {
+        Ok(hello) => Ok(hello.as_map_iter().is_some_and(|mut properties| {
+            let is = |value: &Value, text: &str| match value {
+                Value::BulkString(bytes) => bytes == text.as_bytes(),
+                Value::SimpleString(other) => other == text,
+                _ => false,
+            };
+            properties.any(|(name, value)| is(name, "mode") && is(value, "cluster"))
+        })),
+        // Most servers are none of a cluster, and one that is says so when it is asked for a key.
+        Err(error) if rights::is_missing(&error) => Ok(false),
+        Err(error) => Err(error),
     }
 }

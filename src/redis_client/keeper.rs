@@ -6,10 +6,15 @@ use std::time::{Duration, Instant};
 use redis::RedisResult;
 use tokio::time::{sleep, timeout};
 
-use super::{Away, Connection, Redis, describe};
+use super::connection::Opener;
+use super::{Away, Connection, Redis, describe, rights};
 
 /// Between two attempts to open a connection.
 const RETRY: Duration = Duration::from_millis(250);
+/// A Redis that takes what is tried at the opening, and refuses within this time what is asked then, is left alone for longer
+/// each time: it would else count as there and away every second.
+const SETTLED: Duration = Duration::from_secs(10);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 /// Between two questions, and how long an answer may take.
 const PROBE_INTERVAL: Duration = Duration::from_millis(500);
 const PROBE_LIMIT: Duration = Duration::from_secs(1);
@@ -19,12 +24,20 @@ const PROBE_TTL: u64 = 10_000;
 /// Keeps the connection for as long as it runs.
 pub(super) async fn keep(redis: Redis) {
     let mut told = false;
+    let mut pause = RETRY;
     loop {
         match open(&redis).await {
             Ok(connection) => {
                 told = false;
+                let opened = Instant::now();
                 redis.connect(connection);
                 watch(&redis).await;
+                let refused = redis.0.refused.swap(false, Ordering::Relaxed);
+                pause = if refused && opened.elapsed() < SETTLED {
+                    (pause * 2).min(LONGEST_PAUSE)
+                } else {
+                    RETRY
+                };
             }
             Err(error) if told => tracing::debug!(%error, "Redis is still away"),
             Err(error) => {
@@ -32,14 +45,20 @@ pub(super) async fn keep(redis: Redis) {
                 tracing::warn!(%error, "Redis cannot be used; trying again");
             }
         }
-        sleep(RETRY).await;
+        sleep(pause).await;
     }
 }
 
-/// A connection over which Redis has proved to take writes.
+/// A connection over which Redis has proved to do all that is asked of it.
 async fn open(redis: &Redis) -> Result<Connection, Away> {
-    let connection = redis.0.opener.open().await?;
-    prove(connection.clone(), redis.common_key("probe")).await?;
+    open_by(&redis.0.opener, &redis.0.key_prefix).await
+}
+
+/// As [`open`], for keys and channels that begin with `prefix`.
+pub(super) async fn open_by(opener: &Opener, prefix: &str) -> Result<Connection, Away> {
+    let connection = opener.open().await?;
+    rights::check(opener, &connection, prefix).await?;
+    prove(connection.clone(), format!("{prefix}probe")).await?;
     Ok(connection)
 }
 

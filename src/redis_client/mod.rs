@@ -3,6 +3,7 @@
 
 mod connection;
 mod keeper;
+mod rights;
 mod span;
 #[cfg(test)]
 pub mod testing;
@@ -55,6 +56,8 @@ struct Inner {
     failures: Mutex<Failures>,
     /// Wakes the keeper, which opens a new connection.
     lost: Notify,
+    /// The connection was given up as the server refused a command.
+    refused: AtomicBool,
     latency_micros: AtomicU64,
     metrics: Metrics,
     keeper: Mutex<Option<JoinHandle<()>>>,
@@ -88,6 +91,7 @@ impl Redis {
             is_up: AtomicBool::new(false),
             failures: Mutex::default(),
             lost: Notify::new(),
+            refused: AtomicBool::new(false),
             latency_micros: AtomicU64::new(0),
             metrics,
             keeper: Mutex::new(None),
@@ -97,12 +101,12 @@ impl Redis {
         Ok(redis)
     }
 
-    /// Connects once and writes, and tells how long that write took.
+    /// Connects once, tries everything that is done with Redis, and tells how long a write took.
     ///
     /// # Errors
-    /// Why it cannot be used.
+    /// Why it cannot be used; which rights are missing, where it is for that.
     pub async fn check(config: &RedisConfig) -> Result<Duration, Away> {
-        let connection = Opener::new(config)?.open().await?;
+        let connection = keeper::open_by(&Opener::new(config)?, &config.key_prefix).await?;
         let asked = Instant::now();
         keeper::prove(connection, format!("{}probe", config.key_prefix)).await?;
         Ok(asked.elapsed())
@@ -231,7 +235,11 @@ impl Redis {
     fn failed(&self, error: &RedisError) {
         self.0.metrics.redis_failures.inc();
         if is_of_the_server(error) {
+            let refused = !error.is_io_error() && !error.is_connection_dropped();
+            self.0.refused.fetch_or(refused, Ordering::Relaxed);
             self.disconnect(&describe(error));
+        } else if is_of_type(error) {
+            tracing::warn!("a key in Redis held something that is not ours; it is replaced");
         } else {
             tracing::error!(error = describe(error), "Redis refused a command");
         }
@@ -250,14 +258,25 @@ impl Redis {
     }
 }
 
+/// Whether a key holds something of another type than the command is for.
+pub fn is_of_type(error: &RedisError) -> bool {
+    // Servers before Redis 7 tell of a script's errors within their own.
+    error.code() == Some("WRONGTYPE")
+        || error.detail().is_some_and(|detail| detail.contains("WRONGTYPE"))
+}
+
 /// Whether an error says that the server, rather than the command, is at fault.
 fn is_of_the_server(error: &RedisError) -> bool {
+    if is_of_type(error) {
+        return false;
+    }
     match error.kind() {
+        // A script that may not do what it does, as some servers tell it.
+        ErrorKind::Server(ServerErrorKind::ResponseError) => {
+            error.detail().is_some_and(|detail| detail.contains("ACL failure"))
+        }
         ErrorKind::Server(
-            ServerErrorKind::ResponseError
-            | ServerErrorKind::ExecAbort
-            | ServerErrorKind::NoScript
-            | ServerErrorKind::CrossSlot,
+            ServerErrorKind::ExecAbort | ServerErrorKind::NoScript | ServerErrorKind::CrossSlot,
         )
         | ErrorKind::UnexpectedReturnType
         | ErrorKind::Parse => false,
@@ -268,5 +287,11 @@ fn is_of_the_server(error: &RedisError) -> bool {
 
 /// What went wrong, without addresses or what was sent.
 fn describe(error: &RedisError) -> String {
+    if error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm)
+        && let Some(detail) = error.detail()
+    {
+        // Which command, or whether it is for a key or a channel; none is named.
+        return format!("NOPERM {detail}");
+    }
     error.code().map_or_else(|| error.category().to_owned(), str::to_owned)
 }

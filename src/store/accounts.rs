@@ -41,6 +41,20 @@ pub struct Account {
 }
 
 impl Store {
+    /// Puts another `hash` of the same password in the place of `expected`. Returns false where the hash was another one by then.
+    ///
+    /// # Errors
+    /// As every statement's.
+    pub async fn renew_hash(
+        &self,
+        player: Uuid,
+        expected: &str,
+        hash: &str,
+    ) -> Result<bool, Error> {
+        let sql = include_str!("../../sql/queries/accounts/renew_hash.sql");
+        Ok(self.execute(sql, &[&player, &expected, &hash]).await? > 0)
+    }
+
     /// Adds a player with its first session; with `credentials` it can sign in by name.
     ///
     /// # Errors

@@ -23,6 +23,9 @@ pub enum Error {
     /// A row does not hold what the code expects of it.
     #[error("a row is not as expected: {0}")]
     Corrupt(String),
+    /// The database lacks something that the server needs, and somebody has to mend it.
+    #[error("{0}")]
+    Unfit(String),
     /// Any other fault of a statement.
     #[error("the statement failed: {0}")]
     Statement(String),

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use tokio_postgres::types::{ToSql, Type};
 
 use super::error::Error;
+use super::fitness;
 use super::pool::Store;
 
 struct Migration {
@@ -16,7 +17,7 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 5] = [
+const MIGRATIONS: [Migration; 6] = [
     Migration {
         number: 1,
         name: "initial",
@@ -38,16 +39,23 @@ const MIGRATIONS: [Migration; 5] = [
         name: "identity",
         sql: include_str!("../../sql/migrations/0005_identity.sql"),
     },
+    Migration {
+        number: 6,
+        name: "folded_names",
+        sql: include_str!("../../sql/migrations/0006_folded_names.sql"),
+    },
 ];
 
 impl Store {
     /// Applies the migrations that are missing and returns their names.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] where an applied migration is not the one of this build; else as every statement's.
+    /// [`Error::Unfit`] where the database lacks what the server needs, [`Error::Corrupt`] where an applied migration is not
+    /// the one of this build; else as every statement's.
     pub async fn migrate(&self) -> Result<Vec<&'static str>, Error> {
         let mut client = self.connection().await?;
         let transaction = client.transaction().await?;
+        fitness::check(&transaction.query_typed_one(fitness::SQL, &[]).await?)?;
         transaction.batch_execute(include_str!("../../sql/queries/migrations/prepare.sql")).await?;
         let applied_sql = include_str!("../../sql/queries/migrations/applied.sql");
         let applied = transaction.query_typed(applied_sql, &[]).await?;

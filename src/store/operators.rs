@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::error::Error;
 use super::pool::Store;
-use crate::domain::Timestamp;
+use crate::domain::{Timestamp, text};
 
 /// A player as a search lists it.
 #[derive(Clone, Debug)]
@@ -27,8 +27,8 @@ pub struct AuditEntry {
 }
 
 impl Store {
-    /// Up to `limit` players whose id is `text`, whose username begins with it or whose display name holds it, newest
-    /// first, from below `before` on.
+    /// Up to `limit` players whose id is `text`, whose username begins with it or whose display name holds it, in any case,
+    /// newest first, from below `before` on. Display names are found as [`Store::note_folded_names`] noted them.
     ///
     /// # Errors
     /// As every statement's.
@@ -40,7 +40,8 @@ impl Store {
     ) -> Result<Vec<FoundPlayer>, Error> {
         let id = Uuid::parse_str(text).ok();
         let sql = include_str!("../../sql/queries/operators/search_players.sql");
-        let rows = self.query(sql, &[&id, &text, &before, &limit]).await?;
+        let (username, name) = (text.to_ascii_lowercase(), text::folded(text));
+        let rows = self.query(sql, &[&id, &username, &name, &before, &limit]).await?;
         rows.iter()
             .map(|row| {
                 Ok(FoundPlayer {

@@ -8,6 +8,7 @@ use prometheus::{
 };
 
 use super::process::Process;
+use super::strangers;
 use super::striped::CounterVec;
 pub use super::striped::{Counter, Gauge as Level};
 
@@ -54,6 +55,8 @@ pub struct Metrics {
     pub database_up: IntGauge,
     /// Whether Postgres takes writes: 1 or 0.
     pub database_writable: IntGauge,
+    /// How far the database's clock is behind the latest time that it told, in seconds.
+    pub database_clock_behind: Gauge,
     /// Calls that a rate limit let through or refused.
     limit_decisions: CounterVec,
     /// Whether Redis is used: 1 or 0.
@@ -242,6 +245,10 @@ impl Metrics {
             )?,
             database_up: IntGauge::new("database_up", "Whether Postgres answers")?,
             database_writable: IntGauge::new("database_writable", "Whether Postgres takes writes")?,
+            database_clock_behind: Gauge::new(
+                "database_clock_behind_seconds",
+                "How far the database's clock is behind the latest time that it told",
+            )?,
             limit_decisions: CounterVec::new(
                 Opts::new(
                     "rate_limit_decisions_total",
@@ -300,9 +307,11 @@ impl Metrics {
         registry.register(Box::new(self.purchases.clone()))?;
         registry.register(Box::new(self.ready.clone()))?;
         self.process.register(registry)?;
+        strangers::register(registry)?;
         registry.register(Box::new(self.connections.clone()))?;
         registry.register(Box::new(self.database_up.clone()))?;
         registry.register(Box::new(self.database_writable.clone()))?;
+        registry.register(Box::new(self.database_clock_behind.clone()))?;
         registry.register(Box::new(self.limit_decisions.clone()))?;
         registry.register(Box::new(self.redis_up.clone()))?;
         registry.register(Box::new(self.redis_failures.clone()))?;

@@ -5,8 +5,10 @@ mod process;
 #[cfg(feature = "sentry")]
 mod reports;
 pub mod spans;
+pub mod strangers;
 mod striped;
 
+use tracing_subscriber::filter::FilterExt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
@@ -29,14 +31,14 @@ pub struct Telemetry {
 ///
 /// A second call changes nothing, so tests may call it each.
 pub fn start(log: &LogConfig, export: &ExportConfig) -> Telemetry {
-    let mut layers = vec![logs(log)];
+    let mut layers = vec![strangers::counting(), logs(log)];
     let telemetry = exports(export, &mut layers);
     drop(tracing_subscriber::registry().with(layers).try_init());
     telemetry
 }
 
 fn logs(config: &LogConfig) -> AnyLayer {
-    let filter = EnvFilter::builder().parse_lossy(&config.filter);
+    let filter = EnvFilter::builder().parse_lossy(&config.filter).and(strangers::left_out());
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     match config.format {
         LogFormat::Text => layer.with_filter(filter).boxed(),

@@ -11,10 +11,10 @@ use sentry::types::Dsn;
 use sentry::{ClientInitGuard, ClientOptions};
 use tracing::field::{Field, Visit};
 use tracing_subscriber::Layer;
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{FilterExt, LevelFilter};
 use tracing_subscriber::layer::Context;
 
-use super::AnyLayer;
+use super::{AnyLayer, strangers};
 use crate::config::Secret;
 
 /// Sends reports. Dropped, it sends the rest.
@@ -35,7 +35,7 @@ impl Reports {
             .send_default_pii(false)
             .shutdown_timeout(Duration::from_secs(3));
         let guard = sentry::init(options);
-        layers.push(Errors.with_filter(LevelFilter::ERROR).boxed());
+        layers.push(Errors.with_filter(LevelFilter::ERROR.and(strangers::left_out())).boxed());
         Some(Self { _guard: guard })
     }
 }

@@ -108,6 +108,45 @@ async fn a_preflight_for_the_catalogues_if_match_is_granted() {
     lists(&reply, "access-control-allow-headers", &["If-Match"]);
 }
 
+/// Headers by which tracing libraries link what a page does to what the server does.
+#[tokio::test]
+async fn a_preflight_for_headers_of_tracing_or_for_none_is_granted() {
+    let (app, ada) = app_with_origins().await;
+    let tracing = "authorization,baggage,sentry-trace,traceparent,tracestate";
+    for headers in [tracing, "", " ", ",", "authorization,, traceparent,"] {
+        let request = app.client.request("OPTIONS", "/api/v1/me/clicks");
+        let request = request
+            .header("Origin", ALLOWED[0])
+            .header("Access-Control-Request-Method", "POST")
+            .header("Access-Control-Request-Headers", headers);
+        let reply = app.client.send(request).await;
+        assert!((200..300).contains(&reply.status), "{headers:?} {} {}", reply.status, reply.text);
+        assert_eq!(reply.header("access-control-allow-origin"), ALLOWED[0], "{headers:?}");
+        lists(&reply, "access-control-allow-headers", &tracing.split(',').collect::<Vec<_>>());
+    }
+    drop(ada);
+}
+
+#[tokio::test]
+async fn origins_are_known_however_the_configuration_writes_them_and_previews_by_a_pattern() {
+    let origins = "https://Play.Example.org:443/, https://*--name.example.app";
+    let app = World::new().await.start_with(&[("CORS_ALLOWED_ORIGINS", origins)]).await;
+    let answer = async |origin: &str| {
+        let request = app.client.request("GET", "/api/v1/catalog").header("Origin", origin);
+        app.client.send(request).await.expect(200)
+    };
+    for origin in ["https://play.example.org", "https://deploy-preview-7--name.example.app"] {
+        assert_eq!(answer(origin).await.header("access-control-allow-origin"), origin);
+    }
+    for origin in [
+        "https://name.example.app",
+        "https://a.b--name.example.app",
+        "https://a--name.example.app.evil.com",
+    ] {
+        allows_nothing(&answer(origin).await);
+    }
+}
+
 #[tokio::test]
 async fn pages_of_other_origins_are_granted_nothing() {
     let (app, ada) = app_with_origins().await;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::support::books::{count, is_replay, outcome, start_for_days};
 use crate::support::{Player, TestApp, World};
@@ -104,6 +105,70 @@ async fn a_key_that_comes_back_with_another_body_or_path_is_refused() {
         }
         assert_eq!(player.state().await, before);
     }
+}
+
+#[tokio::test]
+async fn a_repeat_is_one_however_its_body_is_written() {
+    let app = TestApp::new().await;
+    let player = rich(&app).await;
+    let actions = r#"{"actions":[{"type":"click","clicks":2},{"type":"buy_generator","id":"hand_crank","quantity":1}]}"#;
+    let reordered = r#"{ "actions": [ {"clicks": 2.0, "type": "click"}, {"quantity":1e0, "id":"hand_cr\u0061nk","type":"buy_generator"} ] }"#;
+    for (number, (method, path, first, again, other)) in [
+        ("POST", CLICKS, r#"{"clicks":3}"#, r#" { "clicks" : 3.0 } "#, r#"{"clicks":2}"#),
+        (
+            "POST",
+            CRANKS,
+            r#"{"quantity":5,"expected_version":null}"#,
+            r#"{"quantity":5.0}"#,
+            r#"{"quantity":"max"}"#,
+        ),
+        ("POST", "/me/upgrades/work_gloves/purchase", "{}", "", r#"{"expected_version":0}"#),
+        ("POST", "/me/actions", actions, reordered, r#"{"actions":[{"type":"click","clicks":2}]}"#),
+        (
+            "PATCH",
+            "/me",
+            r#"{"display_name":"é"}"#,
+            r#"{"display_name":" e\u0301 "}"#,
+            r#"{"display_name":"e"}"#,
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let send = async |body: &str| {
+            let request = player.client.request(method, &format!("/api/v1{path}"));
+            let request = request
+                .bearer_auth(&player.token)
+                .header("Idempotency-Key", format!("written-{number}"));
+            let request = request.header("Content-Type", "application/json").body(body.to_owned());
+            player.client.send(request).await
+        };
+        assert!(!is_replay(&send(first).await.expect(200)), "{path}");
+        let before = player.state().await["version"].clone();
+        for body in [again, first] {
+            assert!(is_replay(&send(body).await.expect(200)), "{path} {body}");
+        }
+        send(other).await.expect_problem(422, "idempotency_key_reused");
+        assert_eq!(player.state().await["version"], before, "{path}");
+    }
+}
+
+/// The release before told repeats by the bytes of their bodies.
+#[tokio::test]
+async fn a_repeat_of_a_request_to_the_release_before_is_one() {
+    let app = TestApp::new().await;
+    let player = rich(&app).await;
+    let click = json!({ "clicks": 3 });
+    player.keyed("POST", CLICKS, "old", Some(click.clone())).await.expect(200);
+    let path = "POST /api/v1/me/clicks";
+    let bytes = Sha256::new().chain_update(path).chain_update([0]).chain_update(click.to_string());
+    let hash = &bytes.finalize()[..16];
+    let database = app.world.connect().await;
+    let set = "update idempotency_records set request_hash = $1";
+    assert_eq!(database.execute(set, &[&hash]).await.expect("set"), 1);
+    assert!(is_replay(&player.keyed("POST", CLICKS, "old", Some(click)).await.expect(200)));
+    let other = player.keyed("POST", CLICKS, "old", Some(json!({ "clicks": 4 }))).await;
+    other.expect_problem(422, "idempotency_key_reused");
 }
 
 #[tokio::test]

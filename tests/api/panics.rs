@@ -14,6 +14,8 @@ use crate::outage::assert_unavailable;
 use crate::support::books::eventually;
 use crate::support::{TestApp, World};
 
+const ORIGIN: &str = "https://play.example.org";
+
 /// A clock that panics when it is asked for the time on a thread of a certain name.
 struct Faulty {
     clock: Arc<ManualClock>,
@@ -58,7 +60,8 @@ impl Clock for Faulty {
 async fn start() -> (TestApp, Arc<Faulty>) {
     let world = World::new().await;
     let clock = Arc::new(Faulty { clock: Arc::clone(&world.clock), thread: Mutex::new(None) });
-    (world.start_with_clock(Arc::clone(&clock) as Arc<dyn Clock>).await, clock)
+    let options = [("CORS_ALLOWED_ORIGINS", ORIGIN)];
+    (world.start_with_clock(&options, Arc::clone(&clock) as Arc<dyn Clock>).await, clock)
 }
 
 /// How many mutations are let in at once at present.
@@ -82,6 +85,9 @@ async fn a_request_that_panics_is_answered_and_leaves_nothing_behind() {
         assert!(!reply.text.contains("as the test wants it"), "{}", reply.text);
         assert_eq!(app.metric(panicked), f64::from(times));
     }
+    let request = player.client.request("DELETE", "/api/v1/me").bearer_auth(&player.token);
+    let reply = app.client.send(request.header("Origin", ORIGIN)).await.expect(500);
+    assert_eq!(reply.header("access-control-allow-origin"), ORIGIN, "a page can read it");
     assert_eq!(app.server.metrics.in_flight.get(), 0);
     assert_eq!(places(&app), before);
     clock.panic_on(None);

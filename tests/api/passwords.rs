@@ -1,9 +1,10 @@
 //! Changing a password.
 
+use argon2::{Argon2, PasswordHasher};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::support::{PASSWORD, TestApp, World};
+use crate::support::{PASSWORD, Player, TestApp, World};
 
 const NEW: &str = "another horse";
 
@@ -87,4 +88,65 @@ async fn of_racing_changes_one_wins() {
     apps[0].client.try_login("ada", passwords[winner]).await.expect(200);
     let loser = apps[0].client.try_login("ada", passwords[1 - winner]).await;
     loser.expect_problem(401, "invalid_credentials");
+}
+
+/// The same password as two keyboards write it.
+const COMPOSED: &str = "pässwörd é 한글";
+const DECOMPOSED: &str =
+    "pa\u{308}sswo\u{308}rd e\u{301} \u{1112}\u{1161}\u{11ab}\u{1100}\u{1173}\u{11af}";
+
+#[tokio::test]
+async fn a_password_is_right_however_its_accents_are_typed() {
+    let app = TestApp::new().await;
+    for (username, first) in [("ada", DECOMPOSED), ("bea", COMPOSED)] {
+        let player = app.client.try_register("", username, first).await.expect(201);
+        let player = Player::of(&app.client, &player);
+        for typed in [COMPOSED, DECOMPOSED] {
+            app.client.try_login(username, typed).await.expect(200);
+        }
+        let changed = change(if first == COMPOSED { DECOMPOSED } else { COMPOSED }, NEW);
+        player.post("/auth/password", changed).await.expect(204);
+        app.client.try_login(username, first).await.expect_problem(401, "invalid_credentials");
+    }
+}
+
+/// Nothing but the length is looked at.
+#[tokio::test]
+async fn whatever_is_long_enough_is_a_password() {
+    let app = TestApp::new().await;
+    for (number, password) in
+        ["\u{200b}".repeat(8), "\u{202e}\n\0\t    ".into(), "e\u{301}".repeat(128)]
+            .iter()
+            .enumerate()
+    {
+        let username = format!("player_{number}");
+        app.client.try_register("", &username, password).await.expect(201);
+        app.client.try_login(&username, password).await.expect(200);
+    }
+    let short = "e\u{301}".repeat(7);
+    app.client.try_register("", "short", &short).await.expect_problem(422, "validation_failed");
+}
+
+/// A hash of the password as it was typed, as they were made once.
+#[tokio::test]
+async fn a_hash_of_what_was_typed_is_right_and_becomes_one_of_the_composed_form() {
+    let world = World::new().await;
+    let apps = [world.start().await, world.start().await];
+    apps[0].client.register("ada").await;
+    let old = Argon2::default().hash_password(DECOMPOSED.as_bytes()).expect("a hash").to_string();
+    let database = world.connect().await;
+    let set = "update accounts set password_hash = $1, password_changed_at = '2026-01-01'";
+    database.execute(set, &[&old]).await.expect("set");
+    apps[0].client.try_login("ada", COMPOSED).await.expect_problem(401, "invalid_credentials");
+    // Several at once: each of them may be the one that replaces the hash.
+    let logins = apps.iter().cycle().take(4).map(|app| app.client.try_login("ada", DECOMPOSED));
+    for reply in join_all(logins).await {
+        reply.expect(200);
+    }
+    for typed in [COMPOSED, DECOMPOSED] {
+        apps[1].client.try_login("ada", typed).await.expect(200);
+    }
+    let changed = "select count(*) from accounts where password_hash <> $1 and password_changed_at = '2026-01-01'";
+    let row = database.query_one(changed, &[&old]).await.expect("a row");
+    assert_eq!(row.get::<_, i64>(0), 1, "the password itself is as old as before");
 }

@@ -189,3 +189,60 @@ async fn a_player_takes_another_display_name() {
     let state = guest.state().await;
     assert_eq!((&state["display_name"], &state["version"]), (&json!("é".repeat(24)), &json!(2)));
 }
+
+/// Engines whose only number is a double, as Godot's and Lua's, write 29 as 29.0.
+#[tokio::test]
+async fn whole_numbers_may_be_written_as_doubles() {
+    let app = TestApp::new().await;
+    let guest = app.client.guest().await;
+    guest.grant(1e6).await;
+    let cranks = "/me/generators/hand_crank/purchase";
+    guest.post("/me/clicks", json!({ "clicks": 5.0 })).await.expect(200);
+    let body = json!({ "quantity": 2.0, "expected_version": 2.0 });
+    assert_eq!(guest.post(cranks, body).await.expect(200).json["purchased"], 2);
+    let stale = json!({ "quantity": 2.0, "expected_version": 2.0 });
+    guest.post(cranks, stale).await.expect_problem(409, "version_mismatch");
+    for path in ["/me/prestige", "/me/upgrades/work_gloves/purchase"] {
+        let stale = json!({ "expected_version": 29.0 });
+        guest.post(path, stale).await.expect_problem(409, "version_mismatch");
+        for wrong in [json!(29.5), json!(-1.0), json!("29"), json!(true)] {
+            let reply = guest.post(path, json!({ "expected_version": wrong })).await;
+            let reply = reply.expect_problem(400, "invalid_request");
+            assert_eq!(reply.json["errors"][0]["field"], "expected_version");
+        }
+    }
+    for path in [
+        "/me/ledger?limit=1.0",
+        "/rankings?limit=1.0&offset=0.0",
+        "/rankings/me?around=1.0",
+        "/seasons?limit=1.0",
+    ] {
+        guest.get(path).await.expect(200);
+    }
+    guest.get("/me/ledger?limit=1.5").await.expect_problem(400, "invalid_request");
+    let mut catalogue = app.client.admin("GET", "/catalog", None).await.expect(200).json;
+    let upgrades = catalogue["upgrades"].as_array_mut().expect("a list");
+    let counted = upgrades.iter_mut().filter(|it| it["requires"]["count"].is_u64());
+    let doubled =
+        counted.map(|it| it["requires"]["count"] = json!(it["requires"]["count"].as_f64())).count();
+    assert!(doubled > 0);
+    catalogue["version"] = json!(1.0);
+    app.client.admin("PUT", "/catalog", Some(catalogue)).await.expect(200);
+}
+
+/// Nobody reads three hundred digits.
+#[tokio::test]
+async fn numbers_in_messages_are_short() {
+    let app = TestApp::new().await;
+    let guest = app.client.guest().await;
+    let mut catalogue = app.client.admin("GET", "/catalog", None).await.expect(200).json;
+    catalogue["generators"][0]["base_cost"] = json!(0.0);
+    let reply = app.client.admin("PUT", "/catalog", Some(catalogue)).await;
+    let message =
+        reply.expect_problem(422, "validation_failed").json["errors"][0]["message"].clone();
+    assert_eq!(message, "must be from 0.000001 to 1e300");
+    guest.grant(1e-320).await;
+    let refused =
+        guest.buy("hand_crank", json!(1)).await.expect_problem(409, "insufficient_energy");
+    assert!(refused.text.len() < 500, "{}", refused.text);
+}

@@ -10,7 +10,7 @@ use crate::support::{TestApp, UNLIMITED, World};
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Asks until `/readyz` says that of Redis.
-async fn wait_for(app: &TestApp, status: &str, redis: &str) {
+pub async fn wait_for(app: &TestApp, status: &str, redis: &str) {
     let deadline = Instant::now() + DEADLINE;
     loop {
         let reply = app.client.send(app.client.request("GET", "/readyz")).await;
@@ -113,5 +113,24 @@ async fn a_wrong_password_is_as_if_it_were_away() {
     let other = world.start_with(&[("REDIS_URL", &right)]).await;
     wait_for(&other, "ok", "ok").await;
     other.stop().await;
+    app.stop().await;
+}
+
+/// Hosts hand out addresses with a user's name for servers that know a password alone.
+#[tokio::test]
+async fn a_name_before_the_password_does_not_matter_where_there_are_no_users() {
+    let server = RedisServer::start(&["--requirepass", "right"]);
+    let world = World::new().await;
+    for name in ["h", "default", ""] {
+        let url = format!("redis://{name}:right@127.0.0.1:{}/3", server.port());
+        let app = world.start_with(&[("REDIS_URL", &url)]).await;
+        wait_for(&app, "ok", "ok").await;
+        let player = app.client.guest().await;
+        player.click(1).await.expect(200);
+        app.stop().await;
+    }
+    let wrong = format!("redis://h:wrong@127.0.0.1:{}", server.port());
+    let app = world.start_with(&[("REDIS_URL", &wrong)]).await;
+    wait_for(&app, "degraded", "down").await;
     app.stop().await;
 }

@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use crate::program::{Folder, run};
+use crate::redis::RedisServer;
 
 #[test]
 fn every_fault_of_the_configuration_is_told_at_once() {
@@ -57,6 +58,41 @@ fn the_help_is_help() {
     assert_eq!(run(&["dance"], &[]).status.code(), Some(2));
 }
 
+#[test]
+fn a_parameter_that_is_not_known_is_named() {
+    let secret = ("JWT_SECRET", &*"s".repeat(32));
+    let url = ("DATABASE_URL", "postgresql://me:hidden@localhost/game?pgbouncer=true");
+    for command in [&["doctor"][..], &[]] {
+        let output = run(command, &[url, secret]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("pgbouncer") && said.contains("DATABASE_POOLER"), "{said}");
+        assert!(!said.contains("hidden"), "{said}");
+    }
+}
+
+#[test]
+fn the_doctor_names_the_rights_that_redis_withholds() {
+    let (folder, redis) = (Folder::new("rights"), RedisServer::start());
+    redis.command("ACL SETUSER half on >pw ~idlewatt:* &idlewatt:* +@all -@scripting -@pubsub");
+    redis.command("ACL SETUSER whole on >pw ~idlewatt:* &idlewatt:* +@all -@dangerous");
+    let url = |user: &str| redis.url().replace("redis://", &format!("redis://{user}:pw@"));
+    let diagnose = |user| {
+        let data = ("DATA_DIR", folder.path().to_str().expect("text"));
+        let output = run(
+            &["doctor"],
+            &[data, ("REDIS_URL", &url(user)), ("PORT", "0"), ("METRICS_PORT", "0")],
+        );
+        (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (well, said) = diagnose("half");
+    let told = said.lines().find(|line| line.starts_with("FAULT redis")).unwrap_or_default();
+    assert!(!well && told.contains("+evalsha +publish +script|load +subscribe."), "{said}");
+    assert!(!told.contains("+get ") && !told.contains("pw"), "{said}");
+    let (well, said) = diagnose("whole");
+    assert!(well && said.contains("ok    redis"), "{said}");
+}
+
 /// A `.env` file counts for less than the environment.
 #[test]
 fn a_dotenv_file_is_read() {
@@ -71,4 +107,25 @@ fn a_dotenv_file_is_read() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2));
     assert!(said.contains("PORT") && !said.contains("HOST"), "{said}");
+}
+
+#[test]
+fn a_dotenv_file_is_taken_as_it_is_and_its_faults_name_the_line() {
+    let folder = Folder::new("dotenv-form");
+    std::fs::create_dir_all(folder.path()).expect("made");
+    let load = |text: &str| {
+        std::fs::write(folder.path().join(".env"), text).expect("written");
+        let output = Command::new(env!("CARGO_BIN_EXE_idlewatt"))
+            .current_dir(folder.path())
+            .env_clear()
+            .env("HOME", "/home")
+            .output()
+            .expect("the program runs");
+        assert_eq!(output.status.code(), Some(2));
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let said = load("\u{feff}ROLE=a$HOME\nPORT=b${HOME}c\\d\n");
+    assert!(said.contains("`a$HOME`") && said.contains("`b${HOME}c\\d`"), "{said}");
+    let said = load("PORT=1\n\nJWT_SECRET=\"hidden\n");
+    assert!(said.contains(".env: line 3") && !said.contains("hidden"), "{said}");
 }

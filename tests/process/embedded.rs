@@ -1,8 +1,12 @@
 //! The database that the server runs itself.
 
+use std::fs;
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
+
 use serde_json::json;
 
-use crate::program::{Folder, Program, database_pid, run, runs, send_signal, until};
+use crate::program::{Folder, Program, command, database_pid, run, runs, send_signal, until};
 
 #[tokio::test]
 async fn what_was_answered_is_there_after_the_server_was_killed() {
@@ -118,4 +122,38 @@ fn a_folder_that_bars_the_databases_user_is_named() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1));
     assert!(said.contains(&format!("{} bars", barred.display())), "{said}");
+}
+
+#[test]
+fn a_data_folder_may_be_called_anything() {
+    for name in ["a,b", "a \"b\"", " a=b'; c"] {
+        let folder = Folder::new(name);
+        let data = ("DATA_DIR", folder.path().to_str().expect("text"));
+        for _ in 0..2 {
+            let output = run(&["migrate"], &[data]);
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{name}: {said}");
+        }
+    }
+}
+
+/// As platforms do that give each project user ids of its own. Only root may try it.
+#[test]
+fn a_user_id_without_a_name_is_told_with_what_to_do() {
+    const UID: u32 = 1_234_567;
+    let folder = Folder::new("nameless");
+    fs::create_dir_all(folder.path()).expect("a folder");
+    if chown(folder.path(), Some(UID), Some(0)).is_err() {
+        return;
+    }
+    let settings = [("DATA_DIR", folder.path().to_str().expect("text"))];
+    let migrate = || {
+        let mut command = command(&settings);
+        let output = command.arg("migrate").uid(UID).gid(0).output().expect("the program runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, said) = migrate();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains(&format!("`idlewatt:x:{UID}:0::/:")), "{said}");
+    assert!(said.contains("DATABASE_URL"), "{said}");
 }

@@ -16,10 +16,11 @@ mod encryption;
 mod exporting;
 mod jobs;
 mod program;
-#[cfg(all(feature = "otlp", feature = "sentry"))]
 mod redis;
 mod seeding;
 mod slow_database;
 #[cfg(all(feature = "otlp", feature = "sentry"))]
 mod spans;
 mod stopping;
+mod strangers;
+mod unfit;

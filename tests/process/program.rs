@@ -170,6 +170,12 @@ impl Program {
         Some((status, serde_json::from_str(&text).unwrap_or(Value::Null)))
     }
 
+    /// The answer to a page of that origin.
+    pub async fn get_from(&self, origin: &str, path: &str) -> reqwest::Response {
+        let request = self.http.get(format!("{}{path}", self.base)).header("Origin", origin);
+        request.send().await.expect("an answer")
+    }
+
     /// A `POST` with an idempotency key; none where the connection fails.
     pub async fn try_keyed(
         &self,

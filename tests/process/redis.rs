@@ -28,6 +28,14 @@ impl RedisServer {
         server
     }
 
+    /// Sends a command, its words separated by blanks.
+    pub fn command(&self, words: &str) {
+        let port = self.port.to_string();
+        let output = Command::new("redis-cli").args(["-p", &port]).args(words.split(' ')).output();
+        let answer = output.expect("redis-cli is installed").stdout;
+        assert_eq!(String::from_utf8_lossy(&answer).trim(), "OK", "{words}");
+    }
+
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }

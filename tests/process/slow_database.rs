@@ -92,6 +92,9 @@ fn installed(program: &str) -> PathBuf {
     programs.find(|it| it.is_file()).expect("PostgreSQL is installed")
 }
 
+/// Of a page that may call.
+const ORIGIN: &str = "https://play.example.org";
+
 /// The status that `/readyz` answers, and its HTTP status.
 async fn readiness(server: &Program) -> (u16, String) {
     let (status, answer) = server.call("GET", "/readyz", "", None).await;
@@ -122,6 +125,7 @@ async fn a_server_whose_database_is_starting_answers_probes_and_can_be_stopped()
             ("PG_BINDIR", gate.path()),
             // Does not apply, as the server was never ready. The test would give up long before it is over.
             ("DRAIN_DELAY_SECONDS", "600"),
+            ("CORS_ALLOWED_ORIGINS", ORIGIN),
         ];
         let mut server = Program::launch(&settings);
         until("the database begins to start", || (gate.starts(program) == 1).then_some(()));
@@ -129,6 +133,18 @@ async fn a_server_whose_database_is_starting_answers_probes_and_can_be_stopped()
         assert_eq!(readiness(&server).await, (503, "starting".to_owned()));
         let (status, problem) = server.call("GET", "/api/v1/catalog", "", None).await;
         assert_eq!((status, &problem["code"]), (503, &json!("unavailable")));
+        let answer = server.get_from(ORIGIN, "/api/v1/catalog").await;
+        let header =
+            |name: &str| answer.headers()[name].to_str().expect("text").to_ascii_lowercase();
+        assert_eq!(
+            (answer.status().as_u16(), header("access-control-allow-origin").as_str()),
+            (503, ORIGIN)
+        );
+        assert!(
+            header("access-control-expose-headers").contains("retry-after"),
+            "a page can read it"
+        );
+        assert!(header("vary").contains("origin") && !header("retry-after").is_empty());
         server.signal(signal);
         assert!(server.wait().success(), "{}", server.log());
         assert_eq!(gate.starts(program), 1);

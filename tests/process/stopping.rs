@@ -106,3 +106,32 @@ async fn the_health_check_tells_a_server_that_lives_from_one_that_does_not() {
     drop(server);
     assert_eq!(check(&["healthcheck"]), Some(1));
 }
+
+#[test]
+fn an_idle_connection_stays_open_for_as_long_as_is_set() {
+    let (short, long) = (Folder::new("keep-short"), Folder::new("keep-long"));
+    let start = |folder: &Folder, seconds| {
+        let data = ("DATA_DIR", folder.path().to_str().expect("text"));
+        Program::start(&[data, ("KEEP_ALIVE_SECONDS", seconds)])
+    };
+    let (short, long) = (start(&short, "1"), start(&long, "600"));
+    let connect = |server: &Program| {
+        let stream = TcpStream::connect(server.base.trim_start_matches("http://"));
+        let stream = stream.expect("connected");
+        stream.set_read_timeout(Some(Duration::from_secs(30))).expect("set");
+        stream
+    };
+    let ask = |stream: &mut TcpStream| {
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n").expect("sent");
+        let mut answer = [0; 4096];
+        let length = stream.read(&mut answer).expect("answered");
+        assert!(answer[..length].starts_with(b"HTTP/1.1 200"));
+    };
+    let mut stays = connect(&long);
+    ask(&mut stays);
+    let mut ends = connect(&short);
+    ask(&mut ends);
+    // It ends by the server's doing, within the 30 s that a read may take.
+    assert_eq!(ends.read(&mut [0; 4096]).expect("closed in order"), 0);
+    ask(&mut stays);
+}

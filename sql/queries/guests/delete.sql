@@ -3,6 +3,7 @@
 with gone as (
     delete from players where player_id = any($1) returning player_id
 ),
+gone_names as (delete from folded_names where player_id = any($1)),
 gone_sessions as (delete from sessions where player_id = any($1)),
 gone_ledger as (delete from ledger where player_id = any($1)),
 gone_records as (

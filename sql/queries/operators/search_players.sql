@@ -1,13 +1,14 @@
--- store::operators::search_players: players whose id is $1, whose username begins with $2, or whose display name holds
--- $2 (any case), newest first, before $3.
-select player_id, display_name, username, created_at, last_seen_at, banned_at
-from players
-where ($3::uuid is null or player_id < $3)
+-- store::operators::search_players: players whose id is $1, whose username begins with $2, or whose folded display name holds
+-- $3, newest first, before $4. The C collation makes `lower` fold ASCII, whatever the database's locale is.
+select player.player_id, player.display_name, player.username, player.created_at, player.last_seen_at, player.banned_at
+from players as player
+left join folded_names as name using (player_id, display_name)
+where ($4::uuid is null or player.player_id < $4)
     and (
-        player_id = $1
-        or $2 = ''
-        or starts_with(username, lower($2))
-        or strpos(lower(display_name), lower($2)) > 0
+        player.player_id = $1
+        or $3 = ''
+        or starts_with(player.username, $2)
+        or strpos(coalesce(name.folded, lower(player.display_name collate "C")) collate "C", $3) > 0
     )
-order by player_id desc
-limit $4
+order by player.player_id desc
+limit $5

@@ -8,6 +8,7 @@ gone_usernames as (
     where username in (select username from accounts where player_id = $1) and player_id = $1
 ),
 gone_accounts as (delete from accounts where player_id = $1),
+gone_names as (delete from folded_names where player_id = $1),
 gone_sessions as (delete from sessions where player_id = $1),
 gone_ledger as (delete from ledger where player_id = $1),
 gone_records as (

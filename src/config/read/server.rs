@@ -1,7 +1,7 @@
 //! What the process does, and where and how it takes requests.
 
 use super::{Read, cores};
-use crate::config::{HttpConfig, Role};
+use crate::config::{HttpConfig, Origins, Role};
 
 const MIN_ADMIN_TOKEN_BYTES: usize = 16;
 
@@ -17,6 +17,7 @@ impl Read<'_> {
                 0 => cores(),
                 workers => workers,
             },
+            keep_alive: self.seconds("KEEP_ALIVE_SECONDS", 1, 86_400),
             cors_allowed_origins: self.origins("CORS_ALLOWED_ORIGINS"),
             admin_token: self.secret("ADMIN_TOKEN", MIN_ADMIN_TOKEN_BYTES),
             trusted_proxy_hops: self.count("TRUSTED_PROXY_HOPS", 0, 16),
@@ -36,19 +37,13 @@ impl Read<'_> {
         }
     }
 
-    fn origins(&mut self, name: &str) -> Vec<String> {
-        let text = self.text(name);
-        let origins: Vec<_> =
-            text.split(',').map(str::trim).filter(|origin| !origin.is_empty()).collect();
-        for origin in &origins {
-            let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
-            if host.is_none_or(|host| host.is_empty() || host.contains(['/', ' ', '*'])) {
-                self.fault(
-                    name,
-                    format!("`{origin}` is no origin such as https://play.example.org"),
-                );
+    fn origins(&mut self, name: &str) -> Origins {
+        let mut origins = Origins::default();
+        for origin in self.text(name).split(',').map(str::trim).filter(|it| !it.is_empty()) {
+            if let Err(message) = origins.add(origin) {
+                self.fault(name, message);
             }
         }
-        origins.into_iter().map(str::to_owned).collect()
+        origins
     }
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::http::extract::{Operator, Query, id};
 use crate::http::me::page_limit;
 use crate::http::problem::{Code, Problem};
-use crate::http::wire::{Page, rfc3339};
+use crate::http::wire::{Page, read_parameter, rfc3339};
 use crate::http::{Api, cursor, json};
 use crate::store::jobs::{JobRecord, JobStatus};
 
@@ -27,7 +27,7 @@ pub struct JobsQuery {
     #[param(value_type = Option<JobStatusWire>)]
     status: Option<String>,
     /// Jobs at most.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "read_parameter")]
     #[param(minimum = 1, maximum = 100, default = 50)]
     limit: Option<usize>,
     /// The `next_cursor` of the part before.

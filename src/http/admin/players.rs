@@ -7,17 +7,18 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::domain::Command;
-use crate::game::{self, Request};
+use crate::domain::text::{self, TextLimits};
+use crate::game::{self, Asked, Request};
 use crate::http::extract::{Body, Key, Operator, Query, id};
 use crate::http::me::{answered, page_limit};
 use crate::http::problem::Problem;
-use crate::http::wire::{ExportWire, Page, StatePlace, StateWire, rfc3339};
+use crate::http::wire::{ExportWire, Page, StatePlace, StateWire, read_parameter, rfc3339};
 use crate::http::{Api, cursor, json};
 use crate::store::operators::FoundPlayer;
 
 const MISSING: &str = "There is no such player.";
 const LIST: &str = "admin players";
-const MAX_REASON_LENGTH: usize = 200;
+const REASON: TextLimits = TextLimits { characters: 200, bytes: 1024 };
 const MAX_GRANT: f64 = 1e300;
 
 /// Which players.
@@ -30,7 +31,7 @@ pub struct PlayersQuery {
     #[param(pattern = "^[^\\u0000]*$")]
     query: Option<String>,
     /// Players at most.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "read_parameter")]
     #[param(minimum = 1, maximum = 100, default = 50)]
     limit: Option<usize>,
     /// The `next_cursor` of the part before.
@@ -180,10 +181,8 @@ async fn set_banned(
     request: BanRequest,
 ) -> Result<HttpResponse, Problem> {
     let player = id(player, MISSING)?;
-    if let Some(reason) = &request.reason {
-        check_reason(reason)?;
-    }
-    api.operators.set_banned(player, banned, request.reason.as_deref()).await.map_err(found)?;
+    let reason = request.reason.as_deref().map(check_reason).transpose()?;
+    api.operators.set_banned(player, banned, reason.as_deref()).await.map_err(found)?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -202,23 +201,20 @@ pub async fn grant_energy(
 ) -> Result<HttpResponse, Problem> {
     let player = id(&player, MISSING)?;
     let GrantRequest { energy, reason } = &body.value;
-    check_reason(reason)?;
+    let reason = check_reason(reason)?;
     if !(*energy > 0.0 && *energy <= MAX_GRANT) {
         return Err(Problem::unacceptable("energy", "must be more than 0 and at most 1e300"));
     }
-    let command = Command::Grant { energy: *energy, reason: reason.clone() };
-    let request = Request { key: key.of_operator(&body.raw), ..Request::new(player, command) };
+    let command = Command::Grant { energy: *energy, reason };
+    let asked = Asked { command: &command, expected_version: None, body: &body.raw };
+    let key = key.of_operator(asked);
+    let request = Request { key, ..Request::new(player, command) };
     let answer = api.operators.grant(request).await.map_err(found)?;
     answered(&api, &answer, &GrantWire { state: StatePlace })
 }
 
-fn check_reason(reason: &str) -> Result<(), Problem> {
-    let length = reason.chars().count();
-    if (1..=MAX_REASON_LENGTH).contains(&length) && !reason.chars().any(char::is_control) {
-        return Ok(());
-    }
-    let message = "must be 1 to 200 characters, none of them a control character";
-    Err(Problem::unacceptable("reason", message))
+fn check_reason(reason: &str) -> Result<String, Problem> {
+    text::shown(reason, REASON).map_err(|unfit| Problem::unacceptable("reason", unfit.to_string()))
 }
 
 /// To an operator a missing player is a wrong address, not a wrong token.

@@ -5,11 +5,12 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use actix_web::dev::Payload;
-use actix_web::http::header;
+use actix_web::http::header::{self, HeaderMap};
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
+use serde_json::error::Category;
 use tokio::time::timeout;
 
 use super::object::Object;
@@ -42,6 +43,10 @@ impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
             if raw.is_empty() {
                 return Ok(Self { value: parse(b"{}")?, raw });
             }
+            if is_encoded(request.headers()) {
+                let detail = "The body must not be compressed: send it without Content-Encoding.";
+                return Err(Problem::new(Code::UnsupportedMediaType, detail));
+            }
             let json = request.mime_type().ok().flatten().is_some_and(|mime| {
                 mime.type_() == mime::APPLICATION && mime.subtype() == mime::JSON
             });
@@ -52,6 +57,14 @@ impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
             Ok(Self { value: parse(&raw)?, raw })
         })
     }
+}
+
+/// Whether a header says that the body is compressed, or encoded in another way.
+fn is_encoded(headers: &HeaderMap) -> bool {
+    headers.get_all(header::CONTENT_ENCODING).any(|value| {
+        let codings = value.to_str().unwrap_or("unknown").split(',').map(str::trim);
+        codings.filter(|it| !it.is_empty()).any(|it| !it.eq_ignore_ascii_case("identity"))
+    })
 }
 
 async fn read(request: &HttpRequest, mut payload: Payload) -> Result<Bytes, Problem> {
@@ -77,7 +90,11 @@ fn parse<T: DeserializeOwned>(raw: &[u8]) -> Result<T, Problem> {
     let mut json = serde_json::Deserializer::from_slice(raw);
     let Object(value) = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let message = error.inner().to_string();
-        Problem::malformed(field_at_fault(&error.path().to_string(), &message), message)
+        // What is no JSON has no fields, but for a text with half a character: its place is known.
+        let is_json = error.inner().classify() == Category::Data || message.contains("escape");
+        let path = if is_json { error.path().to_string() } else { ".".to_owned() };
+        let field = field_at_fault(&path, &message);
+        Problem::malformed(field, message)
     })?;
     json.end().map_err(|error| Problem::malformed("body", error.to_string()))?;
     Ok(value)

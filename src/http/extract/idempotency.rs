@@ -5,7 +5,7 @@ use std::future::{Ready, ready};
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
 
-use crate::game::IdempotencyKey;
+use crate::game::{Asked, IdempotencyKey};
 use crate::http::problem::Problem;
 
 const HEADER: &str = "Idempotency-Key";
@@ -21,15 +21,15 @@ pub struct Key {
 
 impl Key {
     /// As [`Key::of`], for an operator: its keys never meet those of the player that it acts on.
-    pub fn of_operator(&self, body: &[u8]) -> Option<IdempotencyKey> {
+    pub fn of_operator(&self, asked: Asked<'_>) -> Option<IdempotencyKey> {
         // A space is in no player's key.
         let key = self.text.as_deref().map(|key| format!("operator {key}"));
-        key.map(|key| IdempotencyKey::new(&key, &self.target, body))
+        key.map(|key| IdempotencyKey::new(&key, &self.target, asked))
     }
 
     /// The key together with what it was sent for.
-    pub fn of(&self, body: &[u8]) -> Option<IdempotencyKey> {
-        self.text.as_deref().map(|key| IdempotencyKey::new(key, &self.target, body))
+    pub fn of(&self, asked: Asked<'_>) -> Option<IdempotencyKey> {
+        self.text.as_deref().map(|key| IdempotencyKey::new(key, &self.target, asked))
     }
 }
 
@@ -43,9 +43,13 @@ impl FromRequest for Key {
 }
 
 fn read(request: &HttpRequest) -> Result<Key, Problem> {
-    let Some(value) = request.headers().get(HEADER) else {
+    let mut values = request.headers().get_all(HEADER);
+    let Some(value) = values.next() else {
         return Ok(Key { text: None, target: String::new() });
     };
+    if values.next().is_some() {
+        return Err(Problem::malformed(HEADER, "must be sent once"));
+    }
     let bytes = value.as_bytes();
     let visible = bytes.iter().all(u8::is_ascii_graphic);
     if !visible || !(1..=MAX_LENGTH).contains(&bytes.len()) {

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::{Code, FieldError, Problem};
+use crate::domain::text::number;
 use crate::domain::{CatalogueFault, Refusal};
 use crate::{accounts, game, rankings, store};
 
@@ -84,11 +85,6 @@ impl From<rankings::Error> for Problem {
     }
 }
 
-/// An amount for people: without three hundred digits.
-fn amount(amount: f64) -> String {
-    if amount < 1e15 { format!("{amount}") } else { format!("{amount:e}") }
-}
-
 impl From<&Refusal> for Problem {
     fn from(refusal: &Refusal) -> Self {
         match refusal {
@@ -96,7 +92,7 @@ impl From<&Refusal> for Problem {
             Refusal::UnknownUpgrade => Self::not_found("The catalogue has no such upgrade."),
             Refusal::InsufficientEnergy { required, available } => {
                 let detail =
-                    format!("It costs {}, and there is {}.", amount(*required), amount(*available));
+                    format!("It costs {}, and there is {}.", number(*required), number(*available));
                 Self::new(Code::InsufficientEnergy, detail)
                     .with("required", *required)
                     .with("available", *available)
@@ -110,14 +106,15 @@ impl From<&Refusal> for Problem {
                 "requires",
                 json!({ "type": "generator_owned", "generator": generator, "count": count }),
             ),
-            Refusal::NeedsLifetimeEnergy { energy } => {
-                Self::new(Code::RequirementNotMet, format!("It takes {energy} lifetime energy."))
-                    .with("requires", json!({ "type": "lifetime_energy", "energy": energy }))
-            }
+            Refusal::NeedsLifetimeEnergy { energy } => Self::new(
+                Code::RequirementNotMet,
+                format!("It takes {} lifetime energy.", number(*energy)),
+            )
+            .with("requires", json!({ "type": "lifetime_energy", "energy": energy })),
             Refusal::AlreadyOwned => Self::new(Code::AlreadyOwned, "Upgrades are bought once."),
             Refusal::NothingToGain { lifetime_energy } => {
                 let detail =
-                    format!("The next core takes {} lifetime energy.", amount(*lifetime_energy));
+                    format!("The next core takes {} lifetime energy.", number(*lifetime_energy));
                 Self::new(Code::NothingToGain, detail)
                     .with("required_lifetime_energy", *lifetime_energy)
             }

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::number::{read_optional, read_whole};
 use super::time::rfc3339;
+use crate::domain::text;
 use crate::domain::{
     Catalogue, CatalogueItems, Effect, Generator, Requirement, Rules, Slug, Upgrade,
 };
@@ -129,6 +131,7 @@ pub enum RequirementWire {
     GeneratorOwned {
         #[schema(min_length = 1, max_length = 64, pattern = "^[a-z0-9_]+$")]
         generator: String,
+        #[serde(deserialize_with = "read_whole")]
         #[schema(minimum = 1, maximum = 1_000_000)]
         count: u64,
     },
@@ -191,10 +194,10 @@ pub struct CatalogRequest {
     #[serde(deserialize_with = "objects")]
     #[schema(max_items = 300)]
     pub upgrades: Vec<UpgradeRequest>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "read_optional")]
     #[schema(maximum = 9_007_199_254_740_991_u64)]
     pub version: Option<u64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "read_optional")]
     #[schema(maximum = 9_007_199_254_740_991_u64)]
     pub version_in_force: Option<u64>,
     #[serde(default)]
@@ -302,8 +305,8 @@ impl CatalogRequest {
         let generators = self.generators.into_iter().enumerate().map(|(index, it)| {
             Ok(Generator {
                 id: slug(it.id, || format!("generators[{index}].id"))?,
-                name: it.name,
-                description: it.description,
+                name: text::composed(&it.name),
+                description: text::composed(&it.description),
                 base_cost: it.base_cost,
                 cost_growth: it.cost_growth,
                 base_energy_per_second: it.base_energy_per_second,
@@ -314,8 +317,8 @@ impl CatalogRequest {
             let at = format!("upgrades[{index}]");
             Ok(Upgrade {
                 id: slug(it.id, || format!("{at}.id"))?,
-                name: it.name,
-                description: it.description,
+                name: text::composed(&it.name),
+                description: text::composed(&it.description),
                 cost: it.cost,
                 effect: effect(it.effect, &at)?,
                 requires: it.requires.map(|it| requirement(it, &at)).transpose()?,

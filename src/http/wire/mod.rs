@@ -22,6 +22,7 @@ pub use history::{
     AuditEntryWire, ExportWire, ExportedRequestWire, LedgerEntryWire, LedgerKindWire, Page,
     ProfileWire,
 };
+pub use number::read_parameter;
 pub use outcome::{
     ActionResultWire, ActionWire, ActionsRequest, ActionsWire, ClicksRequest, ClicksWire,
     CountWire, ExpectingRequest, GeneratorPurchaseRequest, GeneratorPurchaseWire, MaxWire,

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use utoipa::openapi::{Object, ObjectBuilder, Type};
 
-use super::number::whole;
+use super::number::{read_optional, whole};
 use super::state::{StatePlace, StateWire};
 use crate::domain::{
     Action, ActionResult, Command, MAX_ACTIONS, MAX_CLICKS, Outcome, Quantity, Slug,
@@ -29,7 +29,7 @@ pub struct GeneratorPurchaseRequest {
     #[schema(value_type = QuantityWire)]
     quantity: Box<RawValue>,
     /// Buy only where the state is still of this version.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "read_optional")]
     #[schema(maximum = 9_007_199_254_740_991_u64)]
     pub expected_version: Option<u64>,
 }
@@ -62,7 +62,7 @@ pub enum MaxWire {
 #[serde(deny_unknown_fields)]
 pub struct ExpectingRequest {
     /// Apply only where the state is still of this version.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "read_optional")]
     #[schema(maximum = 9_007_199_254_740_991_u64)]
     pub expected_version: Option<u64>,
 }

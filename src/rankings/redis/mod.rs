@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::board::{BOARDS, Board, List, Publication, Status, Surroundings, Unavailable};
 use crate::domain::{Season, Timestamp};
 use crate::identity::{Identity, IdentityTracker};
-use crate::redis_client::Redis;
+use crate::redis_client::{Redis, is_of_type};
 use codec::Answer;
 pub(super) use keys::Keys;
 
@@ -185,7 +185,12 @@ impl Shared {
         let finished = self.redis.lasting_key(database, "{rankings}:epoch");
         let run = |mut connection| async move {
             let mut swap = redis::cmd("GETSET");
-            swap.arg(finished).arg(epoch).query_async::<Option<String>>(&mut connection).await
+            let swapped = swap.arg(&finished).arg(&epoch).query_async(&mut connection).await;
+            if swapped.as_ref().is_err_and(is_of_type) {
+                redis::cmd("SET").arg(&finished).arg(&epoch).exec_async(&mut connection).await?;
+                return Ok(None);
+            }
+            swapped as RedisResult<Option<String>>
         };
         let before = self.redis.with_limit(BACKGROUND_LIMIT, run).await?;
         let epoch = before.and_then(|before| before.parse().ok());

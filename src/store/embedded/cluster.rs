@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -82,12 +83,17 @@ impl Cluster {
             // The socket's folder lets nobody else in, so whoever reaches it may connect.
             .args(["--auth=trust", "--username", USER, "--encoding=UTF8", "--locale=C"])
             .args(["--data-checksums", "--no-instructions"])
+            // So that what it says can be read, also below.
+            .env("LC_ALL", "C")
             .stdin(Stdio::null())
             .kill_on_drop(true);
         self.tie(&mut command);
         let output = command.output().await.map_err(io_error("running initdb"))?;
         if !output.status.success() {
             let output = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+            if output.contains("could not look up effective user ID") {
+                return Err(Error::Nameless { uid: rustix::process::geteuid().as_raw() });
+            }
             return Err(Error::Failed { program: "initdb", output });
         }
         fs::rename(&draft, &self.data).map_err(io_error(format!("making {}", self.data.display())))
@@ -126,8 +132,7 @@ impl Cluster {
     /// Where that fails; whether it becomes ready is for [`Cluster::await_ready`].
     pub(super) fn spawn(&self) -> Result<Child, Error> {
         let mut command = Command::new(&self.binaries.postgres);
-        let mut socket_setting = OsString::from("unix_socket_directories=");
-        socket_setting.push(&self.sockets);
+        let socket_setting = socket_setting(&self.sockets);
         command.arg("-D").arg(&self.data).arg("-c").arg(socket_setting);
         let port = format!("port={PORT}");
         for setting in [
@@ -211,6 +216,19 @@ fn is_of_cluster(pid: Pid, data: &Path) -> bool {
     shown.is_ok_and(|shown| {
         String::from_utf8_lossy(&shown.stdout).contains(&*data.to_string_lossy())
     })
+}
+
+/// The setting of where the socket is. Postgres takes a list, which commas separate unless they are within quotes.
+fn socket_setting(folder: &Path) -> OsString {
+    let mut setting = b"unix_socket_directories=\"".to_vec();
+    for &byte in folder.as_os_str().as_bytes() {
+        if byte == b'"' {
+            setting.push(byte);
+        }
+        setting.push(byte);
+    }
+    setting.push(b'"');
+    OsString::from_vec(setting)
 }
 
 fn open_log(path: &Path) -> Result<File, Error> {

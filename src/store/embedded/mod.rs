@@ -46,6 +46,12 @@ pub enum Error {
          another DATA_DIR"
     )]
     Barred { folder: String, user: String },
+    #[error(
+        "PostgreSQL's initdb needs a name for the user id {uid} that the server runs as, and /etc/passwd has none: add a \
+         line to it, such as `idlewatt:x:{uid}:0::/:/sbin/nologin`, load libnss_wrapper.so (LD_PRELOAD), run the \
+         server as a user that is there, or set DATABASE_URL"
+    )]
+    Nameless { uid: u32 },
     #[error("{what}: {source}")]
     Io { what: String, source: io::Error },
     #[error("{program} failed: {output}")]

@@ -58,6 +58,64 @@ async fn players_are_found_by_id_beginning_of_username_or_part_of_display_name()
 }
 
 #[tokio::test]
+async fn names_are_found_in_any_case_whatever_the_language() {
+    let app = TestApp::new().await;
+    let names = [
+        ("zhenya", "ЖЕНЯ"),
+        ("elodie", "E\u{301}LODIE"),
+        ("infinite_i", "INFINITE"),
+        ("street", "Hauptstraße"),
+    ];
+    let all = players(&app, &names).await;
+    let found = async |query: &str| {
+        let query: String = query.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        let page = search(&app, &format!("?query={query}")).await.expect(200);
+        usernames(&page).into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    for (query, expected) in [
+        ("женя", "zhenya"),
+        ("Женя", "zhenya"),
+        ("ен", "zhenya"),
+        ("élodie", "elodie"),
+        ("e\u{301}lo", "elodie"),
+        ("INFINITE_", "infinite_i"),
+        ("infinite", "infinite_i"),
+        ("STRASSE", "street"),
+    ] {
+        assert_eq!(found(query).await, [expected], "{query}");
+    }
+    let renamed = json!({ "display_name": "ИВАН" });
+    let zhenya = &all[0];
+    app.client.call("PATCH", "/me", &zhenya.token, Some(renamed)).await.expect(200);
+    assert_eq!(found("женя").await, [""; 0], "the name that it had");
+    assert_eq!(found("иван").await, ["zhenya"]);
+}
+
+#[tokio::test]
+async fn names_of_before_there_were_folded_ones_are_folded_by_a_job() {
+    let app = TestApp::new().await;
+    players(&app, &[("zhenya", "ЖЕНЯ"), ("ada", "Ada"), ("gone", "ВЕРА")]).await;
+    let database = app.world.connect().await;
+    let folded = async || {
+        let sql = "select folded from folded_names order by folded";
+        let rows = database.query(sql, &[]).await.expect("rows");
+        rows.iter().map(|row| row.get(0)).collect::<Vec<String>>()
+    };
+    app.advance(3_600.0);
+    app.run_jobs().await;
+    assert_eq!(folded().await, ["вера", "женя"]);
+    let gone = app.client.login("gone").await;
+    app.client.call("DELETE", "/me", &gone.token, None).await.expect(204);
+    assert_eq!(folded().await, ["женя"]);
+    // The release before deletes without knowing of them.
+    let stray = "insert into folded_names values (gen_random_uuid(), 'ВЕРА', 'вера')";
+    database.batch_execute(stray).await.expect("inserted");
+    app.advance(3_600.0);
+    app.run_jobs().await;
+    assert_eq!(folded().await, ["женя"]);
+}
+
+#[tokio::test]
 async fn a_found_player_is_told_with_what_an_operator_looks_for() {
     let app = TestApp::new().await;
     let ada = &players(&app, &[("ada", "Ada")]).await[0];

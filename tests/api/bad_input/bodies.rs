@@ -56,7 +56,13 @@ pub fn rows(sender: &Sender<'_>) -> Vec<Row> {
             if what == "a trailing comma" && good == "{}" {
                 continue;
             }
-            rows.push(malformed(name(what), send(body)));
+            // Of an object that begins well the first name is at fault.
+            let field = if what.ends_with("deep nesting") && !what.starts_with("an ") {
+                "deep"
+            } else {
+                "body"
+            };
+            rows.push(malformed(name(what), send(body)).at(field));
         }
         rows.push(malformed(name("values without names"), send(values(good))));
         rows.push(malformed(name("an unknown field"), send(spliced("\"bogus\":1"))).at("bogus"));
@@ -100,6 +106,11 @@ fn types(sender: &Sender<'_>, method: &str, path: &str, good: &'static str) -> V
     ] {
         let name = format!("{method} {path} as {given}");
         rows.push(refused(415, CODE, name, untyped().header("Content-Type", given)));
+    }
+    for coding in ["gzip", "br", "identity, gzip", "GZIP"] {
+        let name = format!("{method} {path} in {coding}");
+        let request = untyped().header("Content-Type", "application/json");
+        rows.push(refused(415, CODE, name, request.header("Content-Encoding", coding)));
     }
     rows
 }

@@ -36,6 +36,16 @@ pub fn rows(sender: &Sender<'_>) -> Vec<Row> {
             }
             rows.push(malformed(format!("{method} {path} with a key {name}"), request).at(FIELD));
         }
+        for keys in [["a", "b"], ["a", "a"]] {
+            let mut request = sender.request(method, path);
+            for key in keys {
+                request = request.header(FIELD, key);
+            }
+            if !body.is_empty() {
+                request = request.header("Content-Type", "application/json").body(body);
+            }
+            rows.push(malformed(format!("{method} {path} with keys {keys:?}"), request).at(FIELD));
+        }
     }
     rows
 }

@@ -62,7 +62,7 @@ async fn perform(app: &TestApp, player: Uuid, command: Command) {
 }
 
 /// Builds the boards in use anew, after whoever is at it.
-async fn rebuild(app: &TestApp) {
+pub async fn rebuild(app: &TestApp) {
     eventually("the boards are built", async || {
         let up = app.server.redis.as_ref().is_none_or(idlewatt::redis_client::Redis::is_up);
         if !up {

@@ -103,9 +103,9 @@ impl World {
         Box::pin(TestApp::start(self.clone(), options, clock)).await
     }
 
-    /// An instance with a clock of its own.
-    pub async fn start_with_clock(&self, clock: Arc<dyn Clock>) -> TestApp {
-        Box::pin(TestApp::start(self.clone(), &[], clock)).await
+    /// An instance with settings and a clock of its own.
+    pub async fn start_with_clock(&self, options: Options<'_>, clock: Arc<dyn Clock>) -> TestApp {
+        Box::pin(TestApp::start(self.clone(), options, clock)).await
     }
 
     /// Ends all connections to the database and lets nobody in.

@@ -1,0 +1,28 @@
+-- store::fitness: what the server needs of the database, as this session finds it. Barred are those of its tables that the
+-- role may not use in every way that the server does.
+select
+    current_setting('server_encoding') as encoding,
+    current_schema()::text as schema,
+    current_setting('search_path') as search_path,
+    coalesce(has_schema_privilege(current_schema(), 'create'), false) as may_create,
+    current_user::text as role,
+    current_database()::text as database,
+    array(
+        select relname::text from pg_class
+        where relnamespace = to_regnamespace(quote_ident(current_schema()))
+            and relkind in ('r', 'p')
+            and (
+                relname like 'idempotency\_records%' or relname in (
+                    'accounts', 'audit_log', 'catalogues', 'deleted_players', 'deployment', 'job_schedules', 'jobs', 'ledger',
+                    'players', 'ranking_news', 'revocations', 'schema_migrations', 'season_scores', 'season_standings',
+                    'seasons', 'sessions', 'silences', 'usernames'
+                )
+            )
+            and not (
+                has_table_privilege(oid, 'select') and has_table_privilege(oid, 'insert')
+                and has_table_privilege(oid, 'update') and has_table_privilege(oid, 'delete')
+                -- The slots of idempotency records are emptied by it.
+                and (relname not like 'idempotency\_records\_%' or has_table_privilege(oid, 'truncate'))
+            )
+        order by relname
+    ) as barred

@@ -1,0 +1,9 @@
+-- store::names::note_folded_names: the display names $2 of the players $1 are folded $3. Left out is who was renamed or deleted
+-- meanwhile; the lock keeps players from being deleted until this is committed.
+insert into folded_names (player_id, display_name, folded)
+select player.player_id, name.display_name, name.folded
+from unnest($1::uuid[], $2::text[], $3::text[]) as name (player_id, display_name, folded)
+join players as player using (player_id, display_name)
+order by player.player_id
+for key share of player
+on conflict (player_id) do update set display_name = excluded.display_name, folded = excluded.folded

@@ -1,0 +1,151 @@
+//! The `.env` file: lines of `NAME=value`. A value is taken as it is: nothing in it is replaced, so passwords need no care.
+//!
+//! - Blank lines and lines that begin with `#` say nothing; `export ` may stand before a name.
+//! - An unquoted value ends with its line, or before ` #`; blanks around it are left out.
+//! - In single quotes everything stands for itself. In double quotes `\n`, `\"` and `\\` mean a new line, a quote and a
+//!   backslash. A quoted value may have several lines.
+
+/// What is wrong with a file, without what stands in it: that may be a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    /// From 1 on.
+    pub(super) line: usize,
+    pub(super) message: &'static str,
+}
+
+/// The names and values of a file, in their order.
+pub(super) fn parse(text: &str) -> Result<Vec<(String, String)>, Fault> {
+    // Some editors begin a file with a byte order mark.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let (mut entries, mut rest, mut number) = (Vec::new(), text, 1);
+    while !rest.is_empty() {
+        let line = rest.split('\n').next().unwrap_or_default();
+        let trimmed = line.trim();
+        if trimmed.is_empty() || trimmed.starts_with('#') {
+            rest = &rest[line.len()..];
+        } else {
+            let fault = |message| Fault { line: number, message };
+            let (name, after) = line.split_once('=').ok_or_else(|| fault(FORM))?;
+            let (name, blanks) = (name_of(name).ok_or_else(|| fault(FORM))?, blanks(after));
+            let start = line.len() - after.len() + blanks;
+            let (value, length) = value(&rest[start..]).map_err(fault)?;
+            entries.push((name.to_owned(), value));
+            number += rest[..start + length].matches('\n').count();
+            rest = &rest[start + length..];
+        }
+        rest = match rest.strip_prefix('\n') {
+            Some(next) => {
+                number += 1;
+                next
+            }
+            None => rest,
+        };
+    }
+    Ok(entries)
+}
+
+const FORM: &str = "it is not NAME=value";
+const UNENDED: &str = "the quote that begins the value has no end";
+const AFTER_QUOTE: &str = "something stands after the quote that ends the value";
+
+fn name_of(text: &str) -> Option<&str> {
+    let name = text.trim();
+    let name = name.strip_prefix("export ").map_or(name, str::trim_start);
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'.';
+    (!name.is_empty() && name.bytes().all(is_plain)).then_some(name)
+}
+
+/// How many blanks a text begins with.
+fn blanks(text: &str) -> usize {
+    text.len() - text.trim_start_matches([' ', '\t']).len()
+}
+
+/// The value that a text begins with, and the length of it and of all else on its last line.
+fn value(text: &str) -> Result<(String, usize), &'static str> {
+    let line = text.split('\n').next().unwrap_or_default();
+    let Some(quote) = text.chars().next().filter(|first| ['\'', '"'].contains(first)) else {
+        let mut comment = line.match_indices('#').map(|(at, _)| at);
+        let is_comment = |&at: &usize| at == 0 || line[..at].ends_with([' ', '\t']);
+        let end = comment.find(is_comment).unwrap_or(line.len());
+        return Ok((line[..end].trim().to_owned(), line.len()));
+    };
+    let mut value = String::new();
+    let mut inside = text[1..].char_indices();
+    while let Some((at, character)) = inside.next() {
+        match character {
+            '\\' if quote == '"' => match inside.next() {
+                Some((_, 'n')) => value.push('\n'),
+                Some((_, escaped @ ('"' | '\\'))) => value.push(escaped),
+                Some((_, other)) => value.extend(['\\', other]),
+                None => return Err(UNENDED),
+            },
+            character if character == quote => {
+                let end = 1 + at + 1;
+                let after = text[end..].split('\n').next().unwrap_or_default();
+                let rest = after.trim();
+                let is_comment = rest.starts_with('#') && after.starts_with([' ', '\t']);
+                if !rest.is_empty() && !is_comment {
+                    return Err(AFTER_QUOTE);
+                }
+                return Ok((value, end + after.len()));
+            }
+            character => value.push(character),
+        }
+    }
+    Err(UNENDED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_taken_as_they_are() {
+        for (line, value) in [
+            ("A=b", "b"),
+            ("A=", ""),
+            (" export  A = b c ", "b c"),
+            ("A=pa$HOME${HOME}$1\\x", "pa$HOME${HOME}$1\\x"),
+            ("A=b#c # no more", "b#c"),
+            ("A=# nothing", ""),
+            ("A=b=c", "b=c"),
+            ("A=b\r", "b"),
+            ("A=it's", "it's"),
+            ("A='b\\n $HOME # \"c\"'  # no more", "b\\n $HOME # \"c\""),
+            ("A=\"b\\n\\\"c\\\\\\d $HOME '\"", "b\n\"c\\\\d $HOME '"),
+            ("A=\"b\nc\"", "b\nc"),
+            ("A='b'\r", "b"),
+            ("A=\u{e9}\u{d55c}", "\u{e9}\u{d55c}"),
+        ] {
+            let expected = vec![("A".to_owned(), value.to_owned())];
+            assert_eq!(parse(line), Ok(expected), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn lines_that_say_nothing_are_passed_over() {
+        let text = "\u{feff}A=1\r\n\r\n# B=2\n  # C=3\n\nexport D='4\n5'\nE=6\n";
+        let expected = [("A", "1"), ("D", "4\n5"), ("E", "6")];
+        let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(parse(text), Ok(expected.to_vec()));
+        assert_eq!(parse(""), Ok(Vec::new()));
+        assert_eq!(parse("\n \n#"), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn a_fault_names_its_line_and_not_what_stands_there() {
+        for (text, line, message) in [
+            ("hidden", 1, FORM),
+            ("A=1\n\n# x\nhidden\nB=2", 4, FORM),
+            ("A=1\n=hidden", 2, FORM),
+            ("A=1\nhid den=2", 2, FORM),
+            ("A='1\n2'\nB='hidden\n\n", 3, UNENDED),
+            ("A=\"hidden\\\"", 1, UNENDED),
+            ("A=\"hidden\\", 1, UNENDED),
+            ("A='1\n2\n3'\nB=\"x\"hidden", 4, AFTER_QUOTE),
+            ("A='x'#hidden", 1, AFTER_QUOTE),
+        ] {
+            assert_eq!(parse(text), Err(Fault { line, message }), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! The origins of the pages that may call the API.
+
+use url::Url;
+
+/// Stands for the `*` of a pattern while the rest is read as a URL.
+const PLACEHOLDER: &str = "0any0";
+
+/// A set of origins (RFC 6454: scheme, host and port).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origins(Vec<Origin>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Origin {
+    /// In the form that browsers send.
+    Exact(String),
+    /// Any text of letters, digits and hyphens stands between the two, as in the addresses that hosts give to previews.
+    Pattern { before: String, after: String },
+}
+
+impl Origins {
+    /// Adds an origin as somebody writes it. It may have an upper-case host, the scheme's own port or a slash at its end, and one
+    /// `*` in the host's first label.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn add(&mut self, text: &str) -> Result<(), String> {
+        self.0.push(Origin::parse(text)?);
+        Ok(())
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether an origin, as a browser sends it, is one of these.
+    pub fn contain(&self, origin: &str) -> bool {
+        self.0.iter().any(|allowed| allowed.matches(origin))
+    }
+}
+
+impl Origin {
+    fn parse(text: &str) -> Result<Self, String> {
+        let no_origin = || format!("`{text}` is no origin such as https://play.example.org");
+        let url = text.replacen('*', PLACEHOLDER, 1);
+        let url = Url::parse(&url).map_err(|_| no_origin())?;
+        let is_bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+        let is_anonymous = url.username().is_empty() && url.password().is_none();
+        let is_web = matches!(url.scheme(), "http" | "https");
+        if !is_bare || !is_anonymous || !is_web {
+            return Err(no_origin());
+        }
+        let origin = url.origin().ascii_serialization();
+        let Some((_, suffix)) = text.split_once('*') else { return Ok(Self::Exact(origin)) };
+        let labels = url.host_str().unwrap_or_default().split('.').collect::<Vec<_>>();
+        let is_in_first = labels.first().is_some_and(|label| label.contains(PLACEHOLDER));
+        // One label after it would be a whole top-level domain.
+        if suffix.contains('*') || !is_in_first || labels.len() < 3 {
+            return Err(format!(
+                "`{text}` may have one `*`, in the first part of a host with three parts or more, such as \
+                 https://*--name.example.app"
+            ));
+        }
+        let (before, after) = origin.split_once(PLACEHOLDER).ok_or_else(no_origin)?;
+        Ok(Self::Pattern { before: before.to_owned(), after: after.to_owned() })
+    }
+
+    fn matches(&self, origin: &str) -> bool {
+        match self {
+            Self::Exact(allowed) => allowed == origin,
+            Self::Pattern { before, after } => {
+                let rest = origin.strip_prefix(before.as_str());
+                let any = rest.and_then(|rest| rest.strip_suffix(after.as_str()));
+                let part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+                any.is_some_and(|any| !any.is_empty() && any.bytes().all(part))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn origins(texts: &[&str]) -> Origins {
+        let mut origins = Origins::default();
+        texts.iter().for_each(|text| origins.add(text).expect("an origin"));
+        origins
+    }
+
+    #[test]
+    fn an_origin_means_what_browsers_send_however_it_is_written() {
+        for text in [
+            "https://play.example.org",
+            "https://Play.Example.ORG",
+            "HTTPS://play.example.org:443",
+            "https://play.example.org/",
+        ] {
+            assert!(origins(&[text]).contain("https://play.example.org"), "{text}");
+            assert!(!origins(&[text]).contain("http://play.example.org"), "{text}");
+        }
+        assert!(origins(&["http://localhost:80"]).contain("http://localhost"));
+        assert!(origins(&["http://localhost:5173"]).contain("http://localhost:5173"));
+        assert!(origins(&["https://münchen.example"]).contain("https://xn--mnchen-3ya.example"));
+        assert!(origins(&["http://[::1]:5173"]).contain("http://[::1]:5173"));
+    }
+
+    #[test]
+    fn a_pattern_stands_for_a_part_of_the_first_label() {
+        let previews = origins(&["https://*--Name.example.app", "https://play.example.org"]);
+        for origin in ["https://deploy-preview-7--name.example.app", "https://a--name.example.app"]
+        {
+            assert!(previews.contain(origin), "{origin}");
+        }
+        for origin in [
+            "https://--name.example.app",
+            "https://name.example.app",
+            "http://a--name.example.app",
+            "https://a--name.example.app:8443",
+            "https://a--name.example.app.evil.com",
+            "https://evil.com/a--name.example.app",
+            "https://evil.com.a--name.example.app",
+            "https://evil.com#--name.example.app",
+            "https://*--name.example.app",
+        ] {
+            assert!(!previews.contain(origin), "{origin}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_origin_is_named() {
+        for text in [
+            "*",
+            "null",
+            "play.example.org",
+            "ftp://play.example.org",
+            "https://",
+            "https://*",
+            "https://*.app",
+            "https://play.*.app",
+            "https://*-*.example.app",
+            "https://play.example.org/path",
+            "https://play.example.org?query",
+            "https://me@play.example.org",
+            "https://play.example.org:port",
+            "https://a b",
+        ] {
+            let fault = Origins::default().add(text).expect_err(text);
+            assert!(fault.contains(text), "{fault}");
+        }
+    }
+}

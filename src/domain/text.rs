@@ -1,0 +1,254 @@
+//! Texts that other people see: what they may hold, and how they are compared.
+//!
+//! Characters are counted as people count them, in grapheme clusters (Unicode Standard Annex 29), so that an emoji of a family, a
+//! Hangul syllable of conjoining letters and a letter with an accent are one each.
+
+use std::fmt;
+
+use icu_properties::props::{
+    BidiControl, BinaryProperty, DefaultIgnorableCodePoint, GeneralCategory, GeneralCategoryGroup,
+};
+use icu_properties::{CodePointMapData, CodePointSetData};
+use unicase::UniCase;
+use unicode_normalization::UnicodeNormalization;
+use unicode_segmentation::UnicodeSegmentation;
+
+/// Marks in a row upon one letter: more pile up over the lines around it. No living script needs more.
+const MAX_MARKS: usize = 4;
+/// Blank in every font, though Unicode counts it as a symbol.
+const BRAILLE_BLANK: char = '\u{2800}';
+/// Marks of interlinear annotations, which are not shown.
+const ANNOTATIONS: std::ops::RangeInclusive<char> = '\u{fff9}'..='\u{fffb}';
+
+/// How long a text may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TextLimits {
+    /// The most characters as people count them; the least is one.
+    pub characters: usize,
+    /// The most bytes in UTF-8.
+    pub bytes: usize,
+}
+
+/// Why a text may not be shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnfitText {
+    /// It is empty or too long.
+    Length(TextLimits),
+    /// It holds a control character, or a separator of lines.
+    Control,
+    /// It holds a character that turns the direction of the text around it.
+    Direction,
+    /// It holds a character that nobody sees, outside of a visible one.
+    Invisible,
+    /// None of its characters can be seen.
+    Blank,
+    /// It holds too many combining marks in a row.
+    Marks,
+}
+
+impl fmt::Display for UnfitText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Length(TextLimits { characters, bytes }) => {
+                write!(f, "must be 1 to {characters} characters, and at most {bytes} bytes")
+            }
+            Self::Control => write!(f, "must not hold control characters or line breaks"),
+            Self::Direction => {
+                write!(f, "must not hold characters that change the direction of text")
+            }
+            Self::Invisible => write!(f, "must not hold invisible characters"),
+            Self::Blank => write!(f, "must hold a visible character"),
+            Self::Marks => {
+                write!(f, "must not hold more than {MAX_MARKS} combining marks in a row")
+            }
+        }
+    }
+}
+
+/// The composed form (NFC), in which texts are kept.
+pub fn composed(text: &str) -> String {
+    text.nfc().collect()
+}
+
+/// The form in which texts are compared where case does not matter: folded by Unicode's rules, which are the same for every
+/// language, and composed.
+pub fn folded(text: &str) -> String {
+    composed(&UniCase::unicode(composed(text)).to_folded_case())
+}
+
+/// The text as it is kept and shown: composed, and without the space around it.
+///
+/// # Errors
+/// Why it may not be shown.
+pub fn shown(text: &str, limits: TextLimits) -> Result<String, UnfitText> {
+    // Neither composing nor trimming makes a text much shorter, so one far too long need not be looked at.
+    if text.len() > limits.bytes.saturating_mul(4) {
+        return Err(UnfitText::Length(limits));
+    }
+    let text = composed(text);
+    let text = text.trim();
+    let length = text.graphemes(true).take(limits.characters + 1).count();
+    if !(1..=limits.characters).contains(&length) || text.len() > limits.bytes {
+        return Err(UnfitText::Length(limits));
+    }
+    let mut marks = 0;
+    for c in text.chars() {
+        if is_control(c) {
+            return Err(UnfitText::Control);
+        }
+        if is::<BidiControl>(c) {
+            return Err(UnfitText::Direction);
+        }
+        marks = if GeneralCategoryGroup::Mark.contains(category(c)) { marks + 1 } else { 0 };
+        if marks > MAX_MARKS {
+            return Err(UnfitText::Marks);
+        }
+    }
+    let mut is_visible = false;
+    for grapheme in text.graphemes(true) {
+        if grapheme.chars().any(is_visible_base) {
+            is_visible = true;
+        } else if grapheme.chars().any(is_hidden) {
+            return Err(UnfitText::Invisible);
+        }
+    }
+    is_visible.then(|| text.to_owned()).ok_or(UnfitText::Blank)
+}
+
+/// A number for people: one that is very large or very small without its hundreds of digits.
+pub fn number(number: f64) -> String {
+    let is_short = number == 0.0 || (1e-6..1e15).contains(&number.abs());
+    if is_short { format!("{number}") } else { format!("{number:e}") }
+}
+
+fn is<P: BinaryProperty>(c: char) -> bool {
+    CodePointSetData::new::<P>().contains(c)
+}
+
+fn category(c: char) -> GeneralCategory {
+    CodePointMapData::<GeneralCategory>::new().get(c)
+}
+
+fn is_control(c: char) -> bool {
+    use GeneralCategory::{Control, LineSeparator, ParagraphSeparator};
+    matches!(category(c), Control | LineSeparator | ParagraphSeparator)
+}
+
+/// Whether nothing is drawn for it.
+fn is_hidden(c: char) -> bool {
+    is::<DefaultIgnorableCodePoint>(c) || ANNOTATIONS.contains(&c)
+}
+
+/// Whether it is drawn and can carry what is drawn upon it.
+fn is_visible_base(c: char) -> bool {
+    let is_mark = GeneralCategoryGroup::Mark.contains(category(c));
+    !is_hidden(c) && !is_mark && !c.is_whitespace() && c != BRAILLE_BLANK
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: TextLimits = TextLimits { characters: 24, bytes: 256 };
+
+    fn is_shown(text: &str) -> bool {
+        shown(text, LIMITS).is_ok()
+    }
+
+    #[test]
+    fn characters_are_counted_as_people_count_them() {
+        let family = "👨‍👩‍👧‍👦";
+        for (unit, most) in [("a", 24), ("가", 24), ("각", 24), ("é", 24), ("🇰🇷", 24), ("👍🏽", 24)]
+        {
+            assert!(is_shown(&unit.repeat(most)), "{unit}");
+            assert!(!is_shown(&unit.repeat(most + 1)), "{unit}");
+        }
+        // 25 bytes each, ten of which are 250 bytes.
+        assert!(is_shown(&family.repeat(10)));
+        assert_eq!(shown(&family.repeat(11), LIMITS), Err(UnfitText::Length(LIMITS)));
+        assert!(is_shown("🏴󠁧󠁢󠁥󠁮󠁧󠁿"));
+        assert!(!is_shown(""));
+        assert!(!is_shown("   "));
+    }
+
+    #[test]
+    fn a_text_is_trimmed_and_composed() {
+        assert_eq!(shown("  Ada Lovelace ", LIMITS).as_deref(), Ok("Ada Lovelace"));
+        assert_eq!(shown("e\u{301}lodie", LIMITS).as_deref(), Ok("élodie"));
+        assert_eq!(shown("\u{1112}\u{1161}\u{11ab}", LIMITS).as_deref(), Ok("한"));
+        assert_eq!(shown("\u{3000}a\u{2000}", LIMITS).as_deref(), Ok("a"));
+    }
+
+    #[test]
+    fn what_nobody_sees_is_no_text() {
+        for hidden in [
+            '\u{200b}',
+            '\u{3164}',
+            '\u{ad}',
+            '\u{2060}',
+            '\u{fe0f}',
+            '\u{34f}',
+            '\u{115f}',
+            '\u{1160}',
+            '\u{ffa0}',
+            '\u{17b5}',
+            '\u{180e}',
+            '\u{e0001}',
+            '\u{feff}',
+            '\u{fff9}',
+            '\u{200d}',
+            '\u{200c}',
+        ] {
+            assert!(!is_shown(&hidden.to_string()), "{hidden:?}");
+            assert!(!is_shown(&format!("{hidden} {hidden}")), "{hidden:?}");
+            assert!(!is_shown(&format!(" {hidden}a")), "{hidden:?} before a letter");
+        }
+        assert_eq!(shown("\u{2800}", LIMITS), Err(UnfitText::Blank));
+        assert_eq!(shown("\u{301}", LIMITS), Err(UnfitText::Blank));
+        assert_eq!(shown("a\u{200b}b", LIMITS), Err(UnfitText::Invisible));
+        // Within a visible grapheme they have a purpose.
+        for text in ["❤️", "क्\u{200d}ष", "نمی\u{200c}خواهم", "👩‍🚀", "\u{115f}\u{1161}"]
+        {
+            assert!(is_shown(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_direction_and_the_lines_around_a_text_stay_as_they_are() {
+        for c in "\u{61c}\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}".chars() {
+            assert_eq!(shown(&format!("a{c}b"), LIMITS), Err(UnfitText::Direction), "{c:?}");
+        }
+        for c in "\0\n\r\t\u{7f}\u{85}\u{9f}\u{2028}\u{2029}".chars() {
+            assert_eq!(shown(&format!("a{c}b"), LIMITS), Err(UnfitText::Control), "{c:?}");
+        }
+        assert!(is_shown("שלום"));
+    }
+
+    #[test]
+    fn marks_do_not_pile_up() {
+        // The first composes with its letter.
+        assert!(is_shown(&format!("a{}", "\u{300}".repeat(5))));
+        assert_eq!(shown(&format!("a{}", "\u{300}".repeat(6)), LIMITS), Err(UnfitText::Marks));
+        assert!(is_shown("ก็ต้ม"));
+        assert!(is_shown("ਸ਼੍ਰੀ"));
+    }
+
+    #[test]
+    fn numbers_are_short() {
+        let written = [0.0, 15.0, 0.25, 1e-6, 1e-320, 1e14, 1e300, -1e300].map(number);
+        assert_eq!(
+            written,
+            ["0", "15", "0.25", "0.000001", "1e-320", "100000000000000", "1e300", "-1e300"]
+        );
+    }
+
+    #[test]
+    fn case_is_folded_by_the_rules_of_unicode() {
+        assert_eq!(folded("ЖЕНЯ"), folded("женя"));
+        assert_eq!(folded("ÉLODIE"), folded("e\u{301}lodie"));
+        assert_eq!(folded("INFINITE_I"), folded("infinite_i"));
+        assert_eq!(folded("STRASSE"), folded("straße"));
+        assert_eq!(folded("ΟΔΥΣΣΕΥΣ"), folded("οδυσσευς"));
+        assert_ne!(folded("a"), folded("b"));
+    }
+}

@@ -1,0 +1,111 @@
+//! The header `Forwarded`, as RFC 7239 says: a list of elements, each of which is pairs of a name and a value that are
+//! separated by semicolons. A value may be a quoted string, in which commas and semicolons separate nothing and a backslash
+//! stands before a byte that means itself.
+
+use std::borrow::Cow;
+
+/// The value of the parameter `for` of each element of a line; none of an element without it, and of one that is malformed.
+/// Empty elements are left out. Nothing where a quoted string does not end: which commas separate elements is not known then.
+pub(super) fn nodes(line: &str) -> Option<Vec<Option<Cow<'_, str>>>> {
+    let elements = separated(line, b',')?;
+    let elements = elements.into_iter().map(trimmed).filter(|element| !element.is_empty());
+    Some(elements.map(node).collect())
+}
+
+/// The parts of a text between separators that are outside of quoted strings.
+fn separated(text: &str, separator: u8) -> Option<Vec<&str>> {
+    let (mut parts, mut start) = (Vec::new(), 0);
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    for (position, byte) in text.bytes().enumerate() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if is_quoted => is_escaped = true,
+            b'"' => is_quoted = !is_quoted,
+            byte if byte == separator && !is_quoted => {
+                parts.push(&text[start..position]);
+                start = position + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(&text[start..]);
+    (!is_quoted).then_some(parts)
+}
+
+/// The value of `for`. An element is read whole: in one that names a parameter twice, or that has anything which is no pair,
+/// a client may have a part.
+fn node(element: &str) -> Option<Cow<'_, str>> {
+    let (mut names, mut found) = (Vec::<&str>::new(), None);
+    for pair in separated(element, b';')?.into_iter().map(trimmed).filter(|it| !it.is_empty()) {
+        let (name, value) = pair.split_once('=')?;
+        let (name, value) = (trimmed(name), unquoted(trimmed(value))?);
+        if !is_token(name) || names.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+            return None;
+        }
+        names.push(name);
+        if name.eq_ignore_ascii_case("for") {
+            found = Some(value);
+        }
+    }
+    found
+}
+
+/// What a value means, if it is one: a quoted string, or a word. The standard lets a word have no colons and brackets, but
+/// proxies write addresses so.
+fn unquoted(value: &str) -> Option<Cow<'_, str>> {
+    let Some(rest) = value.strip_prefix('"') else {
+        let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"\"\\,;=".contains(&byte);
+        return (!value.is_empty() && value.bytes().all(is_plain)).then_some(value.into());
+    };
+    let mut meant = String::with_capacity(rest.len());
+    let mut rest = rest.chars();
+    loop {
+        match rest.next()? {
+            // Nothing may follow the end of the string.
+            '"' => return rest.next().is_none().then_some(meant.into()),
+            '\\' => meant.push(rest.next()?),
+            other => meant.push(other),
+        }
+    }
+}
+
+fn is_token(text: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(is_part)
+}
+
+/// Without the blanks around it.
+fn trimmed(text: &str) -> &str {
+    text.trim_matches([' ', '\t'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Option<Vec<String>> {
+        let nodes = nodes(line)?.into_iter();
+        Some(nodes.map(|node| node.map_or("none".to_owned(), Cow::into_owned)).collect())
+    }
+
+    #[test]
+    fn lists_elements_and_pairs_are_told_apart() {
+        for (line, expected) in [
+            ("for=a", &["a"][..]),
+            ("for=a, for=\"b,c\" ,by=x;for=d", &["a", "b,c", "d"]),
+            ("for=\"a\\\"b\\\\\";x=\"\\\\\", for=c", &["a\"b\\", "c"]),
+            ("by=x, ,for=\"\"", &["none", ""]),
+            ("\\, for=a", &["none", "a"]),
+            ("", &[]),
+        ] {
+            assert_eq!(read(line).expect("a list"), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_string_that_does_not_end_leaves_nothing_to_read() {
+        for line in ["\"", "for=a, x=\"", "for=\"a\\\"", "x=\"a\\"] {
+            assert_eq!(read(line), None, "{line}");
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Folding display names, so that searches find them in any case.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::work::{Error, Finished, Work};
+use crate::store::names::FoldedNames;
+
+/// Names that one step folds.
+const NAMES: u32 = 1_000;
+
+/// How far the walk over the players has come.
+#[derive(Serialize, Deserialize)]
+struct After {
+    after: Uuid,
+}
+
+/// Folds the display names that are not folded: those of before there were folded names, and those that nobody has searched
+/// since they were given.
+pub(super) async fn fold(work: Work) -> Result<Finished, Error> {
+    let mut after = work.progress::<After>()?.map_or(Uuid::nil(), |it| it.after);
+    loop {
+        let found = work.store().find_unfolded_names(after, NAMES.into()).await?;
+        let last = found.last().filter(|_| found.len() == NAMES as usize).map(|it| it.id);
+        let mut step = work.begin().await?;
+        step.note_folded_names(&FoldedNames::of(found)).await?;
+        let Some(last) = last else {
+            step.purge_folded_names().await?;
+            return work.finish(step).await;
+        };
+        work.advance(step, &After { after: last }).await?;
+        after = last;
+        if work.is_stopping() {
+            return work.hand_back().await;
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Whether Redis lets its user do all that is done with it. A user who may do half of that would be told so again and again
+//! in the middle of play; so everything is tried when a connection opens, and what is missing is named.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
+use tokio::time::timeout;
+
+use super::connection::Opener;
+use super::{Away, Connection, describe, is_of_the_server};
+
+/// How long all of it may take.
+const LIMIT: Duration = Duration::from_secs(1);
+
+/// A key, of those that begin with the prefix; the last sign tells which.
+const TEXT: &str = "key:text";
+const HASH: &str = "key:hash";
+const BOARD: &str = "key:board";
+const OTHER: &str = "key:other";
+const CHANNEL: &str = "channel";
+
+/// Every command that is sent, or run by a script, in a form that does no harm, with what an ACL rule calls it.
+const COMMANDS: [(&str, &[&str]); 25] = [
+    ("set", &["SET", TEXT, "1", "PX", "1000"]),
+    ("get", &["GET", TEXT]),
+    ("getrange", &["GETRANGE", TEXT, "0", "0"]),
+    ("getset", &["GETSET", TEXT, "1"]),
+    ("pexpire", &["PEXPIRE", TEXT, "1000"]),
+    ("pttl", &["PTTL", TEXT]),
+    ("exists", &["EXISTS", TEXT]),
+    ("rename", &["RENAME", TEXT, OTHER]),
+    ("del", &["DEL", OTHER]),
+    ("hset", &["HSET", HASH, "field", "1"]),
+    ("hget", &["HGET", HASH, "field"]),
+    ("hmget", &["HMGET", HASH, "field"]),
+    ("hgetall", &["HGETALL", HASH]),
+    ("hlen", &["HLEN", HASH]),
+    ("hdel", &["HDEL", HASH, "field"]),
+    ("zadd", &["ZADD", BOARD, "1", "member"]),
+    ("zcard", &["ZCARD", BOARD]),
+    ("zrange", &["ZRANGE", BOARD, "0", "0"]),
+    ("zrank", &["ZRANK", BOARD, "member"]),
+    ("zrem", &["ZREM", BOARD, "member"]),
+    ("unlink", &["UNLINK", TEXT, HASH, BOARD, OTHER]),
+    ("time", &["TIME"]),
+    ("script|load", &["SCRIPT", "LOAD", "return 1"]),
+    // No script has this digest.
+    ("evalsha", &["EVALSHA", "0000000000000000000000000000000000000000", "1", TEXT]),
+    ("publish", &["PUBLISH", CHANNEL, ""]),
+];
+
+/// What a user may not do, as an ACL rule would allow it.
+enum Missing {
+    Command,
+    Key,
+    Channel,
+}
+
+/// Whether an error says that the user may not do what was asked.
+pub(super) fn is_missing(error: &RedisError) -> bool {
+    missing(error).is_some()
+}
+
+fn missing(error: &RedisError) -> Option<Missing> {
+    let detail = error.detail().unwrap_or_default();
+    if detail.starts_with("unknown command") {
+        // Hosts take commands away so.
+        return Some(Missing::Command);
+    }
+    if error.kind() != ErrorKind::Server(ServerErrorKind::NoPerm) {
+        return None;
+    }
+    // The first also names the user, who may be called anything.
+    let denied = if detail.contains(" to run the ") {
+        Missing::Command
+    } else if detail.contains("channel") {
+        Missing::Channel
+    } else if detail.contains("key") {
+        Missing::Key
+    } else {
+        Missing::Command
+    };
+    Some(denied)
+}
+
+/// Tries everything.
+///
+/// # Errors
+/// All rights that are missing, or why Redis cannot be used.
+pub(super) async fn check(
+    opener: &Opener,
+    connection: &Connection,
+    prefix: &str,
+) -> Result<(), Away> {
+    let results = timeout(LIMIT, try_all(opener, connection, prefix)).await;
+    let results = results.map_err(|_| Away("it does not answer".into()))??;
+    let mut rights = BTreeSet::new();
+    for (right, result) in results {
+        let Err(error) = result else { continue };
+        match missing(&error) {
+            Some(Missing::Command) => rights.insert(format!("+{right}")),
+            Some(Missing::Key) => rights.insert(format!("~{prefix}*")),
+            Some(Missing::Channel) => rights.insert(format!("&{prefix}*")),
+            None if is_of_the_server(&error) => return Err(Away(describe(&error))),
+            // As that there is no such script.
+            None => false,
+        };
+    }
+    if rights.is_empty() {
+        return Ok(());
+    }
+    let rights: Vec<_> = rights.into_iter().collect();
+    Err(Away(format!(
+        "the user of REDIS_URL lacks rights: {}. docs/operations.md has a rule with all that are needed",
+        rights.join(" ")
+    )))
+}
+
+type Tried = Vec<(&'static str, RedisResult<()>)>;
+
+async fn try_all(opener: &Opener, connection: &Connection, prefix: &str) -> Result<Tried, Away> {
+    // Commands of one connection travel together and are run in this order.
+    let sent = COMMANDS.iter();
+    let sent = sent.map(|(right, words)| {
+        let mut command = redis::Cmd::new();
+        for word in *words {
+            match word.strip_prefix("key:") {
+                // One tag, as some are named together.
+                Some(key) => command.arg(format!("{prefix}{{probe}}:{key}")),
+                None if *word == CHANNEL => command.arg(format!("{prefix}probe")),
+                None => command.arg(*word),
+            };
+        }
+        let mut connection = connection.clone();
+        async move {
+            let answer = command.query_async::<Value>(&mut connection).await;
+            (*right, answer.map(drop))
+        }
+    });
+    let mut tried = join_all(sent).await;
+    let mut listener = opener.listener().await?;
+    tried.push(("subscribe", listener.subscribe(format!("{prefix}probe")).await));
+    Ok(tried)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each command that a script runs or that is sent stands in the list, or a user who may not run it flaps.
+    #[test]
+    fn every_command_of_the_scripts_is_tried() {
+        let known: Vec<_> = COMMANDS.iter().map(|(right, _)| right.to_ascii_uppercase()).collect();
+        let mut found = 0;
+        for script in [
+            include_str!("../limit/bucket.lua"),
+            include_str!("../limit/instances.lua"),
+            include_str!("../cache/remote.rs"),
+            include_str!("../rankings/redis/abandon.lua"),
+            include_str!("../rankings/redis/begin.lua"),
+            include_str!("../rankings/redis/finish.lua"),
+            include_str!("../rankings/redis/parts.lua"),
+            include_str!("../rankings/redis/publish.lua"),
+            include_str!("../rankings/redis/read.lua"),
+            include_str!("../rankings/redis/status.lua"),
+        ] {
+            for call in ["call(", "ask("] {
+                for (at, _) in script.match_indices(call) {
+                    let rest = script[at + call.len()..].trim_start();
+                    let Some(rest) = rest.strip_prefix('\'') else { continue };
+                    let command = rest.split('\'').next().unwrap_or_default();
+                    assert!(known.iter().any(|it| it == command), "{command} is not tried");
+                    found += 1;
+                }
+            }
+        }
+        assert!(found > 40, "the scripts run {found} commands");
+    }
+}

@@ -1,0 +1,87 @@
+//! Display names as searches compare them.
+
+use uuid::Uuid;
+
+use super::error::Error;
+use super::pool::{Store, Transaction};
+use crate::domain::text;
+
+/// A player's display name.
+#[derive(Clone, Debug)]
+pub struct NamedPlayer {
+    pub id: Uuid,
+    pub display_name: String,
+}
+
+/// Folded display names, side by side.
+#[derive(Clone, Debug, Default)]
+pub struct FoldedNames {
+    pub players: Vec<Uuid>,
+    pub display_names: Vec<String>,
+    pub folded: Vec<String>,
+}
+
+impl FoldedNames {
+    /// The folded forms of those names.
+    pub fn of(players: Vec<NamedPlayer>) -> Self {
+        let mut names = Self::default();
+        for NamedPlayer { id, display_name } in players {
+            names.players.push(id);
+            names.folded.push(text::folded(&display_name));
+            names.display_names.push(display_name);
+        }
+        names
+    }
+}
+
+impl Store {
+    /// Up to `limit` players after `after`, in the order of ids, whose display name has yet to be folded by [`FoldedNames`].
+    ///
+    /// # Errors
+    /// As every statement's.
+    pub async fn find_unfolded_names(
+        &self,
+        after: Uuid,
+        limit: i64,
+    ) -> Result<Vec<NamedPlayer>, Error> {
+        let sql = include_str!("../../sql/queries/names/find_unfolded.sql");
+        let rows = self.query(sql, &[&after, &limit]).await?;
+        let players = rows.iter().map(|row| {
+            Ok(NamedPlayer {
+                id: row.try_get("player_id")?,
+                display_name: row.try_get("display_name")?,
+            })
+        });
+        players.collect()
+    }
+
+    /// Notes the folded forms of display names. A player who has another name by then is left out.
+    ///
+    /// # Errors
+    /// As every statement's.
+    pub async fn note_folded_names(&self, names: &FoldedNames) -> Result<(), Error> {
+        let FoldedNames { players, display_names, folded } = names;
+        let sql = include_str!("../../sql/queries/names/note_folded.sql");
+        self.execute(sql, &[players, display_names, folded]).await.map(drop)
+    }
+}
+
+impl Transaction {
+    /// As [`Store::note_folded_names`], as part of a job.
+    ///
+    /// # Errors
+    /// As every statement's.
+    pub async fn note_folded_names(&mut self, names: &FoldedNames) -> Result<(), Error> {
+        let FoldedNames { players, display_names, folded } = names;
+        let sql = include_str!("../../sql/queries/names/note_folded.sql");
+        self.execute(sql, &[players, display_names, folded]).await.map(drop)
+    }
+
+    /// Forgets the names of players who are gone.
+    ///
+    /// # Errors
+    /// As every statement's.
+    pub async fn purge_folded_names(&mut self) -> Result<(), Error> {
+        self.execute(include_str!("../../sql/queries/names/purge.sql"), &[]).await.map(drop)
+    }
+}

@@ -1,0 +1,152 @@
+//! What a stranger can cause below our own code, such as bytes that are no HTTP. The HTTP library logs it as an error. An error is
+//! for somebody to act on, so these lines are left out of logs and reports, whatever `RUST_LOG` says, and counted.
+
+use std::fmt;
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+use prometheus::{IntCounter, Registry};
+use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
+use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::{FilterFn, filter_fn};
+use tracing_subscriber::layer::Context;
+
+use super::AnyLayer;
+
+/// Modules that speak with whoever connects. What they log as a warning or an error is about what that one sent, or that it went.
+const TALKING: [&str; 2] = ["actix_http::h1", "actix_http::h2"];
+/// The module that takes connections. What it logs may be that there are too many of them.
+const ACCEPTING: &str = "actix_server::accept";
+
+static BROKEN: LazyLock<Option<IntCounter>> = LazyLock::new(|| {
+    counter(
+        "http_connections_broken_total",
+        "Connections that were closed, as they carried no HTTP",
+    )
+});
+static REFUSED: LazyLock<Option<IntCounter>> = LazyLock::new(|| {
+    counter("http_accept_failures_total", "Times that a connection could not be taken")
+});
+/// Why a connection could not be taken, since somebody asked last.
+static REASON: Mutex<Option<String>> = Mutex::new(None);
+
+fn counter(name: &str, help: &str) -> Option<IntCounter> {
+    // An error means that the name is none, which a test would show.
+    IntCounter::new(name, help).ok()
+}
+
+/// Counts of the whole process, for the metrics of each server in it.
+pub(super) fn register(registry: &Registry) -> Result<(), prometheus::Error> {
+    for counter in [&*BROKEN, &*REFUSED].into_iter().flatten() {
+        registry.register(Box::new(counter.clone()))?;
+    }
+    Ok(())
+}
+
+/// Why connections could not be taken since the last call; nothing where all were.
+pub fn take_accept_failure() -> Option<String> {
+    REASON.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
+/// Passes all but what strangers cause.
+pub(super) fn left_out() -> FilterFn {
+    filter_fn(|metadata| !is_of_strangers(metadata))
+}
+
+/// Counts what strangers cause.
+pub(super) fn counting() -> AnyLayer {
+    // Without the hint the most detailed events of all modules would be looked at.
+    let filter = filter_fn(is_of_strangers).with_max_level_hint(LevelFilter::WARN);
+    Counting.with_filter(filter).boxed()
+}
+
+fn is_of_strangers(metadata: &Metadata<'_>) -> bool {
+    let target = metadata.target();
+    let talks = TALKING.iter().any(|module| is_within(target, module));
+    metadata.is_event() && *metadata.level() <= Level::WARN && (talks || target == ACCEPTING)
+}
+
+fn is_within(target: &str, module: &str) -> bool {
+    target.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+}
+
+struct Counting;
+
+impl<S: Subscriber> Layer<S> for Counting {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let accepting = event.metadata().target() == ACCEPTING;
+        if let Some(counter) = if accepting { &*REFUSED } else { &*BROKEN } {
+            counter.inc();
+        }
+        if accepting {
+            let mut message = Message::default();
+            event.record(&mut message);
+            *REASON.lock().unwrap_or_else(PoisonError::into_inner) = Some(message.0);
+        }
+    }
+}
+
+#[derive(Default)]
+struct Message(String);
+
+impl Visit for Message {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "message" {
+            self.0 = format!("{value:?}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tracing_subscriber::layer::SubscriberExt;
+
+    use super::*;
+
+    /// The targets of the events that passed.
+    #[derive(Clone, Default)]
+    struct Passed(Arc<Mutex<Vec<String>>>);
+
+    impl<S: Subscriber> Layer<S> for Passed {
+        fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+            let metadata = event.metadata();
+            let line = format!("{} {}", metadata.level(), metadata.target());
+            self.0.lock().expect("whole").push(line);
+        }
+    }
+
+    #[test]
+    fn what_strangers_cause_is_counted_and_not_logged() {
+        let passed = Passed::default();
+        let layers: Vec<AnyLayer> =
+            vec![passed.clone().with_filter(left_out()).boxed(), counting()];
+        let counts = || [&*BROKEN, &*REFUSED].map(|it| it.as_ref().expect("a counter").get());
+        let before = counts();
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layers), || {
+            tracing::error!(target: "actix_http::h1::dispatcher", "stream error");
+            tracing::warn!(target: "actix_http::h2::dispatcher", "send data error");
+            tracing::error!(target: "actix_server::accept", "Error accepting connection: {}", 24);
+            tracing::debug!(target: "actix_http::h1::dispatcher", "told at debug");
+            tracing::error!(target: "actix_http::h1like", "another module");
+            tracing::error!(target: "actix_server::server", "Worker 1 has died; restarting");
+            tracing::error!(target: "idlewatt::http", "a request failed");
+        });
+        // Other tests may have clients that hang up.
+        let after = counts();
+        assert!(after[0] >= before[0] + 2 && after[1] > before[1], "{before:?} {after:?}");
+        assert_eq!(take_accept_failure().as_deref(), Some("Error accepting connection: 24"));
+        assert_eq!(take_accept_failure(), None);
+        assert_eq!(
+            *passed.0.lock().expect("whole"),
+            [
+                "DEBUG actix_http::h1::dispatcher",
+                "ERROR actix_http::h1like",
+                "ERROR actix_server::server",
+                "ERROR idlewatt::http",
+            ]
+        );
+    }
+}

@@ -1,0 +1,127 @@
+//! Texts that others see: counted as people count, composed, and never invisible.
+
+use serde_json::{Value, json};
+
+use crate::support::{Player, Reply, TestApp};
+
+async fn rename(player: &Player, name: &str) -> Reply {
+    let body = json!({ "display_name": name });
+    player.client.call("PATCH", "/me", &player.token, Some(body)).await
+}
+
+/// Each with what is kept of it.
+const GOOD: [(&str, &str); 8] = [
+    ("👨‍👩‍👧‍👦👨‍👩‍👧‍👦👨‍👩‍👧‍👦", "👨‍👩‍👧‍👦👨‍👩‍👧‍👦👨‍👩‍👧‍👦"),
+    ("\u{1112}\u{1161}\u{11ab}", "한"),
+    (" e\u{301}lodie\u{3000}", "élodie"),
+    ("ЖЕНЯ", "ЖЕНЯ"),
+    ("❤️ heart", "❤️ heart"),
+    ("नमस्ते", "नमस्ते"),
+    ("שלום", "שלום"),
+    ("a\u{2800}b", "a\u{2800}b"),
+];
+
+const BAD: [&str; 21] = [
+    "\u{200b}",
+    "\u{3164}",
+    "\u{2800}",
+    "\u{ad}",
+    "\u{2060}",
+    "\u{200e}",
+    "\u{fe0f}",
+    "\u{34f}",
+    "\u{115f}",
+    "\u{ffa0}",
+    "\u{17b5}",
+    "\u{301}",
+    "\u{200b}\u{200b} \u{200b}",
+    "Ada\u{200b}",
+    "Ada\u{200f}L",
+    "Ada\u{61c}L",
+    "Ada\u{202e}L",
+    "Ada\u{2066}L",
+    "a\u{300}\u{300}\u{300}\u{300}\u{300}\u{300}",
+    "Ada\u{2028}L",
+    "Ada\u{feff}",
+];
+
+#[tokio::test]
+async fn a_name_is_shown_to_others_only_where_they_can_see_it() {
+    let app = TestApp::new().await;
+    let guest = app.client.guest().await;
+    for (name, kept) in GOOD {
+        let renamed = rename(&guest, name).await.expect(200);
+        assert_eq!(renamed.json["display_name"], kept);
+        let profile = app.client.call("GET", &format!("/players/{}", guest.id), "", None).await;
+        assert_eq!(profile.expect(200).json["display_name"], kept);
+    }
+    let before = guest.state().await;
+    for name in BAD {
+        let reply = rename(&guest, name).await.expect_problem(422, "validation_failed");
+        assert_eq!(reply.json["errors"][0]["field"], "display_name", "{name:?}");
+    }
+    assert_eq!(guest.state().await, before);
+}
+
+#[tokio::test]
+async fn a_name_has_at_most_24_characters_as_people_count_and_256_bytes() {
+    let app = TestApp::new().await;
+    let guest = app.client.guest().await;
+    let family = "👨‍👩‍👧‍👦";
+    for (unit, most) in [("x", 24), ("가", 24), ("e\u{301}", 24), ("🇰🇷", 24), (family, 10)] {
+        rename(&guest, &unit.repeat(most)).await.expect(200);
+        rename(&guest, &unit.repeat(most + 1)).await.expect_problem(422, "validation_failed");
+    }
+}
+
+#[tokio::test]
+async fn it_is_so_for_whatever_text_others_see() {
+    let app = TestApp::new().await;
+    let guest = app.client.guest().await;
+    let mut catalogue = app.client.admin("GET", "/catalog", None).await.expect(200).json;
+    let original = catalogue.clone();
+    for text in ["Ada\u{202e}L", "\u{200b}", "a\nb"] {
+        let body = json!({
+            "username": "ada", "password": "correct horse", "display_name": text
+        });
+        let reply = app.client.call("POST", "/auth/register", "", Some(body)).await;
+        assert_eq!(
+            reply.expect_problem(422, "validation_failed").json["errors"][0]["field"],
+            "display_name"
+        );
+        for (path, body) in [
+            ("grant", json!({ "energy": 1.0, "reason": text })),
+            ("ban", json!({ "reason": text })),
+            ("unban", json!({ "reason": text })),
+        ] {
+            let path = format!("/players/{}/{path}", guest.id);
+            let reply = app.client.admin("POST", &path, Some(body)).await;
+            assert_eq!(
+                reply.expect_problem(422, "validation_failed").json["errors"][0]["field"],
+                "reason"
+            );
+        }
+        for (list, field) in [
+            ("generators", "name"),
+            ("generators", "description"),
+            ("upgrades", "name"),
+            ("upgrades", "description"),
+        ] {
+            catalogue[list][0][field] = json!(text);
+            let reply = app.client.admin("PUT", "/catalog", Some(catalogue.clone())).await;
+            let reply = reply.expect_problem(422, "validation_failed");
+            assert_eq!(reply.json["errors"][0]["field"], format!("{list}[0].{field}"));
+            catalogue = original.clone();
+        }
+    }
+    let path = format!("/players/{}/grant", guest.id);
+    let reason = "for ha\u{1100}\u{1161}nds";
+    app.client
+        .admin("POST", &path, Some(json!({ "energy": 1.0, "reason": reason })))
+        .await
+        .expect(200);
+    let ledger = guest.get("/me/ledger").await.expect(200).json;
+    let told: Vec<&Value> =
+        ledger["entries"].as_array().expect("a list").iter().map(|it| &it["reference"]).collect();
+    assert_eq!(told, ["for ha가nds"], "as it is kept");
+}
