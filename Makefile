@@ -6,7 +6,7 @@ export PLAYERS DURATION ROUNDS
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(shell command -v cargo-deny || echo .tools/bin/cargo-deny)
 
-.PHONY: help run test test-pooler test-telemetry check check-deploy audit audit-advisories k6-smoke k6-load \
+.PHONY: help run test test-types fuzz-api test-pooler test-telemetry check check-deploy audit audit-advisories k6-smoke k6-load \
     k6-spike k6-soak k6-breakpoint load chroot-test rollout-test compat-test bench-writes bench-overload bench-instances \
     bench-rankings bench-reads bench-limits balance
 
@@ -21,8 +21,16 @@ test: ## Run every test, against a real PostgreSQL and a real Redis
 	@scripts/ensure-postgres
 	@scripts/ensure-redis
 	@scripts/ensure-program pgbouncer
+	@scripts/test-types
+	@DETERMINISTIC=1 EXAMPLES=25 scripts/fuzz-api
 	cargo test --lib --tests
 	cargo test --package idlewatt-load
+
+test-types: ## Types of a client in TypeScript, from the OpenAPI document: a call of every operation compiles
+	@scripts/test-types
+
+fuzz-api: ## EXAMPLES=500 made-up calls of each operation: the server does what the OpenAPI document says, and none is a 5xx
+	@EXAMPLES=$${EXAMPLES:-500} scripts/fuzz-api
 
 test-pooler: ## Run the tests of the API with a pooler in transaction mode before every database
 	@scripts/ensure-postgres

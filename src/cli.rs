@@ -35,6 +35,8 @@ pub enum Command {
         #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
         players: u64,
     },
+    /// Print the OpenAPI document; the configuration is not read
+    Openapi,
     /// Look at the jobs, and mend what failed
     #[command(subcommand)]
     Jobs(JobsCommand),
@@ -94,7 +96,7 @@ mod tests {
         for variable in &VARIABLES {
             assert!(help.contains(variable.name), "{}", variable.name);
         }
-        for command in ["serve", "migrate", "doctor", "healthcheck", "seed", "jobs"] {
+        for command in ["serve", "migrate", "doctor", "healthcheck", "seed", "openapi", "jobs"] {
             assert!(help.contains(command), "{command}");
         }
     }

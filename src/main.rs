@@ -15,6 +15,9 @@ const CONFIGURATION_FAULT: u8 = 2;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if arguments.command == Some(Command::Openapi) {
+        return app::print_document().map_or_else(|error| fail(&error), |()| ExitCode::SUCCESS);
+    }
     let config = match environment().map_err(|fault| vec![fault]).and_then(|it| Config::load(&it)) {
         Ok(config) => config,
         Err(faults) => return refuse(&faults),
@@ -28,6 +31,8 @@ fn main() -> ExitCode {
         match arguments.command.unwrap_or_default() {
             Command::Serve => app::serve(config).await.map(|()| true),
             Command::Migrate => app::migrate(&config).await.map(|()| true),
+            // It is printed before a configuration is read.
+            Command::Openapi => Ok(true),
             Command::Doctor => Ok(app::diagnose(&config).await),
             Command::Jobs(command) => app::manage_jobs(&config, command).await,
             Command::Seed { players } => app::seed(&config, players).await.map(|()| true),

@@ -14,7 +14,7 @@ use crate::accounts::{self, Password, Registration};
 
 /// Become a player at once, with nothing asked.
 #[utoipa::path(
-    post, path = "/api/v1/auth/guest", tag = "auth", request_body = GuestRequest,
+    post, path = "/api/v1/auth/guest", tag = "auth", operation_id = "createGuest", request_body = GuestRequest,
     responses((status = 201, body = SignedInWire))
 )]
 pub async fn create_guest(
@@ -31,7 +31,7 @@ pub async fn create_guest(
 /// kept, its other sessions end, and a repeat with the same name and password is answered again. Without a token a
 /// repeat is told that the name is taken; sign in then.
 #[utoipa::path(
-    post, path = "/api/v1/auth/register", tag = "auth", request_body = RegisterRequest,
+    post, path = "/api/v1/auth/register", tag = "auth", operation_id = "registerPlayer", request_body = RegisterRequest,
     responses((status = 201, body = SignedInWire)), security((), ("player" = []))
 )]
 pub async fn register(
@@ -80,7 +80,7 @@ fn checked<T>(
 
 /// Sign in by name.
 #[utoipa::path(
-    post, path = "/api/v1/auth/login", tag = "auth", request_body = LoginRequest,
+    post, path = "/api/v1/auth/login", tag = "auth", operation_id = "logIn", request_body = LoginRequest,
     responses((status = 200, body = SignedInWire))
 )]
 pub async fn login(
@@ -103,7 +103,7 @@ pub async fn login(
 /// Replace tokens. A refresh token is good for one refresh; a repeat within 30 s, while its successor is unused, yields
 /// that same successor; any other reuse ends the session.
 #[utoipa::path(
-    post, path = "/api/v1/auth/refresh", tag = "auth", request_body = RefreshRequest,
+    post, path = "/api/v1/auth/refresh", tag = "auth", operation_id = "refreshTokens", request_body = RefreshRequest,
     responses((status = 200, body = RefreshedWire))
 )]
 pub async fn refresh(
@@ -116,7 +116,7 @@ pub async fn refresh(
 
 /// End this session: its tokens stop working on every instance within two seconds.
 #[utoipa::path(
-    post, path = "/api/v1/auth/logout", tag = "auth", responses((status = 204)),
+    post, path = "/api/v1/auth/logout", tag = "auth", operation_id = "logOut", responses((status = 204)),
     security(("player" = []))
 )]
 pub async fn logout(api: web::Data<Api>, caller: Caller) -> Result<HttpResponse, Problem> {
@@ -126,7 +126,7 @@ pub async fn logout(api: web::Data<Api>, caller: Caller) -> Result<HttpResponse,
 
 /// List the player's sessions, newest first.
 #[utoipa::path(
-    get, path = "/api/v1/auth/sessions", tag = "auth",
+    get, path = "/api/v1/auth/sessions", tag = "auth", operation_id = "listSessions",
     responses((status = 200, body = Page<SessionWire>)), security(("player" = []))
 )]
 pub async fn list_sessions(api: web::Data<Api>, caller: Caller) -> Result<HttpResponse, Problem> {
@@ -138,7 +138,7 @@ pub async fn list_sessions(api: web::Data<Api>, caller: Caller) -> Result<HttpRe
 
 /// End one of the player's sessions.
 #[utoipa::path(
-    delete, path = "/api/v1/auth/sessions/{id}", tag = "auth",
+    delete, path = "/api/v1/auth/sessions/{id}", tag = "auth", operation_id = "endSession",
     params(("id" = uuid::Uuid, Path)), responses((status = 204)), security(("player" = []))
 )]
 pub async fn end_session(
@@ -154,7 +154,7 @@ pub async fn end_session(
 
 /// End all of the player's sessions but this one.
 #[utoipa::path(
-    delete, path = "/api/v1/auth/sessions", tag = "auth", responses((status = 204)),
+    delete, path = "/api/v1/auth/sessions", tag = "auth", operation_id = "endOtherSessions", responses((status = 204)),
     security(("player" = []))
 )]
 pub async fn end_other_sessions(
@@ -168,7 +168,7 @@ pub async fn end_other_sessions(
 
 /// Change the password. All other sessions end.
 #[utoipa::path(
-    post, path = "/api/v1/auth/password", tag = "auth", request_body = PasswordRequest,
+    post, path = "/api/v1/auth/password", tag = "auth", operation_id = "changePassword", request_body = PasswordRequest,
     responses((status = 204)), security(("player" = []))
 )]
 pub async fn change_password(

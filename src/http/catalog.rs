@@ -53,7 +53,7 @@ impl CatalogPage {
 
 /// Read what can be bought, and the rules.
 #[utoipa::path(
-    get, path = "/api/v1/catalog", tag = "game",
+    get, path = "/api/v1/catalog", tag = "game", operation_id = "readCatalog",
     params(("If-None-Match" = Option<String>, Header)),
     responses(
         (status = 200, body = CatalogWire, headers(("ETag" = String))),

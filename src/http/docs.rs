@@ -2,25 +2,25 @@
 
 use std::sync::{Arc, LazyLock};
 
-use actix_web::http::header;
-use actix_web::{HttpResponse, web};
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse, web};
 use utoipa_swagger_ui::Config;
 
 use super::openapi;
 use super::problem::Problem;
+use super::ready_pages::Ready;
 
-static DOCUMENT: LazyLock<String> =
-    LazyLock::new(|| openapi::document().to_pretty_json().unwrap_or_default());
+/// As compact JSON, made once.
+static DOCUMENT: LazyLock<Result<Ready, Problem>> =
+    LazyLock::new(|| Ready::new(openapi::document().to_string().into_bytes()));
 
 static PAGE: LazyLock<Arc<Config<'static>>> =
     LazyLock::new(|| Arc::new(Config::from("/openapi.json").persist_authorization(true)));
 
 /// The OpenAPI 3.1 document.
-pub async fn openapi_json() -> HttpResponse {
-    HttpResponse::Ok()
-        .content_type("application/json")
-        .insert_header((header::CACHE_CONTROL, "public, max-age=60"))
-        .body(DOCUMENT.as_str())
+pub async fn openapi_json(request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let document = DOCUMENT.as_ref().map_err(Problem::internal)?;
+    Ok(document.answer(&request, HeaderValue::from_static("public, max-age=60")))
 }
 
 /// The page's address: its files are below `/docs/`.

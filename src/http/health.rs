@@ -13,19 +13,36 @@ use crate::health::{Health, JobsHealth, Readiness, WritesHealth};
 
 /// Whether the process lives.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Health)]
 pub struct HealthWire {
-    #[schema(example = "ok")]
-    status: &'static str,
+    status: HealthStatusWire,
+}
+
+/// It lives, or it would not answer.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = HealthStatus)]
+pub enum HealthStatusWire {
+    Ok,
 }
 
 /// Whether the process should be sent requests.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Readiness)]
 pub struct ReadinessWire {
-    /// `ok`, `degraded`, `starting` or `draining`.
-    #[schema(example = "ok")]
-    status: &'static str,
+    status: ReadinessStatusWire,
     checks: ChecksWire,
+}
+
+/// How the process fares as a whole.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = ReadinessStatus)]
+pub enum ReadinessStatusWire {
+    Ok,
+    Degraded,
+    Starting,
+    Draining,
 }
 
 /// How the parts fare.
@@ -41,27 +58,38 @@ pub struct ChecksWire {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Check)]
 pub struct CheckWire {
-    /// `ok`, `down`, `disabled`, `read_only` (Postgres answers and takes no writes, as a standby does) or `degraded`: Postgres
-    /// takes no writes, as its disk is full or does not work; or jobs that are due have to wait.
-    #[schema(example = "ok")]
-    status: &'static str,
+    status: CheckStatusWire,
     /// To the microsecond; null where there is no answer to time.
+    #[schema(required)]
     latency_ms: Option<f64>,
 }
 
-const DISABLED: CheckWire = CheckWire { status: "disabled", latency_ms: None };
+/// How a part fares. `read_only`: Postgres answers and takes no writes, as a standby does. `degraded`: Postgres takes no writes,
+/// as its disk is full or does not work; or jobs that are due have to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = CheckStatus)]
+pub enum CheckStatusWire {
+    Ok,
+    Down,
+    Disabled,
+    ReadOnly,
+    Degraded,
+}
+
+const DISABLED: CheckWire = CheckWire { status: CheckStatusWire::Disabled, latency_ms: None };
 
 /// Ask whether the process lives.
 #[utoipa::path(
-    get, path = "/healthz", tag = "operators", responses((status = 200, body = HealthWire))
+    get, path = "/healthz", tag = "operators", operation_id = "checkHealth", responses((status = 200, body = HealthWire))
 )]
 pub async fn healthz() -> HttpResponse {
-    respond(StatusCode::OK, &HealthWire { status: "ok" })
+    respond(StatusCode::OK, &HealthWire { status: HealthStatusWire::Ok })
 }
 
 /// Ask whether the process should be sent requests.
 #[utoipa::path(
-    get, path = "/readyz", tag = "operators",
+    get, path = "/readyz", tag = "operators", operation_id = "checkReadiness",
     responses(
         (
             status = 200,
@@ -73,11 +101,11 @@ pub async fn healthz() -> HttpResponse {
 pub async fn readyz(api: web::Data<Api>) -> HttpResponse {
     let redis_away = api.redis.as_ref().is_some_and(|redis| !redis.is_up());
     let (code, status) = match api.health.readiness() {
-        Readiness::Ready if redis_away => (StatusCode::OK, "degraded"),
-        Readiness::Ready => (StatusCode::OK, "ok"),
-        Readiness::Degraded => (StatusCode::OK, "degraded"),
-        Readiness::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting"),
-        Readiness::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
+        Readiness::Ready if redis_away => (StatusCode::OK, ReadinessStatusWire::Degraded),
+        Readiness::Ready => (StatusCode::OK, ReadinessStatusWire::Ok),
+        Readiness::Degraded => (StatusCode::OK, ReadinessStatusWire::Degraded),
+        Readiness::Starting => (StatusCode::SERVICE_UNAVAILABLE, ReadinessStatusWire::Starting),
+        Readiness::Draining => (StatusCode::SERVICE_UNAVAILABLE, ReadinessStatusWire::Draining),
     };
     let postgres = postgres(&api.health);
     let redis = api.redis.as_ref().map_or(DISABLED, |redis| answering(redis.latency()));
@@ -86,20 +114,18 @@ pub async fn readyz(api: web::Data<Api>) -> HttpResponse {
 }
 
 fn answering(latency: Option<Duration>) -> CheckWire {
-    CheckWire {
-        status: if latency.is_some() { "ok" } else { "down" },
-        latency_ms: latency.map(millis),
-    }
+    let status = if latency.is_some() { CheckStatusWire::Ok } else { CheckStatusWire::Down };
+    CheckWire { status, latency_ms: latency.map(millis) }
 }
 
 fn postgres(health: &Health) -> CheckWire {
     let check = answering(health.database_latency());
     match health.writes() {
-        WritesHealth::ReadOnly if check.status == "ok" => {
-            CheckWire { status: "read_only", ..check }
+        WritesHealth::ReadOnly if check.status == CheckStatusWire::Ok => {
+            CheckWire { status: CheckStatusWire::ReadOnly, ..check }
         }
-        WritesHealth::DiskFault if check.status == "ok" => {
-            CheckWire { status: "degraded", ..check }
+        WritesHealth::DiskFault if check.status == CheckStatusWire::Ok => {
+            CheckWire { status: CheckStatusWire::Degraded, ..check }
         }
         _ => check,
     }
@@ -108,9 +134,9 @@ fn postgres(health: &Health) -> CheckWire {
 fn jobs(health: JobsHealth) -> CheckWire {
     let (status, latency) = match health {
         JobsHealth::Disabled => return DISABLED,
-        JobsHealth::Working(latency) => ("ok", latency),
-        JobsHealth::Behind(latency) => ("degraded", Some(latency)),
-        JobsHealth::Down => ("down", None),
+        JobsHealth::Working(latency) => (CheckStatusWire::Ok, latency),
+        JobsHealth::Behind(latency) => (CheckStatusWire::Degraded, Some(latency)),
+        JobsHealth::Down => (CheckStatusWire::Down, None),
     };
     CheckWire { status, latency_ms: latency.map(millis) }
 }

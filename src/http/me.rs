@@ -12,7 +12,7 @@ use super::state_page::StatePage;
 use super::wire::{
     ActionsRequest, ActionsWire, ClicksRequest, ClicksWire, ExpectingRequest, ExportWire,
     GeneratorPurchaseRequest, GeneratorPurchaseWire, LedgerEntryWire, Page, PrestigeWire,
-    RenameWire, StatePlace, StateWire, UpgradePurchaseWire, read_parameter,
+    RenameRequest, StatePlace, StateWire, UpgradePurchaseWire, read_parameter,
 };
 use super::{Api, JSON, NEVER_KEPT, VARY_BY_CALLER, cursor, etag, json_with, private_json};
 use crate::accounts;
@@ -25,7 +25,7 @@ const REPLAYED: (&str, &str) = ("Idempotency-Replayed", "true");
 
 /// Read the state. With `If-None-Match` nothing is sent while nothing has changed that the client cannot extrapolate.
 #[utoipa::path(
-    get, path = "/api/v1/me", tag = "game",
+    get, path = "/api/v1/me", tag = "game", operation_id = "readState",
     params(("If-None-Match" = Option<String>, Header)),
     responses(
         (status = 200, body = StateWire, headers(("ETag" = String))),
@@ -111,7 +111,7 @@ fn mismatched(outcome: &Outcome) -> Problem {
 
 /// Click. Clicks past the allowed rate are not credited, and say so in `accepted`.
 #[utoipa::path(
-    post, path = "/api/v1/me/clicks", tag = "game", request_body = ClicksRequest,
+    post, path = "/api/v1/me/clicks", tag = "game", operation_id = "sendClicks", request_body = ClicksRequest,
     params(("Idempotency-Key" = Option<String>, Header)),
     responses((status = 200, body = ClicksWire)), security(("player" = []))
 )]
@@ -134,9 +134,12 @@ pub async fn click(
 
 /// Buy generators: all of `quantity` or none; `"max"` buys what is affordable.
 #[utoipa::path(
-    post, path = "/api/v1/me/generators/{id}/purchase", tag = "game",
+    post, path = "/api/v1/me/generators/{id}/purchase", tag = "game", operation_id = "buyGenerators",
     request_body = GeneratorPurchaseRequest,
-    params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+    params(
+        ("id" = String, Path, min_length = 1, max_length = 64, pattern = "^[a-z0-9_]+$", example = "wind_turbine"),
+        ("Idempotency-Key" = Option<String>, Header)
+    ),
     responses((status = 200, body = GeneratorPurchaseWire)), security(("player" = []))
 )]
 pub async fn buy_generator(
@@ -162,9 +165,12 @@ pub async fn buy_generator(
 
 /// Buy an upgrade.
 #[utoipa::path(
-    post, path = "/api/v1/me/upgrades/{id}/purchase", tag = "game",
+    post, path = "/api/v1/me/upgrades/{id}/purchase", tag = "game", operation_id = "buyUpgrade",
     request_body = ExpectingRequest,
-    params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+    params(
+        ("id" = String, Path, min_length = 1, max_length = 64, pattern = "^[a-z0-9_]+$", example = "work_gloves"),
+        ("Idempotency-Key" = Option<String>, Header)
+    ),
     responses((status = 200, body = UpgradePurchaseWire)), security(("player" = []))
 )]
 pub async fn buy_upgrade(
@@ -189,7 +195,7 @@ pub async fn buy_upgrade(
 
 /// Begin anew with more cores.
 #[utoipa::path(
-    post, path = "/api/v1/me/prestige", tag = "game", request_body = ExpectingRequest,
+    post, path = "/api/v1/me/prestige", tag = "game", operation_id = "prestige", request_body = ExpectingRequest,
     params(("Idempotency-Key" = Option<String>, Header)),
     responses((status = 200, body = PrestigeWire)), security(("player" = []))
 )]
@@ -212,7 +218,7 @@ pub async fn prestige(
 
 /// Do up to 32 things in order, in one commit. Each has its own outcome or problem.
 #[utoipa::path(
-    post, path = "/api/v1/me/actions", tag = "game", request_body = ActionsRequest,
+    post, path = "/api/v1/me/actions", tag = "game", operation_id = "performActions", request_body = ActionsRequest,
     params(("Idempotency-Key" = Option<String>, Header)),
     responses((status = 200, body = ActionsWire)), security(("player" = []))
 )]
@@ -236,7 +242,7 @@ pub async fn act(
 
 /// Take another display name.
 #[utoipa::path(
-    patch, path = "/api/v1/me", tag = "game", request_body = RenameWire,
+    patch, path = "/api/v1/me", tag = "game", operation_id = "renamePlayer", request_body = RenameRequest,
     params(("Idempotency-Key" = Option<String>, Header)),
     responses((status = 200, body = StateWire)), security(("player" = []))
 )]
@@ -244,7 +250,7 @@ pub async fn rename(
     api: web::Data<Api>,
     caller: Caller,
     key: Key,
-    body: Body<RenameWire>,
+    body: Body<RenameRequest>,
 ) -> Result<HttpResponse, Problem> {
     let name = accounts::display_name(&body.value.display_name)
         .map_err(|unfit| Problem::unacceptable("display_name", unfit.to_string()))?;
@@ -259,7 +265,7 @@ pub async fn rename(
 
 /// Delete the account with everything that is held of it.
 #[utoipa::path(
-    delete, path = "/api/v1/me", tag = "game",
+    delete, path = "/api/v1/me", tag = "game", operation_id = "deletePlayer",
     params(("Idempotency-Key" = Option<String>, Header)),
     responses((status = 204)), security(("player" = []))
 )]
@@ -292,18 +298,19 @@ pub async fn delete_player(
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct LedgerQuery {
-    /// Lines at most, 1 to 100.
+    /// Lines at most.
     #[serde(default, deserialize_with = "read_parameter")]
     #[param(minimum = 1, maximum = 100, default = 50)]
     limit: Option<usize>,
     /// The `next_cursor` of the part before.
     #[serde(default)]
+    #[param(min_length = 1, max_length = 200, pattern = "^[A-Za-z0-9_-]+$")]
     cursor: Option<String>,
 }
 
 /// Read the ledger, newest first.
 #[utoipa::path(
-    get, path = "/api/v1/me/ledger", tag = "game", params(LedgerQuery),
+    get, path = "/api/v1/me/ledger", tag = "game", operation_id = "readLedger", params(LedgerQuery),
     responses((status = 200, body = Page<LedgerEntryWire>)), security(("player" = []))
 )]
 pub async fn read_ledger(
@@ -339,7 +346,7 @@ pub fn page_limit(limit: Option<usize>) -> Result<usize, Problem> {
 
 /// Take everything that is held about the player.
 #[utoipa::path(
-    get, path = "/api/v1/me/export", tag = "game", responses((status = 200, body = ExportWire)),
+    get, path = "/api/v1/me/export", tag = "game", operation_id = "exportPlayer", responses((status = 200, body = ExportWire)),
     security(("player" = []))
 )]
 pub async fn export(api: web::Data<Api>, caller: Caller) -> Result<HttpResponse, Problem> {

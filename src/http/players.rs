@@ -13,7 +13,7 @@ const MISSING: &str = "There is no such player.";
 
 /// Read a player's public profile.
 #[utoipa::path(
-    get, path = "/api/v1/players/{id}", tag = "game", params(("id" = uuid::Uuid, Path)),
+    get, path = "/api/v1/players/{id}", tag = "game", operation_id = "readProfile", params(("id" = uuid::Uuid, Path)),
     responses((status = 200, body = ProfileWire))
 )]
 pub async fn read_profile(

@@ -11,7 +11,7 @@ use super::extract::{Caller, Query};
 use super::me::page_limit;
 use super::problem::Problem;
 use super::ready_pages::{Content, Page, ReadyPages};
-use super::wire::{OwnRankingWire, RankingsWire, SeasonRankingsWire, read_parameter};
+use super::wire::{BoardWire, OwnRankingWire, RankingsWire, SeasonRankingsWire, read_parameter};
 use super::{Api, private_json};
 use crate::domain::Season;
 use crate::rankings::{Board, Error, Unavailable};
@@ -60,11 +60,11 @@ enum ListKey {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct RankingsQuery {
-    /// `lifetime_energy`, `energy_per_second` or `season`.
+    /// What players are ranked by.
     #[serde(default)]
-    #[param(default = "lifetime_energy")]
+    #[param(value_type = Option<BoardWire>, default = "lifetime_energy")]
     board: Option<String>,
-    /// Players at most, 1 to 100.
+    /// Players at most.
     #[serde(default, deserialize_with = "read_parameter")]
     #[param(minimum = 1, maximum = 100, default = 50)]
     limit: Option<usize>,
@@ -79,11 +79,11 @@ pub struct RankingsQuery {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct OwnRankingQuery {
-    /// `lifetime_energy`, `energy_per_second` or `season`.
+    /// What players are ranked by.
     #[serde(default)]
-    #[param(default = "lifetime_energy")]
+    #[param(value_type = Option<BoardWire>, default = "lifetime_energy")]
     board: Option<String>,
-    /// Neighbours on each side at most, 0 to 25.
+    /// Neighbours on each side at most.
     #[serde(default, deserialize_with = "read_parameter")]
     #[param(minimum = 0, maximum = 25, default = 5)]
     around: Option<usize>,
@@ -92,7 +92,7 @@ pub struct OwnRankingQuery {
 /// Read a part of a board. Scores of players who were seen or changed in the last minute are at most 10 s old, those of
 /// others 10 minutes.
 #[utoipa::path(
-    get, path = "/api/v1/rankings", tag = "rankings",
+    get, path = "/api/v1/rankings", tag = "rankings", operation_id = "readRankings",
     params(RankingsQuery, ("If-None-Match" = Option<String>, Header)),
     responses(
         (status = 200, body = RankingsWire, headers(("ETag" = String))),
@@ -116,7 +116,7 @@ pub async fn read_rankings(
 
 /// Read where one stands, and who stands next to one.
 #[utoipa::path(
-    get, path = "/api/v1/rankings/me", tag = "rankings", params(OwnRankingQuery),
+    get, path = "/api/v1/rankings/me", tag = "rankings", operation_id = "readOwnRanking", params(OwnRankingQuery),
     responses((status = 200, body = OwnRankingWire)), security(("player" = []))
 )]
 pub async fn read_own_ranking(

@@ -18,12 +18,13 @@ use crate::domain::Season;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct SeasonsQuery {
-    /// Seasons at most, 1 to 100.
+    /// Seasons at most.
     #[serde(default, deserialize_with = "read_parameter")]
     #[param(minimum = 1, maximum = 100, default = 50)]
     limit: Option<usize>,
     /// The `next_cursor` of the part before.
     #[serde(default)]
+    #[param(min_length = 1, max_length = 200, pattern = "^[A-Za-z0-9_-]+$")]
     cursor: Option<String>,
 }
 
@@ -32,7 +33,7 @@ pub struct SeasonsQuery {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct StandingsQuery {
-    /// Ranks at most, 1 to 100.
+    /// Ranks at most.
     #[serde(default, deserialize_with = "read_parameter")]
     #[param(minimum = 1, maximum = 100, default = 50)]
     limit: Option<usize>,
@@ -44,7 +45,7 @@ pub struct StandingsQuery {
 
 /// List the seasons, newest first.
 #[utoipa::path(
-    get, path = "/api/v1/seasons", tag = "rankings", params(SeasonsQuery),
+    get, path = "/api/v1/seasons", tag = "rankings", operation_id = "listSeasons", params(SeasonsQuery),
     responses((status = 200, body = Page<SeasonWire>))
 )]
 pub async fn list_seasons(
@@ -65,12 +66,14 @@ pub async fn list_seasons(
     Ok(json(StatusCode::OK, &page))
 }
 
-/// Read a part of a season's standings: those of the present one as they are, those of past ones as they were at the end.
+/// Read a part of a season's standings. Those of the present one are as they are now, those of past ones as they were at the
+/// end.
 /// For half a minute or so after its end a season has none: 503.
 #[utoipa::path(
-    get, path = "/api/v1/seasons/{id}/rankings", tag = "rankings",
+    get, path = "/api/v1/seasons/{id}/rankings", tag = "rankings", operation_id = "readSeasonRankings",
     params(
-        ("id" = String, Path, example = "2026-w02"), StandingsQuery,
+        ("id" = String, Path, pattern = "^[0-9]{4}-w[0-9]{2}$", example = "2026-w02"),
+        StandingsQuery,
         ("If-None-Match" = Option<String>, Header)
     ),
     responses(

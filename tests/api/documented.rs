@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+use crate::support::document;
 use crate::support::schema::Schemas;
 use crate::support::{ADMIN_TOKEN, PASSWORD, Player, TestApp, World};
 
@@ -49,8 +50,7 @@ impl<'a> Observer<'a> {
             }
             faults.extend(schemas.faults(schema, &body).into_iter().map(|it| format!("sent {it}")));
         }
-        let responses = &described["responses"];
-        let response = responses.get(status.to_string()).unwrap_or(&responses["default"]);
+        let response = schemas.resolve(&described["responses"][status.to_string()]);
         if reply.text.is_empty() {
             if !response["content"].is_null() {
                 faults.push(format!("{status} is documented with a body and has none"));
@@ -69,17 +69,10 @@ impl<'a> Observer<'a> {
     /// The operation that such a call is one of.
     fn find(&self, method: &str, path: &str) -> (String, Value) {
         let path = path.split('?').next().expect("a path");
-        let alike = |template: &str| {
-            let (template, path) = (template.split('/'), path.split('/'));
-            template.clone().count() == path.clone().count()
-                && template.zip(path).all(|(part, given)| part.starts_with('{') || part == given)
-        };
-        let paths = self.document["paths"].as_object().expect("paths");
-        let found = paths
-            .iter()
-            .find(|(template, item)| alike(template) && item[method.to_lowercase()].is_object());
-        let (template, item) = found.unwrap_or_else(|| panic!("{method} {path} is not documented"));
-        (format!("{method} {template}"), item[method.to_lowercase()].clone())
+        let found = document::operation(&self.document, method, path);
+        let (template, described) =
+            found.unwrap_or_else(|| panic!("{method} {path} is not documented"));
+        (format!("{method} {template}"), described.clone())
     }
 }
 

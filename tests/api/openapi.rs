@@ -5,6 +5,8 @@ use std::collections::{BTreeSet, HashSet};
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::support::document::codes;
+use crate::support::schema::Schemas;
 use crate::support::{ADMIN_TOKEN, Reply, TestApp};
 
 const METHODS: [&str; 5] = ["get", "put", "post", "patch", "delete"];
@@ -122,6 +124,7 @@ async fn the_document_is_openapi_3_1_and_lists_every_route() {
     assert!(document["openapi"].as_str().expect("a version").starts_with("3.1."));
     assert_eq!(document["info"]["title"], "Idlewatt");
     assert!(document["info"]["version"].is_string());
+    assert_eq!(document["servers"][0]["url"], "/");
     let below = ROUTES.iter().map(|(method, path)| (*method, format!("/api/v1{path}")));
     let probes = ["/healthz", "/readyz"].map(|path| ("get", path.to_owned()));
     for (method, path) in below.chain(probes) {
@@ -152,14 +155,20 @@ async fn every_reference_in_the_document_leads_somewhere() {
 async fn every_operation_is_described_whole() {
     let app = TestApp::new().await;
     let document = document(&app).await;
+    let schemas = Schemas(&document);
     let mut ids = HashSet::new();
     for operation in operations(&document) {
         let what = format!("{} {}", operation.method, operation.path);
         let described = &operation.description;
         let id = described["operationId"].as_str().expect("an id");
         assert!(ids.insert(id.to_owned()), "{what}: the id {id} came before");
-        assert!(described["summary"].as_str().is_some_and(|text| !text.is_empty()), "{what}");
-        let parameters = described["parameters"].as_array().cloned().unwrap_or_default();
+        let camel = id.starts_with(|c: char| c.is_ascii_lowercase());
+        assert!(camel && id.chars().all(|c| c.is_ascii_alphanumeric()), "{what}: {id}");
+        assert!(!["delete", "export", "import", "new"].contains(&id), "{what}: {id} is reserved");
+        let summary = described["summary"].as_str().unwrap_or_default();
+        assert!((5..100).contains(&summary.len()) && !summary.contains('\n'), "{what}: {summary}");
+        let parameters = described["parameters"].as_array().into_iter().flatten();
+        let parameters: Vec<&Value> = parameters.map(|it| schemas.resolve(it)).collect();
         for name in operation.path.split('/').filter_map(|part| part.strip_prefix('{')) {
             let name = name.trim_end_matches('}');
             let declared = parameters.iter().any(|parameter| {
@@ -171,8 +180,15 @@ async fn every_operation_is_described_whole() {
         }
         let responses = described["responses"].as_object().expect("responses");
         assert!(responses.keys().any(|status| status.starts_with('2')), "{what}: no success");
-        let problem = &responses["default"]["content"]["application/problem+json"]["schema"];
-        assert_eq!(problem["$ref"], "#/components/schemas/Problem", "{what}");
+        for (status, response) in responses {
+            let response = schemas.resolve(response);
+            let id = schemas.resolve(&response["headers"]["X-Request-Id"]);
+            assert_eq!(id["required"], true, "{what} {status}");
+            assert!(status != "304" || response["headers"]["ETag"].is_object(), "{what}");
+            let is_readiness = operation.path == "/readyz" && status == "503";
+            let is_problem = !status.starts_with(['2', '3']) && !is_readiness;
+            assert_eq!(is_problem, !codes(&schemas, response).is_empty(), "{what} {status}");
+        }
         for parameter in &parameters {
             let optional = parameter["in"] != "path";
             assert!(!optional || parameter["required"] != true, "{what}: {parameter}");
@@ -239,4 +255,99 @@ async fn the_document_says_whose_token_an_operation_asks_for() {
         }
     }
     assert_eq!(asked, BTreeSet::from(["operator".to_owned(), "player".to_owned()]));
+}
+
+#[tokio::test]
+async fn a_code_has_a_schema_whose_status_is_its_own() {
+    let app = TestApp::new().await;
+    let document = document(&app).await;
+    let schemas = Schemas(&document);
+    let mut told = BTreeSet::new();
+    for operation in operations(&document) {
+        for (status, response) in operation.description["responses"].as_object().expect("some") {
+            let response = schemas.resolve(response);
+            for code in codes(&schemas, response) {
+                told.insert(code.to_owned());
+                let all = document["components"]["schemas"].as_object().expect("schemas").values();
+                let own = all.map(|schema| &schema["allOf"][1]["properties"]);
+                let own = own.filter(|it| it["code"]["enum"][0] == code);
+                let statuses: Vec<String> =
+                    own.map(|it| it["status"]["enum"][0].to_string()).collect();
+                assert_eq!(statuses, [status.as_str()], "{code}");
+            }
+        }
+    }
+    let problem = &document["components"]["schemas"]["Problem"]["allOf"][1]["oneOf"];
+    let mut all: BTreeSet<&str> = BTreeSet::new();
+    for cause in problem.as_array().expect("codes") {
+        let code = &schemas.resolve(cause)["allOf"][1]["properties"]["code"]["enum"][0];
+        all.insert(code.as_str().expect("text"));
+    }
+    // No operation of the document answers that a method is not allowed.
+    all.remove("method_not_allowed");
+    assert_eq!(told.iter().map(String::as_str).collect::<BTreeSet<_>>(), all);
+}
+
+#[tokio::test]
+async fn a_body_need_not_be_sent_where_the_document_does_not_require_one() {
+    let app = TestApp::new().await;
+    let document = document(&app).await;
+    let guest = app.client.guest().await;
+    let mut optional = Vec::new();
+    for operation in operations(&document) {
+        let body = &operation.description["requestBody"];
+        if body.is_null() {
+            continue;
+        }
+        let id = operation.description["operationId"].as_str().expect("an id");
+        let token = match operation.security().first() {
+            Some(&"operator") => ADMIN_TOKEN,
+            _ => &guest.token,
+        };
+        let reply = operation.ask(&app, Some(token)).await;
+        if body["required"] == true {
+            assert_eq!(reply.status, 400, "{id}: {}", reply.text);
+        } else {
+            assert!(![400, 415].contains(&reply.status), "{id}: {}", reply.text);
+            optional.push(id.to_owned());
+        }
+    }
+    let expected = ["adminBanPlayer", "adminUnbanPlayer", "buyUpgrade", "createGuest", "prestige"];
+    optional.sort_unstable();
+    assert_eq!(optional, expected);
+}
+
+#[tokio::test]
+async fn schemas_have_names_for_clients() {
+    let app = TestApp::new().await;
+    let document = document(&app).await;
+    let schemas = document["components"]["schemas"].as_object().expect("schemas");
+    for name in schemas.keys() {
+        let camel = name.starts_with(|c: char| c.is_ascii_uppercase());
+        let plain = name.chars().all(|c| c.is_ascii_alphanumeric());
+        assert!(camel && plain && !name.contains("Wire"), "{name}");
+    }
+    for (page, entry) in [
+        ("LedgerEntryPage", "LedgerEntry"),
+        ("SessionPage", "Session"),
+        ("SeasonPage", "Season"),
+        ("JobPage", "Job"),
+        ("FoundPlayerPage", "FoundPlayer"),
+    ] {
+        let items = &schemas[page]["properties"]["entries"]["items"];
+        assert_eq!(items["$ref"], format!("#/components/schemas/{entry}"), "{page}");
+    }
+}
+
+#[tokio::test]
+async fn the_document_is_small_and_kept_until_it_changes() {
+    let app = TestApp::new().await;
+    let ask = || app.client.request("GET", "/openapi.json");
+    let reply = app.client.send(ask()).await.expect(200);
+    assert!(!reply.text.contains('\n'), "it is not compact");
+    assert!(reply.text.len() < 100_000, "{} bytes", reply.text.len());
+    let again = ask().header("If-None-Match", reply.header("etag"));
+    let unchanged = app.client.send(again).await.expect(304);
+    assert_eq!(unchanged.header("etag"), reply.header("etag"));
+    assert_eq!(unchanged.text, "");
 }

@@ -67,7 +67,7 @@ impl Expected {
 
 /// Read the newest catalogue, in force or about to be.
 #[utoipa::path(
-    get, path = "/api/v1/admin/catalog", tag = "admin",
+    get, path = "/api/v1/admin/catalog", tag = "admin", operation_id = "adminReadCatalog",
     responses((status = 200, body = AdminCatalogWire, headers(("ETag" = String)))),
     security(("operator" = []))
 )]
@@ -80,7 +80,7 @@ pub async fn read_catalog(api: web::Data<Api>, _: Operator) -> Result<HttpRespon
 /// `"available": false`. With `If-Match`, a tag as `GET` answers it or a version in quotes, only where nobody has changed it
 /// meanwhile.
 #[utoipa::path(
-    put, path = "/api/v1/admin/catalog", tag = "admin", request_body = CatalogRequest,
+    put, path = "/api/v1/admin/catalog", tag = "admin", operation_id = "adminReplaceCatalog", request_body = CatalogRequest,
     params(("If-Match" = Option<String>, Header)),
     responses((status = 200, body = AdminCatalogWire, headers(("ETag" = String)))),
     security(("operator" = []))

@@ -22,16 +22,40 @@ const LIST: &str = "admin jobs";
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct JobsQuery {
-    /// `queued`, `running`, `done` or `dead`; all where absent.
+    /// Only those of this status; all where absent.
     #[serde(default)]
+    #[param(value_type = Option<JobStatusWire>)]
     status: Option<String>,
-    /// Jobs at most, 1 to 100.
+    /// Jobs at most.
     #[serde(default, deserialize_with = "read_parameter")]
     #[param(minimum = 1, maximum = 100, default = 50)]
     limit: Option<usize>,
     /// The `next_cursor` of the part before.
     #[serde(default)]
+    #[param(min_length = 1, max_length = 200, pattern = "^[A-Za-z0-9_-]+$")]
     cursor: Option<String>,
+}
+
+/// How a job fares. Of one that is `dead` the last attempt has failed.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = JobStatus)]
+pub enum JobStatusWire {
+    Queued,
+    Running,
+    Done,
+    Dead,
+}
+
+impl From<JobStatus> for JobStatusWire {
+    fn from(status: JobStatus) -> Self {
+        match status {
+            JobStatus::Queued => Self::Queued,
+            JobStatus::Running => Self::Running,
+            JobStatus::Done => Self::Done,
+            JobStatus::Dead => Self::Dead,
+        }
+    }
 }
 
 /// A job.
@@ -44,9 +68,7 @@ pub struct JobWire {
     /// Of one kind there is never more than one job of a key; of a scheduled one it is its turn.
     #[schema(example = "2026-11-21T10:00:00Z")]
     key: String,
-    /// `queued`, `running`, `done`, or `dead`: its last attempt has failed.
-    #[schema(example = "done")]
-    status: &'static str,
+    status: JobStatusWire,
     /// Which attempt was begun last.
     attempt: i32,
     max_attempts: i32,
@@ -58,13 +80,15 @@ pub struct JobWire {
     /// It does not run before.
     #[schema(format = DateTime)]
     run_after: String,
-    #[schema(format = DateTime)]
+    #[schema(required, format = DateTime)]
     started_at: Option<String>,
-    #[schema(format = DateTime)]
+    #[schema(required, format = DateTime)]
     finished_at: Option<String>,
     /// Who began it last.
+    #[schema(required)]
     worker: Option<String>,
     /// Why it failed last.
+    #[schema(required)]
     error: Option<String>,
 }
 
@@ -74,7 +98,7 @@ impl From<JobRecord> for JobWire {
             id: job.id,
             kind: job.kind,
             key: job.unique_key,
-            status: job.status.as_str(),
+            status: job.status.into(),
             attempt: job.attempt,
             max_attempts: job.max_attempts,
             arguments: job.arguments,
@@ -90,7 +114,7 @@ impl From<JobRecord> for JobWire {
 
 /// List jobs, newest first.
 #[utoipa::path(
-    get, path = "/api/v1/admin/jobs", tag = "admin", params(JobsQuery),
+    get, path = "/api/v1/admin/jobs", tag = "admin", operation_id = "adminListJobs", params(JobsQuery),
     responses((status = 200, body = Page<JobWire>)), security(("operator" = []))
 )]
 pub async fn list_jobs(
@@ -116,7 +140,7 @@ pub async fn list_jobs(
 
 /// Let a dead letter, or a job that waits, run at once with all its attempts.
 #[utoipa::path(
-    post, path = "/api/v1/admin/jobs/{id}/retry", tag = "admin", params(("id" = Uuid, Path)),
+    post, path = "/api/v1/admin/jobs/{id}/retry", tag = "admin", operation_id = "adminRetryJob", params(("id" = Uuid, Path)),
     responses((status = 204)),
     security(("operator" = []))
 )]
@@ -136,7 +160,7 @@ pub async fn retry_job(
 
 /// Remove a job; nothing comes of one that runs.
 #[utoipa::path(
-    delete, path = "/api/v1/admin/jobs/{id}", tag = "admin", params(("id" = Uuid, Path)),
+    delete, path = "/api/v1/admin/jobs/{id}", tag = "admin", operation_id = "adminDiscardJob", params(("id" = Uuid, Path)),
     responses((status = 204)), security(("operator" = []))
 )]
 pub async fn discard_job(

@@ -28,13 +28,15 @@ const MAX_GRANT: f64 = 1e300;
 pub struct PlayersQuery {
     /// An id, the beginning of a username, or a part of a display name; everybody where absent.
     #[serde(default)]
+    #[param(pattern = "^[^\\u0000]*$")]
     query: Option<String>,
-    /// Players at most, 1 to 100.
+    /// Players at most.
     #[serde(default, deserialize_with = "read_parameter")]
     #[param(minimum = 1, maximum = 100, default = 50)]
     limit: Option<usize>,
     /// The `next_cursor` of the part before.
     #[serde(default)]
+    #[param(min_length = 1, max_length = 200, pattern = "^[A-Za-z0-9_-]+$")]
     cursor: Option<String>,
 }
 
@@ -44,12 +46,15 @@ pub struct PlayersQuery {
 pub struct FoundPlayerWire {
     player_id: Uuid,
     display_name: String,
+    /// Null for guests, who have none.
+    #[schema(required)]
     username: Option<String>,
     #[schema(format = DateTime)]
     created_at: String,
     #[schema(format = DateTime)]
     last_seen_at: String,
-    #[schema(format = DateTime)]
+    /// Null where the player is not banned.
+    #[schema(required, format = DateTime)]
     banned_at: Option<String>,
 }
 
@@ -66,11 +71,14 @@ impl From<FoundPlayer> for FoundPlayerWire {
     }
 }
 
-/// Why; kept in the audit log.
+/// Why. It is kept in the audit log.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BanRequest {
+    /// 1 to 200 characters as people count them and at most 1024 bytes, without the space around them; none is a control
+    /// character.
     #[serde(default)]
+    #[schema(min_length = 1, max_length = 1024, example = "a script")]
     reason: Option<String>,
 }
 
@@ -78,9 +86,11 @@ pub struct BanRequest {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GrantRequest {
-    /// More than 0, at most 1e300.
+    #[schema(exclusive_minimum = 0, maximum = 1e300, example = 1000)]
     energy: f64,
-    /// 1 to 200 characters; the player sees it in its ledger.
+    /// The player sees it in its ledger. 1 to 200 characters as people count them and at most 1024 bytes, without the space
+    /// around them; none is a control character.
+    #[schema(min_length = 1, max_length = 1024, example = "a prize")]
     reason: String,
 }
 
@@ -94,7 +104,7 @@ pub struct GrantWire {
 
 /// Find players, newest first.
 #[utoipa::path(
-    get, path = "/api/v1/admin/players", tag = "admin", params(PlayersQuery),
+    get, path = "/api/v1/admin/players", tag = "admin", operation_id = "adminSearchPlayers", params(PlayersQuery),
     responses((status = 200, body = Page<FoundPlayerWire>)), security(("operator" = []))
 )]
 pub async fn search_players(
@@ -122,7 +132,7 @@ pub async fn search_players(
 
 /// Read everything that is held about a player.
 #[utoipa::path(
-    get, path = "/api/v1/admin/players/{id}", tag = "admin",
+    get, path = "/api/v1/admin/players/{id}", tag = "admin", operation_id = "adminReadPlayer",
     params(("id" = Uuid, Path)), responses((status = 200, body = ExportWire)),
     security(("operator" = []))
 )]
@@ -138,7 +148,7 @@ pub async fn read_player(
 
 /// Ban a player: its tokens are refused on every instance within two seconds.
 #[utoipa::path(
-    post, path = "/api/v1/admin/players/{id}/ban", tag = "admin", request_body = BanRequest,
+    post, path = "/api/v1/admin/players/{id}/ban", tag = "admin", operation_id = "adminBanPlayer", request_body = BanRequest,
     params(("id" = Uuid, Path)), responses((status = 204)), security(("operator" = []))
 )]
 pub async fn ban_player(
@@ -152,7 +162,7 @@ pub async fn ban_player(
 
 /// Lift a ban.
 #[utoipa::path(
-    post, path = "/api/v1/admin/players/{id}/unban", tag = "admin", request_body = BanRequest,
+    post, path = "/api/v1/admin/players/{id}/unban", tag = "admin", operation_id = "adminUnbanPlayer", request_body = BanRequest,
     params(("id" = Uuid, Path)), responses((status = 204)), security(("operator" = []))
 )]
 pub async fn unban_player(
@@ -178,7 +188,7 @@ async fn set_banned(
 
 /// Give a player energy, with a line in its ledger.
 #[utoipa::path(
-    post, path = "/api/v1/admin/players/{id}/grant", tag = "admin", request_body = GrantRequest,
+    post, path = "/api/v1/admin/players/{id}/grant", tag = "admin", operation_id = "adminGrantEnergy", request_body = GrantRequest,
     params(("id" = Uuid, Path), ("Idempotency-Key" = Option<String>, Header)),
     responses((status = 200, body = GrantWire)), security(("operator" = []))
 )]

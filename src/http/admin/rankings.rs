@@ -13,16 +13,25 @@ use crate::http::{Api, json};
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = RankingsRebuild)]
 pub struct RebuildWire {
-    /// `started`, or `running` where a rebuild was under way, after which this one follows.
-    status: &'static str,
+    status: RebuildStatusWire,
+}
+
+/// Whether a rebuild has `started`, or one was `running` already, after which this one follows.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = RebuildStatus)]
+pub enum RebuildStatusWire {
+    Started,
+    Running,
 }
 
 /// Build the rankings anew from the database. It goes on after the answer; the boards are served meanwhile.
 #[utoipa::path(
-    post, path = "/api/v1/admin/rankings/rebuild", tag = "admin",
+    post, path = "/api/v1/admin/rankings/rebuild", tag = "admin", operation_id = "adminRebuildRankings",
     responses((status = 202, body = RebuildWire)), security(("operator" = []))
 )]
 pub async fn rebuild_rankings(api: web::Data<Api>, _: Operator) -> Result<HttpResponse, Problem> {
-    let status = if api.rankings.demand_rebuild() { "started" } else { "running" };
+    let started = api.rankings.demand_rebuild();
+    let status = if started { RebuildStatusWire::Started } else { RebuildStatusWire::Running };
     Ok(json(StatusCode::ACCEPTED, &RebuildWire { status }))
 }

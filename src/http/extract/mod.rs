@@ -11,7 +11,7 @@ mod query;
 pub use body::Body;
 pub use idempotency::Key;
 pub use numbers::{count, quantity};
-pub use object::objects;
+pub use object::{objects, present};
 pub use operator::{Operator, is_operator};
 pub use player::{Caller, MaybeCaller, bearer, former_caller};
 pub use query::Query;

@@ -1,6 +1,7 @@
 //! Everything that is answered instead of a result: RFC 9457 problems, each with a stable code.
 
 mod causes;
+mod document;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,9 +12,10 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-/// What went wrong, for programs. Clients may rely on these; new ones may come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
+pub use document::{RefusedAction, body as body_schema, schemas};
+
+/// What went wrong, for programs. Clients may rely on these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Code {
     InvalidRequest,
     Unauthenticated,
@@ -40,7 +42,8 @@ pub enum Code {
 }
 
 impl Code {
-    fn status(self) -> StatusCode {
+    /// The status of its answers.
+    pub fn status(self) -> StatusCode {
         match self {
             Self::InvalidRequest => StatusCode::BAD_REQUEST,
             Self::Unauthenticated | Self::TokenExpired | Self::InvalidCredentials => {
@@ -66,7 +69,7 @@ impl Code {
     }
 
     /// The name on the wire and the title for people.
-    fn names(self) -> (&'static str, &'static str) {
+    pub fn names(self) -> (&'static str, &'static str) {
         match self {
             Self::InvalidRequest => ("invalid_request", "The request is malformed"),
             Self::Unauthenticated => ("unauthenticated", "A valid token is needed"),
@@ -106,18 +109,15 @@ pub struct FieldError {
 }
 
 /// The body of every answer that is no success: `application/problem+json`.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Problem)]
-pub struct ProblemBody<'a> {
+#[derive(Debug, Serialize)]
+struct ProblemBody<'a> {
     /// Identifies the kind of problem; the code, as a URN.
     #[serde(rename = "type", serialize_with = "urn")]
-    #[schema(value_type = String, example = "urn:idlewatt:problem:insufficient_energy")]
     kind: &'static str,
     title: &'static str,
     status: u16,
     detail: &'a str,
     /// For programs.
-    #[schema(value_type = Code)]
     code: &'static str,
     /// For support; the value of `X-Request-Id`.
     request_id: &'a str,
@@ -125,7 +125,6 @@ pub struct ProblemBody<'a> {
     errors: &'a [FieldError],
     /// Members of this problem alone, such as `required` and `available`.
     #[serde(flatten)]
-    #[schema(inline, value_type = std::collections::HashMap<String, Value>)]
     extensions: &'a Members,
 }
 

@@ -17,14 +17,15 @@ pub struct GuestRequest {}
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RegisterRequest {
-    /// 3 to 24 of `[a-z0-9_]`, case-folded.
-    #[schema(example = "ada")]
+    /// Kept in lower case, and nobody else's.
+    #[schema(min_length = 3, max_length = 24, pattern = "^[A-Za-z0-9_]+$", example = "ada")]
     pub username: String,
-    /// 8 to 128 characters.
-    #[schema(example = "correct horse battery")]
+    #[schema(min_length = 8, max_length = 128, example = "correct horse battery")]
     pub password: String,
-    /// 1 to 24 characters; the username, or the guest's name, where absent.
+    /// 1 to 24 characters as people count them and at most 256 bytes, without the space around them; at least one can be seen,
+    /// and none is a control character. The username, or the guest's name, where absent.
     #[serde(default)]
+    #[schema(min_length = 1, max_length = 256, example = "Ada")]
     pub display_name: Option<String>,
 }
 
@@ -48,7 +49,7 @@ pub struct RefreshRequest {
 #[serde(deny_unknown_fields)]
 pub struct PasswordRequest {
     pub current_password: String,
-    /// 8 to 128 characters.
+    #[schema(min_length = 8, max_length = 128, example = "correct horse battery")]
     pub new_password: String,
 }
 
@@ -58,7 +59,8 @@ pub struct PasswordRequest {
 pub struct PlayerWire {
     pub id: Uuid,
     pub display_name: String,
-    /// Guests have none.
+    /// Null for guests, who have none.
+    #[schema(required)]
     pub username: Option<String>,
 }
 
@@ -68,12 +70,18 @@ pub struct PlayerWire {
 pub struct TokensWire {
     /// Sent as `Authorization: Bearer`.
     pub access_token: String,
-    #[schema(example = "Bearer")]
-    pub token_type: &'static str,
+    pub token_type: TokenTypeWire,
     /// Seconds that the access token holds.
     pub expires_in: u64,
     /// Good for one refresh.
     pub refresh_token: String,
+}
+
+/// How an access token is sent.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[schema(as = TokenType)]
+pub enum TokenTypeWire {
+    Bearer,
 }
 
 /// A player and its tokens.
@@ -103,7 +111,8 @@ pub struct SessionWire {
     pub last_refreshed_at: String,
     #[schema(format = DateTime)]
     pub expires_at: String,
-    /// What the client called itself.
+    /// What the client called itself; null where it did not.
+    #[schema(required)]
     pub user_agent: Option<String>,
     /// Whether it is the session that asks.
     pub current: bool,
@@ -113,7 +122,7 @@ impl From<Tokens> for TokensWire {
     fn from(tokens: Tokens) -> Self {
         Self {
             access_token: tokens.access_token,
-            token_type: "Bearer",
+            token_type: TokenTypeWire::Bearer,
             expires_in: tokens.expires_in.as_secs(),
             refresh_token: tokens.refresh_token,
         }

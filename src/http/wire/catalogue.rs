@@ -12,8 +12,7 @@ use crate::domain::{
 use crate::http::extract::objects;
 
 /// A machine that makes energy.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[schema(as = Generator)]
 pub struct GeneratorWire {
     #[schema(example = "wind_turbine")]
@@ -25,23 +24,63 @@ pub struct GeneratorWire {
     pub cost_growth: f64,
     pub base_energy_per_second: f64,
     /// Retired ones cannot be bought and go on producing.
-    #[serde(default = "available")]
     pub available: bool,
 }
 
 /// A lasting improvement, bought once between two prestiges.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[schema(as = Upgrade)]
 pub struct UpgradeWire {
+    #[schema(example = "work_gloves")]
     pub id: String,
     pub name: String,
     pub description: String,
     pub cost: f64,
     pub effect: EffectWire,
-    /// What a player must have before it can be bought.
+    /// What a player must have before it can be bought; null where that is nothing.
+    #[schema(required)]
+    pub requires: Option<RequirementWire>,
+    /// Retired ones cannot be bought and keep their effect.
+    pub available: bool,
+}
+
+/// A generator of a catalogue to put in force.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GeneratorRequest {
+    #[schema(min_length = 1, max_length = 64, pattern = "^[a-z0-9_]+$", example = "wind_turbine")]
+    pub id: String,
+    #[schema(min_length = 1, max_length = 80, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$")]
+    pub name: String,
+    #[schema(min_length = 1, max_length = 500, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$")]
+    pub description: String,
+    #[schema(minimum = 1e-6, maximum = 1e300)]
+    pub base_cost: f64,
+    #[schema(minimum = 1.001, maximum = 100)]
+    pub cost_growth: f64,
+    #[schema(minimum = 1e-6, maximum = 1e300)]
+    pub base_energy_per_second: f64,
+    /// True where absent; false retires it.
+    #[serde(default = "available")]
+    pub available: bool,
+}
+
+/// An upgrade of a catalogue to put in force.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpgradeRequest {
+    #[schema(min_length = 1, max_length = 64, pattern = "^[a-z0-9_]+$", example = "work_gloves")]
+    pub id: String,
+    #[schema(min_length = 1, max_length = 80, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$")]
+    pub name: String,
+    #[schema(min_length = 1, max_length = 500, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$")]
+    pub description: String,
+    #[schema(minimum = 1e-6, maximum = 1e300)]
+    pub cost: f64,
+    pub effect: EffectWire,
     #[serde(default)]
     pub requires: Option<RequirementWire>,
+    /// True where absent; false retires it.
     #[serde(default = "available")]
     pub available: bool,
 }
@@ -56,15 +95,32 @@ fn available() -> bool {
 #[schema(as = Effect)]
 pub enum EffectWire {
     /// Multiplies what one kind of generator makes.
-    GeneratorMultiplier { generator: String, multiplier: f64 },
+    GeneratorMultiplier {
+        #[schema(min_length = 1, max_length = 64, pattern = "^[a-z0-9_]+$")]
+        generator: String,
+        #[schema(minimum = 1, maximum = 1e300)]
+        multiplier: f64,
+    },
     /// Multiplies what all generators make.
-    GlobalMultiplier { multiplier: f64 },
+    GlobalMultiplier {
+        #[schema(minimum = 1, maximum = 1e300)]
+        multiplier: f64,
+    },
     /// Adds energy to each click.
-    ClickFlat { energy: f64 },
+    ClickFlat {
+        #[schema(minimum = 1e-6, maximum = 1e300)]
+        energy: f64,
+    },
     /// Adds a share of one second's production to each click.
-    ClickShare { share: f64 },
+    ClickShare {
+        #[schema(minimum = 1e-6, maximum = 1)]
+        share: f64,
+    },
     /// Lengthens the time that production goes on without the player.
-    OfflineCap { seconds: f64 },
+    OfflineCap {
+        #[schema(minimum = 1, maximum = 31_622_400)]
+        seconds: f64,
+    },
 }
 
 /// What an upgrade asks for beside its cost.
@@ -73,11 +129,14 @@ pub enum EffectWire {
 #[schema(as = Requirement)]
 pub enum RequirementWire {
     GeneratorOwned {
+        #[schema(min_length = 1, max_length = 64, pattern = "^[a-z0-9_]+$")]
         generator: String,
         #[serde(deserialize_with = "read_whole")]
+        #[schema(minimum = 1, maximum = 1_000_000)]
         count: u64,
     },
     LifetimeEnergy {
+        #[schema(minimum = 1e-6, maximum = 1e300)]
         energy: f64,
     },
 }
@@ -130,12 +189,16 @@ pub struct AdminCatalogWire {
 #[serde(deny_unknown_fields)]
 pub struct CatalogRequest {
     #[serde(deserialize_with = "objects")]
-    pub generators: Vec<GeneratorWire>,
+    #[schema(min_items = 1, max_items = 100)]
+    pub generators: Vec<GeneratorRequest>,
     #[serde(deserialize_with = "objects")]
-    pub upgrades: Vec<UpgradeWire>,
+    #[schema(max_items = 300)]
+    pub upgrades: Vec<UpgradeRequest>,
     #[serde(default, deserialize_with = "read_optional")]
+    #[schema(maximum = 9_007_199_254_740_991_u64)]
     pub version: Option<u64>,
     #[serde(default, deserialize_with = "read_optional")]
+    #[schema(maximum = 9_007_199_254_740_991_u64)]
     pub version_in_force: Option<u64>,
     #[serde(default)]
     pub effective_at: Option<String>,

@@ -20,7 +20,19 @@ use crate::store::seasons::SeasonResult;
 pub struct Page<T: ToSchema> {
     pub entries: Vec<T>,
     /// Send it as `cursor` for the next part; null at the end.
+    #[schema(required)]
     pub next_cursor: Option<String>,
+}
+
+/// What a line of the ledger is of: the names that the rules give them.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = LedgerKind)]
+pub enum LedgerKindWire {
+    GeneratorPurchase,
+    UpgradePurchase,
+    Prestige,
+    Grant,
 }
 
 /// A line of the ledger: `balance_after = balance_after of the line before + earned + delta`.
@@ -31,7 +43,7 @@ pub struct LedgerEntryWire {
     pub id: u64,
     #[schema(format = DateTime)]
     pub at: String,
-    /// `generator_purchase`, `upgrade_purchase`, `prestige` or `grant`.
+    #[schema(value_type = LedgerKindWire)]
     pub kind: String,
     /// What was bought, the cores reached, or the reason of the grant.
     pub reference: String,
@@ -115,6 +127,7 @@ pub struct SeasonResultWire {
     #[schema(example = "2026-w02")]
     pub season: String,
     /// Null before the standings are final.
+    #[schema(required)]
     pub rank: Option<u64>,
     pub score: f64,
 }

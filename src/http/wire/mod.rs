@@ -12,21 +12,24 @@ mod time;
 
 pub use auth::{
     GuestRequest, LoginRequest, PasswordRequest, PlayerWire, RefreshRequest, RefreshedWire,
-    RegisterRequest, SessionWire, SignedInWire, TokensWire,
+    RegisterRequest, SessionWire, SignedInWire, TokenTypeWire, TokensWire,
 };
 pub use catalogue::{
-    AdminCatalogWire, CatalogRequest, CatalogWire, EffectWire, GeneratorWire, RequirementWire,
-    RulesWire, UpgradeWire,
+    AdminCatalogWire, CatalogRequest, CatalogWire, EffectWire, GeneratorRequest, GeneratorWire,
+    RequirementWire, RulesWire, UpgradeRequest, UpgradeWire,
 };
 pub use history::{
-    AuditEntryWire, ExportWire, ExportedRequestWire, LedgerEntryWire, Page, ProfileWire,
+    AuditEntryWire, ExportWire, ExportedRequestWire, LedgerEntryWire, LedgerKindWire, Page,
+    ProfileWire,
 };
 pub use number::read_parameter;
 pub use outcome::{
-    ActionResultWire, ActionsRequest, ActionsWire, ClicksRequest, ClicksWire, ExpectingRequest,
-    GeneratorPurchaseRequest, GeneratorPurchaseWire, MaxWire, PrestigeWire, QuantityWire,
-    RenameWire, UpgradePurchaseWire,
+    ActionResultWire, ActionWire, ActionsRequest, ActionsWire, ClicksRequest, ClicksWire,
+    CountWire, ExpectingRequest, GeneratorPurchaseRequest, GeneratorPurchaseWire, MaxWire,
+    PrestigeWire, QuantityWire, RenameRequest, UpgradePurchaseWire,
 };
-pub use rankings::{OwnRankingWire, RankingsWire, SeasonRankingsWire, SeasonWire, season_of_id};
+pub use rankings::{
+    BoardWire, OwnRankingWire, RankingsWire, SeasonRankingsWire, SeasonWire, season_of_id,
+};
 pub use state::{AwayWire, OwnedGeneratorWire, StatePlace, StateWire};
 pub use time::{rfc3339, write_rfc3339};

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
+use utoipa::openapi::{Object, ObjectBuilder, Type};
 
 use super::number::{read_optional, whole};
 use super::state::{StatePlace, StateWire};
@@ -11,7 +12,7 @@ use crate::domain::{
     Action, ActionResult, Command, MAX_ACTIONS, MAX_CLICKS, Outcome, Quantity, Slug,
 };
 use crate::http::extract;
-use crate::http::problem::{Code, Problem};
+use crate::http::problem::{Problem, RefusedAction};
 
 /// Clicks since the last call.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -29,17 +30,24 @@ pub struct GeneratorPurchaseRequest {
     quantity: Box<RawValue>,
     /// Buy only where the state is still of this version.
     #[serde(default, deserialize_with = "read_optional")]
+    #[schema(maximum = 9_007_199_254_740_991_u64)]
     pub expected_version: Option<u64>,
 }
 
-/// A whole number from 1 to 1,000,000, or `"max"` for as many as the energy buys.
+/// A whole number, or `"max"` for as many as the energy buys.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 #[schema(as = Quantity)]
 pub enum QuantityWire {
+    #[schema(value_type = CountWire)]
     Exactly(u64),
     Max(MaxWire),
 }
+
+/// How many: a whole number, which `29.0` is too.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Count, minimum = 1, maximum = 1_000_000)]
+pub struct CountWire(pub u64);
 
 /// As many as the energy buys.
 #[derive(Debug, Serialize, ToSchema)]
@@ -55,14 +63,17 @@ pub enum MaxWire {
 pub struct ExpectingRequest {
     /// Apply only where the state is still of this version.
     #[serde(default, deserialize_with = "read_optional")]
+    #[schema(maximum = 9_007_199_254_740_991_u64)]
     pub expected_version: Option<u64>,
 }
 
 /// Another display name.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct RenameWire {
-    /// 1 to 24 characters, trimmed.
+pub struct RenameRequest {
+    /// 1 to 24 characters as people count them and at most 256 bytes, without the space around them; at least one can be seen,
+    /// and none is a control character.
+    #[schema(min_length = 1, max_length = 256, example = "Ada")]
     pub display_name: String,
 }
 
@@ -71,25 +82,41 @@ pub struct RenameWire {
 #[serde(deny_unknown_fields)]
 pub struct ActionsRequest {
     #[serde(deserialize_with = "extract::objects")]
-    #[schema(max_items = 32, min_items = 1)]
-    actions: Vec<ActionWire>,
+    #[schema(value_type = Vec<ActionWire>, max_items = 32, min_items = 1)]
+    actions: Vec<ActionMembers>,
 }
 
-/// One action: `click` has `clicks`; `buy_generator` has `id` and `quantity`; `buy_upgrade` has `id`.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+/// One action: `type` says what, and which members there are.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 #[schema(as = Action)]
-pub struct ActionWire {
+pub enum ActionWire {
+    Click {
+        #[schema(minimum = 1, maximum = 1000, example = 5)]
+        clicks: u64,
+    },
+    BuyGenerator {
+        #[schema(example = "wind_turbine")]
+        id: String,
+        quantity: QuantityWire,
+    },
+    BuyUpgrade {
+        #[schema(example = "work_gloves")]
+        id: String,
+    },
+}
+
+/// One action as it is read: members of every type, so that faults name the member. A member that is there is not null.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ActionMembers {
     #[serde(rename = "type")]
-    #[schema(example = "click")]
     kind: String,
-    #[serde(default)]
-    #[schema(value_type = Option<u64>, minimum = 1, maximum = 1000, example = 5)]
+    #[serde(default, deserialize_with = "extract::present")]
     clicks: Option<Box<RawValue>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "extract::present")]
     id: Option<String>,
-    #[serde(default)]
-    #[schema(value_type = Option<QuantityWire>)]
+    #[serde(default, deserialize_with = "extract::present")]
     quantity: Option<Box<RawValue>>,
 }
 
@@ -129,7 +156,7 @@ impl ActionsRequest {
     }
 }
 
-impl ActionWire {
+impl ActionMembers {
     fn action(&self, index: usize) -> Result<Action, Problem> {
         let at = |name: &str| format!("actions[{index}].{name}");
         let surplus = |name: &str| {
@@ -214,7 +241,7 @@ pub struct ActionsWire {
     pub state: StatePlace,
 }
 
-/// The outcome of an action, with `status` 200, or its problem, with the problem's.
+/// What an action came to: with `status` 200 its outcome, with another its problem.
 #[derive(Debug, ToSchema)]
 #[serde(untagged)]
 #[schema(as = ActionResult)]
@@ -225,33 +252,25 @@ pub enum ActionResultWire {
     Refused(Value),
 }
 
+fn status_ok() -> Object {
+    ObjectBuilder::new().schema_type(Type::Integer).enum_values(Some([200])).build()
+}
+
 /// What an applied action came to.
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AppliedAction {
-    #[schema(minimum = 200, maximum = 200)]
+    #[schema(schema_with = status_ok)]
     status: u16,
     /// Of clicks: how many were credited.
+    #[schema(value_type = u64, required = false)]
     accepted: Option<u64>,
     /// Of generators: how many were bought.
+    #[schema(value_type = u64, required = false)]
     purchased: Option<u64>,
     /// Of purchases.
+    #[schema(value_type = f64, required = false)]
     spent: Option<f64>,
-}
-
-/// The problem of an action that was refused.
-#[derive(Serialize, ToSchema)]
-pub struct RefusedAction {
-    #[serde(rename = "type")]
-    kind: String,
-    title: String,
-    status: u16,
-    detail: String,
-    code: Code,
-    /// Members of this problem alone, such as `required` and `available`.
-    #[serde(flatten)]
-    #[schema(inline, value_type = std::collections::HashMap<String, Value>)]
-    extensions: serde_json::Map<String, Value>,
 }
 
 impl From<&ActionResult> for ActionResultWire {

@@ -10,6 +10,34 @@ use super::time::rfc3339;
 use crate::domain::{Season, Timestamp};
 use crate::rankings::{Board, Entry, List, SeasonOverview, SeasonState, Standings, Surroundings};
 
+/// What players are ranked by.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = Board)]
+pub enum BoardWire {
+    LifetimeEnergy,
+    EnergyPerSecond,
+    Season,
+}
+
+impl From<Board> for BoardWire {
+    fn from(board: Board) -> Self {
+        match board {
+            Board::LifetimeEnergy => Self::LifetimeEnergy,
+            Board::EnergyPerSecond => Self::EnergyPerSecond,
+            Board::Season => Self::Season,
+        }
+    }
+}
+
+/// The board of seasons.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = SeasonBoard)]
+pub enum SeasonBoardWire {
+    Season,
+}
+
 /// A player's place on a board.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = RankingEntry)]
@@ -40,8 +68,7 @@ fn entries(list: List) -> Vec<RankingEntryWire> {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = Rankings)]
 pub struct RankingsWire {
-    #[schema(example = "lifetime_energy")]
-    pub board: &'static str,
+    pub board: BoardWire,
     /// When the newest scores were reckoned.
     #[schema(format = DateTime)]
     pub as_of: String,
@@ -55,7 +82,7 @@ pub struct RankingsWire {
 impl RankingsWire {
     pub fn new(board: Board, list: List) -> Self {
         Self {
-            board: board.as_str(),
+            board: board.into(),
             as_of: rfc3339(list.as_of),
             total_players: list.total_players,
             entries: entries(list),
@@ -68,8 +95,7 @@ impl RankingsWire {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = OwnRanking)]
 pub struct OwnRankingWire {
-    #[schema(example = "lifetime_energy")]
-    pub board: &'static str,
+    pub board: BoardWire,
     /// When the newest scores were reckoned.
     #[schema(format = DateTime)]
     pub as_of: String,
@@ -84,7 +110,7 @@ pub struct OwnRankingWire {
 impl OwnRankingWire {
     pub fn new(board: Board, found: Surroundings) -> Self {
         Self {
-            board: board.as_str(),
+            board: board.into(),
             as_of: rfc3339(found.list.as_of),
             rank: found.rank,
             score: found.score,
@@ -107,6 +133,7 @@ pub struct SeasonWire {
     pub ends_at: String,
     pub state: SeasonStateWire,
     /// How many players the final standings rank; null before they are made.
+    #[schema(required)]
     pub ranked_players: Option<u64>,
 }
 
@@ -143,9 +170,7 @@ impl From<SeasonOverview> for SeasonWire {
 pub struct SeasonRankingsWire {
     #[schema(example = "2026-w02")]
     pub season: String,
-    /// Always `season`.
-    #[schema(example = "season")]
-    pub board: &'static str,
+    pub board: SeasonBoardWire,
     /// Whether they do not change any more.
     #[serde(rename = "final")]
     pub is_final: bool,
@@ -164,7 +189,7 @@ impl SeasonRankingsWire {
     pub fn new(season: Season, standings: Standings) -> Self {
         Self {
             season: season_id(season),
-            board: Board::Season.as_str(),
+            board: SeasonBoardWire::Season,
             is_final: standings.is_final,
             as_of: rfc3339(standings.list.as_of),
             total_players: standings.list.total_players,

@@ -17,7 +17,8 @@ use crate::store::players::PlayerRecord;
 pub struct StateWire {
     pub player_id: Uuid,
     pub display_name: String,
-    /// Guests have none.
+    /// Null for guests, who have none.
+    #[schema(required)]
     pub username: Option<String>,
     pub energy: f64,
     /// All that production and clicks ever brought.
@@ -43,6 +44,7 @@ pub struct StateWire {
     pub server_time: String,
     /// An absence of more than a minute: there until the next mutation or for 30 s.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = AwayWire, required = false)]
     pub away: Option<AwayWire>,
 }
 
@@ -63,6 +65,7 @@ pub struct OwnedGeneratorWire {
     pub id: String,
     pub owned: u64,
     /// Null where the next one cannot be bought at any price.
+    #[schema(required)]
     pub next_cost: Option<f64>,
     /// What all of them make.
     pub energy_per_second: f64,

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::app::{ADMIN_TOKEN, TestApp};
 use super::books::eventually;
+use super::document;
 
 /// Speaks with one server.
 #[derive(Clone)]
@@ -64,14 +65,20 @@ impl Client {
         self.http.request(method, format!("{}{path}", self.base))
     }
 
-    /// Sends a request.
+    /// Sends a request. Whatever a test asks, the OpenAPI document tells of the answer.
     pub async fn send(&self, request: RequestBuilder) -> Reply {
-        let response = request.send().await.expect("an answer");
+        let (http, request) = request.build_split();
+        let request = request.expect("a request");
+        let (method, path) = (request.method().to_string(), request.url().path().to_owned());
+        let response = http.execute(request).await.expect("an answer");
         let status = StatusCode::as_u16(&response.status());
         let headers = response.headers().clone();
         let text = response.text().await.expect("a body");
         let json = serde_json::from_str(&text).unwrap_or(Value::Null);
-        Reply { status, headers, text, json }
+        let reply = Reply { status, headers, text, json };
+        let told = document::tells_of(&method, &path, status, reply.code());
+        assert!(told, "{method} {path}: {status} is not documented: {}", reply.text);
+        reply
     }
 
     /// A call of the API below `/api/v1`.

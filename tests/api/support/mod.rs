@@ -4,6 +4,7 @@ mod app;
 pub mod books;
 mod client;
 pub mod cluster;
+pub mod document;
 pub mod gate;
 mod jobs;
 pub mod own_cluster;

@@ -3,8 +3,10 @@
 use serde_json::{Map, Value};
 
 /// Keywords that limit nothing that is checked here.
-const REMARKS: [&str; 8] = [
+const REMARKS: [&str; 9] = [
     "description",
+    // What is sent is held against it by `make test-schema`.
+    "pattern",
     "example",
     "examples",
     "format",
@@ -40,6 +42,15 @@ impl Schemas<'_> {
                     fault(format!("is below {limit}"));
                 }
                 "maximum" if value.as_f64() > limit.as_f64() => fault(format!("is above {limit}")),
+                "exclusiveMinimum" if value.is_number() && value.as_f64() <= limit.as_f64() => {
+                    fault(format!("is not above {limit}"));
+                }
+                "minLength" if characters(value) < limit.as_u64() => {
+                    fault(format!("has not {limit} characters"));
+                }
+                "maxLength" if characters(value) > limit.as_u64() => {
+                    fault(format!("has over {limit} characters"));
+                }
                 "minItems" if length(value) < limit.as_u64() => fault(format!("has not {limit}")),
                 "maxItems" if length(value) > limit.as_u64() => fault(format!("has over {limit}")),
                 // Those above, where they hold, and those below, which look further down.
@@ -48,6 +59,9 @@ impl Schemas<'_> {
                 | "const"
                 | "minimum"
                 | "maximum"
+                | "exclusiveMinimum"
+                | "minLength"
+                | "maxLength"
                 | "minItems"
                 | "maxItems"
                 | "$ref"
@@ -84,6 +98,7 @@ impl Schemas<'_> {
         }
     }
 
+    /// Checks the members of an object, which is of exactly one of the alternatives.
     fn check_members(
         &self,
         keywords: &Map<String, Value>,
@@ -91,14 +106,32 @@ impl Schemas<'_> {
         at: &str,
         faults: &mut Vec<String>,
     ) {
-        let parts = self.parts(keywords);
+        let mut found: Vec<Vec<String>> = self
+            .alternatives(keywords)
+            .iter()
+            .map(|parts| self.faults_of_members(parts, members, at))
+            .collect();
+        found.sort_by_key(Vec::len);
+        let fitting = found.iter().filter(|faults| faults.is_empty()).count();
+        if fitting > 1 {
+            faults.push(format!("{at}: {fitting} alternatives fit: {members:?}"));
+        }
+        faults.extend(found.swap_remove(0));
+    }
+
+    fn faults_of_members(
+        &self,
+        parts: &[&Map<String, Value>],
+        members: &Map<String, Value>,
+        at: &str,
+    ) -> Vec<String> {
+        let mut faults = Vec::new();
         let listed = |name: &str| parts.iter().find_map(|part| part.get("properties")?.get(name));
         let others = parts.iter().find_map(|part| part.get("additionalProperties"));
         for (name, value) in members {
             match (listed(name), others) {
-                (Some(schema), _) => self.check(schema, value, &format!("{at}.{name}"), faults),
-                (None, Some(schema @ Value::Object(_))) => {
-                    self.check(schema, value, &format!("{at}.{name}"), faults);
+                (Some(schema), _) | (None, Some(schema @ Value::Object(_))) => {
+                    self.check(schema, value, &format!("{at}.{name}"), &mut faults);
                 }
                 (None, Some(Value::Bool(true))) => {}
                 (None, _) => faults.push(format!("{at}.{name} is not documented: {value}")),
@@ -111,16 +144,35 @@ impl Schemas<'_> {
                 }
             }
         }
+        faults
     }
 
-    /// The schemas that together describe an object.
-    fn parts<'b>(&'b self, keywords: &'b Map<String, Value>) -> Vec<&'b Map<String, Value>> {
-        let mut parts = vec![keywords];
+    /// The schemas that together describe an object, in each way that they may: what stands in `allOf` may be one of several.
+    fn alternatives<'b>(
+        &'b self,
+        keywords: &'b Map<String, Value>,
+    ) -> Vec<Vec<&'b Map<String, Value>>> {
+        let mut alternatives = vec![vec![keywords]];
         for part in keywords.get("allOf").and_then(Value::as_array).into_iter().flatten() {
-            let part = part.get("$ref").map_or(part, |reference| self.target(reference));
-            parts.extend(self.parts(part.as_object().expect("a schema")));
+            let part = self.resolve(part).as_object().expect("a schema");
+            let options: Vec<_> = match part.get("oneOf").and_then(Value::as_array) {
+                Some(options) => options
+                    .iter()
+                    .flat_map(|it| self.alternatives(self.resolve(it).as_object().expect("one")))
+                    .collect(),
+                None => self.alternatives(part),
+            };
+            let joined = alternatives.iter().flat_map(|parts| {
+                options.iter().map(move |option| [parts.as_slice(), option].concat())
+            });
+            alternatives = joined.collect();
         }
-        parts
+        alternatives
+    }
+
+    /// What a reference leads to; the value itself where it is none.
+    pub fn resolve<'b>(&'b self, value: &'b Value) -> &'b Value {
+        value.get("$ref").map_or(value, |reference| self.target(reference))
     }
 
     fn target(&self, reference: &Value) -> &Value {
@@ -131,6 +183,10 @@ impl Schemas<'_> {
 
 fn is_of_object(keywords: &Map<String, Value>) -> bool {
     ["properties", "additionalProperties", "allOf"].iter().any(|it| keywords.contains_key(*it))
+}
+
+fn characters(value: &Value) -> Option<u64> {
+    value.as_str().map(|text| text.chars().count() as u64)
 }
 
 fn length(value: &Value) -> Option<u64> {

@@ -1,0 +1,15 @@
+//! `idlewatt openapi`.
+
+use std::io::{self, Write};
+
+use super::Error;
+use crate::http::openapi_document;
+
+/// Prints the OpenAPI document, in lines that can be compared.
+///
+/// # Errors
+/// Where standard output takes no more.
+pub fn print_document() -> Result<(), Error> {
+    writeln!(io::stdout(), "{:#}", openapi_document())
+        .map_err(|error| Error::Other(format!("cannot print the document: {error}")))
+}

@@ -1,0 +1,193 @@
+//! The OpenAPI document, made from the handlers.
+
+mod failures;
+mod headers;
+mod tidy;
+
+use serde_json::{Map, Value};
+use utoipa::openapi::OpenApi as Document;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+
+use super::problem::{self, FieldError};
+use super::wire::{CountWire, MaxWire, QuantityWire};
+use super::{admin, auth, catalog, health, me, players, rankings, seasons};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Idlewatt",
+        description = "The backend of an idle-energy game. Sign in as a guest, click, buy generators, and watch \
+                       energy rise.",
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
+    ),
+    servers((url = "/", description = "The server that this document is from")),
+    tags(
+        (name = "auth", description = "Signing in and out"),
+        (name = "game", description = "Playing"),
+        (name = "rankings", description = "Boards and seasons"),
+        (name = "operators", description = "Probes"),
+        (name = "admin", description = "What operators change")
+    ),
+    paths(
+        auth::create_guest,
+        auth::register,
+        auth::login,
+        auth::refresh,
+        auth::logout,
+        auth::list_sessions,
+        auth::end_session,
+        auth::end_other_sessions,
+        auth::change_password,
+        catalog::read_catalog,
+        me::read_state,
+        me::rename,
+        me::delete_player,
+        me::click,
+        me::buy_generator,
+        me::buy_upgrade,
+        me::prestige,
+        me::act,
+        me::read_ledger,
+        me::export,
+        players::read_profile,
+        rankings::read_rankings,
+        rankings::read_own_ranking,
+        seasons::list_seasons,
+        seasons::read_season_rankings,
+        health::healthz,
+        health::readyz,
+        admin::catalog::read_catalog,
+        admin::catalog::replace_catalog,
+        admin::jobs::list_jobs,
+        admin::jobs::retry_job,
+        admin::jobs::discard_job,
+        admin::rankings::rebuild_rankings,
+        admin::players::search_players,
+        admin::players::read_player,
+        admin::players::ban_player,
+        admin::players::unban_player,
+        admin::players::grant_energy,
+    ),
+    components(schemas(FieldError, QuantityWire, CountWire, MaxWire)),
+    modifiers(&Security, &Problems)
+)]
+struct Api;
+
+/// The document: what the handlers' annotations say, and what holds for all of them.
+pub fn document() -> Value {
+    let mut document = serde_json::to_value(Api::openapi()).unwrap_or_default();
+    tidy::name_pages(&mut document);
+    let schemas = match &mut document["components"]["schemas"] {
+        Value::Object(schemas) => {
+            tidy::close_unions(schemas);
+            schemas.clone()
+        }
+        _ => Map::new(),
+    };
+    let shared = headers::parameters();
+    let mut responses = Map::new();
+    for_each_operation(&mut document, |mut operation| {
+        tidy::divide_text(&mut operation);
+        tidy::describe_answers(&mut operation);
+        tidy::body(&mut operation, &schemas);
+        failures::list(&mut operation, &mut responses);
+        headers::name(&mut operation, &mut responses);
+        tidy::parameters(&mut operation, &shared);
+    });
+    let components = &mut document["components"];
+    components["headers"] = headers::headers();
+    components["parameters"] = shared;
+    components["responses"] = responses.into();
+    tidy::join_lines(&mut document);
+    document
+}
+
+fn is_limited(path: &str) -> bool {
+    path.starts_with("/api/v1/")
+}
+
+fn is_admin(path: &str) -> bool {
+    path.starts_with("/api/v1/admin/")
+}
+
+/// An operation on its way into the document.
+struct Operation<'a> {
+    path: &'a str,
+    value: &'a mut Map<String, Value>,
+}
+
+impl Operation<'_> {
+    fn id(&self) -> &str {
+        self.value.get("operationId").and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// Whether a token of that scheme may be sent.
+    fn asks_for(&self, scheme: &str) -> bool {
+        let schemes = self.value.get("security").and_then(Value::as_array);
+        schemes.into_iter().flatten().any(|it| it.get(scheme).is_some())
+    }
+
+    fn has_body(&self) -> bool {
+        self.value.contains_key("requestBody")
+    }
+
+    /// Whether it takes a parameter there, of that name if one is given.
+    fn has_parameter(&self, place: &str, name: Option<&str>) -> bool {
+        let parameters = self.value.get("parameters").and_then(Value::as_array);
+        parameters.into_iter().flatten().any(|parameter| {
+            parameter["in"] == place && name.is_none_or(|name| parameter["name"] == name)
+        })
+    }
+
+    /// A member that is an object, made where it is not there.
+    fn member(&mut self, name: &str) -> &mut Map<String, Value> {
+        let member = self.value.entry(name).or_insert_with(|| Map::new().into());
+        if !member.is_object() {
+            *member = Map::new().into();
+        }
+        match member {
+            Value::Object(members) => members,
+            _ => unreachable!("it was made an object"),
+        }
+    }
+}
+
+fn for_each_operation(document: &mut Value, mut change: impl FnMut(Operation<'_>)) {
+    let Some(paths) = document["paths"].as_object_mut() else { return };
+    for (path, item) in paths {
+        for operation in item.as_object_mut().into_iter().flat_map(Map::values_mut) {
+            if let Some(value) = operation.as_object_mut() {
+                change(Operation { path, value });
+            }
+        }
+    }
+}
+
+struct Security;
+
+impl Modify for Security {
+    fn modify(&self, document: &mut Document) {
+        let components = document.components.get_or_insert_default();
+        for (name, description) in [
+            ("player", "An access token, as signing in answers"),
+            ("operator", "The server's ADMIN_TOKEN"),
+        ] {
+            let scheme = HttpBuilder::new()
+                .scheme(HttpAuthScheme::Bearer)
+                .description(Some(description))
+                .build();
+            components.add_security_scheme(name, SecurityScheme::Http(scheme));
+        }
+    }
+}
+
+/// The schemas of problems.
+struct Problems;
+
+impl Modify for Problems {
+    fn modify(&self, document: &mut Document) {
+        let schemas = problem::schemas().into_iter().map(|(name, schema)| (name, schema.into()));
+        document.components.get_or_insert_default().schemas.extend(schemas);
+    }
+}

@@ -1,0 +1,119 @@
+//! What the macros write otherwise than a document for clients should have it.
+
+use actix_web::http::StatusCode;
+use serde_json::{Map, Value, json};
+
+use super::Operation;
+
+/// Makes the first sentence of a handler's comment the summary, and the rest the description.
+pub fn divide_text(operation: &mut Operation<'_>) {
+    let mut take = |name| operation.value.remove(name);
+    let parts = [take("summary"), take("description")];
+    let texts: Vec<&str> = parts.iter().flatten().filter_map(Value::as_str).collect();
+    let text = texts.join(" ").split_whitespace().collect::<Vec<_>>().join(" ");
+    let (summary, description) = text.split_once(". ").unwrap_or((text.trim_end_matches('.'), ""));
+    operation.value.insert("summary".to_owned(), summary.into());
+    if !description.is_empty() {
+        operation.value.insert("description".to_owned(), description.into());
+    }
+}
+
+/// Makes lines that a comment was broken into one, everywhere.
+pub fn join_lines(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                match member {
+                    Value::String(text) if name == "description" => {
+                        let paragraphs = text.split("\n\n").map(|it| it.replace('\n', " "));
+                        *text = paragraphs.collect::<Vec<_>>().join("\n\n");
+                    }
+                    member => join_lines(member),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(join_lines),
+        _ => {}
+    }
+}
+
+/// Names the parameters that are shared, and says of the others what their names can be. A parameter is absent or a text; it
+/// has no null.
+pub fn parameters(operation: &mut Operation<'_>, shared: &Value) {
+    let Some(Value::Array(parameters)) = operation.value.get_mut("parameters") else { return };
+    for parameter in parameters {
+        let name = parameter["name"].clone();
+        let named = shared.as_object().into_iter().flatten().find(|(_, it)| it["name"] == name);
+        if let Some((name, _)) = named {
+            *parameter = json!({ "$ref": format!("#/components/parameters/{name}") });
+        } else if let Some(Value::Array(types)) = parameter.pointer_mut("/schema/type") {
+            types.retain(|it| it != "null");
+            if let [only] = types.as_slice() {
+                parameter["schema"]["type"] = only.clone();
+            }
+        }
+    }
+}
+
+/// An empty body counts as `{}`, so a body of which nothing is required need not be sent.
+pub fn body(operation: &mut Operation<'_>, schemas: &Map<String, Value>) {
+    let Some(body) = operation.value.get_mut("requestBody") else { return };
+    let reference = body.pointer("/content/application~1json/schema/$ref").and_then(Value::as_str);
+    let schema = reference.and_then(|it| it.rsplit('/').next()).and_then(|it| schemas.get(it));
+    body["required"] = schema.is_none_or(|schema| schema.get("required").is_some()).into();
+}
+
+/// Says of every answer what its status says, where nothing else is said.
+pub fn describe_answers(operation: &mut Operation<'_>) {
+    for (status, response) in operation.member("responses") {
+        let status = status.parse().ok().and_then(|status| StatusCode::from_u16(status).ok());
+        let reason = status.and_then(|status| status.canonical_reason()).unwrap_or_default();
+        if let Value::Object(response) = response
+            && !response.contains_key("$ref")
+        {
+            response.entry("description").or_insert_with(|| reason.into());
+        }
+    }
+}
+
+/// What is told apart by a member has no members but those of its kind.
+pub fn close_unions(schemas: &mut Map<String, Value>) {
+    for schema in schemas.values_mut() {
+        let options = schema.get_mut("oneOf").and_then(Value::as_array_mut);
+        for option in options.into_iter().flatten().filter_map(Value::as_object_mut) {
+            if option.contains_key("properties") {
+                option.insert("additionalProperties".to_owned(), false.into());
+            }
+        }
+    }
+}
+
+/// Gives pages, which are made of one generic type, names and named entries: `Page_Session` becomes `SessionPage`.
+pub fn name_pages(document: &mut Value) {
+    let mut renamed = Vec::new();
+    if let Some(schemas) = document["components"]["schemas"].as_object_mut() {
+        let names: Vec<String> = schemas.keys().cloned().collect();
+        for (name, entry) in names.iter().filter_map(|it| Some((it, it.strip_prefix("Page_")?))) {
+            let Some(mut page) = schemas.remove(name) else { continue };
+            let reference = json!({ "$ref": format!("#/components/schemas/{entry}") });
+            let inline = page["properties"]["entries"]["items"].clone();
+            page["properties"]["entries"]["items"] = reference;
+            schemas.entry(entry).or_insert(inline);
+            schemas.insert(format!("{entry}Page"), page);
+            renamed.push((name.clone(), format!("{entry}Page")));
+        }
+    }
+    for (from, to) in renamed {
+        let reference = |name: &str| format!("#/components/schemas/{name}");
+        point_to(document, &reference(&from), &reference(&to));
+    }
+}
+
+fn point_to(value: &mut Value, from: &str, to: &str) {
+    match value {
+        Value::String(text) if text == from => to.clone_into(text),
+        Value::Object(members) => members.values_mut().for_each(|it| point_to(it, from, to)),
+        Value::Array(items) => items.iter_mut().for_each(|it| point_to(it, from, to)),
+        _ => {}
+    }
+}

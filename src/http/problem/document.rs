@@ -1,0 +1,183 @@
+//! Problems in the OpenAPI document. Each code has a schema of its own, so that `code` tells a client which members there
+//! are.
+
+use std::borrow::Cow;
+
+use utoipa::openapi::schema::{
+    AllOfBuilder, ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema, Type,
+};
+use utoipa::openapi::{KnownFormat, Ref, RefOr, SchemaFormat};
+use utoipa::{PartialSchema, ToSchema};
+
+use super::Code;
+use crate::limit::Policy;
+
+/// Members that every problem has, for people.
+const DETAILS: &str = "ProblemDetails";
+/// What tells of which request a problem is.
+const TRACE: &str = "RequestTrace";
+
+impl Code {
+    /// Every code.
+    pub const ALL: [Self; 22] = [
+        Self::InvalidRequest,
+        Self::Unauthenticated,
+        Self::TokenExpired,
+        Self::InvalidCredentials,
+        Self::Forbidden,
+        Self::PlayerBanned,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::InsufficientEnergy,
+        Self::RequirementNotMet,
+        Self::AlreadyOwned,
+        Self::NothingToGain,
+        Self::UsernameTaken,
+        Self::AlreadyRegistered,
+        Self::VersionMismatch,
+        Self::PayloadTooLarge,
+        Self::UnsupportedMediaType,
+        Self::ValidationFailed,
+        Self::IdempotencyKeyReused,
+        Self::RateLimited,
+        Self::Internal,
+        Self::Unavailable,
+    ];
+
+    /// Those that an action among several may be refused with.
+    const OF_ACTIONS: [Self; 4] =
+        [Self::NotFound, Self::InsufficientEnergy, Self::RequirementNotMet, Self::AlreadyOwned];
+
+    /// The name of its schema: `InsufficientEnergyProblem`.
+    fn schema_name(self) -> String {
+        let words = self.names().0.split('_').map(|word| {
+            let (first, rest) = word.split_at(1);
+            first.to_uppercase() + rest
+        });
+        words.chain(["Problem".to_owned()]).collect()
+    }
+
+    fn reference(self) -> Ref {
+        Ref::from_schema_name(self.schema_name())
+    }
+
+    /// Its schema, without the request's id.
+    fn schema(self) -> Schema {
+        let (name, title) = self.names();
+        let mut object = ObjectBuilder::new()
+            .schema_type(Type::Object)
+            .property("code", only(Type::String, name))
+            .property("status", only(Type::Integer, self.status().as_u16()))
+            .required("code")
+            .required("status");
+        for (name, schema) in self.members() {
+            object = object.property(name, schema).required(name);
+        }
+        if self == Self::RequirementNotMet {
+            object = object.property("requires", Ref::from_schema_name("Requirement"));
+        }
+        let all = AllOfBuilder::new().item(Ref::from_schema_name(DETAILS)).item(object);
+        all.description(Some(title)).build().into()
+    }
+
+    /// The members that it always has beside those of all problems.
+    fn members(self) -> Vec<(&'static str, RefOr<Schema>)> {
+        let amount = || number(Type::Number, KnownFormat::Double);
+        let count = || number(Type::Integer, KnownFormat::Int64);
+        match self {
+            Self::InvalidRequest | Self::ValidationFailed => {
+                let errors = ArrayBuilder::new().items(Ref::from_schema_name("FieldError"));
+                vec![("errors", errors.build().into())]
+            }
+            Self::InsufficientEnergy => vec![("required", amount()), ("available", amount())],
+            Self::NothingToGain => vec![("required_lifetime_energy", amount())],
+            Self::VersionMismatch => vec![("version", count())],
+            Self::RateLimited => {
+                let names = Policy::ALL.map(Policy::name);
+                let policy =
+                    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names));
+                vec![("retry_after_ms", count()), ("policy", policy.build().into())]
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// That value and no other.
+fn only(kind: Type, value: impl Into<serde_json::Value>) -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(kind).enum_values(Some([value.into()]))
+}
+
+fn number(kind: Type, format: KnownFormat) -> RefOr<Schema> {
+    let number = ObjectBuilder::new().schema_type(kind).minimum(Some(0));
+    number.format(Some(SchemaFormat::KnownFormat(format))).build().into()
+}
+
+fn text(description: &str) -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String).description(Some(description))
+}
+
+/// One of these, told apart by `code`.
+fn one_of(codes: &[Code]) -> RefOr<Schema> {
+    match codes {
+        [code] => code.reference().into(),
+        codes => {
+            let one =
+                codes.iter().fold(OneOfBuilder::new(), |one, code| one.item(code.reference()));
+            Schema::from(one.build()).into()
+        }
+    }
+}
+
+/// The body of an answer that is one of these problems.
+pub fn body(codes: &[Code]) -> Schema {
+    AllOfBuilder::new().item(Ref::from_schema_name(TRACE)).item(one_of(codes)).build().into()
+}
+
+/// The schemas of all problems, by their names.
+pub fn schemas() -> Vec<(String, Schema)> {
+    let details = ObjectBuilder::new()
+        .schema_type(Type::Object)
+        .description(Some("What every problem says of itself."))
+        .property("type", text("The code, as a URN: `urn:idlewatt:problem:insufficient_energy`"))
+        .property("title", text("The code, for people"))
+        .property("detail", text("What happened, for people"))
+        .required("type")
+        .required("title")
+        .required("detail");
+    let trace = ObjectBuilder::new()
+        .schema_type(Type::Object)
+        .description(Some("Of which request a problem is."))
+        .property("request_id", text("For support; the value of `X-Request-Id`"))
+        .required("request_id");
+    let any = AllOfBuilder::new()
+        .description(Some(
+            "The body of every answer that is no success (RFC 9457). `code` is for programs, and tells which members there \
+             are; these are all codes.",
+        ))
+        .item(Ref::from_schema_name(TRACE))
+        .item(one_of(&Code::ALL));
+    let shared: [(&str, Schema); 3] = [
+        (DETAILS, details.build().into()),
+        (TRACE, trace.build().into()),
+        ("Problem", any.build().into()),
+    ];
+    let shared = shared.map(|(name, schema)| (name.to_owned(), schema));
+    shared.into_iter().chain(Code::ALL.map(|code| (code.schema_name(), code.schema()))).collect()
+}
+
+/// The problem of an action that was refused, as the document tells of it.
+#[derive(Debug)]
+pub struct RefusedAction;
+
+impl PartialSchema for RefusedAction {
+    fn schema() -> RefOr<Schema> {
+        one_of(&Code::OF_ACTIONS)
+    }
+}
+
+impl ToSchema for RefusedAction {
+    fn name() -> Cow<'static, str> {
+        "RefusedAction".into()
+    }
+}

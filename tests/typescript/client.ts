@@ -1,0 +1,44 @@
+// A client's transport, as types alone: what an operation takes and answers, read from the document.
+import type { components, operations, paths } from "api";
+
+export type Schemas = components["schemas"];
+export type OperationId = keyof operations;
+
+type Body<O extends OperationId> = operations[O] extends {
+  requestBody: { content: { "application/json": infer B } };
+}
+  ? { body: B }
+  : operations[O] extends { requestBody?: { content: { "application/json": infer B } } }
+    ? { body?: B }
+    : object;
+
+/** Path, query and header parameters, and the body. */
+export type Request<O extends OperationId> = operations[O]["parameters"] & Body<O>;
+
+type Content<R> = R extends { content: infer C } ? (C extends object ? C[keyof C] : undefined) : undefined;
+type Responses<O extends OperationId> = operations[O]["responses"];
+
+/** The answer: `status` tells what `body` is. */
+export type Answer<O extends OperationId> = {
+  [S in keyof Responses<O>]: {
+    status: S;
+    headers: Responses<O>[S] extends { headers: infer H } ? H : never;
+    body: Content<Responses<O>[S]>;
+  };
+}[keyof Responses<O>];
+
+export type Client = <O extends OperationId>(operation: O, request: Request<O>) => Promise<Answer<O>>;
+
+type Operation<P> = { [M in keyof P]-?: P[M] extends { responses: unknown } ? P[M] : never }[keyof P];
+
+/** What stands below the paths. */
+export type OperationsOfPaths = { [P in keyof paths]: Operation<paths[P]> }[keyof paths];
+
+/** Whether two types are the same. */
+export type Equal<A, B> =
+  (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
+
+/** Compiles where nothing is left only. */
+export function unreachable(rest: never): never {
+  throw new Error(`not known here: ${JSON.stringify(rest)}`);
+}
