@@ -12,7 +12,7 @@ pub async fn start_for_days(world: &World) -> TestApp {
     world.start_with(&[("ACCESS_TOKEN_TTL_SECONDS", "86400")]).await
 }
 
-/// Asks again and again until there is an answer, for at most twenty seconds.
+/// Asks again and again until there is an answer, for at most a minute.
 pub async fn eventually<T, F>(what: &str, mut ask: impl FnMut() -> F) -> T
 where
     F: Future<Output = Option<T>>,
