@@ -6,7 +6,6 @@ use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use actix_web::dev::Server as HttpServerFuture;
-use actix_web::middleware::Condition;
 use actix_web::{App, HttpServer, web};
 use tokio::time::timeout;
 
@@ -235,11 +234,9 @@ impl Server {
         let server = HttpServer::new(move || {
             // Once a worker thread, on its own runtime.
             actix_web::rt::spawn(game::deliver());
-            let options = &api.options;
             App::new()
                 .app_data(web::Data::new(api.clone()))
                 .app_data(http::Worker::default())
-                .wrap(Condition::new(!options.cors_allowed_origins.is_empty(), http::cors(options)))
                 .wrap(http::Edge)
                 .configure(routes)
         });

@@ -28,7 +28,7 @@ pub const VARIABLES: [Variable; 39] = [
     variable(
         "CORS_ALLOWED_ORIGINS",
         "",
-        "Origins of pages that may call the API, separated by commas",
+        "Origins of pages that may call the API, separated by commas; one `*` in the first part of a host stands for any letters, digits and hyphens, as in https://*--name.netlify.app",
     ),
     variable(
         "ADMIN_TOKEN",

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::task::{self, Context, Poll};
 use std::time::{Duration, Instant};
 
-use actix_web::body::{BoxBody, MessageBody};
+use actix_web::body::BoxBody;
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
 use actix_web::http::header::{
     CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, TRANSFER_ENCODING,
@@ -20,9 +20,10 @@ use pin_project_lite::pin_project;
 use tracing::Span;
 use tracing::field::Empty;
 
+use super::cors::Page;
 use super::problem::Problem;
 use super::worker::Worker;
-use super::{Api, cors, panics};
+use super::{Api, panics};
 use crate::accounts;
 use crate::domain::Timestamp;
 use crate::telemetry::metrics::{Level, Metrics, RouteMetrics};
@@ -34,10 +35,9 @@ const MAX_REQUEST_ID_LENGTH: usize = 128;
 /// Wraps the whole of the routes.
 pub struct Edge;
 
-impl<S, B> Transform<S, ServiceRequest> for Edge
+impl<S> Transform<S, ServiceRequest> for Edge
 where
-    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
-    B: MessageBody + 'static,
+    S: Service<ServiceRequest, Response = ServiceResponse, Error = Error>,
 {
     type Response = ServiceResponse;
     type Error = Error;
@@ -55,10 +55,9 @@ pub struct EdgeService<S> {
     routes: S,
 }
 
-impl<S, B> Service<ServiceRequest> for EdgeService<S>
+impl<S> Service<ServiceRequest> for EdgeService<S>
 where
-    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
-    B: MessageBody + 'static,
+    S: Service<ServiceRequest, Response = ServiceResponse, Error = Error>,
 {
     type Response = ServiceResponse;
     type Error = Error;
@@ -66,7 +65,7 @@ where
 
     forward_ready!(routes);
 
-    fn call(&self, mut request: ServiceRequest) -> Self::Future {
+    fn call(&self, request: ServiceRequest) -> Self::Future {
         let started = Instant::now();
         let Some(api) = request.app_data::<web::Data<Api>>().cloned() else {
             let call = Some(self.routes.call(request));
@@ -79,25 +78,28 @@ where
         let id = request_id(&request, now);
         let in_flight = InFlight::begin(&api.metrics);
         let method = method_label(request.method());
-        let preflight = request.method() == Method::OPTIONS;
-        let origin = cors::allowed_origin(&api.options, request.headers());
-        if origin.is_some() {
-            cors::tidy_preflight(&mut request);
-        }
+        let mut page = Page::of(&api.options, request.headers());
+        let preflight = page.as_mut().and_then(|page| page.preflight(&request));
         let body_awaited = has_body(&request);
-        let too_early = !api.health.has_started() && request.path().starts_with("/api/");
+        let too_early = !api.health.has_started()
+            && request.path().starts_with("/api/")
+            && request.method() != Method::OPTIONS;
         let span = span(&request, &id);
-        let (call, early) = if too_early && !preflight {
+        let (call, early) = if let Some(preflight) = preflight {
+            (
+                None,
+                Some(match preflight {
+                    Ok(response) => request.into_response(response),
+                    Err(problem) => request.error_response(problem),
+                }),
+            )
+        } else if too_early {
             let problem = Problem::unavailable("The server is starting.", "starting");
-            let mut response = request.error_response(problem);
-            if let Some(origin) = origin.clone() {
-                cors::grant(response.headers_mut(), origin);
-            }
-            (None, Some(response))
+            (None, Some(request.error_response(problem)))
         } else {
             (panics::caught(|| span.in_scope(|| self.routes.call(request))), None)
         };
-        let passage = Passage { started, method, id, origin, span, api, in_flight };
+        let passage = Passage { started, method, id, page, span, api, in_flight };
         EdgeCall { call, answer: early, body_awaited, passage: Some(passage) }
     }
 }
@@ -121,17 +123,16 @@ struct Passage {
     started: Instant,
     method: &'static str,
     id: HeaderValue,
-    // Where a page that may call sent it.
-    origin: Option<HeaderValue>,
+    // Nothing where no page may call.
+    page: Option<Page>,
     span: Span,
     api: web::Data<Api>,
     in_flight: InFlight,
 }
 
-impl<F, B> Future for EdgeCall<F>
+impl<F> Future for EdgeCall<F>
 where
-    F: Future<Output = Result<ServiceResponse<B>, Error>>,
-    B: MessageBody + 'static,
+    F: Future<Output = Result<ServiceResponse, Error>>,
 {
     type Output = Result<ServiceResponse, Error>;
 
@@ -142,7 +143,7 @@ where
             (Some(response), _) => Some(Poll::Ready(Ok(response))),
             (None, Some(call)) => {
                 let _entered = this.passage.as_ref().map(|passage| passage.span.enter());
-                panics::caught(|| call.poll(context).map_ok(ServiceResponse::map_into_boxed_body))
+                panics::caught(|| call.poll(context))
             }
             (None, None) => None,
         };
@@ -175,13 +176,16 @@ impl Passage {
         let mut route = self.api.metrics.route(template(None));
         let status = StatusCode::INTERNAL_SERVER_ERROR.as_u16();
         route.count(self.method, status, self.started.elapsed());
-        panics::answer((REQUEST_ID, self.id), self.origin)
+        panics::answer((REQUEST_ID, self.id), self.page)
     }
 
     /// Completes the answer, counts it and logs it.
     fn end(self, response: ServiceResponse) -> ServiceResponse {
-        let Self { started, method, id, span, api, in_flight, .. } = self;
-        let response = finish(response, &id, api.health.is_draining());
+        let Self { started, method, id, page, span, api, in_flight } = self;
+        let mut response = finish(response, &id, api.health.is_draining());
+        if let Some(page) = page {
+            page.grant(response.headers_mut());
+        }
         drop(in_flight);
         let duration = started.elapsed();
         let request = response.request();
@@ -341,7 +345,7 @@ fn finish(response: ServiceResponse, id: &HeaderValue, draining: bool) -> Servic
         }
         None => response,
     };
-    response.headers_mut().insert(REQUEST_ID, id.clone());
+    response.headers_mut().append(REQUEST_ID, id.clone());
     if draining {
         // Balancers and clients then open their next connection elsewhere.
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);

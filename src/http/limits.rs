@@ -63,8 +63,8 @@ impl Limits {
             && let Some(texts) = &self.texts[verdict.policy.index()]
             && let Some(left) = texts.left.get(verdict.remaining as usize)
         {
-            headers.insert(POLICY, texts.policy.clone());
-            headers.insert(LIMIT, left.clone());
+            headers.append(POLICY, texts.policy.clone());
+            headers.append(LIMIT, left.clone());
             return;
         }
         let (mut policies, mut limits) = (String::new(), String::new());

@@ -43,15 +43,16 @@ pub async fn read_state(
     let tag = page.tag(&state)?;
     let unchanged = etag::matches(&request, &tag);
     let mut response = if unchanged { HttpResponse::NotModified() } else { HttpResponse::Ok() };
-    response.insert_header((header::ETAG, tag));
-    response.insert_header((header::CACHE_CONTROL, PRIVATE));
-    response.insert_header(VARY_BY_CALLER);
+    // To append to no headers is cheaper than to insert, which looks for what it replaces.
+    response.append_header((header::ETAG, tag));
+    response.append_header((header::CACHE_CONTROL, PRIVATE));
+    response.append_header(VARY_BY_CALLER);
     if unchanged {
         return Ok(response.finish());
     }
     let mut body = Vec::new();
     page.write(&state, &mut body)?;
-    Ok(response.insert_header((header::CONTENT_TYPE, JSON)).body(body))
+    Ok(response.append_header((header::CONTENT_TYPE, JSON)).body(body))
 }
 
 /// What a mutation was sent with.
@@ -95,8 +96,8 @@ pub fn answered(
 
 fn respond(answer: &Answer, body: Vec<u8>) -> HttpResponse {
     let mut response = HttpResponse::Ok();
-    response.insert_header((header::CONTENT_TYPE, JSON));
-    response.insert_header((header::CACHE_CONTROL, NEVER_KEPT));
+    response.append_header((header::CONTENT_TYPE, JSON));
+    response.append_header((header::CACHE_CONTROL, NEVER_KEPT));
     if answer.replayed {
         response.insert_header(REPLAYED);
     }

@@ -37,7 +37,6 @@ use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use serde::Serialize;
 
-pub use cors::cors;
 pub use edge::Edge;
 pub use limits::Limits;
 pub use openapi::document as openapi_document;

@@ -7,7 +7,7 @@ use actix_web::HttpResponse;
 use actix_web::error::InternalError;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 
-use super::cors;
+use super::cors::Page;
 use super::problem::Problem;
 
 /// Runs a part of handling a request; none where it panicked. What a request shares with others is guarded by locks that
@@ -16,11 +16,8 @@ pub(super) fn caught<T>(part: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(part)).ok()
 }
 
-/// The answer to such a request, readable by pages of `allowed_origin`. The panic itself has been written to standard error where it happened.
-pub(super) fn answer(
-    request_id: (HeaderName, HeaderValue),
-    allowed_origin: Option<HeaderValue>,
-) -> Error {
+/// The answer to such a request, which came from `page`. The panic itself has been written to standard error where it happened.
+pub(super) fn answer(request_id: (HeaderName, HeaderValue), page: Option<Page>) -> Error {
     let id = request_id.1.to_str().unwrap_or_default();
     tracing::error!(request.id = id, "a request panicked");
     let body = Problem::internal("it panicked").body(id);
@@ -29,8 +26,8 @@ pub(super) fn answer(
         .insert_header((CACHE_CONTROL, "no-store"))
         .insert_header(request_id)
         .body(body);
-    if let Some(origin) = allowed_origin {
-        cors::grant(response.headers_mut(), origin);
+    if let Some(page) = page {
+        page.grant(response.headers_mut());
     }
     InternalError::from_response("a request panicked", response).into()
 }
