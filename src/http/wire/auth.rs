@@ -23,7 +23,7 @@ pub struct RegisterRequest {
     #[schema(min_length = 8, max_length = 128, example = "correct horse battery")]
     pub password: String,
     /// 1 to 24 characters as people count them and at most 256 bytes, without the space around them; at least one can be seen,
-    /// and none is a control character. The username, or the guest's name, where absent.
+    /// and none is a control character or turns the direction of text. The username, or the guest's name, where absent.
     #[serde(default)]
     #[schema(min_length = 1, max_length = 256, example = "Ada")]
     pub display_name: Option<String>,

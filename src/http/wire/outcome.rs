@@ -72,7 +72,7 @@ pub struct ExpectingRequest {
 #[serde(deny_unknown_fields)]
 pub struct RenameRequest {
     /// 1 to 24 characters as people count them and at most 256 bytes, without the space around them; at least one can be seen,
-    /// and none is a control character.
+    /// and none is a control character or turns the direction of text.
     #[schema(min_length = 1, max_length = 256, example = "Ada")]
     pub display_name: String,
 }
