@@ -24,12 +24,12 @@ pub fn read_whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::
     deserializer.deserialize_any(Whole { takes_text: false })
 }
 
-/// As [`read_whole`], where the number may be null.
+/// As `read_whole`, where the number may be null.
 pub fn read_optional<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     deserializer.deserialize_option(Optional { takes_text: false })
 }
 
-/// As [`read_whole`], for a parameter of a query, which is a text.
+/// As `read_whole`, for a parameter of a query, which is a text.
 pub fn read_parameter<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,

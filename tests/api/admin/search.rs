@@ -68,8 +68,8 @@ async fn names_are_found_in_any_case_whatever_the_language() {
     ];
     let all = players(&app, &names).await;
     let found = async |query: &str| {
-        let query: String = query.bytes().map(|byte| format!("%{byte:02x}")).collect();
-        let page = search(&app, &format!("?query={query}")).await.expect(200);
+        let bytes: Vec<String> = query.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        let page = search(&app, &format!("?query={}", bytes.concat())).await.expect(200);
         usernames(&page).into_iter().map(str::to_owned).collect::<Vec<_>>()
     };
     for (query, expected) in [
