@@ -84,7 +84,9 @@ mod tests {
 
     fn origins(texts: &[&str]) -> Origins {
         let mut origins = Origins::default();
-        texts.iter().for_each(|text| origins.add(text).expect("an origin"));
+        for text in texts {
+            origins.add(text).expect("an origin");
+        }
         origins
     }
 
