@@ -6,3 +6,6 @@ create table folded_names (
     display_name text not null,
     folded text not null
 );
+
+-- Those that are to be folded, so that a search need not look at all players for them.
+create index players_named_beyond_ascii on players (player_id) where octet_length(display_name) > char_length(display_name);

@@ -113,13 +113,8 @@ impl Accounts {
         new: Password,
     ) -> Result<(), Error> {
         let account = self.store.find_account_of(identity.player).await?;
-        let stored = account.as_ref().map(|it| it.password_hash.clone());
-        if self.hasher.verify(current, stored).await? == Match::Wrong {
-            return Err(Error::InvalidCredentials);
-        }
-        let Some(Account { password_hash, .. }) = account else {
-            return Err(Error::InvalidCredentials);
-        };
+        let account = self.verified(account, current).await?;
+        let Account { password_hash, .. } = account.ok_or(Error::InvalidCredentials)?;
         let hash = self.hasher.hash(new).await?;
         let now = self.clock.now();
         let mut transaction = self.store.begin().await?;

@@ -181,7 +181,7 @@ impl Accounts {
 
     /// The account, where the password is its own; it takes as long where there is none. Where the hash is of the password
     /// as it was typed, one of the composed form takes its place.
-    async fn verified(
+    pub(super) async fn verified(
         &self,
         account: Option<Account>,
         password: Password,

@@ -52,8 +52,12 @@ impl Origin {
         }
         let origin = url.origin().ascii_serialization();
         let Some((_, suffix)) = text.split_once('*') else { return Ok(Self::Exact(origin)) };
-        let labels = url.host_str().unwrap_or_default().split('.').collect::<Vec<_>>();
-        let is_in_first = labels.first().is_some_and(|label| label.contains(PLACEHOLDER));
+        let host = url.host_str().unwrap_or_default().trim_end_matches('.');
+        let labels = host.split('.').collect::<Vec<_>>();
+        // A label with letters beyond ASCII is encoded as a whole, `*` and all.
+        let is_in_first = labels
+            .first()
+            .is_some_and(|label| label.contains(PLACEHOLDER) && !label.starts_with("xn--"));
         // One label after it would be a whole top-level domain.
         if suffix.contains('*') || !is_in_first || labels.len() < 3 {
             return Err(format!(
@@ -139,6 +143,8 @@ mod tests {
             "https://",
             "https://*",
             "https://*.app",
+            "https://*.app.",
+            "https://*-ü.example.app",
             "https://play.*.app",
             "https://*-*.example.app",
             "https://play.example.org/path",

@@ -62,7 +62,12 @@ fn may_be_told(text: &str, name: &str) -> bool {
     }
     let is_url = ["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme));
     if is_url {
-        return text.rsplit_once('?').is_some_and(|(_, after)| !after.contains('@'));
+        let after =
+            text.rsplit_once('?').map(|(_, after)| after).filter(|after| !after.contains('@'));
+        return after.is_some_and(|after| {
+            let password = after.find("password").unwrap_or(after.len());
+            after.find(name).is_some_and(|at| at < password)
+        });
     }
     let password = text.find("password").unwrap_or(text.len());
     text.find(name).is_some_and(|at| at < password)

@@ -15,8 +15,11 @@ use unicode_segmentation::UnicodeSegmentation;
 
 /// Marks in a row upon one letter: more pile up over the lines around it. No living script needs more.
 const MAX_MARKS: usize = 4;
-/// Blank in every font, though Unicode counts it as a symbol.
-const BRAILLE_BLANK: char = '\u{2800}';
+/// Blank in every font, though Unicode counts them as symbols: the blank of Braille, and the musical note without a head.
+const BLANKS: [char; 2] = ['\u{2800}', '\u{1d159}'];
+/// Begins the only sequences of tags that mean something: flags of regions.
+const FLAG: char = '\u{1f3f4}';
+const TAGS: std::ops::RangeInclusive<char> = '\u{e0020}'..='\u{e007f}';
 /// Marks of interlinear annotations, which are not shown.
 const ANNOTATIONS: std::ops::RangeInclusive<char> = '\u{fff9}'..='\u{fffb}';
 
@@ -99,7 +102,12 @@ pub fn shown(text: &str, limits: TextLimits) -> Result<String, UnfitText> {
         if is::<BidiControl>(c) {
             return Err(UnfitText::Direction);
         }
-        marks = if GeneralCategoryGroup::Mark.contains(category(c)) { marks + 1 } else { 0 };
+        // What is not drawn does not end a row of them.
+        marks = match GeneralCategoryGroup::Mark.contains(category(c)) {
+            true => marks + 1,
+            false if is_hidden(c) => marks,
+            false => 0,
+        };
         if marks > MAX_MARKS {
             return Err(UnfitText::Marks);
         }
@@ -108,6 +116,9 @@ pub fn shown(text: &str, limits: TextLimits) -> Result<String, UnfitText> {
     for grapheme in text.graphemes(true) {
         if grapheme.chars().any(is_visible_base) {
             is_visible = true;
+            if has_idle_joiner(grapheme) {
+                return Err(UnfitText::Invisible);
+            }
         } else if grapheme.chars().any(is_hidden) {
             return Err(UnfitText::Invisible);
         }
@@ -141,8 +152,18 @@ fn is_hidden(c: char) -> bool {
 
 /// Whether it is drawn and can carry what is drawn upon it.
 fn is_visible_base(c: char) -> bool {
-    let is_mark = GeneralCategoryGroup::Mark.contains(category(c));
-    !is_hidden(c) && !is_mark && !c.is_whitespace() && c != BRAILLE_BLANK
+    use GeneralCategory::{PrivateUse, Unassigned};
+    let category = category(c);
+    let is_mark = GeneralCategoryGroup::Mark.contains(category);
+    let is_known = !matches!(category, PrivateUse | Unassigned);
+    is_known && !is_hidden(c) && !is_mark && !c.is_whitespace() && !BLANKS.contains(&c)
+}
+
+/// Whether a visible grapheme holds what is not drawn and has no purpose there, so that it looks like another text: tags that
+/// are of no flag, or the joiner of graphemes.
+fn has_idle_joiner(grapheme: &str) -> bool {
+    let is_flag = grapheme.starts_with(FLAG);
+    grapheme.contains('\u{34f}') || (!is_flag && grapheme.contains(|c| TAGS.contains(&c)))
 }
 
 #[cfg(test)]
@@ -203,7 +224,12 @@ mod tests {
             assert!(!is_shown(&format!("{hidden} {hidden}")), "{hidden:?}");
             assert!(!is_shown(&format!(" {hidden}a")), "{hidden:?} before a letter");
         }
-        assert_eq!(shown("\u{2800}", LIMITS), Err(UnfitText::Blank));
+        for blank in ["\u{2800}", "\u{1d159}", "\u{e000}", "\u{ffff}", "\u{2800}\u{1d159}"] {
+            assert_eq!(shown(blank, LIMITS), Err(UnfitText::Blank), "{blank:?}");
+        }
+        for copy in ["Ada\u{34f}", "Ada\u{e0041}", "A\u{34f}da"] {
+            assert_eq!(shown(copy, LIMITS), Err(UnfitText::Invisible), "{copy:?}");
+        }
         assert_eq!(shown("\u{301}", LIMITS), Err(UnfitText::Blank));
         assert_eq!(shown("a\u{200b}b", LIMITS), Err(UnfitText::Invisible));
         // Within a visible grapheme they have a purpose.
@@ -229,6 +255,10 @@ mod tests {
         // The first composes with its letter.
         assert!(is_shown(&format!("a{}", "\u{300}".repeat(5))));
         assert_eq!(shown(&format!("a{}", "\u{300}".repeat(6)), LIMITS), Err(UnfitText::Marks));
+        for joiner in ["\u{200d}", "\u{200c}", "\u{fe0f}"] {
+            let piled = format!("a{}", format!("{}{joiner}", "\u{316}".repeat(4)).repeat(3));
+            assert_eq!(shown(&piled, LIMITS), Err(UnfitText::Marks), "{joiner:?}");
+        }
         assert!(is_shown("ก็ต้ม"));
         assert!(is_shown("ਸ਼੍ਰੀ"));
     }

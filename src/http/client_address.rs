@@ -23,11 +23,12 @@ pub fn client_address(peer: Option<SocketAddr>, headers: &HeaderMap, hops: usize
         nodes.iter().map(|node| address(node.as_deref()?)).collect()
     });
     match (plain, standard) {
-        (Some(one), None) | (None, Some(one)) => one,
+        (Some(one), None) if !headers.contains_key(FORWARDED) => one,
+        (None, Some(one)) if !headers.contains_key(X_FORWARDED_FOR) => one,
         (Some(one), Some(other)) if one.to_canonical() == other.to_canonical() => one,
         // Proxies write one of the two, or the same in both. The other is the client's own then, and which one it is
-        // cannot be told: the client shares the proxy's bucket.
-        (Some(_), Some(_)) | (None, None) => peer,
+        // cannot be told, even if one of them cannot be read: the client shares the proxy's bucket.
+        _ => peer,
     }
 }
 
@@ -198,6 +199,25 @@ mod tests {
         for header in &texts {
             let lines = [(&FORWARDED, &**header), (&FORWARDED, "for=192.0.2.1")];
             assert_eq!(seen(1, &lines), "192.0.2.1", "{header}");
+        }
+    }
+
+    /// The proxy appends to one of the headers; the client writes what comes before in it, and all of the other.
+    #[test]
+    fn a_header_that_cannot_be_read_does_not_make_the_other_one_believed() {
+        let plain = HeaderValue::from_bytes(b"\xff, 192.0.2.1").expect("a value");
+        let mut map = HeaderMap::new();
+        map.append(X_FORWARDED_FOR, plain);
+        map.append(FORWARDED, HeaderValue::from_static("for=6.6.6.6"));
+        let peer = SocketAddr::new(PEER.parse().expect("an address"), 4711);
+        assert_eq!(client_address(Some(peer), &map, 1).to_string(), PEER);
+        for line in ["\", for=192.0.2.1", "for=unknown", "for=_x", "for=6.6.6.6, for=", ""] {
+            let headers = [(&X_FORWARDED_FOR, "6.6.6.6"), (&FORWARDED, line)];
+            assert_eq!(seen(1, &headers), PEER, "{line}");
+        }
+        for line in ["nobody", "6.6.6.6, ", ""] {
+            let headers = [(&FORWARDED, "for=6.6.6.6"), (&X_FORWARDED_FOR, line)];
+            assert_eq!(seen(1, &headers), PEER, "{line}");
         }
     }
 

@@ -51,7 +51,12 @@ impl Operators {
         before: Option<Uuid>,
         limit: usize,
     ) -> Result<(Vec<FoundPlayer>, bool), store::Error> {
-        self.fold_names().await?;
+        // By id and in the list of all no name is looked at.
+        let is_by_name = !text.is_empty() && Uuid::parse_str(text).is_err();
+        if is_by_name && let Err(error) = self.fold_names().await {
+            // As where the database takes no writes. What is folded already is found all the same.
+            tracing::debug!(%error, "names could not be folded");
+        }
         let asked = i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1;
         let mut players = self.store.search_players(text, before, asked).await?;
         let more = players.len() > limit;

@@ -39,10 +39,16 @@ pub(super) async fn keep(redis: Redis) {
                     RETRY
                 };
             }
-            Err(error) if told => tracing::debug!(%error, "Redis is still away"),
             Err(error) => {
+                if told {
+                    tracing::debug!(%error, "Redis is still away");
+                } else {
+                    tracing::warn!(%error, "Redis cannot be used; trying again");
+                }
                 told = true;
-                tracing::warn!(%error, "Redis cannot be used; trying again");
+                // It has not been open, so it has refused nothing after all.
+                sleep(RETRY).await;
+                continue;
             }
         }
         sleep(pause).await;

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::connection::Opener;
 use super::{Away, Connection, describe, is_of_the_server};
 
-/// How long all of it may take.
+/// How long the answers to all commands may take, and that to a subscription.
 const LIMIT: Duration = Duration::from_secs(1);
 
 /// A key, of those that begin with the prefix; the last sign tells which.
@@ -94,8 +94,7 @@ pub(super) async fn check(
     connection: &Connection,
     prefix: &str,
 ) -> Result<(), Away> {
-    let results = timeout(LIMIT, try_all(opener, connection, prefix)).await;
-    let results = results.map_err(|_| Away("it does not answer".into()))??;
+    let results = try_all(opener, connection, prefix).await?;
     let mut rights = BTreeSet::new();
     for (right, result) in results {
         let Err(error) = result else { continue };
@@ -116,6 +115,10 @@ pub(super) async fn check(
         "the user of REDIS_URL lacks rights: {}. docs/operations.md has a rule with all that are needed",
         rights.join(" ")
     )))
+}
+
+fn late() -> Away {
+    Away("it does not answer".into())
 }
 
 type Tried = Vec<(&'static str, RedisResult<()>)>;
@@ -139,9 +142,11 @@ async fn try_all(opener: &Opener, connection: &Connection, prefix: &str) -> Resu
             (*right, answer.map(drop))
         }
     });
-    let mut tried = join_all(sent).await;
+    let mut tried = timeout(LIMIT, join_all(sent)).await.map_err(|_| late())?;
+    // It has limits of its own, one for each node.
     let mut listener = opener.listener().await?;
-    tried.push(("subscribe", listener.subscribe(format!("{prefix}probe")).await));
+    let subscribed = timeout(LIMIT, listener.subscribe(format!("{prefix}probe"))).await;
+    tried.push(("subscribe", subscribed.map_err(|_| late())?));
     Ok(tried)
 }
 

@@ -104,3 +104,23 @@ impl Store {
         Ok(MIGRATIONS.iter().filter(|migration| !known(migration)).count())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rights_on_every_table_are_looked_at() {
+        let mut found = 0;
+        for migration in &MIGRATIONS {
+            for line in migration.sql.lines() {
+                let Some(rest) = line.strip_prefix("create table ") else { continue };
+                let name = rest.split([' ', '(']).next().unwrap_or_default();
+                let is_named = fitness::SQL.contains(&format!("'{name}'"));
+                assert!(is_named || name.starts_with("idempotency_records"), "{name} is not");
+                found += 1;
+            }
+        }
+        assert!(found > 15, "{found} tables were found");
+    }
+}

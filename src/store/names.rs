@@ -77,7 +77,7 @@ impl Transaction {
         self.execute(sql, &[players, display_names, folded]).await.map(drop)
     }
 
-    /// Forgets the names of players who are gone.
+    /// Forgets names that no player has any more.
     ///
     /// # Errors
     /// As every statement's.

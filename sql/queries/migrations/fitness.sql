@@ -13,8 +13,8 @@ select
             and relkind in ('r', 'p')
             and (
                 relname like 'idempotency\_records%' or relname in (
-                    'accounts', 'audit_log', 'catalogues', 'deleted_players', 'deployment', 'job_schedules', 'jobs', 'ledger',
-                    'players', 'ranking_news', 'revocations', 'schema_migrations', 'season_scores', 'season_standings',
+                    'accounts', 'audit_log', 'catalogues', 'deleted_players', 'deployment', 'folded_names', 'job_schedules', 'jobs',
+                    'ledger', 'players', 'ranking_news', 'revocations', 'schema_migrations', 'season_scores', 'season_standings',
                     'seasons', 'sessions', 'silences', 'usernames'
                 )
             )
