@@ -19,6 +19,7 @@ const MAX_MARKS: usize = 4;
 const BLANKS: [char; 2] = ['\u{2800}', '\u{1d159}'];
 /// Begins the only sequences of tags that mean something: flags of regions.
 const FLAG: char = '\u{1f3f4}';
+const GRAPHEME_JOINER: char = '\u{34f}';
 const TAGS: std::ops::RangeInclusive<char> = '\u{e0020}'..='\u{e007f}';
 /// Marks of interlinear annotations, which are not shown.
 const ANNOTATIONS: std::ops::RangeInclusive<char> = '\u{fff9}'..='\u{fffb}';
@@ -116,7 +117,7 @@ pub fn shown(text: &str, limits: TextLimits) -> Result<String, UnfitText> {
     for grapheme in text.graphemes(true) {
         if grapheme.chars().any(is_visible_base) {
             is_visible = true;
-            if has_idle_joiner(grapheme) {
+            if has_hidden_padding(grapheme) {
                 return Err(UnfitText::Invisible);
             }
         } else if grapheme.chars().any(is_hidden) {
@@ -159,11 +160,11 @@ fn is_visible_base(c: char) -> bool {
     is_known && !is_hidden(c) && !is_mark && !c.is_whitespace() && !BLANKS.contains(&c)
 }
 
-/// Whether a visible grapheme holds what is not drawn and has no purpose there, so that it looks like another text: tags that
-/// are of no flag, or the joiner of graphemes.
-fn has_idle_joiner(grapheme: &str) -> bool {
+/// Whether a visible grapheme holds characters that are not drawn and have no purpose there: tags outside of a flag, or the
+/// combining grapheme joiner. They would let a name look exactly like another one.
+fn has_hidden_padding(grapheme: &str) -> bool {
     let is_flag = grapheme.starts_with(FLAG);
-    grapheme.contains('\u{34f}') || (!is_flag && grapheme.contains(|c| TAGS.contains(&c)))
+    grapheme.contains(GRAPHEME_JOINER) || (!is_flag && grapheme.contains(|c| TAGS.contains(&c)))
 }
 
 #[cfg(test)]
