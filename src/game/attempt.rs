@@ -226,7 +226,7 @@ mod tests {
             let found = Record {
                 player_id: id,
                 key_hash: key.key_hash.into(),
-                request_hash: key.request_hash.into(),
+                request: key.request,
                 outcome: r#"{"accepted":3}"#.to_owned(),
                 revision: Some(8),
             };

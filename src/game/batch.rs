@@ -273,11 +273,10 @@ pub(super) struct Known {
 pub(super) fn outcomes(records: Vec<Record>) -> HashMap<Uuid, Known> {
     let mut outcomes: HashMap<Uuid, Known> = HashMap::new();
     for record in records {
-        let hashes = (record.key_hash.try_into(), record.request_hash.try_into());
-        if let (Ok(key_hash), Ok(request_hash)) = hashes {
+        if let Ok(key_hash) = record.key_hash.try_into() {
             let of_player = outcomes.entry(record.player_id).or_default();
             of_player.revision = record.revision;
-            of_player.remembered.insert(key_hash, (request_hash, record.outcome));
+            of_player.remembered.insert(key_hash, (record.request, record.outcome));
         }
     }
     outcomes

@@ -10,11 +10,11 @@ use super::{Error, IdempotencyKey};
 use crate::domain::{Command, LedgerEntry, Outcome, Refusal, Season, Timeline, Timestamp};
 use crate::identity::Epoch;
 use crate::store::Change;
-use crate::store::idempotency::NewRecord;
+use crate::store::idempotency::{Hash, NewRecord, RequestHash};
 use crate::store::players::PlayerRecord;
 
 /// Outcomes remembered of a player, by the key's hash: what was asked, and what came of it.
-pub(super) type Remembered = HashMap<[u8; 16], ([u8; 16], String)>;
+pub(super) type Remembered = HashMap<Hash, (RequestHash, String)>;
 
 /// What comes of a player's requests, once it is written.
 #[derive(Debug)]
@@ -77,9 +77,9 @@ impl Walk<'_> {
             return Err(Error::Banned);
         }
         if let Some(key) = request.key
-            && let Some((request_hash, outcome)) = remembered.get(&key.key_hash)
+            && let Some((first, outcome)) = remembered.get(&key.key_hash)
         {
-            if !key.is_of(request_hash) {
+            if !key.request.is_of_same_request(first) {
                 self.note_presence(by_operator);
                 return Err(Error::KeyReused);
             }
@@ -138,11 +138,11 @@ impl Walk<'_> {
     ) -> Result<(), Error> {
         let outcome = serde_json::to_string(outcome)
             .map_err(|error| Error::Internal(format!("an outcome: {error}")))?;
-        remembered.insert(key.key_hash, (key.request_hash, outcome.clone()));
+        remembered.insert(key.key_hash, (key.request, outcome.clone()));
         self.records.push(NewRecord {
             player_id: request.player,
             key_hash: key.key_hash,
-            request_hash: key.request_hash,
+            request: key.request,
             created_at: self.now,
             retention: request.retention(),
             outcome,

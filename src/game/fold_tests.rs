@@ -71,7 +71,7 @@ fn a_remembered_outcome_is_given_again_and_writes_nothing() {
     let request = click(5, Some("k"));
     let key = request.key.expect("given");
     let outcome = r#"{"accepted":3}"#.to_owned();
-    let remembered = Remembered::from([(key.key_hash, (key.request_hash, outcome))]);
+    let remembered = Remembered::from([(key.key_hash, (key.request, outcome))]);
     let folded = fold(record(0.0), iter::once(&request), remembered, &Moment::testing(1.0));
     let answer = folded.answers[0].as_ref().expect("replayed");
     assert_eq!((&answer.outcome, answer.replayed), (&Outcome::Clicked { accepted: 3 }, true));

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::cache::Seat;
 use crate::domain::{Action, Command, Outcome, Timeline, Timestamp};
 use crate::identity::Epoch;
-use crate::store::idempotency::Retention;
+use crate::store::idempotency::{Hash, RequestHash, Retention};
 use crate::store::players::PlayerRecord;
 
 /// A command for a player.
@@ -56,11 +56,8 @@ pub struct Asked<'a> {
 /// An idempotency key with what it was sent for. Only hashes are kept: 128 bits tell any two of a player's apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdempotencyKey {
-    pub(super) key_hash: [u8; 16],
-    /// Of method, path and command: bodies that mean the same are the same request.
-    pub(super) request_hash: [u8; 16],
-    /// Of method, path and the body's bytes, which is what the version before kept.
-    pub(super) bytes_hash: [u8; 16],
+    pub(super) key_hash: Hash,
+    pub(super) request: RequestHash,
 }
 
 impl IdempotencyKey {
@@ -70,21 +67,16 @@ impl IdempotencyKey {
         // The form is kept for a day, so it changes only with another marker before it.
         let form = serde_json::to_vec(&(command, expected_version)).unwrap_or_default();
         let target = Sha256::new().chain_update(target).chain_update([0]);
-        let request = target.clone().chain_update(b"1").chain_update(form);
-        Self {
-            key_hash: half(&Sha256::digest(key)),
-            request_hash: half(&request.finalize()),
-            bytes_hash: half(&target.chain_update(body).finalize()),
-        }
-    }
-
-    /// Whether a remembered hash is this request's.
-    pub(super) fn is_of(&self, request_hash: &[u8; 16]) -> bool {
-        *request_hash == self.request_hash || *request_hash == self.bytes_hash
+        let command = target.clone().chain_update(b"1").chain_update(form);
+        let request = RequestHash {
+            bytes: half(&target.chain_update(body).finalize()),
+            command: Some(half(&command.finalize())),
+        };
+        Self { key_hash: half(&Sha256::digest(key)), request }
     }
 }
 
-fn half(digest: &[u8]) -> [u8; 16] {
+fn half(digest: &[u8]) -> Hash {
     std::array::from_fn(|index| digest.get(index).copied().unwrap_or_default())
 }
 
@@ -123,24 +115,26 @@ mod tests {
         let click = Command::Act(Action::Click { clicks: 5 });
         let other = Command::Act(Action::Click { clicks: 6 });
         let first = key("POST /clicks", &click, None, b"{\"clicks\":5}");
-        assert!(
-            key("POST /clicks", &click, None, b"{ \"clicks\": 5.0 }").is_of(&first.request_hash)
-        );
+        let again = key("POST /clicks", &click, None, b"{ \"clicks\": 5.0 }");
+        assert!(again.request.is_of_same_request(&first.request));
         for different in [
             key("POST /clicks", &other, None, b"{\"clicks\":6}"),
             key("POST /elsewhere", &click, None, b"{\"clicks\":5}"),
-            key("POST /clicks", &click, Some(0), b"{\"clicks\":5}"),
+            key("POST /clicks", &click, Some(0), b"{\"clicks\":5,\"expected_version\":0}"),
         ] {
-            assert!(!different.is_of(&first.request_hash));
+            assert!(!different.request.is_of_same_request(&first.request));
         }
     }
 
     #[test]
-    fn what_the_version_before_remembered_by_its_bytes_is_known() {
-        let remembered: [u8; 16] = half(&Sha256::digest(b"POST /clicks\0{\"clicks\":5}"));
+    fn what_the_release_before_remembered_by_its_bytes_is_known() {
+        let bytes = half(&Sha256::digest(b"POST /clicks\0{\"clicks\":5}"));
+        let remembered = RequestHash { bytes, command: None };
         let click = Command::Act(Action::Click { clicks: 5 });
-        assert!(key("POST /clicks", &click, None, b"{\"clicks\":5}").is_of(&remembered));
-        assert!(!key("POST /clicks", &click, None, b"{\"clicks\": 5}").is_of(&remembered));
+        let same = key("POST /clicks", &click, None, b"{\"clicks\":5}");
+        assert!(same.request.is_of_same_request(&remembered));
+        let other = key("POST /clicks", &click, None, b"{\"clicks\": 5}");
+        assert!(!other.request.is_of_same_request(&remembered));
     }
 
     /// Records of yesterday must be found today.

@@ -5,7 +5,7 @@ use tokio_postgres::types::{Json, ToSql};
 use uuid::Uuid;
 
 use super::error::Error;
-use super::idempotency::{Keys, NewRecord, horizons};
+use super::idempotency::{Hash, Keys, NewRecord, horizons};
 use super::players::{InventoryColumn, PlayerRecord};
 use super::pool::{Transaction, Writing};
 use crate::domain::{LedgerEntry, Player, Season, Timestamp};
@@ -85,6 +85,7 @@ struct RecordColumns<'a> {
     ids: Vec<Uuid>,
     key_hashes: Vec<&'a [u8]>,
     request_hashes: Vec<&'a [u8]>,
+    command_hashes: Vec<Hash>,
     created_at: Vec<Timestamp>,
     outcomes: Vec<&'a str>,
 }
@@ -124,7 +125,8 @@ impl<'a> Commit<'a> {
         self.records.slots.push(record.slot());
         self.records.ids.push(record.player_id);
         self.records.key_hashes.push(&record.key_hash);
-        self.records.request_hashes.push(&record.request_hash);
+        self.records.request_hashes.push(&record.request.bytes);
+        self.records.command_hashes.push(record.request.tied_command());
         self.records.created_at.push(record.created_at);
         self.records.outcomes.push(&record.outcome);
     }
@@ -230,6 +232,7 @@ impl<'a> Commit<'a> {
                 Box::new(self.unasked.hashes.as_slice()),
                 Box::new(horizons.map(|(short, _)| short)),
                 Box::new(horizons.map(|(_, long)| long)),
+                Box::new(records.command_hashes.iter().map(Hash::as_slice).collect::<Vec<_>>()),
             ],
         }
     }

@@ -55,13 +55,50 @@ impl Retention {
     }
 }
 
+/// The first 128 bits of a digest.
+pub type Hash = [u8; 16];
+
+/// What tells a repeat from another request under the same key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestHash {
+    /// Of method, path and the body's bytes: all that the release before knows.
+    pub bytes: Hash,
+    /// Of method, path and command: bodies that mean the same are the same request. None where the release before wrote the
+    /// record.
+    pub command: Option<Hash>,
+}
+
+impl RequestHash {
+    /// Whether both are of one request.
+    pub fn is_of_same_request(&self, other: &Self) -> bool {
+        let is_same_command = self.command.is_some() && self.command == other.command;
+        is_same_command || self.bytes == other.bytes
+    }
+
+    /// The command's part as it is stored.
+    pub(super) fn tied_command(&self) -> Hash {
+        tie(&self.command.unwrap_or_default(), &self.bytes)
+    }
+
+    /// As it was stored. What is no hash fits nothing, so that the key is refused and nothing is done twice.
+    fn stored(bytes: &[u8], tied: Option<&[u8]>) -> Self {
+        let bytes = Hash::try_from(bytes).unwrap_or_default();
+        let tied = tied.and_then(|tied| Hash::try_from(tied).ok());
+        Self { bytes, command: tied.map(|tied| tie(&tied, &bytes)) }
+    }
+}
+
+/// The exclusive or of two hashes, which undoes itself.
+fn tie(one: &Hash, other: &Hash) -> Hash {
+    std::array::from_fn(|index| one[index] ^ other[index])
+}
+
 /// An outcome to remember.
 #[derive(Clone, Debug)]
 pub struct NewRecord {
     pub player_id: Uuid,
-    pub key_hash: [u8; 16],
-    /// Tells a repeat from another request under the same key.
-    pub request_hash: [u8; 16],
+    pub key_hash: Hash,
+    pub request: RequestHash,
     pub created_at: Timestamp,
     pub retention: Retention,
     /// The outcome as compact JSON.
@@ -99,7 +136,7 @@ impl<'a> Keys<'a> {
 pub struct Record {
     pub player_id: Uuid,
     pub key_hash: Vec<u8>,
-    pub request_hash: Vec<u8>,
+    pub request: RequestHash,
     pub outcome: String,
     /// The revision of the player's row when the record was found; none where there is no such player any more.
     pub revision: Option<i64>,
@@ -216,8 +253,30 @@ fn decode(row: &tokio_postgres::Row) -> Result<Record, Error> {
     Ok(Record {
         player_id: row.try_get("player_id")?,
         key_hash: row.try_get("key_hash")?,
-        request_hash: row.try_get("request_hash")?,
+        request: RequestHash::stored(row.try_get("request_hash")?, row.try_get("command_hash")?),
         outcome: row.try_get("outcome")?,
         revision: row.try_get("revision")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hash_that_another_release_left_behind_fits_nothing() {
+        let first = RequestHash { bytes: [1; 16], command: Some([2; 16]) };
+        let tied = first.tied_command();
+        assert_eq!(RequestHash::stored(&first.bytes, Some(&tied)), first);
+        let repeat = RequestHash { bytes: [3; 16], command: Some([2; 16]) };
+        assert!(repeat.is_of_same_request(&first));
+        // The release before put its own request in the place of the first, and left the column that it does not know.
+        let replaced = RequestHash::stored(&[4; 16], Some(&tied));
+        assert!(!repeat.is_of_same_request(&replaced));
+        let same_bytes = RequestHash { bytes: [4; 16], command: Some([5; 16]) };
+        assert!(same_bytes.is_of_same_request(&replaced));
+        for bytes in [&[1; 15][..], &[]] {
+            assert!(!first.is_of_same_request(&RequestHash::stored(bytes, None)));
+        }
+    }
 }

@@ -17,7 +17,7 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 6] = [
+const MIGRATIONS: [Migration; 7] = [
     Migration {
         number: 1,
         name: "initial",
@@ -43,6 +43,11 @@ const MIGRATIONS: [Migration; 6] = [
         number: 6,
         name: "folded_names",
         sql: include_str!("../../sql/migrations/0006_folded_names.sql"),
+    },
+    Migration {
+        number: 7,
+        name: "command_hash",
+        sql: include_str!("../../sql/migrations/0007_command_hash.sql"),
     },
 ];
 

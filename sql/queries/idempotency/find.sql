@@ -3,12 +3,12 @@
 -- The limit keeps each look-up a step down the index of one partition: the plan is made once, maybe while the partitions
 -- are empty, and would else walk along all that comes into them later. With each comes the revision of the player's row,
 -- which tells a row that holds the record's effect.
-select found.player_id, found.key_hash, found.request_hash, found.outcome,
+select found.player_id, found.key_hash, found.request_hash, found.command_hash, found.outcome,
     (select player.revision from players as player where player.player_id = found.player_id) as revision
 from unnest($1::uuid[], $2::bytea[]) as asked (player_id, key_hash)
 cross join unnest('{0,1,2,3,4,10,11,12}'::smallint[]) as ring (slot)
 cross join lateral (
-    select record.player_id, record.key_hash, record.request_hash, record.outcome
+    select record.player_id, record.key_hash, record.request_hash, record.command_hash, record.outcome
     from idempotency_records as record
     where record.slot = ring.slot
         and record.player_id = asked.player_id

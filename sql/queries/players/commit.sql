@@ -81,17 +81,18 @@ audited as (
     where kind = 'grant'
 ),
 remembered as (
-    insert into idempotency_records (slot, player_id, key_hash, request_hash, created_at, outcome)
-    select slot, player_id, key_hash, request_hash, created_at, outcome
+    insert into idempotency_records (slot, player_id, key_hash, request_hash, created_at, outcome, command_hash)
+    select slot, player_id, key_hash, request_hash, created_at, outcome, command_hash
     from unnest(
-        $30::smallint[], $31::uuid[], $32::bytea[], $33::bytea[], $34::timestamptz[], $35::text[]
-    ) as record (slot, player_id, key_hash, request_hash, created_at, outcome)
+        $30::smallint[], $31::uuid[], $32::bytea[], $33::bytea[], $34::timestamptz[], $35::text[], $45::bytea[]
+    ) as record (slot, player_id, key_hash, request_hash, created_at, outcome, command_hash)
     where (player_id in (select player_id from written)) is true
     -- A lapsed record of the same key may still lie in a slot that has not been emptied.
     on conflict (slot, player_id, key_hash) do update
     set request_hash = excluded.request_hash,
         created_at = excluded.created_at,
-        outcome = excluded.outcome
+        outcome = excluded.outcome,
+        command_hash = excluded.command_hash
 ),
 finished as (
     insert into season_scores (player_id, season, score)
