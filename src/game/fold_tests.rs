@@ -21,7 +21,8 @@ fn click(clicks: u64, key: Option<&str>) -> Request {
 
 fn keyed(request: Request, key: Option<&str>) -> Request {
     let Request { command, expected_version, .. } = &request;
-    let asked = Asked { command, expected_version: *expected_version, body: b"" };
+    let body = format!("{command:?} {expected_version:?}");
+    let asked = Asked { command, expected_version: *expected_version, body: body.as_bytes() };
     Request { key: key.map(|key| IdempotencyKey::new(key, "/", asked)), ..request }
 }
 
