@@ -18,7 +18,7 @@ async fn plan(world: &World, path: &str, parameters: usize) -> String {
 #[tokio::test]
 async fn rows_are_locked_in_the_batch_s_order() {
     let world = World::new().await;
-    for (path, parameters) in [("commit.sql", 44), ("commit_clicks.sql", 9)] {
+    for (path, parameters) in [("commit.sql", 45), ("commit_clicks.sql", 9)] {
         let plan = plan(&world, &format!("sql/queries/players/{path}"), parameters).await;
         // The batch is what is walked, and each row is found by its key.
         let update = plan.split_once("Update on players").expect("an update").1;
@@ -36,7 +36,7 @@ async fn rows_are_locked_in_the_batch_s_order() {
 #[tokio::test]
 async fn lines_of_a_batch_are_not_compared_with_each_of_its_players() {
     let world = World::new().await;
-    let plan = plan(&world, "sql/queries/players/commit.sql", 44).await;
+    let plan = plan(&world, "sql/queries/players/commit.sql", 45).await;
     // Who is remembered, and then ledger, records and finished seasons.
     assert_eq!(plan.matches("(hashed SubPlan").count(), 4, "{plan}");
     // That of players, two of keys with slots, and that of seasons, of which there are few.

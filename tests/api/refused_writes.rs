@@ -222,7 +222,10 @@ async fn the_doctor_names_a_database_that_takes_no_writes_or_too_few_connections
     assert!(!well && said.contains("FAULT writes"), "{said}");
     set_read_only(&world, &database, false).await;
     let role = "few_of_the_doctor";
-    let sql = format!("create role {role} login; grant select on schema_migrations to {role}");
+    let sql = format!(
+        "create role {role} login; grant create on schema public to {role};
+         grant all on all tables in schema public to {role}"
+    );
     database.batch_execute(&sql).await.expect("a role");
     let mut few = world.database.clone();
     few.user(role);
