@@ -1,7 +1,6 @@
 //! The way to Postgres encrypted, and its end proven: a real Postgres with certificates that the test makes.
 
 use std::fs;
-use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::PathBuf;
 
@@ -11,7 +10,7 @@ use serde_json::json;
 use tokio_postgres::NoTls;
 use tokio_postgres::config::Host;
 
-use crate::program::{Folder, Program, run};
+use crate::program::{Folder, Program, free_port, run};
 
 const SECRET: &str = "a secret of the tests, long enough to sign with";
 
@@ -102,11 +101,6 @@ async fn start(data: PathBuf, extra: Vec<String>) -> Embedded {
         ..Settings::default()
     };
     Embedded::start(&data, settings).await.expect("Postgres starts")
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("bound").port()
 }
 
 /// What the doctor says of a database.

@@ -1,9 +1,9 @@
 //! What strangers send is nobody's alarm.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, TcpStream};
 
-use crate::program::{Folder, Program, database_pid, send_signal, until};
+use crate::program::{Folder, Program, database_pid, free_port, send_signal, until};
 
 /// The beginning of a TLS handshake, as a browser sends that was told `https://`.
 const CLIENT_HELLO: &[u8] = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\x1b\x9e\x00\xff\xfe";
@@ -15,11 +15,6 @@ fn send(port: u16, bytes: &[u8]) {
     stream.write_all(bytes).ok();
     stream.shutdown(Shutdown::Write).ok();
     stream.read_to_end(&mut Vec::new()).ok();
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("bound").port()
 }
 
 async fn broken(metrics: u16) -> u64 {
