@@ -54,7 +54,7 @@ fn said(
             if left == 0 {
                 return found;
             }
-            // An obfuscated or unknown one: whoever is nearer stands for it.
+            // Instead of an obfuscated or unknown address the one that the next nearer proxy wrote counts.
             let Some(address) = address else { return found };
             found = Some(address);
             left -= 1;

@@ -15,8 +15,7 @@ struct After {
     after: Uuid,
 }
 
-/// Folds the display names that are not folded: those of before there were folded names, and those that nobody has searched
-/// since they were given.
+/// Folds the display names that no search has folded yet, including those that were stored before names were folded.
 pub(super) async fn fold(work: Work) -> Result<Finished, Error> {
     let mut after = work.progress::<After>()?.map_or(Uuid::nil(), |it| it.after);
     loop {

@@ -14,7 +14,7 @@ use tracing_subscriber::layer::Context;
 
 use super::AnyLayer;
 
-/// Modules that speak with whoever connects. What they log as a warning or an error is about what that one sent, or that it went.
+/// Modules that talk to clients. Their warnings and errors are about what a client sent, or that it disconnected.
 const TALKING: [&str; 2] = ["actix_http::h1", "actix_http::h2"];
 /// The module that takes connections. What it logs may be that there are too many of them.
 const ACCEPTING: &str = "actix_server::accept";

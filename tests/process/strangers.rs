@@ -1,4 +1,4 @@
-//! What strangers send is nobody's alarm.
+//! What strangers send must not be logged as an error.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};

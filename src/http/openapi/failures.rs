@@ -20,7 +20,7 @@ pub fn list(operation: &mut Operation<'_>, components: &mut Map<String, Value>) 
             "description": format!("`{}`", names.join("` or `")),
             "content": { "application/problem+json": { "schema": body_schema(&codes) } },
         });
-        // Those of probes are told of in place, as their headers are others.
+        // Responses of probes are described in place, because their headers differ.
         let response = if is_limited(operation.path) {
             let reference = json!({ "$ref": format!("#/components/responses/{name}") });
             components.entry(name).or_insert(response);

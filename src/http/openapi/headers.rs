@@ -1,4 +1,4 @@
-//! Headers and parameters that many operations share: each is told of once.
+//! Headers and parameters that many operations share; each is described once.
 
 use serde_json::{Map, Value, json};
 
