@@ -1,6 +1,6 @@
 -- Display names with letters beyond ASCII as searches compare them: folded by Unicode's rules, which the server knows and a
--- database's locale need not. A row counts only while the player still has that display name, so whoever renames a player need
--- not know of it. Names in ASCII have no row: `lower` in the C collation folds them.
+-- database's locale need not. A row counts only while the player still has that display name, so a statement that renames a
+-- player need not change it. Names in ASCII have no row: `lower` in the C collation folds them.
 create table folded_names (
     player_id uuid primary key,
     display_name text not null,

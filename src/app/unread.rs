@@ -41,7 +41,7 @@ impl Feed {
         self.last = None;
     }
 
-    /// Forgets all that was read: the database is another one, or went back, and numbers begin anew.
+    /// Forgets all that was read, because the database was replaced or restored and its numbers restart.
     pub(super) fn restart(&mut self) {
         *self = Self::new(self.longest);
     }
@@ -120,7 +120,7 @@ mod tests {
         assert_eq!(feed.unread(at(1.0)).since, at(1.0 - OVERLAP_SECONDS));
         feed.read_again();
         assert_eq!(feed.unread(at(2.0)).since, at(2.0 - LONGEST));
-        // What was missing before an outage is not forgotten by it, but it is where numbers begin anew.
+        // An outage does not clear the missing numbers; a restart of the numbering does.
         let mut feed = read_to_100();
         feed.note(&pulse(&[102], 102), at(1.0));
         feed.read_again();

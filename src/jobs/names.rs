@@ -1,19 +1,12 @@
 //! Folding display names, so that searches find them in any case.
 
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::work::{Error, Finished, Work};
+use super::work::{After, Error, Finished, Work};
 use crate::store::names::FoldedNames;
 
 /// Names that one step folds.
 const NAMES: u32 = 1_000;
-
-/// How far the walk over the players has come.
-#[derive(Serialize, Deserialize)]
-struct After {
-    after: Uuid,
-}
 
 /// Folds the display names that no search has folded yet, including those that were stored before names were folded.
 pub(super) async fn fold(work: Work) -> Result<Finished, Error> {

@@ -1,9 +1,8 @@
 //! Forgetting what has lapsed.
 
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::work::{Error, Finished, Work};
+use super::work::{After, Error, Finished, Work};
 use crate::cache::Touch;
 
 /// Rows that a statement forgets at most.
@@ -46,12 +45,6 @@ pub(super) async fn idempotency_slots(work: Work) -> Result<Finished, Error> {
         Some(_) => Ok(Finished::by_statement()),
         None => Err(Error::LeaseLost),
     }
-}
-
-/// How far the walk over the guests has come.
-#[derive(Serialize, Deserialize)]
-struct After {
-    after: Uuid,
 }
 
 /// Removes guests who never did anything and have been away for thirty days.

@@ -4,11 +4,10 @@
 //! dies or freezes, it holds no row. A statement that would keep a player waiting is ended by its session's time limit;
 //! the next one takes fewer players.
 
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::work::{Error, Finished, Work};
+use super::work::{After, Error, Finished, Work};
 use crate::domain::Timeline;
 use crate::store;
 use crate::store::players::PlayerRecord;
@@ -22,12 +21,6 @@ const LOOKED_UP: i64 = 5_000;
 const MOST_AT_ONCE: usize = 500;
 /// Statements that may fail in a row at the least size before the attempt is given up.
 const MOST_FAILURES: u32 = 20;
-
-/// How far the walk over the players has come.
-#[derive(Serialize, Deserialize)]
-struct After {
-    after: Uuid,
-}
 
 /// Settles every player who has not been seen for ten minutes and whose row says less than the formula.
 pub(super) async fn sweep(work: Work) -> Result<Finished, Error> {

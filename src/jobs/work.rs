@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use crate::accounts::Accounts;
 use crate::cache::Players;
@@ -24,6 +25,13 @@ pub struct Parts {
     pub catalogues: Arc<Catalogues>,
     pub accounts: Arc<Accounts>,
     pub rankings: Arc<Rankings>,
+}
+
+/// The progress of a job that walks over players in the order of their ids. It is stored with the job.
+#[derive(Serialize, Deserialize)]
+pub(super) struct After {
+    /// The last player of the steps that are done.
+    pub(super) after: Uuid,
 }
 
 /// Why an attempt at a job has failed.

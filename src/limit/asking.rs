@@ -55,7 +55,7 @@ impl Pending {
     }
 }
 
-/// Whoever has it owes the bucket an answer, or word that there will be none, which is given when it is dropped.
+/// An obligation to give the bucket an answer. Dropped without one, it reports that there will be none.
 pub(super) struct Asking {
     inner: Arc<Inner>,
     policy: Policy,

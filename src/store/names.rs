@@ -1,10 +1,13 @@
 //! Display names as searches compare them.
 
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::error::Error;
 use super::pool::{Store, Transaction};
 use crate::domain::text;
+
+const NOTE_FOLDED: &str = include_str!("../../sql/queries/names/note_folded.sql");
 
 /// A player's display name.
 #[derive(Clone, Debug)]
@@ -31,6 +34,11 @@ impl FoldedNames {
             names.display_names.push(display_name);
         }
         names
+    }
+
+    /// The parameters of [`NOTE_FOLDED`].
+    fn columns(&self) -> [&(dyn ToSql + Sync); 3] {
+        [&self.players, &self.display_names, &self.folded]
     }
 }
 
@@ -60,9 +68,7 @@ impl Store {
     /// # Errors
     /// As every statement's.
     pub async fn note_folded_names(&self, names: &FoldedNames) -> Result<(), Error> {
-        let FoldedNames { players, display_names, folded } = names;
-        let sql = include_str!("../../sql/queries/names/note_folded.sql");
-        self.execute(sql, &[players, display_names, folded]).await.map(drop)
+        self.execute(NOTE_FOLDED, &names.columns()).await.map(drop)
     }
 }
 
@@ -72,9 +78,7 @@ impl Transaction {
     /// # Errors
     /// As every statement's.
     pub async fn note_folded_names(&mut self, names: &FoldedNames) -> Result<(), Error> {
-        let FoldedNames { players, display_names, folded } = names;
-        let sql = include_str!("../../sql/queries/names/note_folded.sql");
-        self.execute(sql, &[players, display_names, folded]).await.map(drop)
+        self.execute(NOTE_FOLDED, &names.columns()).await.map(drop)
     }
 
     /// Forgets names that no player has any more.

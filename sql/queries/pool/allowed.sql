@@ -1,5 +1,5 @@
--- store::allowance::connections_allowed: how many connections of this role to this database there may be at once, whoever opens
--- them. Superusers are subject to `max_connections` alone.
+-- store::allowance::connections_allowed: how many connections of this role to this database may be open at once, by all
+-- clients together. Superusers are subject to `max_connections` alone.
 select case
     when role.rolsuper then current_setting('max_connections')::integer
     else least(

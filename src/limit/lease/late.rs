@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn whoever_is_alone_lets_through_what_is_in_the_bucket_for_certain() {
         let share = Share { reserve: 0, part: 5, alone_since: Some(1), instances: 1 };
-        // Since it is alone, three tokens have flowed in; whoever was there before may have left nothing.
+        // Three tokens have flowed in since it is alone; the instances before it may have left none.
         let (mut lease, _) = late(share, 310 * MILLI);
         let decide =
             |lease: &mut Lease, millis: u64| lease.decide(quota(), share, UP, millis * MILLI, 1);
