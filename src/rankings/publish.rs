@@ -39,6 +39,14 @@ pub(super) struct Published {
     audience: Audience,
 }
 
+impl Destination {
+    /// Whether the boards are those of another epoch of the database, though nothing was forgotten since.
+    fn is_of_another_history(&self, before: &Self) -> bool {
+        let is_known = self.keys.is_some() && before.keys.is_some();
+        is_known && self.keys != before.keys && self.era == before.era
+    }
+}
+
 impl Rankings {
     /// Publishes the scores that the players have now whom this instance saw within the last minute, and takes those
     /// off the boards who were banned or deleted. Several instances may do so at once.
@@ -48,7 +56,13 @@ impl Rankings {
     pub async fn publish(&self) -> Result<(), Error> {
         let mut published = self.published.lock().await;
         let (timeline, now) = (self.catalogues.timeline()?, self.clock.now());
-        let destination = self.destination();
+        let mut destination = self.destination();
+        if published.to.as_ref().is_some_and(|before| destination.is_of_another_history(before)) {
+            // The database went back, and the pulse has not called this yet. Nothing that was read before may be
+            // written to the boards of its new epoch, as its revisions are higher.
+            self.forget_all();
+            destination = self.destination();
+        }
         if published.to.as_ref() != Some(&destination) {
             self.start_over(&mut published, &destination, now);
         }
