@@ -1,34 +1,16 @@
 //! HTTP: routes, what handlers take and answer, and the OpenAPI document. Handlers hold no rules; they read a request,
 //! make one call below, and write what came of it.
 
-pub mod admin;
-mod auth;
-mod catalog;
-mod client_address;
-mod cors;
-mod cursor;
-mod docs;
-mod edge;
-mod etag;
 pub mod extract;
-mod forwarded;
-mod health;
-mod limits;
-mod me;
+mod handlers;
+mod middleware;
 mod openapi;
-mod operator_port;
-mod panics;
-mod players;
+mod pages;
 pub mod problem;
-mod rankings;
-mod ready_pages;
 mod routes;
-mod seasons;
-mod shedding;
-mod state_page;
-mod visitors;
+mod thread_state;
+mod token_cache;
 pub mod wire;
-mod worker;
 
 use std::sync::Arc;
 
@@ -37,14 +19,14 @@ use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use serde::Serialize;
 
-pub use edge::Edge;
-pub use limits::Limits;
+pub use handlers::operator_port::routes as operator_routes;
+pub use handlers::rankings::RankingsPages;
+pub use middleware::limits::Limits;
+pub use middleware::request_context::Edge;
+pub use middleware::shedding::Shedding;
 pub use openapi::document as openapi_document;
-pub use operator_port::routes as operator_routes;
-pub use rankings::RankingsPages;
 pub use routes::{probe_routes, routes};
-pub use shedding::Shedding;
-pub use worker::Worker;
+pub use thread_state::Worker;
 
 use crate::accounts::Accounts;
 use crate::catalogue::Catalogues;

@@ -4,10 +4,11 @@ use actix_web::guard;
 use actix_web::http::{Method, header};
 use actix_web::{Handler, HttpRequest, HttpResponse, Resource, Responder, Route, web};
 
-use super::limits::Limited;
-use super::problem::Problem;
-use super::shedding::Shed;
-use super::{Api, admin, auth, catalog, docs, health, me, players, rankings, seasons};
+use crate::http::Api;
+use crate::http::handlers::{admin, auth, catalogue, docs, health, me, players, rankings, seasons};
+use crate::http::middleware::limits::Limited;
+use crate::http::middleware::shedding::Shed;
+use crate::http::problem::Problem;
 
 /// Registers every route. They are tried in this order, so those that are called once a second come first.
 pub fn routes(config: &mut web::ServiceConfig) {
@@ -68,7 +69,7 @@ fn game_routes(config: &mut web::ServiceConfig) {
         .service(Endpoint::at("/me/actions").post(me::act).resource())
         .service(Endpoint::at("/rankings").get(rankings::read_rankings).resource())
         .service(Endpoint::at("/rankings/me").get(rankings::read_own_ranking).resource())
-        .service(Endpoint::at("/catalog").get(catalog::read_catalog).resource())
+        .service(Endpoint::at("/catalog").get(catalogue::read_catalog).resource())
         .service(Endpoint::at("/me/generators/{id}/purchase").post(me::buy_generator).resource())
         .service(Endpoint::at("/me/upgrades/{id}/purchase").post(me::buy_upgrade).resource())
         .service(Endpoint::at("/me/prestige").post(me::prestige).resource())
@@ -92,8 +93,8 @@ fn admin_routes(config: &mut web::ServiceConfig) {
         scope
             .service(
                 Endpoint::at("/catalog")
-                    .get(admin::catalog::read_catalog)
-                    .put(admin::catalog::replace_catalog)
+                    .get(admin::catalogue::read_catalog)
+                    .put(admin::catalogue::replace_catalog)
                     .resource(),
             )
             .service(Endpoint::at("/jobs").get(jobs::list_jobs).resource())

@@ -1,6 +1,8 @@
 //! What handlers take from a request, checked.
 
 mod body;
+pub mod client_address;
+pub mod forwarded;
 mod idempotency;
 mod numbers;
 mod object;
@@ -20,8 +22,8 @@ use actix_web::HttpRequest;
 use actix_web::http::header;
 use uuid::Uuid;
 
-use super::problem::Problem;
 use crate::domain::Slug;
+use crate::http::problem::Problem;
 
 /// The client's name for itself.
 pub fn user_agent(request: &HttpRequest) -> Option<&str> {

@@ -11,7 +11,7 @@ use crate::accounts::{self, Identity};
 use crate::game::Seat;
 use crate::http::Api;
 use crate::http::problem::{Code, Problem};
-use crate::http::worker::worker;
+use crate::http::thread_state::worker;
 
 /// A player who has shown a token that holds.
 #[derive(Clone, Debug)]

@@ -11,7 +11,7 @@ use utoipa::{Modify, OpenApi};
 
 use super::problem::{self, FieldError};
 use super::wire::{CountWire, MaxWire, QuantityWire};
-use super::{admin, auth, catalog, health, me, players, rankings, seasons};
+use crate::http::handlers::{admin, auth, catalogue, health, me, players, rankings, seasons};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -39,7 +39,7 @@ use super::{admin, auth, catalog, health, me, players, rankings, seasons};
         auth::end_session,
         auth::end_other_sessions,
         auth::change_password,
-        catalog::read_catalog,
+        catalogue::read_catalog,
         me::read_state,
         me::rename,
         me::delete_player,
@@ -57,8 +57,8 @@ use super::{admin, auth, catalog, health, me, players, rankings, seasons};
         seasons::read_season_rankings,
         health::healthz,
         health::readyz,
-        admin::catalog::read_catalog,
-        admin::catalog::replace_catalog,
+        admin::catalogue::read_catalog,
+        admin::catalogue::replace_catalog,
         admin::jobs::list_jobs,
         admin::jobs::retry_job,
         admin::jobs::discard_job,

@@ -8,10 +8,11 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::http::extract::{Operator, Query, id};
-use crate::http::me::page_limit;
+use crate::http::handlers::me::page_limit;
+use crate::http::pages::cursor;
 use crate::http::problem::{Code, Problem};
 use crate::http::wire::{Page, read_parameter, rfc3339};
-use crate::http::{Api, cursor, json};
+use crate::http::{Api, json};
 use crate::store::jobs::{JobRecord, JobStatus};
 
 const MISSING: &str = "There is no such job.";

@@ -1,6 +1,6 @@
 //! What operators call.
 
-pub mod catalog;
+pub mod catalogue;
 pub mod jobs;
 pub mod players;
 pub mod rankings;

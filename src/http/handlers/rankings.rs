@@ -7,13 +7,15 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::extract::{Caller, Query};
-use super::me::page_limit;
-use super::problem::Problem;
-use super::ready_pages::{Content, Page, ReadyPages};
-use super::wire::{BoardWire, OwnRankingWire, RankingsWire, SeasonRankingsWire, read_parameter};
-use super::{Api, private_json};
 use crate::domain::Season;
+use crate::http::extract::{Caller, Query};
+use crate::http::handlers::me::page_limit;
+use crate::http::pages::ready::{Content, Page, ReadyPages};
+use crate::http::problem::Problem;
+use crate::http::wire::{
+    BoardWire, OwnRankingWire, RankingsWire, SeasonRankingsWire, read_parameter,
+};
+use crate::http::{Api, private_json};
 use crate::rankings::{Board, Error, Unavailable};
 
 /// For how long a page of a board is kept. Scores are published every four seconds, so none is older than ten.

@@ -15,11 +15,11 @@ use actix_web::{Error, HttpMessage, HttpRequest, web};
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 
-use super::Api;
-use super::client_address::client_address;
-use super::extract::{bearer, is_operator};
-use super::problem::Problem;
-use super::worker::worker;
+use crate::http::Api;
+use crate::http::extract::client_address::client_address;
+use crate::http::extract::{bearer, is_operator};
+use crate::http::problem::Problem;
+use crate::http::thread_state::worker;
 use crate::limit::{Key, Limiter, Policy, Quota, Verdict};
 
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -283,11 +283,7 @@ impl Api {
     ///
     /// # Errors
     /// 429.
-    pub(super) async fn limit_login(
-        &self,
-        request: &HttpRequest,
-        username: &str,
-    ) -> Result<(), Problem> {
+    pub async fn limit_login(&self, request: &HttpRequest, username: &str) -> Result<(), Problem> {
         let key = Key::username(username);
         let Some(verdict) = self.limits.limiter.check(Policy::Login, key, 1).await else {
             return Ok(());

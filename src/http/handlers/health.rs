@@ -8,8 +8,8 @@ use actix_web::{HttpResponse, web};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Api;
 use crate::health::{Health, JobsHealth, Readiness, WritesHealth};
+use crate::http::Api;
 
 /// Whether the process lives.
 #[derive(Debug, Serialize, ToSchema)]

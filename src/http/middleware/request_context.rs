@@ -20,12 +20,13 @@ use pin_project_lite::pin_project;
 use tracing::Span;
 use tracing::field::Empty;
 
-use super::cors::Page;
-use super::problem::Problem;
-use super::worker::Worker;
-use super::{Api, panics};
 use crate::accounts;
 use crate::domain::Timestamp;
+use crate::http::Api;
+use crate::http::middleware::cors::Page;
+use crate::http::middleware::panics;
+use crate::http::problem::Problem;
+use crate::http::thread_state::Worker;
 use crate::telemetry::metrics::{Level, Metrics, RouteMetrics};
 use crate::telemetry::spans;
 

@@ -8,10 +8,10 @@ use std::mem;
 
 use foldhash::fast::RandomState;
 
-use super::extract::Caller;
 use crate::accounts::{self, Accounts, Verified};
 use crate::domain::Timestamp;
 use crate::game::{Game, Seat};
+use crate::http::extract::Caller;
 
 /// Tokens in each generation.
 const CAPACITY: usize = 25_000;

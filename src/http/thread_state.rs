@@ -4,14 +4,14 @@ use std::cell::Cell;
 
 use actix_web::HttpRequest;
 
-use super::Api;
-use super::catalog::CatalogPage;
-use super::edge::RouteCounters;
-use super::extract::Caller;
-use super::problem::Problem;
-use super::visitors::Visitors;
 use crate::accounts;
 use crate::domain::Timestamp;
+use crate::http::Api;
+use crate::http::extract::Caller;
+use crate::http::handlers::catalogue::CatalogPage;
+use crate::http::middleware::request_context::RouteCounters;
+use crate::http::problem::Problem;
+use crate::http::token_cache::Visitors;
 
 /// A worker thread's own.
 #[derive(Debug, Default)]

@@ -3,14 +3,14 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::extract::{Body, Caller, MaybeCaller, id, user_agent};
-use super::problem::{Code, FieldError, Problem};
-use super::wire::{
+use crate::accounts::{self, Password, Registration};
+use crate::http::extract::{Body, Caller, MaybeCaller, id, user_agent};
+use crate::http::problem::{Code, FieldError, Problem};
+use crate::http::wire::{
     GuestRequest, LoginRequest, Page, PasswordRequest, RefreshRequest, RefreshedWire,
     RegisterRequest, SessionWire, SignedInWire,
 };
-use super::{Api, json, private_json};
-use crate::accounts::{self, Password, Registration};
+use crate::http::{Api, json, private_json};
 
 /// Become a player at once, with nothing asked.
 #[utoipa::path(

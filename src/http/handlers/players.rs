@@ -3,11 +3,11 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 
-use super::extract::id;
-use super::problem::Problem;
-use super::wire::ProfileWire;
-use super::{Api, json};
 use crate::game;
+use crate::http::extract::id;
+use crate::http::problem::Problem;
+use crate::http::wire::ProfileWire;
+use crate::http::{Api, json};
 
 const MISSING: &str = "There is no such player.";
 

@@ -1,0 +1,12 @@
+//! One function for each route: it reads a request, makes one call below, and writes the answer. Handlers hold no rules.
+
+pub mod admin;
+pub mod auth;
+pub mod catalogue;
+pub mod docs;
+pub mod health;
+pub mod me;
+pub mod operator_port;
+pub mod players;
+pub mod rankings;
+pub mod seasons;

@@ -1,0 +1,6 @@
+//! Rendered answers that are kept, entity tags, and cursors of lists.
+
+pub mod cursor;
+pub mod etag;
+pub mod ready;
+pub mod state;
