@@ -12,6 +12,7 @@
 compile_error!("a panic must unwind: set `panic = \"unwind\"` in the profile");
 
 pub mod accounts;
+pub mod api;
 pub mod app;
 pub mod cache;
 pub mod catalogue;

@@ -6,11 +6,10 @@ mod handlers;
 mod middleware;
 mod openapi;
 mod pages;
-pub mod problem;
+mod problem_response;
 mod routes;
 mod thread_state;
 mod token_cache;
-pub mod wire;
 
 use std::sync::Arc;
 
@@ -97,6 +96,6 @@ fn json_with(mut response: HttpResponseBuilder, body: &impl Serialize) -> HttpRe
             }
             response
         }
-        Err(error) => HttpResponse::from_error(problem::Problem::internal(error)),
+        Err(error) => HttpResponse::from_error(crate::api::problem::Problem::internal(error)),
     }
 }

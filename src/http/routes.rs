@@ -4,11 +4,11 @@ use actix_web::guard;
 use actix_web::http::{Method, header};
 use actix_web::{Handler, HttpRequest, HttpResponse, Resource, Responder, Route, web};
 
+use crate::api::problem::Problem;
 use crate::http::Api;
 use crate::http::handlers::{admin, auth, catalogue, docs, health, me, players, rankings, seasons};
 use crate::http::middleware::limits::Limited;
 use crate::http::middleware::shedding::Shed;
-use crate::http::problem::Problem;
 
 /// Registers every route. They are tried in this order, so those that are called once a second come first.
 pub fn routes(config: &mut web::ServiceConfig) {

@@ -5,12 +5,12 @@ use std::cell::Cell;
 use actix_web::HttpRequest;
 
 use crate::accounts;
+use crate::api::problem::Problem;
 use crate::domain::Timestamp;
 use crate::http::Api;
 use crate::http::extract::Caller;
 use crate::http::handlers::catalogue::CatalogPage;
 use crate::http::middleware::request_context::RouteCounters;
-use crate::http::problem::Problem;
 use crate::http::token_cache::Visitors;
 
 /// A worker thread's own.

@@ -10,11 +10,10 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
-use serde_json::error::Category;
 use tokio::time::timeout;
 
-use super::object::Object;
-use crate::http::problem::{Code, Problem};
+use crate::api::problem::{Code, Problem};
+use crate::api::wire::read_object;
 
 /// The largest body.
 const MAX_BYTES: usize = 64 * 1024;
@@ -41,7 +40,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
             let late = || Problem::malformed("body", "did not come in time");
             let raw = timeout(READ_LIMIT, read(&request, payload)).await.map_err(|_| late())??;
             if raw.is_empty() {
-                return Ok(Self { value: parse(b"{}")?, raw });
+                return Ok(Self { value: read_object(b"{}")?, raw });
             }
             if is_encoded(request.headers()) {
                 let detail = "The body must not be compressed: send it without Content-Encoding.";
@@ -54,7 +53,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
                 let detail = "The Content-Type of the body must be application/json.";
                 return Err(Problem::new(Code::UnsupportedMediaType, detail));
             }
-            Ok(Self { value: parse(&raw)?, raw })
+            Ok(Self { value: read_object(&raw)?, raw })
         })
     }
 }
@@ -84,29 +83,4 @@ async fn read(request: &HttpRequest, mut payload: Payload) -> Result<Bytes, Prob
         body.extend_from_slice(&chunk);
     }
     Ok(body.freeze())
-}
-
-fn parse<T: DeserializeOwned>(raw: &[u8]) -> Result<T, Problem> {
-    let mut json = serde_json::Deserializer::from_slice(raw);
-    let Object(value) = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let message = error.inner().to_string();
-        // What is no JSON has no fields, but for a text with half a character: its place is known.
-        let is_json = error.inner().classify() == Category::Data || message.contains("escape");
-        let path = if is_json { error.path().to_string() } else { ".".to_owned() };
-        let field = field_at_fault(&path, &message);
-        Problem::malformed(field, message)
-    })?;
-    json.end().map_err(|error| Problem::malformed("body", error.to_string()))?;
-    Ok(value)
-}
-
-/// The field that an error is about. The path ends at the object; what is missing from it is only in the message.
-fn field_at_fault(path: &str, message: &str) -> String {
-    let missing = message.strip_prefix("missing field `").and_then(|rest| rest.split_once('`'));
-    match (path, missing) {
-        (".", None) => "body".to_owned(),
-        (".", Some((name, _))) => name.to_owned(),
-        (path, None) => path.to_owned(),
-        (path, Some((name, _))) => format!("{path}.{name}"),
-    }
 }

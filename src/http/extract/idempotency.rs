@@ -5,8 +5,8 @@ use std::future::{Ready, ready};
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
 
+use crate::api::problem::Problem;
 use crate::game::{Asked, IdempotencyKey};
-use crate::http::problem::Problem;
 
 const HEADER: &str = "Idempotency-Key";
 const MAX_LENGTH: usize = 255;

@@ -4,16 +4,12 @@ mod body;
 pub mod client_address;
 pub mod forwarded;
 mod idempotency;
-mod numbers;
-mod object;
 mod operator;
 mod player;
 mod query;
 
 pub use body::Body;
 pub use idempotency::Key;
-pub use numbers::{count, quantity};
-pub use object::{objects, present};
 pub use operator::{Operator, is_operator};
 pub use player::{Caller, MaybeCaller, bearer, former_caller};
 pub use query::Query;
@@ -22,8 +18,8 @@ use actix_web::HttpRequest;
 use actix_web::http::header;
 use uuid::Uuid;
 
+use crate::api::problem::Problem;
 use crate::domain::Slug;
-use crate::http::problem::Problem;
 
 /// The client's name for itself.
 pub fn user_agent(request: &HttpRequest) -> Option<&str> {

@@ -7,8 +7,8 @@ use actix_web::{FromRequest, HttpRequest, web};
 use subtle::ConstantTimeEq;
 
 use super::player::bearer;
+use crate::api::problem::{Code, Problem};
 use crate::http::Api;
-use crate::http::problem::{Code, Problem};
 
 /// Somebody who has shown the operators' token.
 #[derive(Clone, Copy, Debug)]

@@ -8,9 +8,9 @@ use actix_web::{FromRequest, HttpRequest, web};
 use uuid::Uuid;
 
 use crate::accounts::{self, Identity};
+use crate::api::problem::{Code, Problem};
 use crate::game::Seat;
 use crate::http::Api;
-use crate::http::problem::{Code, Problem};
 use crate::http::thread_state::worker;
 
 /// A player who has shown a token that holds.

@@ -6,7 +6,7 @@ use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
 use serde::de::DeserializeOwned;
 
-use crate::http::problem::Problem;
+use crate::api::problem::Problem;
 
 /// A query string of that type.
 #[derive(Debug)]

@@ -4,12 +4,12 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::accounts::{self, Password, Registration};
-use crate::http::extract::{Body, Caller, MaybeCaller, id, user_agent};
-use crate::http::problem::{Code, FieldError, Problem};
-use crate::http::wire::{
+use crate::api::problem::{Code, FieldError, Problem};
+use crate::api::wire::{
     GuestRequest, LoginRequest, Page, PasswordRequest, RefreshRequest, RefreshedWire,
     RegisterRequest, SessionWire, SignedInWire,
 };
+use crate::http::extract::{Body, Caller, MaybeCaller, id, user_agent};
 use crate::http::{Api, json, private_json};
 
 /// Become a player at once, with nothing asked.

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use actix_web::http::header::HeaderValue;
 use actix_web::{HttpRequest, HttpResponse, web};
 
+use crate::api::problem::Problem;
+use crate::api::wire::CatalogWire;
 use crate::domain::{Catalogue, Rules};
 use crate::http::Api;
 use crate::http::pages::ready::Ready;
-use crate::http::problem::Problem;
 use crate::http::thread_state::worker;
-use crate::http::wire::CatalogWire;
 
 const PUBLIC: HeaderValue = HeaderValue::from_static("public, max-age=5");
 

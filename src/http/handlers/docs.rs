@@ -6,9 +6,9 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 use utoipa_swagger_ui::Config;
 
+use crate::api::problem::Problem;
 use crate::http::openapi;
 use crate::http::pages::ready::Ready;
-use crate::http::problem::Problem;
 
 /// As compact JSON, made once.
 static DOCUMENT: LazyLock<Result<Ready, Problem>> =

@@ -7,17 +7,17 @@ use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 
 use crate::accounts;
+use crate::api::problem::Problem;
+use crate::api::wire::{
+    ActionsRequest, ActionsWire, ClicksRequest, ClicksWire, ExpectingRequest, ExportWire,
+    GeneratorPurchaseRequest, GeneratorPurchaseWire, LedgerEntryWire, Page, PrestigeWire,
+    RenameRequest, StatePlace, StateWire, UpgradePurchaseWire, read_parameter,
+};
 use crate::domain::{Action, Command, Outcome};
 use crate::game::{Answer, Asked, Request};
 use crate::http::extract::{Body, Caller, Key, Query, former_caller, slug};
 use crate::http::pages::state::StatePage;
 use crate::http::pages::{cursor, etag};
-use crate::http::problem::Problem;
-use crate::http::wire::{
-    ActionsRequest, ActionsWire, ClicksRequest, ClicksWire, ExpectingRequest, ExportWire,
-    GeneratorPurchaseRequest, GeneratorPurchaseWire, LedgerEntryWire, Page, PrestigeWire,
-    RenameRequest, StatePlace, StateWire, UpgradePurchaseWire, read_parameter,
-};
 use crate::http::{Api, JSON, NEVER_KEPT, VARY_BY_CALLER, json_with, private_json};
 
 const PRIVATE: HeaderValue = HeaderValue::from_static("private, no-cache");

@@ -3,10 +3,10 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 
+use crate::api::problem::Problem;
+use crate::api::wire::ProfileWire;
 use crate::game;
 use crate::http::extract::id;
-use crate::http::problem::Problem;
-use crate::http::wire::ProfileWire;
 use crate::http::{Api, json};
 
 const MISSING: &str = "There is no such player.";

@@ -7,14 +7,14 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use crate::api::problem::Problem;
+use crate::api::wire::{
+    BoardWire, OwnRankingWire, RankingsWire, SeasonRankingsWire, read_parameter,
+};
 use crate::domain::Season;
 use crate::http::extract::{Caller, Query};
 use crate::http::handlers::me::page_limit;
 use crate::http::pages::ready::{Content, Page, ReadyPages};
-use crate::http::problem::Problem;
-use crate::http::wire::{
-    BoardWire, OwnRankingWire, RankingsWire, SeasonRankingsWire, read_parameter,
-};
 use crate::http::{Api, private_json};
 use crate::rankings::{Board, Error, Unavailable};
 

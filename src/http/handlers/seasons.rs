@@ -5,13 +5,13 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use crate::api::problem::Problem;
+use crate::api::wire::{Page, SeasonRankingsWire, SeasonWire, read_parameter, season_of_id};
 use crate::domain::Season;
 use crate::http::extract::Query;
 use crate::http::handlers::me::page_limit;
 use crate::http::handlers::rankings::{part, serve_season};
 use crate::http::pages::cursor;
-use crate::http::problem::Problem;
-use crate::http::wire::{Page, SeasonRankingsWire, SeasonWire, read_parameter, season_of_id};
 use crate::http::{Api, json};
 
 /// Which part of the list.

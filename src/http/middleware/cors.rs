@@ -10,8 +10,8 @@ use actix_web::http::header::{
     ACCESS_CONTROL_REQUEST_METHOD, HeaderMap, HeaderValue, ORIGIN, VARY,
 };
 
+use crate::api::problem::Problem;
 use crate::http::Options;
-use crate::http::problem::Problem;
 
 const ALLOWED_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
 

@@ -15,10 +15,10 @@ use actix_web::{Error, HttpMessage, HttpRequest, web};
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 
+use crate::api::problem::Problem;
 use crate::http::Api;
 use crate::http::extract::client_address::client_address;
 use crate::http::extract::{bearer, is_operator};
-use crate::http::problem::Problem;
 use crate::http::thread_state::worker;
 use crate::limit::{Key, Limiter, Policy, Quota, Verdict};
 

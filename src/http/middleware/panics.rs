@@ -7,8 +7,8 @@ use actix_web::HttpResponse;
 use actix_web::error::InternalError;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 
+use crate::api::problem::Problem;
 use crate::http::middleware::cors::Page;
-use crate::http::problem::Problem;
 
 /// Runs a part of handling a request; none where it panicked. What a request shares with others is guarded by locks that
 /// outlive a panic and by values that give back what they hold when they are dropped.

@@ -21,11 +21,11 @@ use tracing::Span;
 use tracing::field::Empty;
 
 use crate::accounts;
+use crate::api::problem::Problem;
 use crate::domain::Timestamp;
 use crate::http::Api;
 use crate::http::middleware::cors::Page;
 use crate::http::middleware::panics;
-use crate::http::problem::Problem;
 use crate::http::thread_state::Worker;
 use crate::telemetry::metrics::{Level, Metrics, RouteMetrics};
 use crate::telemetry::spans;

@@ -16,8 +16,8 @@ use actix_web::http::Method;
 use actix_web::{Error, web};
 use pin_project_lite::pin_project;
 
+use crate::api::problem::Problem;
 use crate::http::Api;
-use crate::http::problem::Problem;
 use crate::telemetry::metrics::Metrics;
 
 /// How long mutations may take that are let in, on average, where it is their number that makes them wait.

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 
 use super::{Operation, is_admin, is_limited};
-use crate::http::problem::{Code, body_schema};
+use crate::api::problem::{Code, body_schema};
 
 /// Lists the problems of an operation by status. Equal ones are one component.
 pub fn list(operation: &mut Operation<'_>, components: &mut Map<String, Value>) {
     let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
     for code in codes(operation) {
-        by_status.entry(code.status().as_u16()).or_default().push(code);
+        by_status.entry(code.status()).or_default().push(code);
     }
     for (status, codes) in by_status {
         let names: Vec<&str> = codes.iter().map(|code| code.names().0).collect();

@@ -9,8 +9,8 @@ use utoipa::openapi::OpenApi as Document;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::problem::{self, FieldError};
-use super::wire::{CountWire, MaxWire, QuantityWire};
+use crate::api::problem::{self, FieldError};
+use crate::api::wire::{CountWire, MaxWire, QuantityWire};
 use crate::http::handlers::{admin, auth, catalogue, health, me, players, rankings, seasons};
 
 #[derive(OpenApi)]

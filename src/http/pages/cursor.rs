@@ -4,8 +4,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use subtle::ConstantTimeEq;
 
+use crate::api::problem::Problem;
 use crate::http::Api;
-use crate::http::problem::Problem;
 
 const TAG_BYTES: usize = 16;
 

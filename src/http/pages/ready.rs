@@ -10,9 +10,9 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 
+use crate::api::problem::Problem;
 use crate::http::JSON;
 use crate::http::pages::etag;
-use crate::http::problem::Problem;
 
 /// Pages in each half.
 const HALF: usize = 500;

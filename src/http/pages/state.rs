@@ -7,10 +7,10 @@ use actix_web::http::header::HeaderValue;
 use bytes::Bytes;
 use uuid::Uuid;
 
+use crate::api::problem::Problem;
+use crate::api::wire::{AwayWire, StateWire, write_rfc3339};
 use crate::domain::{Away, Catalogue, Production, Timeline, Timestamp};
 use crate::game::State;
-use crate::http::problem::Problem;
-use crate::http::wire::{AwayWire, StateWire, write_rfc3339};
 use crate::identity::Epoch;
 
 /// Parts of the offline cap that an entity tag tells apart.

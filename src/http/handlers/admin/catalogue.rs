@@ -3,12 +3,12 @@
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 
+use crate::api::problem::{Code, Problem};
+use crate::api::wire::{AdminCatalogWire, CatalogRequest, CatalogWire, RulesWire};
 use crate::catalogue::ReplaceError;
 use crate::domain::{Catalogue, Rules, Timeline};
 use crate::http::extract::{Body, Operator};
 use crate::http::pages::etag;
-use crate::http::problem::{Code, Problem};
-use crate::http::wire::{AdminCatalogWire, CatalogRequest, CatalogWire, RulesWire};
 use crate::http::{Api, json_with};
 
 fn timeline(api: &Api) -> Result<std::sync::Arc<Timeline>, Problem> {

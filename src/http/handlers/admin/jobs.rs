@@ -7,11 +7,11 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use crate::api::problem::{Code, Problem};
+use crate::api::wire::{Page, read_parameter, rfc3339};
 use crate::http::extract::{Operator, Query, id};
 use crate::http::handlers::me::page_limit;
 use crate::http::pages::cursor;
-use crate::http::problem::{Code, Problem};
-use crate::http::wire::{Page, read_parameter, rfc3339};
 use crate::http::{Api, json};
 use crate::store::jobs::{JobRecord, JobStatus};
 

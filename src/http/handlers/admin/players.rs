@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use crate::api::problem::Problem;
+use crate::api::wire::{ExportWire, Page, StatePlace, StateWire, read_parameter, rfc3339};
 use crate::domain::Command;
 use crate::domain::text::{self, TextLimits};
 use crate::game::{self, Asked, Request};
 use crate::http::extract::{Body, Key, Operator, Query, id};
 use crate::http::handlers::me::{answered, page_limit};
 use crate::http::pages::cursor;
-use crate::http::problem::Problem;
-use crate::http::wire::{ExportWire, Page, StatePlace, StateWire, read_parameter, rfc3339};
 use crate::http::{Api, json};
 use crate::store::operators::FoundPlayer;
 

@@ -5,8 +5,8 @@ use actix_web::{HttpResponse, web};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::api::problem::Problem;
 use crate::http::extract::Operator;
-use crate::http::problem::Problem;
 use crate::http::{Api, json};
 
 /// What was begun.

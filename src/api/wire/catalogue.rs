@@ -4,12 +4,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::number::{read_optional, read_whole};
+use super::object::objects;
 use super::time::rfc3339;
 use crate::domain::text;
 use crate::domain::{
     Catalogue, CatalogueItems, Effect, Generator, Requirement, Rules, Slug, Upgrade,
 };
-use crate::http::extract::objects;
 
 /// A machine that makes energy.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]

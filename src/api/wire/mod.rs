@@ -3,8 +3,10 @@
 
 mod auth;
 mod catalogue;
+mod count;
 mod history;
 mod number;
+mod object;
 mod outcome;
 mod rankings;
 mod state;
@@ -23,6 +25,7 @@ pub use history::{
     ProfileWire,
 };
 pub use number::read_parameter;
+pub use object::read_object;
 pub use outcome::{
     ActionResultWire, ActionWire, ActionsRequest, ActionsWire, ClicksRequest, ClicksWire,
     CountWire, ExpectingRequest, GeneratorPurchaseRequest, GeneratorPurchaseWire, MaxWire,

@@ -1,4 +1,4 @@
-//! Everything that is answered instead of a result: RFC 9457 problems, each with a stable code.
+//! Problems (RFC 9457): what the API answers instead of a result. Each has a stable code for programs.
 
 mod causes;
 mod document;
@@ -6,8 +6,6 @@ mod document;
 use std::borrow::Cow;
 use std::fmt;
 
-use actix_web::http::{StatusCode, header};
-use actix_web::{HttpResponse, ResponseError};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -42,29 +40,27 @@ pub enum Code {
 }
 
 impl Code {
-    /// The status of its answers.
-    pub fn status(self) -> StatusCode {
+    /// The HTTP status of its answers, which other transports send as a number too.
+    pub fn status(self) -> u16 {
         match self {
-            Self::InvalidRequest => StatusCode::BAD_REQUEST,
-            Self::Unauthenticated | Self::TokenExpired | Self::InvalidCredentials => {
-                StatusCode::UNAUTHORIZED
-            }
-            Self::Forbidden | Self::PlayerBanned => StatusCode::FORBIDDEN,
-            Self::NotFound => StatusCode::NOT_FOUND,
-            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::InvalidRequest => 400,
+            Self::Unauthenticated | Self::TokenExpired | Self::InvalidCredentials => 401,
+            Self::Forbidden | Self::PlayerBanned => 403,
+            Self::NotFound => 404,
+            Self::MethodNotAllowed => 405,
             Self::InsufficientEnergy
             | Self::RequirementNotMet
             | Self::AlreadyOwned
             | Self::NothingToGain
             | Self::UsernameTaken
             | Self::AlreadyRegistered
-            | Self::VersionMismatch => StatusCode::CONFLICT,
-            Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::ValidationFailed | Self::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
-            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            | Self::VersionMismatch => 409,
+            Self::PayloadTooLarge => 413,
+            Self::UnsupportedMediaType => 415,
+            Self::ValidationFailed | Self::IdempotencyKeyReused => 422,
+            Self::RateLimited => 429,
+            Self::Internal => 500,
+            Self::Unavailable => 503,
         }
     }
 
@@ -247,6 +243,21 @@ impl Problem {
         self
     }
 
+    /// What went wrong, for programs.
+    pub fn code(&self) -> Code {
+        self.0.code
+    }
+
+    /// Seconds after which the same call may succeed; `None` if repeating it does not help.
+    pub fn retry_after_seconds(&self) -> Option<u64> {
+        self.0.retry_after_seconds
+    }
+
+    /// The methods that the resource allows, as the header `Allow` lists them; only of [`Code::MethodNotAllowed`].
+    pub fn allow(&self) -> Option<&str> {
+        self.0.allow.as_deref()
+    }
+
     /// What to log: faults of ours and of the stores; nothing for a client's.
     pub fn cause(&self) -> Option<&str> {
         self.0.cause.as_deref()
@@ -277,7 +288,7 @@ impl Problem {
         ProblemBody {
             kind: name,
             title,
-            status: code.status().as_u16(),
+            status: code.status(),
             detail,
             code: name,
             request_id,
@@ -290,35 +301,5 @@ impl Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.0.code.names().0, self.0.detail)
-    }
-}
-
-impl ResponseError for Problem {
-    fn status_code(&self) -> StatusCode {
-        self.0.code.status()
-    }
-
-    /// Status and headers; the body, which names the request, is written at the edge.
-    fn error_response(&self) -> HttpResponse {
-        let mut response = HttpResponse::build(self.status_code());
-        response.insert_header((header::CONTENT_TYPE, "application/problem+json"));
-        response.insert_header((header::CACHE_CONTROL, "no-store"));
-        match self.0.code {
-            Code::Unauthenticated | Code::InvalidCredentials => {
-                response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
-            }
-            Code::TokenExpired => {
-                let challenge = r#"Bearer error="invalid_token", error_description="expired""#;
-                response.insert_header((header::WWW_AUTHENTICATE, challenge));
-            }
-            _ => {}
-        }
-        if let Some(seconds) = self.0.retry_after_seconds {
-            response.insert_header((header::RETRY_AFTER, seconds.to_string()));
-        }
-        if let Some(allow) = &self.0.allow {
-            response.insert_header((header::ALLOW, allow.as_str()));
-        }
-        response.finish()
     }
 }

@@ -4,8 +4,12 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+use serde::de::DeserializeOwned;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::error::Category;
+
+use crate::api::problem::Problem;
 
 /// A value that is read from an object and from nothing else.
 #[derive(Debug)]
@@ -49,4 +53,33 @@ where
 {
     let objects = Vec::<Object<T>>::deserialize(deserializer)?;
     Ok(objects.into_iter().map(|Object(value)| value).collect())
+}
+
+/// Reads a request from the bytes of a JSON object.
+///
+/// # Errors
+/// 400 that names the field at fault, or `body` if the bytes are not one JSON object.
+pub fn read_object<T: DeserializeOwned>(raw: &[u8]) -> Result<T, Problem> {
+    let mut json = serde_json::Deserializer::from_slice(raw);
+    let Object(value) = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let message = error.inner().to_string();
+        // What is no JSON has no fields, but for a text with half a character: its place is known.
+        let is_json = error.inner().classify() == Category::Data || message.contains("escape");
+        let path = if is_json { error.path().to_string() } else { ".".to_owned() };
+        let field = field_at_fault(&path, &message);
+        Problem::malformed(field, message)
+    })?;
+    json.end().map_err(|error| Problem::malformed("body", error.to_string()))?;
+    Ok(value)
+}
+
+/// The field that an error is about. The path ends at the object; what is missing from it is only in the message.
+fn field_at_fault(path: &str, message: &str) -> String {
+    let missing = message.strip_prefix("missing field `").and_then(|rest| rest.split_once('`'));
+    match (path, missing) {
+        (".", None) => "body".to_owned(),
+        (".", Some((name, _))) => name.to_owned(),
+        (path, None) => path.to_owned(),
+        (path, Some((name, _))) => format!("{path}.{name}"),
+    }
 }

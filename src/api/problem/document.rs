@@ -67,7 +67,7 @@ impl Code {
         let mut object = ObjectBuilder::new()
             .schema_type(Type::Object)
             .property("code", only(Type::String, name))
-            .property("status", only(Type::Integer, self.status().as_u16()))
+            .property("status", only(Type::Integer, self.status()))
             .required("code")
             .required("status");
         for (name, schema) in self.members() {

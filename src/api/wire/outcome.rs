@@ -6,13 +6,14 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use utoipa::openapi::{Object, ObjectBuilder, Type};
 
+use super::count::{read_count, read_quantity};
 use super::number::{read_optional, whole};
+use super::object::{objects, present};
 use super::state::{StatePlace, StateWire};
+use crate::api::problem::{Problem, RefusedAction};
 use crate::domain::{
     Action, ActionResult, Command, MAX_ACTIONS, MAX_CLICKS, Outcome, Quantity, Slug,
 };
-use crate::http::extract;
-use crate::http::problem::{Problem, RefusedAction};
 
 /// Clicks since the last call.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -81,7 +82,7 @@ pub struct RenameRequest {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ActionsRequest {
-    #[serde(deserialize_with = "extract::objects")]
+    #[serde(deserialize_with = "objects")]
     #[schema(value_type = Vec<ActionWire>, max_items = 32, min_items = 1)]
     actions: Vec<ActionMembers>,
 }
@@ -112,11 +113,11 @@ pub enum ActionWire {
 struct ActionMembers {
     #[serde(rename = "type")]
     kind: String,
-    #[serde(default, deserialize_with = "extract::present")]
+    #[serde(default, deserialize_with = "present")]
     clicks: Option<Box<RawValue>>,
-    #[serde(default, deserialize_with = "extract::present")]
+    #[serde(default, deserialize_with = "present")]
     id: Option<String>,
-    #[serde(default, deserialize_with = "extract::present")]
+    #[serde(default, deserialize_with = "present")]
     quantity: Option<Box<RawValue>>,
 }
 
@@ -126,7 +127,7 @@ impl ClicksRequest {
     /// # Errors
     /// 400 or 422, naming the field.
     pub fn command(&self) -> Result<Command, Problem> {
-        let clicks = extract::count("clicks", &self.clicks, MAX_CLICKS)?;
+        let clicks = read_count("clicks", &self.clicks, MAX_CLICKS)?;
         Ok(Command::Act(Action::Click { clicks }))
     }
 }
@@ -137,7 +138,7 @@ impl GeneratorPurchaseRequest {
     /// # Errors
     /// 400 or 422, naming the field.
     pub fn quantity(&self) -> Result<Quantity, Problem> {
-        extract::quantity("quantity", &self.quantity)
+        read_quantity("quantity", &self.quantity)
     }
 }
 
@@ -169,12 +170,12 @@ impl ActionMembers {
             "buy_generator" | "buy_upgrade" if self.clicks.is_some() => Err(surplus("clicks")),
             "click" => {
                 let clicks = self.clicks.as_ref().ok_or_else(|| missing("clicks"))?;
-                let clicks = extract::count(&at("clicks"), clicks, MAX_CLICKS)?;
+                let clicks = read_count(&at("clicks"), clicks, MAX_CLICKS)?;
                 Ok(Action::Click { clicks })
             }
             "buy_generator" => {
                 let quantity = self.quantity.as_ref().ok_or_else(|| missing("quantity"))?;
-                let quantity = extract::quantity(&at("quantity"), quantity)?;
+                let quantity = read_quantity(&at("quantity"), quantity)?;
                 Ok(Action::BuyGenerator { id: self.item(&at("id"))?, quantity })
             }
             "buy_upgrade" => Ok(Action::BuyUpgrade { id: self.item(&at("id"))? }),
