@@ -27,7 +27,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// does not make the lane wait again.
 const LOOK_IDLE_EVERY: Duration = Duration::from_secs(1);
 /// Commands that may wait; further ones are refused at once. Each occupies one of the mutations in flight that
-/// `http::middleware::shedding` admits, which are never fewer than twice this number.
+/// `http::shedding` admits, which are never fewer than twice this number.
 const MOST_WAITING: usize = 256;
 /// Players that are remembered as held while none of their commands waits.
 const MOST_KNOWN: usize = 8192;

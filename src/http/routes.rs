@@ -8,7 +8,7 @@ use crate::api::problem::Problem;
 use crate::http::Api;
 use crate::http::handlers::{admin, auth, catalogue, docs, health, me, players, rankings, seasons};
 use crate::http::middleware::limits::Limited;
-use crate::http::middleware::shedding::Shed;
+use crate::http::middleware::shed::Shed;
 
 /// Registers every route. They are tried in this order, so those that are called once a second come first.
 pub fn routes(config: &mut web::ServiceConfig) {

@@ -8,10 +8,9 @@ use crate::accounts;
 use crate::api::problem::Problem;
 use crate::domain::Timestamp;
 use crate::http::Api;
-use crate::http::extract::Caller;
-use crate::http::handlers::catalogue::CatalogPage;
-use crate::http::middleware::request_context::RouteCounters;
-use crate::http::token_cache::Visitors;
+use crate::http::pages::catalogue::CatalogPage;
+use crate::http::route_counters::RouteCounters;
+use crate::http::token_cache::{Caller, Visitors};
 
 /// A worker thread's own.
 #[derive(Debug, Default)]

@@ -7,16 +7,31 @@ use std::collections::hash_map::Entry;
 use std::mem;
 
 use foldhash::fast::RandomState;
+use uuid::Uuid;
 
-use crate::accounts::{self, Accounts, Verified};
+use crate::accounts::{self, Accounts, Identity, Verified};
 use crate::domain::Timestamp;
 use crate::game::{Game, Seat};
-use crate::http::extract::Caller;
 
 /// Tokens in each generation.
 const CAPACITY: usize = 25_000;
 /// For how many seconds a place in the cache is taken for granted. The cache hears of its use when it is looked up again.
 const SEATED_SECONDS: f64 = 10.0;
+
+/// A player who has shown a token that holds.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    pub identity: Identity,
+    /// The player's place in the cache.
+    pub seat: Seat,
+}
+
+impl Caller {
+    /// The player.
+    pub fn player(&self) -> Uuid {
+        self.identity.player
+    }
+}
 
 /// Who has been here.
 #[derive(Debug, Default)]

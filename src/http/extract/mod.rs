@@ -8,11 +8,12 @@ mod operator;
 mod player;
 mod query;
 
+pub use crate::http::token_cache::Caller;
 pub use body::Body;
 pub use idempotency::Key;
 pub use operator::{Operator, is_operator};
-pub use player::{Caller, MaybeCaller, bearer, former_caller};
-pub use query::Query;
+pub use player::{MaybeCaller, bearer, former_caller};
+pub use query::{Query, page_limit};
 
 use actix_web::HttpRequest;
 use actix_web::http::header;

@@ -5,28 +5,12 @@ use std::future::{Ready, ready};
 use actix_web::dev::Payload;
 use actix_web::http::header;
 use actix_web::{FromRequest, HttpRequest, web};
-use uuid::Uuid;
 
 use crate::accounts::{self, Identity};
 use crate::api::problem::{Code, Problem};
-use crate::game::Seat;
 use crate::http::Api;
 use crate::http::thread_state::worker;
-
-/// A player who has shown a token that holds.
-#[derive(Clone, Debug)]
-pub struct Caller {
-    pub identity: Identity,
-    /// The player's place in the cache.
-    pub seat: Seat,
-}
-
-impl Caller {
-    /// The player.
-    pub fn player(&self) -> Uuid {
-        self.identity.player
-    }
-}
+use crate::http::token_cache::Caller;
 
 /// A player, where a token was shown; it must hold then.
 #[derive(Clone, Copy, Debug)]

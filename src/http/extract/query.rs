@@ -37,3 +37,13 @@ fn parameter_at_fault<T: DeserializeOwned>(query: &str) -> Option<String> {
     };
     parameters.into_iter().find(refused).map(|(name, _)| name)
 }
+
+/// The length of a page: 50 unless told, at most 100.
+///
+/// # Errors
+/// 400 for another number.
+pub fn page_limit(limit: Option<usize>) -> Result<usize, Problem> {
+    let limit = limit.unwrap_or(50);
+    let message = "must be a whole number from 1 to 100";
+    if (1..=100).contains(&limit) { Ok(limit) } else { Err(Problem::malformed("limit", message)) }
+}

@@ -15,7 +15,7 @@ use crate::api::wire::{
 };
 use crate::domain::{Action, Command, Outcome};
 use crate::game::{Answer, Asked, Request};
-use crate::http::extract::{Body, Caller, Key, Query, former_caller, slug};
+use crate::http::extract::{Body, Caller, Key, Query, former_caller, page_limit, slug};
 use crate::http::pages::state::StatePage;
 use crate::http::pages::{cursor, etag};
 use crate::http::{Api, JSON, NEVER_KEPT, VARY_BY_CALLER, json_with, private_json};
@@ -333,16 +333,6 @@ pub async fn read_ledger(
         next_cursor: last.map(|it| cursor::encode(&api, LIST, player.as_bytes(), &it)),
     };
     Ok(private_json(&page))
-}
-
-/// The length of a page: 50 unless told, at most 100.
-///
-/// # Errors
-/// 400 for another number.
-pub fn page_limit(limit: Option<usize>) -> Result<usize, Problem> {
-    let limit = limit.unwrap_or(50);
-    let message = "must be a whole number from 1 to 100";
-    if (1..=100).contains(&limit) { Ok(limit) } else { Err(Problem::malformed("limit", message)) }
 }
 
 /// Take everything that is held about the player.

@@ -12,9 +12,9 @@ use crate::api::wire::{
     BoardWire, OwnRankingWire, RankingsWire, SeasonRankingsWire, read_parameter,
 };
 use crate::domain::Season;
-use crate::http::extract::{Caller, Query};
-use crate::http::handlers::me::page_limit;
-use crate::http::pages::ready::{Content, Page, ReadyPages};
+use crate::http::extract::{Caller, Query, page_limit};
+use crate::http::pages::rankings::{ListKey, PageKey};
+use crate::http::pages::ready::{Content, Page};
 use crate::http::{Api, private_json};
 use crate::rankings::{Board, Error, Unavailable};
 
@@ -34,28 +34,6 @@ const MAX_OFFSET: u64 = 1_000_000_000;
 /// Neighbours on each side.
 const DEFAULT_AROUND: usize = 5;
 const MAX_AROUND: usize = 25;
-
-/// The pages of boards and seasons.
-pub type RankingsPages = ReadyPages<PageKey>;
-
-/// What was asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct PageKey {
-    list: ListKey,
-    offset: usize,
-    limit: usize,
-}
-
-/// Of which list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum ListKey {
-    Board(Board),
-    /// While it runs and afterwards are two lists.
-    Season {
-        season: Season,
-        running: bool,
-    },
-}
 
 /// Which part of a board.
 #[derive(Debug, Deserialize, IntoParams)]

@@ -1,16 +1,12 @@
 //! Rate limits at the door: whose bucket a call is taken from, what it costs, and what the answer says of it.
 
-use std::fmt::Write;
 use std::future::{Ready, ready};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{self, Context, Poll};
-use std::time::Duration;
 
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
 use actix_web::http::Method;
-use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::{Error, HttpMessage, HttpRequest, web};
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
@@ -20,93 +16,7 @@ use crate::http::Api;
 use crate::http::extract::client_address::client_address;
 use crate::http::extract::{bearer, is_operator};
 use crate::http::thread_state::worker;
-use crate::limit::{Key, Limiter, Policy, Quota, Verdict};
-
-const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
-const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
-
-/// Values of `RateLimit` that are kept ready-made for each policy; deeper buckets write theirs anew.
-const READY: u32 = 1024;
-
-/// The limiter, and the headers that tell of it.
-#[derive(Debug)]
-pub struct Limits {
-    limiter: Arc<Limiter>,
-    texts: [Option<Texts>; Policy::ALL.len()],
-}
-
-/// A policy in headers.
-#[derive(Debug)]
-struct Texts {
-    quota: Quota,
-    policy: HeaderValue,
-    /// By what is left.
-    left: Vec<HeaderValue>,
-}
-
-impl Limits {
-    /// Prepares the headers of every policy.
-    pub fn new(limiter: Arc<Limiter>) -> Self {
-        let texts = Policy::ALL.map(|policy| {
-            let quota = limiter.quota(policy)?;
-            let left =
-                (0..=quota.burst.min(READY)).map(|left| text(&left_text(policy, quota, left)));
-            Some(Texts { quota, policy: text(&policy_text(policy, quota)), left: left.collect() })
-        });
-        Self { limiter, texts }
-    }
-
-    /// Says in an answer's headers what came of the checks.
-    fn tell(&self, headers: &mut HeaderMap, verdicts: &[Verdict]) {
-        if let [verdict] = verdicts
-            && verdict.is_allowed()
-            && let Some(texts) = &self.texts[verdict.policy.index()]
-            && let Some(left) = texts.left.get(verdict.remaining as usize)
-        {
-            headers.append(POLICY, texts.policy.clone());
-            headers.append(LIMIT, left.clone());
-            return;
-        }
-        let (mut policies, mut limits) = (String::new(), String::new());
-        for verdict in verdicts {
-            let Some(texts) = &self.texts[verdict.policy.index()] else { continue };
-            let separator = if policies.is_empty() { "" } else { ", " };
-            let limit = verdict.retry_after.map_or_else(
-                || left_text(verdict.policy, texts.quota, verdict.remaining),
-                |wait| limit_text(verdict.policy, verdict.remaining, whole_seconds(wait)),
-            );
-            // Writing to a string does not fail.
-            let _ = write!(policies, "{separator}{}", policy_text(verdict.policy, texts.quota));
-            let _ = write!(limits, "{separator}{limit}");
-        }
-        headers.insert(POLICY, text(&policies));
-        headers.insert(LIMIT, text(&limits));
-    }
-}
-
-fn text(value: &str) -> HeaderValue {
-    HeaderValue::from_str(value).unwrap_or_else(|_| HeaderValue::from_static(""))
-}
-
-fn policy_text(policy: Policy, quota: Quota) -> String {
-    let window = whole_seconds(Duration::from_nanos(quota.full()));
-    format!("\"{}\";q={};w={window}", policy.name(), quota.burst)
-}
-
-/// `t` is when all of the quota is there again, if nothing is asked until then.
-fn left_text(policy: Policy, quota: Quota, left: u32) -> String {
-    let missing = Duration::from_nanos(quota.worth(quota.burst.saturating_sub(left)));
-    limit_text(policy, left, whole_seconds(missing))
-}
-
-fn limit_text(policy: Policy, left: u32, seconds: u64) -> String {
-    format!("\"{}\";r={left};t={seconds}", policy.name())
-}
-
-/// Rounded up.
-fn whole_seconds(duration: Duration) -> u64 {
-    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
-}
+use crate::limit::{Key, Policy, Verdict};
 
 /// Lets calls through to the routes, or refuses them. Wraps all that is below `/api/v1`.
 pub struct Limited;
@@ -188,7 +98,7 @@ impl<F> LimitedCall<F> {
             return Self::Allowed(routes.call(request), api, verdict);
         };
         let mut response = request.error_response(problem);
-        api.limits.tell(response.headers_mut(), &[verdict]);
+        api.limits.write(response.headers_mut(), &[verdict]);
         Self::Refused(ready(Ok(response)))
     }
 }
@@ -210,8 +120,8 @@ where
                     _ => None,
                 };
                 match further {
-                    Some(further) => api.limits.tell(response.headers_mut(), &[*verdict, further]),
-                    None => api.limits.tell(response.headers_mut(), &[*verdict]),
+                    Some(further) => api.limits.write(response.headers_mut(), &[*verdict, further]),
+                    None => api.limits.write(response.headers_mut(), &[*verdict]),
                 }
                 Poll::Ready(Ok(response))
             }
@@ -290,21 +200,5 @@ impl Api {
         };
         request.extensions_mut().insert(verdict);
         refusal(&verdict).map_or(Ok(()), Err)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn headers_are_structured_fields() {
-        let quota = Quota::per_second(10, 20).expect("a limit");
-        assert_eq!(policy_text(Policy::Player, quota), "\"player\";q=20;w=2");
-        assert_eq!(left_text(Policy::Player, quota, 19), "\"player\";r=19;t=1");
-        assert_eq!(left_text(Policy::Player, quota, 20), "\"player\";r=20;t=0");
-        let quota = Quota::per_minute(30).expect("a limit");
-        assert_eq!(policy_text(Policy::Auth, quota), "\"auth\";q=30;w=60");
-        assert_eq!(left_text(Policy::Auth, quota, 0), "\"auth\";r=0;t=60");
     }
 }

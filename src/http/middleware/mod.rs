@@ -4,4 +4,4 @@ pub mod cors;
 pub mod limits;
 pub mod panics;
 pub mod request_context;
-pub mod shedding;
+pub mod shed;

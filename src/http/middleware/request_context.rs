@@ -1,12 +1,10 @@
 //! What every request passes: its id, its count, its log line, and the form of its problems.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
 use std::future::{Ready, ready};
 use std::mem;
 use std::pin::Pin;
 use std::task::{self, Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use actix_web::body::BoxBody;
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
@@ -14,8 +12,7 @@ use actix_web::http::header::{
     CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, TRANSFER_ENCODING,
 };
 use actix_web::http::{ConnectionType, Method, StatusCode};
-use actix_web::{Error, HttpRequest, ResponseError, web};
-use foldhash::fast::RandomState;
+use actix_web::{Error, ResponseError, web};
 use pin_project_lite::pin_project;
 use tracing::Span;
 use tracing::field::Empty;
@@ -26,8 +23,9 @@ use crate::domain::Timestamp;
 use crate::http::Api;
 use crate::http::middleware::cors::Page;
 use crate::http::middleware::panics;
+use crate::http::route_counters::{route, route_metrics, template};
 use crate::http::thread_state::Worker;
-use crate::telemetry::metrics::{Level, Metrics, RouteMetrics};
+use crate::telemetry::metrics::{Level, Metrics};
 use crate::telemetry::spans;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -229,45 +227,6 @@ fn span(request: &ServiceRequest, id: &HeaderValue) -> Span {
         spans::continue_from(&span, caller.unwrap_or_default());
     }
     span
-}
-
-/// The counters of the routes that one worker serves, found by the path without asking the router for its template.
-#[derive(Debug, Default)]
-pub struct RouteCounters(RefCell<HashMap<Box<str>, RouteMetrics, RandomState>>);
-
-impl RouteCounters {
-    fn count(
-        &self,
-        request: &HttpRequest,
-        metrics: &Metrics,
-        method: &'static str,
-        status: StatusCode,
-        duration: Duration,
-    ) {
-        let mut known = self.0.borrow_mut();
-        if let Some(counters) = known.get_mut(request.path()) {
-            return counters.count(method, status.as_u16(), duration);
-        }
-        let mut counters = route_metrics(request, metrics);
-        counters.count(method, status.as_u16(), duration);
-        // Only a path that is its own template is kept: of those there are as many as routes.
-        if request.match_pattern().as_deref() == Some(request.path()) {
-            known.insert(request.path().into(), counters);
-        }
-    }
-}
-
-/// The template of the route; one for all that is none.
-fn route(request: &HttpRequest) -> String {
-    template(request.match_pattern())
-}
-
-fn template(matched: Option<String>) -> String {
-    matched.unwrap_or_else(|| "unknown".to_owned())
-}
-
-fn route_metrics(request: &HttpRequest, metrics: &Metrics) -> RouteMetrics {
-    metrics.route(route(request))
 }
 
 /// Counts a request as being answered until it is dropped, be it because the client hung up.

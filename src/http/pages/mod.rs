@@ -1,6 +1,8 @@
 //! Rendered answers that are kept, entity tags, and cursors of lists.
 
+pub mod catalogue;
 pub mod cursor;
 pub mod etag;
+pub mod rankings;
 pub mod ready;
 pub mod state;

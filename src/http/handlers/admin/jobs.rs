@@ -9,8 +9,7 @@ use uuid::Uuid;
 
 use crate::api::problem::{Code, Problem};
 use crate::api::wire::{Page, read_parameter, rfc3339};
-use crate::http::extract::{Operator, Query, id};
-use crate::http::handlers::me::page_limit;
+use crate::http::extract::{Operator, Query, id, page_limit};
 use crate::http::pages::cursor;
 use crate::http::{Api, json};
 use crate::store::jobs::{JobRecord, JobStatus};

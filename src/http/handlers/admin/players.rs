@@ -11,8 +11,8 @@ use crate::api::wire::{ExportWire, Page, StatePlace, StateWire, read_parameter, 
 use crate::domain::Command;
 use crate::domain::text::{self, TextLimits};
 use crate::game::{self, Asked, Request};
-use crate::http::extract::{Body, Key, Operator, Query, id};
-use crate::http::handlers::me::{answered, page_limit};
+use crate::http::extract::{Body, Key, Operator, Query, id, page_limit};
+use crate::http::handlers::me::answered;
 use crate::http::pages::cursor;
 use crate::http::{Api, json};
 use crate::store::operators::FoundPlayer;

@@ -1,0 +1,53 @@
+//! Requests by route template, counted by each worker thread.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::time::Duration;
+
+use actix_web::HttpRequest;
+use actix_web::http::StatusCode;
+use foldhash::fast::RandomState;
+
+use crate::telemetry::metrics::{Metrics, RouteMetrics};
+
+/// The counters of the routes that one worker serves, found by the path without asking the router for its template.
+#[derive(Debug, Default)]
+pub struct RouteCounters(RefCell<HashMap<Box<str>, RouteMetrics, RandomState>>);
+
+impl RouteCounters {
+    /// Counts an answered request.
+    pub fn count(
+        &self,
+        request: &HttpRequest,
+        metrics: &Metrics,
+        method: &'static str,
+        status: StatusCode,
+        duration: Duration,
+    ) {
+        let mut known = self.0.borrow_mut();
+        if let Some(counters) = known.get_mut(request.path()) {
+            return counters.count(method, status.as_u16(), duration);
+        }
+        let mut counters = route_metrics(request, metrics);
+        counters.count(method, status.as_u16(), duration);
+        // Only a path that is its own template is kept: of those there are as many as routes.
+        if request.match_pattern().as_deref() == Some(request.path()) {
+            known.insert(request.path().into(), counters);
+        }
+    }
+}
+
+/// The template of the route; one for all that is none.
+pub fn route(request: &HttpRequest) -> String {
+    template(request.match_pattern())
+}
+
+/// The label of a matched template, `unknown` if no route matched.
+pub fn template(matched: Option<String>) -> String {
+    matched.unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// The counters of the route that a request matched.
+pub fn route_metrics(request: &HttpRequest, metrics: &Metrics) -> RouteMetrics {
+    metrics.route(route(request))
+}
