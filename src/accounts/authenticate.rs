@@ -29,7 +29,7 @@ impl Accounts {
     /// [`Error::Unauthenticated`], [`Error::TokenExpired`] or [`Error::Banned`].
     pub fn authenticate(&self, token: &str) -> Result<Verified, Error> {
         let verified = self.access_tokens.verify(token, self.clock.now())?;
-        self.trust(verified.identity)?;
+        self.check_revoked(verified.identity)?;
         Ok(verified)
     }
 
@@ -37,7 +37,7 @@ impl Accounts {
     ///
     /// # Errors
     /// [`Error::Unauthenticated`] or [`Error::Banned`].
-    pub fn trust(&self, identity: Identity) -> Result<(), Error> {
+    pub fn check_revoked(&self, identity: Identity) -> Result<(), Error> {
         match self.revocations.reason(identity.player) {
             Some(Reason::PlayerBanned) => return Err(Error::Banned),
             Some(Reason::PlayerDeleted) => return Err(Error::Unauthenticated),

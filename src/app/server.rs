@@ -236,8 +236,8 @@ impl Server {
             actix_web::rt::spawn(game::deliver());
             App::new()
                 .app_data(web::Data::new(api.clone()))
-                .app_data(http::Worker::default())
-                .wrap(http::Edge)
+                .app_data(http::ThreadState::default())
+                .wrap(http::RequestContext)
                 .configure(routes)
         });
         let server = server

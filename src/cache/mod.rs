@@ -71,12 +71,12 @@ pub struct Settings {
 /// A player's place in the cache. Whoever comes back often holds it, and spares the look-up; one that the cache has
 /// dropped meanwhile only costs the look-up again.
 #[derive(Clone)]
-pub struct Seat {
+pub struct CacheHandle {
     player: Uuid,
     slot: Arc<Slot>,
 }
 
-impl Seat {
+impl CacheHandle {
     /// Whose it is.
     pub fn player(&self) -> Uuid {
         self.player
@@ -88,9 +88,9 @@ impl Seat {
     }
 }
 
-impl fmt::Debug for Seat {
+impl fmt::Debug for CacheHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Seat").field(&self.player).finish()
+        f.debug_tuple("CacheHandle").field(&self.player).finish()
     }
 }
 
@@ -196,17 +196,17 @@ impl Players {
     /// The store's, where nothing is known that may still be served.
     pub async fn get(
         &self,
-        seat: &Seat,
+        handle: &CacheHandle,
         mut now: Instant,
     ) -> Result<Option<Arc<PlayerRecord>>, Arc<store::Error>> {
-        let (player, asked) = (seat.player, now);
+        let (player, asked) = (handle.player, now);
         for _ in 0..ATTEMPTS {
             let found;
-            let slot = if seat.slot.is_retired() {
+            let slot = if handle.slot.is_retired() {
                 found = self.slot(player);
                 &found
             } else {
-                &seat.slot
+                &handle.slot
             };
             let stale = match slot.look(now, &self.0.trust) {
                 Look::Fresh(record) => {
@@ -246,33 +246,39 @@ impl Players {
     }
 
     /// The newest row that is known of a player, to fold commands from. It may be out of date, so only what a guard on
-    /// its revision confirms is certain. With it comes where the next row goes. `seat` is the player's place, where it is at
+    /// its revision confirms is certain. With it comes where the next row goes. `handle` is the player's place, where it is at
     /// hand.
-    pub fn base(&self, player: Uuid, seat: Option<&Seat>) -> Option<(Arc<PlayerRecord>, Seat)> {
+    pub fn base(
+        &self,
+        player: Uuid,
+        handle: Option<&CacheHandle>,
+    ) -> Option<(Arc<PlayerRecord>, CacheHandle)> {
         let identity = self.0.trust.identity();
-        let seated = seat.and_then(|seat| Some((seat.slot.base(identity)?, seat.clone())));
-        seated.or_else(|| {
+        let through_handle =
+            handle.and_then(|handle| Some((handle.slot.base(identity)?, handle.clone())));
+        through_handle.or_else(|| {
             let slot = self.0.slots.get(&player)?;
-            Some((slot.base(identity)?, Seat { player, slot }))
+            Some((slot.base(identity)?, CacheHandle { player, slot }))
         })
     }
 
     /// A player's place in the cache, be anything known of the player or not.
-    pub fn seat(&self, player: Uuid) -> Seat {
-        Seat { player, slot: self.slot(player) }
+    pub fn handle(&self, player: Uuid) -> CacheHandle {
+        CacheHandle { player, slot: self.slot(player) }
     }
 
     /// Takes in rows that were committed at `at`, by a statement sent at `sent`, and announces them.
     pub fn committed(
         &self,
-        rows: Vec<(Arc<PlayerRecord>, Option<Seat>)>,
+        rows: Vec<(Arc<PlayerRecord>, Option<CacheHandle>)>,
         at: Timestamp,
         sent: Instant,
     ) {
         let now = Instant::now();
-        for (record, seat) in &rows {
-            let seated = seat.as_ref().and_then(|seat| self.put_in(&seat.slot, record, sent, now));
-            if seated.is_none() {
+        for (record, handle) in &rows {
+            let through_handle =
+                handle.as_ref().and_then(|handle| self.put_in(&handle.slot, record, sent, now));
+            if through_handle.is_none() {
                 self.keep(record, sent, now);
             }
         }

@@ -39,10 +39,10 @@ fn admits(players: &Players, revision: i64) -> bool {
 #[tokio::test]
 async fn what_is_heard_of_a_player_whose_slot_was_dropped_is_remembered() {
     let players = players();
-    let seat = players.seat(guest().id);
+    let handle = players.handle(guest().id);
     players.loaded(&record(5), Instant::now());
     evict(&players);
-    assert!(seat.slot.is_retired());
+    assert!(handle.slot.is_retired());
     assert!(!admits(&players, 4), "the slot left its minimum behind");
     evict(&players);
     players.hear(Change::State(record(7)), Duration::ZERO, Instant::now());
@@ -55,10 +55,10 @@ async fn what_is_heard_of_a_player_whose_slot_was_dropped_is_remembered() {
 #[tokio::test]
 async fn a_commit_finds_its_way_past_a_seat_that_was_dropped() {
     let players = players();
-    let seat = players.seat(guest().id);
+    let handle = players.handle(guest().id);
     evict(&players);
     let sent = Instant::now();
-    players.committed(vec![(record(9), Some(seat))], at(0.0), sent);
+    players.committed(vec![(record(9), Some(handle))], at(0.0), sent);
     let (kept, _) = players.base(guest().id, None).expect("kept");
     assert_eq!(kept.revision, 9);
 }

@@ -10,7 +10,7 @@ use super::batch::{Batch, Turn, outcomes};
 use super::fold::{Folded, fold};
 use super::moment::Moment;
 use super::writer::Writer;
-use crate::cache::Seat;
+use crate::cache::CacheHandle;
 use crate::store::idempotency::{Keys, Record};
 use crate::store::players::PlayerRecord;
 use crate::store::{self, Commit, Transaction};
@@ -34,7 +34,7 @@ pub(super) enum Fold {
     Panicked,
     Found {
         /// Where the row was kept, and so may be out of date; none where it was just read.
-        seat: Option<Seat>,
+        handle: Option<CacheHandle>,
         folded: Folded,
     },
 }
@@ -47,10 +47,10 @@ impl Writer {
         moment: &Moment,
     ) -> Result<Attempt, store::Error> {
         let kept = |turn: &Turn<'_>| {
-            let held = turn.requests().find_map(|request| request.seat.as_ref());
-            let (record, seat) = self.players.base(turn.player, held)?;
+            let held = turn.requests().find_map(|request| request.handle.as_ref());
+            let (record, handle) = self.players.base(turn.player, held)?;
             turn.trusts(record.revision).then_some(())?;
-            Some(Row { record, seat: Some(seat) })
+            Some(Row { record, handle: Some(handle) })
         };
         let mut rows: Vec<(Uuid, Option<Row>)> =
             batch.turns().map(|turn| (turn.player, kept(&turn))).collect();
@@ -66,7 +66,7 @@ impl Writer {
         // answered without one. Who is not written then comes again, and is asked for first.
         let (mut asked, mut unasked) = (Keys::default(), Keys::default());
         for (turn, (_, row)) in batch.turns().zip(&rows) {
-            let kept = row.as_ref().is_some_and(|row| row.seat.is_some());
+            let kept = row.as_ref().is_some_and(|row| row.handle.is_some());
             let keys = if kept && !turn.was_tried() { &mut unasked } else { &mut asked };
             turn.keys().for_each(|hash| keys.push(turn.player, hash));
         }
@@ -132,12 +132,12 @@ impl Attempt {
 struct Row {
     record: Arc<PlayerRecord>,
     /// As [`Fold::Found`]'s.
-    seat: Option<Seat>,
+    handle: Option<CacheHandle>,
 }
 
 /// Rows that were just read.
 fn read(records: Vec<PlayerRecord>) -> HashMap<Uuid, Row> {
-    let row = |record: PlayerRecord| (record.id, Row { record: Arc::new(record), seat: None });
+    let row = |record: PlayerRecord| (record.id, Row { record: Arc::new(record), handle: None });
     records.into_iter().map(row).collect()
 }
 
@@ -169,7 +169,7 @@ fn fold_all(
 ) -> Vec<Fold> {
     let mut outcomes = outcomes(remembered);
     let fold = |(turn, row): (Turn<'_>, Option<Row>)| {
-        let Some(Row { record, seat }) = row else { return Fold::Missing };
+        let Some(Row { record, handle }) = row else { return Fold::Missing };
         let remembered = match outcomes.remove(&turn.player) {
             Some(known) if known.revision != Some(record.revision) => {
                 return Fold::Outdated { revision: record.revision };
@@ -179,7 +179,7 @@ fn fold_all(
         // One row that the rules cannot bear must not end the lane. Nothing has been sent for it.
         let folded =
             catch_unwind(AssertUnwindSafe(|| fold(record, turn.requests(), remembered, moment)));
-        folded.map_or(Fold::Panicked, |folded| Fold::Found { seat, folded })
+        folded.map_or(Fold::Panicked, |folded| Fold::Found { handle, folded })
     };
     batch.turns().zip(rows).map(fold).collect()
 }
@@ -230,7 +230,7 @@ mod tests {
                 outcome: r#"{"accepted":3}"#.to_owned(),
                 revision: Some(8),
             };
-            let rows = std::iter::once(Some(Row { record, seat: None }));
+            let rows = std::iter::once(Some(Row { record, handle: None }));
             fold_all(&batch, rows, vec![found], &moment).pop()
         };
         // Read before the first request was committed, and the record after it.
@@ -249,7 +249,7 @@ mod tests {
         // There is no revision after the last one, which is found out by a panic in a build that is tested.
         let row = |(id, revision)| {
             let record = PlayerRecord { id: Uuid::from_u128(id), revision, ..guest() };
-            Some(Row { record: Arc::new(record), seat: None })
+            Some(Row { record: Arc::new(record), handle: None })
         };
         let rows = [(1, i64::MAX), (2, 7)].map(row);
         let folds = fold_all(&batch, rows.into_iter(), Vec::new(), &moment);

@@ -22,8 +22,8 @@ pub use export::Export;
 pub use request::{Answer, Asked, IdempotencyKey, Request};
 pub use state::State;
 
+pub use crate::cache::CacheHandle;
 use crate::cache::Players;
-pub use crate::cache::Seat;
 use crate::catalogue::{Catalogues, Unconfirmed};
 use crate::clock::Clock;
 use crate::domain::{Refusal, Timestamp};

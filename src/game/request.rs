@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::cache::Seat;
+use crate::cache::CacheHandle;
 use crate::domain::{Action, Command, Outcome, Timeline, Timestamp};
 use crate::identity::Epoch;
 use crate::store::idempotency::{Hash, RequestHash, Retention};
@@ -16,7 +16,7 @@ use crate::store::players::PlayerRecord;
 pub struct Request {
     pub player: Uuid,
     /// The player's place in the cache, where it is at hand.
-    pub seat: Option<Seat>,
+    pub handle: Option<CacheHandle>,
     pub command: Command,
     /// Makes repeats harmless.
     pub key: Option<IdempotencyKey>,
@@ -27,12 +27,12 @@ pub struct Request {
 impl Request {
     /// A command with neither key nor expectation.
     pub fn new(player: Uuid, command: Command) -> Self {
-        Self { player, seat: None, command, key: None, expected_version: None }
+        Self { player, handle: None, command, key: None, expected_version: None }
     }
 
     /// As [`Request::new`], for a player whose place in the cache is at hand.
-    pub fn of(seat: &Seat, command: Command) -> Self {
-        Self { seat: Some(seat.clone()), ..Self::new(seat.player(), command) }
+    pub fn of(handle: &CacheHandle, command: Command) -> Self {
+        Self { handle: Some(handle.clone()), ..Self::new(handle.player(), command) }
     }
 
     /// For how long the outcome is remembered.

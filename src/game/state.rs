@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::request::Request;
 use super::{Error, Game};
-use crate::cache::Seat;
+use crate::cache::CacheHandle;
 use crate::domain::{Command, Timeline, Timestamp};
 use crate::identity::Epoch;
 use crate::store::players::PlayerRecord;
@@ -28,19 +28,19 @@ impl Game {
     ///
     /// # Errors
     /// [`Error::NoSuchPlayer`] or [`Error::Banned`].
-    pub async fn state(&self, seat: &Seat) -> Result<State, Error> {
-        let state = self.look(seat).await?;
+    pub async fn state(&self, handle: &CacheHandle) -> Result<State, Error> {
+        let state = self.look(handle).await?;
         if state.record.banned {
             return Err(Error::Banned);
         }
-        if seat.is_noteworthy(state.now) {
+        if handle.is_noteworthy(state.now) {
             self.seen.note(&state.record, state.now);
         }
         if !state.record.player.presence_is_due(state.now) {
             return Ok(state);
         }
         // Apart, so that most reads do not carry its state about.
-        match Box::pin(self.perform(Request::of(seat, Command::Arrive))).await {
+        match Box::pin(self.perform(Request::of(handle, Command::Arrive))).await {
             Ok(answer) => Ok(self.state_after(&answer)),
             Err(error @ (Error::NoSuchPlayer | Error::Banned)) => Err(error),
             // What was read is still right; presence is noted with the next request.
@@ -53,20 +53,20 @@ impl Game {
     /// # Errors
     /// [`Error::NoSuchPlayer`].
     pub async fn look_up(&self, player: Uuid) -> Result<State, Error> {
-        self.look(&self.seat(player)).await
+        self.look(&self.handle(player)).await
     }
 
     /// A player's place in the cache, for whoever comes back.
-    pub fn seat(&self, player: Uuid) -> Seat {
-        self.players.seat(player)
+    pub fn handle(&self, player: Uuid) -> CacheHandle {
+        self.players.handle(player)
     }
 
-    async fn look(&self, seat: &Seat) -> Result<State, Error> {
+    async fn look(&self, handle: &CacheHandle) -> Result<State, Error> {
         let timeline = self.catalogues.timeline()?;
         let mut epoch = self.players.epoch();
         loop {
             let instant = Instant::now();
-            let record = self.players.get(seat, instant).await;
+            let record = self.players.get(handle, instant).await;
             let record = record.map_err(|error| Error::from_store(&error))?;
             let present = self.players.epoch();
             if present == epoch {

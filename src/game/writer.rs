@@ -185,11 +185,11 @@ impl Writer {
         let mut commands = 0;
         let mut committed = Vec::with_capacity(written.len());
         let mut settle = |fold| {
-            let (seat, folded) = match fold {
+            let (handle, folded) = match fold {
                 Fold::Missing => return Settled::Refused(Error::NoSuchPlayer),
                 Fold::Panicked => return Settled::Refused(Error::Internal("a panic".into())),
                 Fold::Outdated { revision } => return Settled::Again { outdated: revision },
-                Fold::Found { seat, folded } => (seat, folded),
+                Fold::Found { handle, folded } => (handle, folded),
             };
             let player = folded.base.id;
             match folded.written {
@@ -197,13 +197,13 @@ impl Writer {
                     commands += folded.answers.iter().filter(|it| it.is_ok()).count() as u64;
                     count(&self.metrics, &folded.base, &record, &folded.ledger);
                     self.seen.note(&record, moment.now);
-                    committed.push((record, seat));
+                    committed.push((record, handle));
                 }
                 Some(_) => {
                     self.metrics.revision_conflicts.inc();
                     return Settled::Again { outdated: folded.base.revision };
                 }
-                None if seat.is_some() => return Settled::Again { outdated: ALL_OUTDATED },
+                None if handle.is_some() => return Settled::Again { outdated: ALL_OUTDATED },
                 None => {
                     self.seen.note(&folded.base, moment.now);
                     self.players.loaded(&folded.base, moment.begun);

@@ -19,11 +19,11 @@ mod token_cache;
 pub use context::{Api, Options};
 pub use handlers::operator_port::routes as operator_routes;
 pub use limit_headers::Limits;
-pub use middleware::request_context::Edge;
+pub use middleware::request_context::RequestContext;
 pub use openapi::document as openapi_document;
 pub use pages::rankings::RankingsPages;
 pub use routes::{probe_routes, routes};
 pub use shedding::Shedding;
-pub use thread_state::Worker;
+pub use thread_state::ThreadState;
 
 use responses::{JSON, NEVER_KEPT, VARY_BY_CALLER, json, json_with, private_json};

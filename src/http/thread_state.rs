@@ -1,4 +1,4 @@
-//! What each worker thread has to itself: threads that write to the same memory, be it a count, wait for each other.
+//! State of each worker thread. Threads that write to the same memory wait for each other, even for a counter.
 
 use std::cell::Cell;
 
@@ -10,35 +10,39 @@ use crate::domain::Timestamp;
 use crate::http::Api;
 use crate::http::pages::catalogue::CatalogPage;
 use crate::http::route_counters::RouteCounters;
-use crate::http::token_cache::{Caller, Visitors};
+use crate::http::token_cache::{Caller, TokenCache};
 
-/// A worker thread's own.
+/// The state of one worker thread.
 #[derive(Debug, Default)]
-pub struct Worker {
+pub struct ThreadState {
     pub(super) routes: RouteCounters,
     pub(super) catalog_page: CatalogPage,
-    visitors: Visitors,
-    /// When the last request came in.
+    tokens: TokenCache,
+    /// When the latest request of this thread arrived.
     time: Cell<Option<Timestamp>>,
 }
 
-impl Worker {
-    /// A request comes in at `now`.
+impl ThreadState {
+    /// Notes that a request arrived at `now`.
     pub(super) fn begin(&self, now: Timestamp) {
         self.time.set(Some(now));
     }
 
-    /// Who shows `token`. The time is that at which the last request came in: that of this one, or later.
+    /// The player whose access token this is. The token must be valid when the thread's latest request arrived, which is
+    /// this request or a later one.
     ///
     /// # Errors
     /// As [`Accounts::authenticate`](crate::accounts::Accounts::authenticate).
-    pub(super) fn visit(&self, token: &str, api: &Api) -> Result<Caller, accounts::Error> {
+    pub(super) fn authenticate(&self, token: &str, api: &Api) -> Result<Caller, accounts::Error> {
         let now = self.time.get().unwrap_or_else(|| api.game.now());
-        self.visitors.visit(token, now, &api.accounts, &api.game)
+        self.tokens.authenticate(token, now, &api.accounts, &api.game)
     }
 }
 
-/// That of the thread which answers the request.
-pub fn worker(request: &HttpRequest) -> Result<&Worker, Problem> {
-    request.app_data().ok_or_else(|| Problem::internal("the worker has nothing of its own"))
+/// The state of the thread that serves `request`.
+///
+/// # Errors
+/// 500 if the application was built without one.
+pub fn thread_state(request: &HttpRequest) -> Result<&ThreadState, Problem> {
+    request.app_data().ok_or_else(|| Problem::internal("the thread has no state"))
 }

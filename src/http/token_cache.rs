@@ -1,79 +1,78 @@
-//! Players who come back every second, as each worker thread remembers them: a token is checked once, and the player's place
-//! in the cache is at hand. Nothing of it is shared, so that threads do not wait for each other's memory.
+//! Access tokens that a worker thread has verified, each with its player's cache handle. A client sends the same token with
+//! every request, so most requests need neither a signature check nor a lookup. Each thread has a cache of its own, which
+//! needs no lock.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-use std::mem;
 
 use foldhash::fast::RandomState;
 use uuid::Uuid;
 
 use crate::accounts::{self, Accounts, Identity, Verified};
 use crate::domain::Timestamp;
-use crate::game::{Game, Seat};
+use crate::game::{CacheHandle, Game};
+use crate::generations::Generations;
 
 /// Tokens in each generation.
 const CAPACITY: usize = 25_000;
-/// For how many seconds a place in the cache is taken for granted. The cache hears of its use when it is looked up again.
-const SEATED_SECONDS: f64 = 10.0;
+/// Seconds after which a cache handle is looked up again, so that the cache of players counts the player as used.
+const HANDLE_SECONDS: f64 = 10.0;
 
-/// A player who has shown a token that holds.
+/// A player whose access token is valid.
 #[derive(Clone, Debug)]
 pub struct Caller {
     pub identity: Identity,
-    /// The player's place in the cache.
-    pub seat: Seat,
+    /// The handle of the player's cache entry.
+    pub handle: CacheHandle,
 }
 
 impl Caller {
-    /// The player.
+    /// The player's id.
     pub fn player(&self) -> Uuid {
         self.identity.player
     }
 }
 
-/// Who has been here.
+/// Verified tokens.
 #[derive(Debug, Default)]
-pub struct Visitors(RefCell<Recent<Visitor>>);
+pub struct TokenCache(RefCell<ByToken<CachedToken>>);
 
 #[derive(Debug)]
-struct Visitor {
+struct CachedToken {
     verified: Verified,
-    /// The revocations' generation in which the player was trusted.
-    trusted: u64,
-    seat: Seat,
-    seated_at: Timestamp,
+    /// The generation of the revocations at which the session was last checked.
+    revocations: u64,
+    handle: CacheHandle,
+    handle_since: Timestamp,
 }
 
-impl Visitors {
-    /// Who shows `token` at `now`.
+impl TokenCache {
+    /// The player whose access token this is, if it is valid at `now`.
     ///
     /// # Errors
     /// As [`Accounts::authenticate`].
-    pub fn visit(
+    pub fn authenticate(
         &self,
         token: &str,
         now: Timestamp,
         accounts: &Accounts,
         game: &Game,
     ) -> Result<Caller, accounts::Error> {
-        let mut recent = self.0.borrow_mut();
-        if let Some(visitor) = recent.find(token) {
-            return visitor.visit(now, accounts, game);
+        let mut cached = self.0.borrow_mut();
+        if let Some(known) = cached.get(token) {
+            return known.check(now, accounts, game);
         }
-        // Whoever revokes meanwhile raises the generation, so that the next visit finds out.
-        let trusted = accounts.revocations().generation();
+        // Read before the check: a revocation in between raises the generation, so the next request checks again.
+        let revocations = accounts.revocations().generation();
         let verified = accounts.authenticate(token)?;
-        let seat = game.seat(verified.identity.player);
-        let visitor = Visitor { verified, trusted, seat: seat.clone(), seated_at: now };
-        recent.remember(token, visitor);
-        Ok(Caller { identity: verified.identity, seat })
+        let handle = game.handle(verified.identity.player);
+        let caller = Caller { identity: verified.identity, handle: handle.clone() };
+        cached.insert(token, CachedToken { verified, revocations, handle, handle_since: now });
+        Ok(caller)
     }
 }
 
-impl Visitor {
-    fn visit(
+impl CachedToken {
+    fn check(
         &mut self,
         now: Timestamp,
         accounts: &Accounts,
@@ -83,60 +82,43 @@ impl Visitor {
         if now >= expires_at {
             return Err(accounts::Error::TokenExpired);
         }
-        let generation = accounts.revocations().generation();
-        if generation != self.trusted {
-            accounts.trust(identity)?;
-            self.trusted = generation;
+        let revocations = accounts.revocations().generation();
+        if revocations != self.revocations {
+            accounts.check_revoked(identity)?;
+            self.revocations = revocations;
         }
-        if now.seconds_since(self.seated_at).abs() >= SEATED_SECONDS {
-            (self.seat, self.seated_at) = (game.seat(identity.player), now);
+        if now.seconds_since(self.handle_since).abs() >= HANDLE_SECONDS {
+            (self.handle, self.handle_since) = (game.handle(identity.player), now);
         }
-        Ok(Caller { identity, seat: self.seat.clone() })
+        Ok(Caller { identity, handle: self.handle.clone() })
     }
 }
 
-/// What tokens led to, in two generations: when the young one is full the old one is forgotten, and what is used comes into
-/// the new one.
+/// The most recently used tokens, each with a value.
 #[derive(Debug)]
-struct Recent<V> {
-    young: Generation<V>,
-    old: Generation<V>,
-}
+struct ByToken<V>(Generations<TokenEnd, (Box<str>, V), RandomState>);
 
-type Generation<V> = HashMap<End, (Box<str>, V), RandomState>;
+/// The last bytes of a token belong to its signature and are as good as random, so they identify a token without hashing all
+/// of it. The whole token is compared afterwards.
+type TokenEnd = [u8; 16];
 
-/// The end of a token, which is part of its signature: as good as random, so it tells tokens apart without hashing all of
-/// one. The rest is compared.
-type End = [u8; 16];
-
-impl<V> Default for Recent<V> {
+impl<V> Default for ByToken<V> {
     fn default() -> Self {
-        Self { young: HashMap::default(), old: HashMap::default() }
+        Self(Generations::new(CAPACITY))
     }
 }
 
-impl<V> Recent<V> {
-    fn find(&mut self, token: &str) -> Option<&mut V> {
+impl<V> ByToken<V> {
+    fn get(&mut self, token: &str) -> Option<&mut V> {
         let &end = token.as_bytes().last_chunk()?;
-        self.age();
-        let (known, value) = match self.young.entry(end) {
-            Entry::Occupied(occupied) => occupied.into_mut(),
-            Entry::Vacant(vacant) => vacant.insert(self.old.remove(&end)?),
-        };
+        let (known, value) = self.0.get(end)?;
         (**known == *token).then_some(value)
     }
 
-    /// Takes in a token that was not found, where it is long enough to be told from others.
-    fn remember(&mut self, token: &str, value: V) {
+    /// Stores a value, unless the token is too short for a real one.
+    fn insert(&mut self, token: &str, value: V) {
         if let Some(&end) = token.as_bytes().last_chunk() {
-            self.age();
-            self.young.insert(end, (token.into(), value));
-        }
-    }
-
-    fn age(&mut self) {
-        if self.young.len() >= CAPACITY {
-            self.old = mem::take(&mut self.young);
+            self.0.insert(end, (token.into(), value));
         }
     }
 }
@@ -146,31 +128,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_found_again_and_no_other_passes_for_it() {
-        let mut recent = Recent::default();
+    fn only_the_same_token_finds_a_value() {
+        let mut tokens = ByToken::default();
         let token = "header.payload.signature-of-some-length";
-        assert_eq!(recent.find(token), None);
-        recent.remember(token, 1);
-        assert_eq!(recent.find(token), Some(&mut 1));
-        assert_eq!(
-            recent.find("header.another.signature-of-some-length"),
-            None,
-            "its end is the same"
-        );
-        recent.remember("short", 2);
-        assert_eq!(recent.find("short"), None);
+        assert_eq!(tokens.get(token), None);
+        tokens.insert(token, 1);
+        assert_eq!(tokens.get(token), Some(&mut 1));
+        assert_eq!(tokens.get("header.another.signature-of-some-length"), None, "same last bytes");
+        tokens.insert("short", 2);
+        assert_eq!(tokens.get("short"), None);
     }
 
     #[test]
-    fn what_is_used_is_kept_and_the_rest_forgotten() {
-        let mut recent = Recent::default();
+    fn a_token_in_use_is_kept_and_the_number_is_bounded() {
+        let mut tokens = ByToken::default();
         let token = |number: usize| format!("a token that ends with {number:016}");
-        recent.remember(&token(0), 0);
+        tokens.insert(&token(0), 0);
         for number in 1..3 * CAPACITY {
-            recent.remember(&token(number), number);
-            assert_eq!(recent.find(&token(0)), Some(&mut 0), "it is in use");
+            tokens.insert(&token(number), number);
+            assert_eq!(tokens.get(&token(0)), Some(&mut 0));
         }
-        assert_eq!(recent.find(&token(1)), None);
-        assert!(recent.young.len() <= CAPACITY && recent.old.len() <= CAPACITY);
+        assert_eq!(tokens.get(&token(1)), None);
+        assert!(tokens.0.len() <= 2 * CAPACITY);
     }
 }

@@ -9,7 +9,7 @@ use actix_web::{FromRequest, HttpRequest, web};
 use crate::accounts::{self, Identity};
 use crate::api::problem::{Code, Problem};
 use crate::http::Api;
-use crate::http::thread_state::worker;
+use crate::http::thread_state::thread_state;
 use crate::http::token_cache::Caller;
 
 /// A player, where a token was shown; it must hold then.
@@ -33,7 +33,7 @@ fn identify(request: &HttpRequest) -> Result<Option<Caller>, Problem> {
         .app_data::<web::Data<Api>>()
         .ok_or_else(|| Problem::internal("the application has no state"))?;
     let Some(token) = bearer(request).transpose()? else { return Ok(None) };
-    Ok(Some(worker(request)?.visit(token, api)?))
+    Ok(Some(thread_state(request)?.authenticate(token, api)?))
 }
 
 impl FromRequest for MaybeCaller {

@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use crate::api::problem::Problem;
 use crate::api::wire::CatalogWire;
 use crate::http::Api;
-use crate::http::thread_state::worker;
+use crate::http::thread_state::thread_state;
 
 /// Read what can be bought, and the rules.
 #[utoipa::path(
@@ -23,5 +23,5 @@ pub async fn read_catalog(
     let timeline = api.catalogues.timeline();
     let timeline = timeline.map_err(|it| Problem::unavailable("The server is starting.", it))?;
     let catalogue = timeline.at(api.game.now());
-    worker(&request)?.catalog_page.answer(&request, catalogue, &timeline.rules)
+    thread_state(&request)?.catalog_page.answer(&request, catalogue, &timeline.rules)
 }

@@ -39,7 +39,7 @@ pub async fn read_state(
     request: HttpRequest,
     caller: Caller,
 ) -> Result<HttpResponse, Problem> {
-    let state = api.game.state(&caller.seat).await?;
+    let state = api.game.state(&caller.handle).await?;
     let page = StatePage::of(&state)?;
     let tag = page.tag(&state)?;
     let unchanged = etag::matches(&request, &tag);
@@ -70,7 +70,7 @@ async fn perform(api: &Api, sent: Sent<'_>, command: Command) -> Result<Answer, 
     let asked = Asked { command: &command, expected_version, body: sent.raw };
     let request = Request {
         player: sent.caller.player(),
-        seat: Some(sent.caller.seat),
+        handle: Some(sent.caller.handle),
         key: sent.key.of(asked),
         command,
         expected_version,

@@ -15,7 +15,7 @@ use crate::api::problem::Problem;
 use crate::http::Api;
 use crate::http::extract::client_address::client_address;
 use crate::http::extract::{bearer, is_operator};
-use crate::http::thread_state::worker;
+use crate::http::thread_state::thread_state;
 use crate::limit::{Key, Policy, Verdict};
 
 /// Lets calls through to the routes, or refuses them. Wraps all that is below `/api/v1`.
@@ -159,8 +159,8 @@ fn bucket(request: &ServiceRequest, api: &Api) -> Option<Bucket> {
     if path.starts_with("/admin/") && is_operator(token, api) {
         return None;
     }
-    let worker = worker(request.request()).ok()?;
-    match worker.visit(token, api) {
+    let thread = thread_state(request.request()).ok()?;
+    match thread.authenticate(token, api) {
         Ok(caller) => bucket(Policy::Player, Key::player(caller.player())),
         Err(_) => bucket(Policy::Address, address()),
     }

@@ -24,7 +24,7 @@ use crate::http::Api;
 use crate::http::middleware::cors::Page;
 use crate::http::middleware::panics;
 use crate::http::route_counters::{route, route_metrics, template};
-use crate::http::thread_state::Worker;
+use crate::http::thread_state::ThreadState;
 use crate::telemetry::metrics::{Level, Metrics};
 use crate::telemetry::spans;
 
@@ -32,35 +32,35 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_REQUEST_ID_LENGTH: usize = 128;
 
 /// Wraps the whole of the routes.
-pub struct Edge;
+pub struct RequestContext;
 
-impl<S> Transform<S, ServiceRequest> for Edge
+impl<S> Transform<S, ServiceRequest> for RequestContext
 where
     S: Service<ServiceRequest, Response = ServiceResponse, Error = Error>,
 {
     type Response = ServiceResponse;
     type Error = Error;
-    type Transform = EdgeService<S>;
+    type Transform = RequestContextService<S>;
     type InitError = ();
     type Future = Ready<Result<Self::Transform, ()>>;
 
     fn new_transform(&self, routes: S) -> Self::Future {
-        ready(Ok(EdgeService { routes }))
+        ready(Ok(RequestContextService { routes }))
     }
 }
 
 /// Routes behind the edge.
-pub struct EdgeService<S> {
+pub struct RequestContextService<S> {
     routes: S,
 }
 
-impl<S> Service<ServiceRequest> for EdgeService<S>
+impl<S> Service<ServiceRequest> for RequestContextService<S>
 where
     S: Service<ServiceRequest, Response = ServiceResponse, Error = Error>,
 {
     type Response = ServiceResponse;
     type Error = Error;
-    type Future = EdgeCall<S::Future>;
+    type Future = RequestContextCall<S::Future>;
 
     forward_ready!(routes);
 
@@ -68,11 +68,11 @@ where
         let started = Instant::now();
         let Some(api) = request.app_data::<web::Data<Api>>().cloned() else {
             let call = Some(self.routes.call(request));
-            return EdgeCall { call, answer: None, body_awaited: false, passage: None };
+            return RequestContextCall { call, answer: None, body_awaited: false, passage: None };
         };
         let now = api.game.time_at(started);
-        if let Some(worker) = request.app_data::<Worker>() {
-            worker.begin(now);
+        if let Some(thread) = request.app_data::<ThreadState>() {
+            thread.begin(now);
         }
         let id = request_id(&request, now);
         let in_flight = InFlight::begin(&api.metrics);
@@ -99,13 +99,13 @@ where
             (panics::caught(|| span.in_scope(|| self.routes.call(request))), None)
         };
         let passage = Passage { started, method, id, page, span, api, in_flight };
-        EdgeCall { call, answer: early, body_awaited, passage: Some(passage) }
+        RequestContextCall { call, answer: early, body_awaited, passage: Some(passage) }
     }
 }
 
 pin_project! {
     /// A request on its way through.
-    pub struct EdgeCall<F> {
+    pub struct RequestContextCall<F> {
         // None once it has panicked.
         #[pin]
         call: Option<F>,
@@ -129,7 +129,7 @@ struct Passage {
     in_flight: InFlight,
 }
 
-impl<F> Future for EdgeCall<F>
+impl<F> Future for RequestContextCall<F>
 where
     F: Future<Output = Result<ServiceResponse, Error>>,
 {
@@ -189,8 +189,8 @@ impl Passage {
         let duration = started.elapsed();
         let request = response.request();
         let status = response.status();
-        match request.app_data::<Worker>() {
-            Some(worker) => worker.routes.count(request, &api.metrics, method, status, duration),
+        match request.app_data::<ThreadState>() {
+            Some(thread) => thread.routes.count(request, &api.metrics, method, status, duration),
             None => {
                 route_metrics(request, &api.metrics).count(method, status.as_u16(), duration);
             }
