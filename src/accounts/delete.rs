@@ -28,13 +28,13 @@ impl Accounts {
         if !self.store.find_records(&keys, now).await?.is_empty() {
             return Err(Error::KeyReused);
         }
-        let touch = self.players.touch(player);
+        let guard = self.players.invalidate(player);
         let deleted = self.store.delete_player(player, self.clock.substitute(), hash.as_deref());
         if !deleted.await? {
-            touch.confirm();
+            guard.confirm();
             return Err(Error::Unauthenticated);
         }
-        touch.gone();
+        guard.gone();
         self.revocations.note(player, Reason::PlayerDeleted, now);
         Ok(())
     }

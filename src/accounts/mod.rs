@@ -14,8 +14,6 @@ mod sign_in;
 use std::sync::Arc;
 use std::time::Duration;
 
-use uuid::Uuid;
-
 pub use access_token::AccessTokens;
 pub use authenticate::{Identity, Verified};
 pub use names::{DISPLAY_NAME, Password, display_name, username};
@@ -27,7 +25,6 @@ use self::reuse::ReuseChecks;
 use crate::cache::Players;
 use crate::catalogue::{Catalogues, Unconfirmed};
 use crate::clock::Clock;
-use crate::domain::Timestamp;
 use crate::store::{self, Store};
 
 /// Why an account call is refused.
@@ -116,12 +113,4 @@ impl Accounts {
     pub fn access_token_ttl(&self) -> Duration {
         self.access_tokens.ttl()
     }
-}
-
-/// An id that sorts by the time it was made at.
-pub fn new_id(now: Timestamp) -> Uuid {
-    let micros = now.as_micros().unsigned_abs();
-    let nanos = u32::try_from(micros % 1_000_000).unwrap_or(0) * 1000;
-    let time = uuid::Timestamp::from_unix(uuid::NoContext, micros / 1_000_000, nanos);
-    Uuid::new_v7(time)
 }

@@ -3,8 +3,9 @@
 use uuid::Uuid;
 
 use super::refresh_token::RefreshToken;
-use super::{Accounts, Error, Identity, Tokens, new_id};
+use super::{Accounts, Error, Identity, Tokens};
 use crate::domain::Timestamp;
+use crate::id::new_id;
 use crate::store::pulse::Reason;
 use crate::store::sessions::{ListedSession, NewSession};
 

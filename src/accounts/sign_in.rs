@@ -4,8 +4,9 @@ use uuid::Uuid;
 
 use super::names::guest_name;
 use super::password::Match;
-use super::{Accounts, Error, Identity, Password, Tokens, new_id};
+use super::{Accounts, Error, Identity, Password, Tokens};
 use crate::domain::Player;
+use crate::id::new_id;
 use crate::store::accounts::{Account, Credentials, NewPlayer, USERNAME_TAKEN};
 use crate::store::sessions::NewSession;
 
@@ -105,7 +106,7 @@ impl Accounts {
         let now = self.clock.now();
         let (session, tokens) = self.draft_session(guest.player, user_agent, now)?;
         let credentials = Credentials { username: &username, password_hash: &hash };
-        let touch = self.players.touch(guest.player);
+        let guard = self.players.invalidate(guest.player);
         let mut transaction = self.store.begin().await?;
         let upgraded = transaction
             .upgrade_guest(guest.player, credentials, display_name.as_deref(), now)
@@ -118,11 +119,11 @@ impl Accounts {
                     .await?;
                 if !transaction.create_session(guest.player, &session, None).await? {
                     transaction.rollback().await?;
-                    touch.confirm();
+                    guard.confirm();
                     return Err(Error::Banned);
                 }
                 transaction.commit().await?;
-                touch.confirm();
+                guard.confirm();
                 self.note_ended(&ended);
                 Ok(SignedIn {
                     player: guest.player,
@@ -133,7 +134,7 @@ impl Accounts {
             }
             Ok(None) => {
                 transaction.rollback().await?;
-                touch.confirm();
+                guard.confirm();
                 let account = self.store.find_account_of(guest.player).await?;
                 // No account and yet no guest: the player is gone.
                 let account = account.ok_or(Error::Unauthenticated)?;
@@ -141,7 +142,7 @@ impl Accounts {
             }
             Err(error) => {
                 transaction.rollback().await?;
-                touch.confirm();
+                guard.confirm();
                 Err(taken(error))
             }
         }

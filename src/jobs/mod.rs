@@ -29,9 +29,9 @@ pub use kind::Kind;
 pub use schedule::Schedule;
 pub use work::{Error, Finished, Parts, Work};
 
-use crate::accounts::new_id;
 use crate::config::JobsConfig;
 use crate::health::Health;
+use crate::id::new_id;
 use crate::store;
 use crate::store::jobs::{ClaimedJob, NewJob};
 use crate::supervisor::Supervisor;

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::work::{After, Error, Finished, Work};
-use crate::cache::Touch;
+use crate::cache::InvalidationGuard;
 
 /// Rows that a statement forgets at most.
 const CHUNK: u64 = 1_000;
@@ -55,7 +55,7 @@ pub(super) async fn guests(work: Work) -> Result<Finished, Error> {
         let found = work.store().find_idle_guests(after, unseen_since, GUESTS.into()).await?;
         let mut step = work.begin().await?;
         let purged = step.purge_guests(&found, unseen_since, work.parts.clock.substitute()).await?;
-        let touches: Vec<_> = purged.iter().map(|&id| work.parts.players.touch(id)).collect();
+        let guards: Vec<_> = purged.iter().map(|&id| work.parts.players.invalidate(id)).collect();
         let last = found.last().filter(|_| found.len() == GUESTS as usize).copied();
         let finished = match last {
             Some(last) => {
@@ -65,7 +65,7 @@ pub(super) async fn guests(work: Work) -> Result<Finished, Error> {
             }
             None => Some(work.finish(step).await?),
         };
-        touches.into_iter().for_each(Touch::gone);
+        guards.into_iter().for_each(InvalidationGuard::gone);
         if let Some(finished) = finished {
             return Ok(finished);
         }

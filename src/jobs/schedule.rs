@@ -7,8 +7,8 @@ use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 use super::runner::Runner;
-use crate::accounts::new_id;
 use crate::domain::Timestamp;
+use crate::id::new_id;
 use crate::store;
 use crate::store::jobs::NewJob;
 

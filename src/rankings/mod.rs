@@ -29,6 +29,7 @@ pub use seen::Seen;
 use crate::catalogue::{Catalogues, Unconfirmed};
 use crate::clock::Clock;
 use crate::domain::{Season, Timestamp};
+use crate::id::random_id;
 use crate::redis_client::Redis;
 use crate::store::pulse::{Reason, Revocation};
 use crate::store::{self, Store};
@@ -108,7 +109,7 @@ impl Rankings {
     ) -> Self {
         let identity = Arc::clone(store.identity());
         Self {
-            instance: Uuid::from_u128(rand::random()),
+            instance: random_id(),
             alone,
             metrics,
             store,

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::error::Error;
 use super::pool::{Store, Transaction};
 use crate::domain::Timestamp;
+use crate::id::random_id;
 
 /// What becomes of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,7 +148,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<Option<ClaimedJob>, Error> {
         let sql = include_str!("../../sql/queries/jobs/claim.sql");
-        let token = Uuid::from_u128(rand::random());
+        let token = random_id();
         let row =
             self.query_opt(sql, &[&kinds, &now, &worker, &token, &lease.as_secs_f64()]).await?;
         row.map(|row| {

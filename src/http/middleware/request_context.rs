@@ -17,7 +17,6 @@ use pin_project_lite::pin_project;
 use tracing::Span;
 use tracing::field::Empty;
 
-use crate::accounts;
 use crate::api::problem::Problem;
 use crate::domain::Timestamp;
 use crate::http::Api;
@@ -25,6 +24,7 @@ use crate::http::middleware::cors::Page;
 use crate::http::middleware::panics;
 use crate::http::route_counters::{route, route_metrics, template};
 use crate::http::thread_state::ThreadState;
+use crate::id::new_id;
 use crate::telemetry::metrics::{Level, Metrics};
 use crate::telemetry::spans;
 
@@ -259,7 +259,7 @@ fn request_id(request: &ServiceRequest, now: Timestamp) -> HeaderValue {
     let given = request.headers().get(&REQUEST_ID).filter(sane).cloned();
     given.unwrap_or_else(|| {
         let mut text = uuid::Uuid::encode_buffer();
-        let text = accounts::new_id(now).as_hyphenated().encode_lower(&mut text);
+        let text = new_id(now).as_hyphenated().encode_lower(&mut text);
         HeaderValue::from_str(text).unwrap_or_else(|_| unreachable!("an id is plain text"))
     })
 }

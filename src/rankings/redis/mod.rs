@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use super::board::{BOARDS, Board, List, Publication, Status, Surroundings, Unavailable};
 use crate::domain::{Season, Timestamp};
+use crate::id::random_id;
 use crate::identity::{Identity, IdentityTracker};
 use crate::redis_client::{Redis, is_of_type};
 use codec::Answer;
@@ -131,7 +132,7 @@ impl Shared {
     /// Begins to build the boards anew; nothing where somebody is at it. What is published from now on is written to
     /// what is built, too.
     pub(super) async fn begin(&self) -> Result<Option<Build>, Unavailable> {
-        let token = Uuid::from_u128(rand::random()).to_string();
+        let token = random_id().to_string();
         let keys = self.keys();
         let mut call = call_of(&BEGIN, &keys.build());
         call.arg(&token).arg(millis(BUILD_RESTS));
