@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module with those that it may use beside itself.
-const MAY_USE: [(&str, &[&str]); 23] = [
+const MAY_USE: [(&str, &[&str]); 26] = [
     ("domain", &[]),
     ("config", &[]),
     ("health", &[]),
@@ -16,16 +16,24 @@ const MAY_USE: [(&str, &[&str]); 23] = [
     ("supervisor", &[]),
     ("clock", &["domain"]),
     ("identity", &[]),
+    ("id", &["domain"]),
     ("telemetry", &["config"]),
-    ("store", &["domain", "identity"]),
+    ("store", &["domain", "id", "identity"]),
     ("redis_client", &["config", "identity", "telemetry"]),
-    ("cache", &["clock", "domain", "health", "identity", "redis_client", "store", "telemetry"]),
+    ("peers", &["clock", "domain", "id", "identity", "redis_client"]),
+    (
+        "cache",
+        &["clock", "domain", "health", "identity", "peers", "redis_client", "store", "telemetry"],
+    ),
     ("limit", &["clock", "identity", "redis_client", "telemetry"]),
     ("catalogue", &["clock", "domain", "store"]),
-    ("accounts", &["cache", "catalogue", "clock", "config", "domain", "generations", "store"]),
+    (
+        "accounts",
+        &["cache", "catalogue", "clock", "config", "domain", "generations", "id", "store"],
+    ),
     (
         "rankings",
-        &["catalogue", "clock", "domain", "identity", "redis_client", "store", "telemetry"],
+        &["catalogue", "clock", "domain", "id", "identity", "redis_client", "store", "telemetry"],
     ),
     (
         "game",
@@ -53,21 +61,26 @@ const MAY_USE: [(&str, &[&str]); 23] = [
             "config",
             "domain",
             "health",
+            "id",
             "rankings",
             "store",
             "supervisor",
             "telemetry",
         ],
     ),
+    ("api", &["accounts", "domain", "game", "identity", "limit", "rankings", "store"]),
     (
         "http",
         &[
             "accounts",
+            "api",
             "catalogue",
             "config",
             "domain",
             "game",
+            "generations",
             "health",
+            "id",
             "identity",
             "limit",
             "operators",
@@ -97,6 +110,7 @@ const MAY_USE: [(&str, &[&str]); 23] = [
             "limit",
             "jobs",
             "operators",
+            "peers",
             "rankings",
             "redis_client",
             "seed",
@@ -113,7 +127,7 @@ const KEPT_TO: [(&str, &[&str]); 9] = [
     ("actix_web", &["http", "app"]),
     ("tokio_postgres", &["store", "app", "config"]),
     ("deadpool_postgres", &["store"]),
-    ("redis::", &["redis_client", "cache", "limit", "rankings"]),
+    ("redis::", &["redis_client", "cache", "limit", "peers", "rankings"]),
     ("std::env::var", &["config"]),
     ("prometheus", &["telemetry"]),
     ("governor::", &["limit"]),

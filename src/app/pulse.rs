@@ -26,13 +26,13 @@ impl Server {
     /// Asks once. `feed` says which revocations are to be read.
     async fn beat(&self, feed: &mut Feed) -> Result<(), store::Error> {
         let sent = Instant::now();
-        let instance = self.players.instance();
-        if let Some(lasts) = self.players.silence_to_note()
+        let instance = self.peers.instance();
+        if let Some(lasts) = self.peers.silence_to_note()
             && let Err(error) = self.store.note_silence(instance, lasts).await
         {
             // A database that takes no writes takes none of players either. It is tried again with the next pulse.
             tracing::debug!(%error, "it cannot be noted that changes are not announced");
-            self.players.forget_silence();
+            self.peers.forget_silence();
         }
         let mut pulse = self.store.pulse(instance, &feed.unread(self.clock.now())).await?;
         let epoch = self.store.identity().epoch();
@@ -49,7 +49,7 @@ impl Server {
         self.clock.observe(pulse.now, sent, received);
         self.metrics.database_clock_behind.set(self.clock.behind().as_secs_f64());
         if pulse.silenced {
-            self.players.trust().warn(received);
+            self.peers.freshness().peer_cannot_announce(received);
         }
         self.accounts.revocations().learn(&pulse.revocations, self.clock.now());
         self.rankings.learn(&pulse.revocations);
@@ -64,7 +64,7 @@ impl Server {
     async fn begin_epoch(&self, instance: Uuid, feed: &Feed) -> Result<Pulse, store::Error> {
         let identity = self.store.identity();
         tracing::warn!(epoch = %identity.epoch(), "the database was restored or replaced");
-        self.players.forget_silence();
+        self.peers.forget_silence();
         self.catalogues.seed().await?;
         self.catalogues.restart().await?;
         let pulse = self.store.pulse(instance, &feed.unread(self.clock.now())).await?;

@@ -23,6 +23,7 @@ use crate::http::{self, Api, Options};
 use crate::jobs::{self, Jobs};
 use crate::limit::{Limiter, Policy, Quota, Quotas};
 use crate::operators::Operators;
+use crate::peers::Peers;
 use crate::rankings::Rankings;
 use crate::redis_client::Redis;
 use crate::store::{Endpoint, Store, StoreOptions};
@@ -55,6 +56,7 @@ pub struct Server {
     pub store: Store,
     /// None where the configuration names none.
     pub redis: Option<Redis>,
+    pub peers: Peers,
     pub players: Players,
     pub clock: Arc<dyn Clock>,
     pub catalogues: Arc<Catalogues>,
@@ -97,14 +99,16 @@ impl Server {
         let catalogues = Arc::new(Catalogues::new(store.clone(), Arc::clone(&clock), rules));
         let health = Arc::new(Health::default());
         let supervisor = Supervisor::new();
-        let players = Players::start(cache::Settings {
+        let identity = Arc::clone(store.identity());
+        let peers = Peers::new(redis.clone(), Arc::clone(&clock), identity, alone);
+        let players = Players::new(cache::Settings {
             store: store.clone(),
             redis: redis.clone(),
+            peers: peers.clone(),
             clock: Arc::clone(&clock),
             health: Arc::clone(&health),
             metrics: metrics.clone(),
             capacity: config.cache_bytes,
-            alone,
         });
         let accounts = Arc::new(Accounts::new(
             store.clone(),
@@ -184,10 +188,13 @@ impl Server {
             }),
             rankings_pages: Arc::default(),
         };
+        // Every topic is registered by now.
+        peers.start();
         let (workers, keep_alive) = (config.http.workers, config.http.keep_alive);
         Ok(Self {
             store,
             redis,
+            peers,
             players,
             clock,
             catalogues,
@@ -212,11 +219,11 @@ impl Server {
     pub async fn close(&self) {
         if self.redis.is_none() {
             // So that the others need not wait until the note of its silence lapses.
-            let forgotten = self.store.forget_silence(self.players.instance());
+            let forgotten = self.store.forget_silence(self.peers.instance());
             drop(timeout(FAREWELL_LIMIT, forgotten).await);
         }
         self.limiter.leave().await;
-        self.players.close().await;
+        self.peers.close().await;
         self.jobs.close();
         self.store.close();
         if let Some(redis) = &self.redis {

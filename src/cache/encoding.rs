@@ -1,5 +1,5 @@
-//! What instances tell each other, and players as they are kept in Redis: the number of the form, the identity of the
-//! database where a message goes to everybody, and postcard.
+//! The binary forms of players: in Redis, where the number of the form comes first, and as items of messages between
+//! instances. Both are written by postcard.
 
 use std::sync::Arc;
 
@@ -7,23 +7,11 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::domain::Timestamp;
-use crate::identity::Identity;
 use crate::store::players::PlayerRecord;
 
-/// The number of the form. Change it with every change of what is written, so that instances of two releases do not
-/// misread each other.
+/// The number of the form in Redis. Change it, and that of `peers::message`, whenever the form of a player or of a change
+/// changes, so that instances of two releases do not misread each other.
 const FORM: u8 = 3;
-
-/// A message on the channel.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) enum Message {
-    /// The sender lives, and hears.
-    Beat { from: Uuid },
-    /// The sender ends in order.
-    Bye { from: Uuid },
-    /// Players that the sender changed at `at`.
-    Changes { from: Uuid, at: Timestamp, changes: Vec<Change> },
-}
 
 /// A change of one player.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -47,37 +35,6 @@ pub(super) struct Kept<R> {
     pub(super) record: R,
 }
 
-/// What a message on the channel is to this instance.
-#[derive(Debug)]
-pub(super) enum Heard {
-    Message(Message),
-    /// It is about another database, or another epoch of this one.
-    NotOurs,
-    /// It has another form.
-    Unknown,
-}
-
-/// Writes a message of a deployment. Nothing where it cannot be written.
-pub(super) fn encode_message(identity: Identity, message: &Message) -> Option<Vec<u8>> {
-    let mut bytes = vec![FORM];
-    bytes.extend(identity.database.to_be_bytes());
-    bytes.extend(identity.epoch.number().to_be_bytes());
-    postcard::to_extend(message, bytes).ok()
-}
-
-/// Reads a message on the channel of a deployment.
-pub(super) fn decode_message(identity: Identity, bytes: &[u8]) -> Heard {
-    let Some((&FORM, rest)) = bytes.split_first() else { return Heard::Unknown };
-    let Some((database, rest)) = rest.split_first_chunk::<8>() else { return Heard::Unknown };
-    let Some((epoch, rest)) = rest.split_first_chunk::<8>() else { return Heard::Unknown };
-    if (*database, *epoch)
-        != (identity.database.to_be_bytes(), identity.epoch.number().to_be_bytes())
-    {
-        return Heard::NotOurs;
-    }
-    postcard::from_bytes(rest).map_or(Heard::Unknown, Heard::Message)
-}
-
 /// Writes a value, with the form's number in front. Nothing where it cannot be written.
 pub(super) fn encode(value: &impl Serialize) -> Option<Vec<u8>> {
     postcard::to_extend(value, vec![FORM]).ok()
@@ -94,9 +51,6 @@ pub(super) mod tests {
     use super::*;
     use crate::domain::testing::{at, slug};
     use crate::domain::{Away, Player, Rules};
-    use crate::identity::Epoch;
-
-    const OURS: Identity = Identity { database: 7, epoch: Epoch::from_number(9) };
 
     pub(crate) fn record() -> PlayerRecord {
         let mut player = Player::new("Ada".into(), &Rules::default(), at(5.0));
@@ -134,27 +88,16 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn messages_about_another_database_or_another_epoch_are_not_ours() {
-        let changes =
-            vec![Change::State(Arc::new(record())), Change::Unsettled(record().id, Some(8))];
-        let message = Message::Changes { from: Uuid::from_u128(1), at: at(2.0), changes };
-        let bytes = encode_message(OURS, &message).expect("written");
-        let Heard::Message(read) = decode_message(OURS, &bytes) else { panic!("not read") };
-        assert_eq!(format!("{read:?}"), format!("{message:?}"));
-        let copy = Identity { database: 8, ..OURS };
-        let restored = Identity { epoch: Epoch::from_number(10), ..OURS };
-        for other in [copy, restored] {
-            assert!(matches!(decode_message(other, &bytes), Heard::NotOurs));
-        }
-    }
-
-    #[test]
-    fn messages_of_another_form_are_unknown() {
-        let message = Message::Beat { from: Uuid::from_u128(1) };
-        let bytes = encode_message(OURS, &message).expect("written");
-        let unknown = |bytes: &[u8]| matches!(decode_message(OURS, bytes), Heard::Unknown);
-        assert!((0..bytes.len()).all(|length| unknown(&bytes[..length])));
-        assert!(unknown(&[&[FORM + 1], &bytes[1..]].concat()));
+    fn changes_are_decoded() {
+        let changes = vec![
+            Change::State(Arc::new(record())),
+            Change::Touched(record().id),
+            Change::Gone(record().id),
+            Change::Unsettled(record().id, Some(8)),
+        ];
+        let bytes = postcard::to_extend(&changes, Vec::new()).expect("encoded");
+        let decoded: Vec<Change> = postcard::from_bytes(&bytes).expect("decoded");
+        assert_eq!(format!("{decoded:?}"), format!("{changes:?}"));
     }
 
     #[test]
@@ -175,12 +118,9 @@ pub(super) mod tests {
                 spoil(&mut record.player, amount);
                 let bytes = encode(&record).expect("written");
                 assert_eq!(decode::<PlayerRecord>(&bytes).is_some(), is_read, "{amount}");
-                let change = Change::State(Arc::new(record));
-                let message =
-                    Message::Changes { from: Uuid::nil(), at: at(0.0), changes: vec![change] };
-                let bytes = encode_message(OURS, &message).expect("written");
-                let heard = decode_message(OURS, &bytes);
-                assert_eq!(matches!(heard, Heard::Message(_)), is_read, "{amount}");
+                let change = postcard::to_extend(&Change::State(Arc::new(record)), Vec::new());
+                let change = postcard::from_bytes::<Change>(&change.expect("encoded"));
+                assert_eq!(change.is_ok(), is_read, "{amount}");
             }
         }
     }

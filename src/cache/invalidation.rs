@@ -5,13 +5,13 @@ use std::time::Instant;
 use uuid::Uuid;
 
 use super::Players;
-use super::message::Change;
+use super::encoding::Change;
 use super::minimum::{GONE, Minimum};
 
 /// A change of a player by other means than a commit of commands. What was read before it ends is not served afterwards,
 /// by this instance at once and by the others once they hear of it. Dropped without being confirmed, as after an error or
 /// where the client hung up, it may still be carried out.
-pub struct Touch {
+pub struct InvalidationGuard {
     players: Players,
     player: Uuid,
     outcome: Outcome,
@@ -27,12 +27,12 @@ enum Outcome {
 impl Players {
     /// A player is about to be changed by other means than a commit of commands. Once what this returns is confirmed or
     /// dropped, nothing that was read before is served any more.
-    pub fn touch(&self, player: Uuid) -> Touch {
-        Touch { players: self.clone(), player, outcome: Outcome::Unknown }
+    pub fn invalidate(&self, player: Uuid) -> InvalidationGuard {
+        InvalidationGuard { players: self.clone(), player, outcome: Outcome::Unknown }
     }
 }
 
-impl Touch {
+impl InvalidationGuard {
     /// What became of it is known: it was committed, or nothing was changed.
     pub fn confirm(mut self) {
         self.outcome = Outcome::Known;
@@ -44,7 +44,7 @@ impl Touch {
     }
 }
 
-impl Drop for Touch {
+impl Drop for InvalidationGuard {
     fn drop(&mut self) {
         let Self { players, player, outcome } = self;
         let (player, now) = (*player, Instant::now());
@@ -55,9 +55,9 @@ impl Drop for Touch {
         };
         let gone = *outcome == Outcome::Gone;
         players.raise(player, minimum);
-        players.announce(players.0.feed.now(), std::iter::once(change));
+        players.0.changes.publish_now(change);
         if let Some(remote) = players.0.remote.clone()
-            && let Some(identity) = players.0.trust.identity().current()
+            && let Some(identity) = players.0.identity.current()
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
             runtime.spawn(async move {

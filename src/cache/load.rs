@@ -40,7 +40,7 @@ impl Players {
 
     async fn load(&self, player: Uuid, slot: &Slot) -> Result<(), Arc<store::Error>> {
         // Known before the row is read: a row of one epoch never comes under the keys of the next.
-        let remote = self.0.remote.clone().zip(self.0.trust.identity().current());
+        let remote = self.0.remote.clone().zip(self.0.identity.current());
         if let Some((remote, identity)) = &remote
             && self.load_remote(remote, *identity, player, slot).await
         {
@@ -51,16 +51,16 @@ impl Players {
         let sent = Instant::now();
         match self.0.store.load_player(player).await.map_err(Arc::new)? {
             Some(mut record) => {
-                if let Some(before) = slot.base(self.0.trust.identity()) {
+                if let Some(before) = slot.base(&self.0.identity) {
                     record.share_with(&before);
                 }
                 let record = Arc::new(record);
-                let identity = self.0.trust.identity();
+                let identity = &self.0.identity;
                 let wanted = identity.is_renewal_wanted();
                 self.put_in(slot, &record, sent, Instant::now());
                 if !wanted && identity.is_renewal_wanted() {
                     // Whoever reads it is told of the new epoch with it. Apart, as it is rare and large.
-                    let (instance, now) = (self.0.feed.id, self.0.feed.now());
+                    let (instance, now) = (self.0.peers.instance(), self.0.clock.now());
                     Box::pin(self.0.store.renew_epoch_if_wanted(instance, now)).await;
                 }
                 if let Some((remote, identity)) = remote {
@@ -84,8 +84,8 @@ impl Players {
         let Some(held) = remote.get(identity, player).await else { return false };
         let Some(right_at) = asked.checked_sub(held.age) else { return false };
         let now = Instant::now();
-        let trust = &self.0.trust;
-        if !trust.identity().knows(right_at) || !trust.holds(right_at, now) {
+        let freshness = self.0.peers.freshness();
+        if !freshness.identity().knows(right_at) || !freshness.is_fresh(right_at, now) {
             return false;
         }
         match held.record {
@@ -96,7 +96,7 @@ impl Players {
                 slot.raise(Minimum::of_revision(GONE, now));
             }
         }
-        matches!(slot.look(now, trust), Look::Fresh(_))
+        matches!(slot.look(now, freshness), Look::Fresh(_))
     }
 }
 

@@ -4,18 +4,16 @@
 //! nothing older than what was seen is served, `Slot`'s. Whoever changes a player says so here: this instance sees the
 //! change at once, the others by an announcement.
 
-mod feed;
+mod encoding;
+mod invalidation;
 mod load;
-mod message;
 mod minimum;
 mod older_release;
 mod remote;
 mod slot;
-mod touch;
-mod trust;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
@@ -26,18 +24,17 @@ use uuid::Uuid;
 use crate::clock::Clock;
 use crate::domain::Timestamp;
 use crate::health::Health;
-use crate::identity::Epoch;
+use crate::identity::{Epoch, IdentityTracker};
+use crate::peers::{ALWAYS_FRESH, Peers, Publisher, Topic};
 use crate::redis_client::Redis;
 use crate::store::players::PlayerRecord;
 use crate::store::{self, Store};
 use crate::telemetry::metrics::{CacheMetrics, Metrics};
 
-pub use touch::Touch;
-pub use trust::Trust;
+pub use invalidation::InvalidationGuard;
 
-use feed::Feed;
+use encoding::Change;
 use load::Loading;
-use message::Change;
 use minimum::{Admission, GONE, Minimum, Minimums, Source};
 use remote::Remote;
 use slot::{Look, Slot};
@@ -49,23 +46,16 @@ const OUTAGE: Duration = Duration::from_secs(90);
 const IDLE: Duration = Duration::from_mins(10);
 /// Loads in a row that may be overtaken by changes.
 const ATTEMPTS: usize = 4;
-/// How long a note counts of an instance that may be heard again soon: as long as every note does.
-const BRIEF_SILENCE: Duration = Duration::from_secs(3);
-/// How long a note counts of an instance that never announces, and how often it is made.
-const LASTING_SILENCE: Duration = Duration::from_secs(30);
-const NOTE_INTERVAL: Duration = Duration::from_secs(10);
-
 /// What a cache is made of.
 pub struct Settings {
     pub store: Store,
     pub redis: Option<Redis>,
+    pub peers: Peers,
     pub clock: Arc<dyn Clock>,
     pub health: Arc<Health>,
     pub metrics: Metrics,
     /// Memory for players, in bytes.
     pub capacity: u64,
-    /// Nobody else writes the database.
-    pub alone: bool,
 }
 
 /// A player's place in the cache. Whoever comes back often holds it, and spares the look-up; one that the cache has
@@ -102,23 +92,23 @@ struct Inner {
     store: Store,
     slots: Cache<Uuid, Arc<Slot>, RandomState>,
     minimums: Arc<Minimums>,
-    trust: Arc<Trust>,
+    identity: Arc<IdentityTracker>,
+    clock: Arc<dyn Clock>,
     remote: Option<Remote>,
-    feed: Feed,
+    peers: Peers,
+    changes: Publisher<Change>,
     health: Arc<Health>,
     metrics: CacheMetrics,
-    /// When it was last noted in the database that this instance, which has no Redis, announces nothing.
-    silence_noted_at: Mutex<Option<Instant>>,
 }
 
 impl Players {
-    /// An empty cache, which begins to listen for what other instances change. Call it within a runtime.
-    pub fn start(settings: Settings) -> Self {
-        let Settings { store, redis, clock, health, metrics, capacity, alone } = settings;
+    /// An empty cache, which announces its changes to `peers` and applies those that they announce.
+    pub fn new(settings: Settings) -> Self {
+        let Settings { store, redis, peers, clock, health, metrics, capacity } = settings;
         let minimums = Arc::new(Minimums::default());
         let remembered = Arc::clone(&minimums);
         let identity = Arc::clone(store.identity());
-        let remote = redis.clone().map(|redis| Remote { redis, clock: Arc::clone(&clock) });
+        let remote = redis.map(|redis| Remote { redis, clock: Arc::clone(&clock) });
         let slots = Cache::builder()
             .max_capacity(capacity)
             .weigher(|_, slot: &Arc<Slot>| slot.weight())
@@ -129,65 +119,33 @@ impl Players {
                 }
             })
             .build_with_hasher(RandomState::default());
-        let players = Self(Arc::new(Inner {
-            store,
-            slots,
-            minimums,
-            trust: Arc::new(Trust::new(alone, Instant::now(), Arc::clone(&identity))),
-            remote,
-            feed: Feed::new(clock, identity),
-            health,
-            metrics: metrics.players_cache.clone(),
-            silence_noted_at: Mutex::default(),
-        }));
-        if let Some(redis) = redis {
-            players.0.feed.start(&players, redis);
-        }
-        players
-    }
-
-    /// Tells the other instances that this one ends, and stops listening.
-    pub async fn close(&self) {
-        self.0.feed.close().await;
-    }
-
-    /// The id that this instance speaks under.
-    pub fn instance(&self) -> Uuid {
-        self.0.feed.id
-    }
-
-    /// For how long it is to be noted in the database that what this instance changes may not reach the others by
-    /// announcements; none where there is nothing to note at present. An instance without a Redis never announces, so one
-    /// note in a while does.
-    pub fn silence_to_note(&self) -> Option<Duration> {
-        let (now, trust) = (Instant::now(), &self.0.trust);
-        if self.0.remote.is_some() {
-            return (trust.is_deaf(now) || trust.has_older_company(now)).then_some(BRIEF_SILENCE);
-        }
-        if trust.is_alone() {
-            return None;
-        }
-        let mut noted_at = self.0.silence_noted_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let noted = noted_at.is_some_and(|at| now.duration_since(at) < NOTE_INTERVAL);
-        (!noted).then(|| {
-            *noted_at = Some(now);
-            LASTING_SILENCE
-        })
-    }
-
-    /// Has the next silence noted anew: the database that it was noted in may be another one.
-    pub fn forget_silence(&self) {
-        *self.0.silence_noted_at.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        Self(Arc::new_cyclic(|players: &Weak<Inner>| {
+            let players = Weak::clone(players);
+            let receive = move |change, age, now| {
+                if let Some(players) = players.upgrade() {
+                    Self(players).receive(change, age, now);
+                }
+            };
+            let changes =
+                peers.register(Topic::PLAYERS, Box::new(receive), Some(older_release::decode));
+            Inner {
+                store,
+                slots,
+                minimums,
+                identity,
+                clock,
+                remote,
+                peers,
+                changes,
+                health,
+                metrics: metrics.players_cache.clone(),
+            }
+        }))
     }
 
     /// The present epoch of the database. Read it before the row that it is shown with.
     pub fn epoch(&self) -> Epoch {
-        self.0.trust.identity().epoch()
-    }
-
-    /// What is known of the announcements.
-    pub fn trust(&self) -> &Trust {
-        &self.0.trust
+        self.0.identity.epoch()
     }
 
     /// A player, where it exists, as it is `now` or was a moment ago. Readers of one player at once cause one load.
@@ -208,14 +166,14 @@ impl Players {
             } else {
                 &handle.slot
             };
-            let stale = match slot.look(now, &self.0.trust) {
+            let stale = match slot.look(now, self.0.peers.freshness()) {
                 Look::Fresh(record) => {
                     self.0.metrics.memory_hits.inc();
                     return Ok(record);
                 }
                 // It was read for this very call, only slowly.
                 Look::Stale(record, right_at)
-                    if right_at > asked && self.0.trust.identity().trusts(right_at) =>
+                    if right_at > asked && self.0.identity.trusts(right_at) =>
                 {
                     return Ok(record);
                 }
@@ -253,7 +211,7 @@ impl Players {
         player: Uuid,
         handle: Option<&CacheHandle>,
     ) -> Option<(Arc<PlayerRecord>, CacheHandle)> {
-        let identity = self.0.trust.identity();
+        let identity = &self.0.identity;
         let through_handle =
             handle.and_then(|handle| Some((handle.slot.base(identity)?, handle.clone())));
         through_handle.or_else(|| {
@@ -282,8 +240,8 @@ impl Players {
                 self.keep(record, sent, now);
             }
         }
-        let known = self.0.trust.identity().knows(sent);
-        self.announce(
+        let known = self.0.identity.knows(sent);
+        self.0.changes.publish(
             at,
             rows.into_iter().map(|(record, _)| {
                 // The epoch has changed since: the others read the row again.
@@ -301,7 +259,7 @@ impl Players {
     /// out. Until a higher revision is seen, no instance keeps the row for long.
     pub fn fate_unknown(&self, player: Uuid, base: i64) {
         self.raise(player, Minimum::of_unknown_fate(base, Instant::now()));
-        self.announce(self.0.feed.now(), std::iter::once(Change::Unsettled(player, Some(base))));
+        self.0.changes.publish_now(Change::Unsettled(player, Some(base)));
     }
 
     fn slot(&self, player: Uuid) -> Arc<Slot> {
@@ -335,7 +293,7 @@ impl Players {
         now: Instant,
     ) -> Option<Admission> {
         let admission = slot.put(Arc::clone(record), sent, Source::Statement, now)?;
-        let identity = self.0.trust.identity();
+        let identity = &self.0.identity;
         // Rows of the epoch before have gone back, as everybody knows.
         if let Admission::WentBack { known_at } = admission
             && known_at.is_none_or(|at| identity.knows(at))
@@ -358,19 +316,13 @@ impl Players {
         }
     }
 
-    fn announce(&self, at: Timestamp, changes: impl Iterator<Item = Change>) {
-        if self.0.remote.is_some() && self.0.trust.has_company(Instant::now()) {
-            self.0.feed.announce(at, changes);
-        }
-    }
-
     /// Takes in what another instance changed, as it was `age` ago.
-    fn hear(&self, change: Change, age: Duration, now: Instant) {
+    fn receive(&self, change: Change, age: Duration, now: Instant) {
         match change {
             Change::State(record) => {
                 let (player, revision) = (record.id, record.revision);
                 let put = || {
-                    let right_at = now.checked_sub(age).filter(|_| age < trust::DEAF)?;
+                    let right_at = now.checked_sub(age).filter(|_| age < ALWAYS_FRESH)?;
                     let slot = self.0.slots.get(&player)?;
                     slot.put(record, right_at, Source::Elsewhere, now)
                 };

@@ -9,14 +9,15 @@ use crate::store::players::testing::guest;
 
 /// A cache in front of a database that nobody asks.
 fn players() -> Players {
-    Players::start(Settings {
-        store: store::testing::unused(),
+    let (store, clock) = (store::testing::unused(), Arc::new(ManualClock::new(at(0.0))));
+    Players::new(Settings {
+        peers: Peers::new(None, Arc::clone(&clock) as _, Arc::clone(store.identity()), true),
+        store,
         redis: None,
-        clock: Arc::new(ManualClock::new(at(0.0))),
+        clock,
         health: Arc::default(),
         metrics: Metrics::new().expect("metrics"),
         capacity: 1 << 20,
-        alone: true,
     })
 }
 
@@ -45,10 +46,10 @@ async fn what_is_heard_of_a_player_whose_slot_was_dropped_is_remembered() {
     assert!(handle.slot.is_retired());
     assert!(!admits(&players, 4), "the slot left its minimum behind");
     evict(&players);
-    players.hear(Change::State(record(7)), Duration::ZERO, Instant::now());
+    players.receive(Change::State(record(7)), Duration::ZERO, Instant::now());
     assert!(!admits(&players, 6));
     evict(&players);
-    players.hear(Change::Gone(guest().id), Duration::ZERO, Instant::now());
+    players.receive(Change::Gone(guest().id), Duration::ZERO, Instant::now());
     assert!(!admits(&players, 8));
 }
 

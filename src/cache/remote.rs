@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use redis::{Script, pipe};
 use uuid::Uuid;
 
-use super::message::{Kept, decode, encode};
+use super::encoding::{Kept, decode, encode};
 use super::minimum::GONE;
 use crate::clock::Clock;
 use crate::identity::Identity;

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use super::Loading;
 use super::minimum::{Admission, Minimum, Source};
-use super::trust::{self, Trust};
 use crate::domain::Timestamp;
 use crate::identity::IdentityTracker;
+use crate::peers::{ALWAYS_FRESH, Freshness};
 use crate::store::players::PlayerRecord;
 
 /// For how long it is believed that there is no such player.
@@ -61,8 +61,8 @@ impl Slot {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn look(&self, now: Instant, trust: &Trust) -> Look {
-        self.lock().look(now, trust)
+    pub(super) fn look(&self, now: Instant, freshness: &Freshness) -> Look {
+        self.lock().look(now, freshness)
     }
 
     /// The load that is under way, or else the one that `begin` begins.
@@ -190,23 +190,23 @@ impl Known {
         admission
     }
 
-    fn look(&self, now: Instant, trust: &Trust) -> Look {
-        if self.minimum.gone_at().is_some_and(|at| trust.identity().knows(at)) {
+    fn look(&self, now: Instant, freshness: &Freshness) -> Look {
+        if self.minimum.gone_at().is_some_and(|at| freshness.identity().knows(at)) {
             return Look::Fresh(None);
         }
-        let Some(right_at) = self.right_at.filter(|&at| trust.identity().knows(at)) else {
+        let Some(right_at) = self.right_at.filter(|&at| freshness.identity().knows(at)) else {
             return Look::Unknown;
         };
         let unchanged = self.minimum.is_since_change(right_at);
         let age = now.saturating_duration_since(right_at);
         match &self.record {
-            None if unchanged && age < MISSING_FOR && trust.identity().trusts(right_at) => {
+            None if unchanged && age < MISSING_FOR && freshness.identity().trusts(right_at) => {
                 Look::Fresh(None)
             }
             Some(record) if record.revision >= self.minimum.revision => {
                 // Of a write that may still be carried out nobody would hear.
-                let settled = !self.minimum.is_unsettled(now) || age < trust::DEAF;
-                if unchanged && settled && trust.holds(right_at, now) {
+                let settled = !self.minimum.is_unsettled(now) || age < ALWAYS_FRESH;
+                if unchanged && settled && freshness.is_fresh(right_at, now) {
                     Look::Fresh(Some(Arc::clone(record)))
                 } else {
                     Look::Stale(Some(Arc::clone(record)), right_at)

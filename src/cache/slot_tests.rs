@@ -52,8 +52,8 @@ fn pick<T>(items: &mut Vec<T>, index: usize) -> Option<T> {
 /// Runs the steps. `announced` says that a commit elsewhere is announced before anything else happens here.
 fn run(steps: &[Step], announced: bool) -> Result<(), TestCaseError> {
     let start = Instant::now();
-    let (mut now, slot, trust) =
-        (start, Slot::default(), Trust::new(announced, start, Arc::default()));
+    let (mut now, slot, freshness) =
+        (start, Slot::default(), Freshness::new(announced, start, Arc::default()));
     // Each revision with the time at which it became the row's.
     let mut rows = vec![(1, start)];
     let (mut loads, mut announcements) = (Vec::new(), Vec::new());
@@ -93,7 +93,7 @@ fn run(steps: &[Step], announced: bool) -> Result<(), TestCaseError> {
             }
             Step::Wait(millis) => now += Duration::from_millis(millis),
             Step::Read => {
-                let Look::Fresh(record) = slot.look(now, &trust) else { continue };
+                let Look::Fresh(record) = slot.look(now, &freshness) else { continue };
                 let served = record.expect("the player exists").revision;
                 prop_assert!(served >= seen, "from {seen} back to {served}");
                 seen = served;
@@ -138,34 +138,34 @@ fn put(slot: &Slot, revision: i64, right_at: Instant) -> Option<Admission> {
 #[test]
 fn a_player_who_is_gone_stays_gone() {
     let (slot, now) = (Slot::default(), Instant::now());
-    let trust = Trust::new(true, now, Arc::default());
+    let freshness = Freshness::new(true, now, Arc::default());
     let deleted = now + Duration::from_secs(1);
     assert_eq!(put(&slot, 5, now), Some(Admission::Newest));
     slot.raise(Minimum::of_revision(GONE, deleted));
     assert_eq!(put(&slot, 6, now), Some(Admission::Outdated), "a late put");
     let late = slot.put(record(6), deleted + MISSING_FOR, Source::Elsewhere, deleted);
     assert_eq!(late, Some(Admission::Outdated), "from a Redis that is late");
-    assert!(matches!(slot.look(deleted, &trust), Look::Fresh(None)));
-    assert!(slot.base(trust.identity()).is_none());
+    assert!(matches!(slot.look(deleted, &freshness), Look::Fresh(None)));
+    assert!(slot.base(freshness.identity()).is_none());
 }
 
 #[test]
 fn that_a_player_is_missing_is_believed_for_a_second() {
     let (slot, now) = (Slot::default(), Instant::now());
-    let trust = Trust::new(true, now, Arc::default());
+    let freshness = Freshness::new(true, now, Arc::default());
     slot.put_missing(now);
-    assert!(matches!(slot.look(now, &trust), Look::Fresh(None)));
-    assert!(matches!(slot.look(now + MISSING_FOR, &trust), Look::Unknown));
+    assert!(matches!(slot.look(now, &freshness), Look::Fresh(None)));
+    assert!(matches!(slot.look(now + MISSING_FOR, &freshness), Look::Unknown));
     put(&slot, 1, now);
-    assert!(matches!(slot.look(now, &trust), Look::Fresh(Some(_))));
+    assert!(matches!(slot.look(now, &freshness), Look::Fresh(Some(_))));
 }
 
 #[test]
 fn a_row_that_went_back_is_served() {
     let (slot, now) = (Slot::default(), Instant::now());
-    let trust = Trust::new(true, now, Arc::default());
+    let freshness = Freshness::new(true, now, Arc::default());
     let seconds = |seconds| now + Duration::from_secs(seconds);
-    let served = |at| match slot.look(at, &trust) {
+    let served = |at| match slot.look(at, &freshness) {
         Look::Fresh(Some(record)) => Some(record.revision),
         _ => None,
     };
@@ -185,38 +185,41 @@ fn nothing_of_another_epoch_is_served_and_no_command_is_folded_from_it() {
     let start = Instant::now();
     let (slot, at) = (Slot::default(), |seconds| start + Duration::from_secs(seconds));
     let identity = Arc::new(IdentityTracker::new(start));
-    let trust = Trust::new(true, start, Arc::clone(&identity));
+    let freshness = Freshness::new(true, start, Arc::clone(&identity));
     put(&slot, 5, at(1));
     identity.connection_lost(at(2));
     assert!(slot.base(&identity).is_none(), "the next connection may lead elsewhere");
-    assert!(matches!(slot.look(at(2), &trust), Look::Stale(Some(_), _)));
+    assert!(matches!(slot.look(at(2), &freshness), Look::Stale(Some(_), _)));
     for (epoch, seconds) in [(1, 3), (2, 4)] {
         let of_epoch = Identity { database: 1, epoch: Epoch::from_number(epoch) };
         let observed = Observed { identity: of_epoch, server_started_at: 1, wal_position: None };
         identity.observe(observed, at(seconds), at(seconds));
     }
-    assert!(matches!(slot.look(at(4), &trust), Look::Unknown));
+    assert!(matches!(slot.look(at(4), &freshness), Look::Unknown));
     assert!(matches!(put(&slot, 1, at(5)), Some(Admission::WentBack { .. })));
     assert_eq!(slot.base(&identity).map(|record| record.revision), Some(1));
     slot.raise(Minimum::of_revision(GONE, at(6)));
     let third = Identity { database: 1, epoch: Epoch::from_number(3) };
     let observed = Observed { identity: third, server_started_at: 1, wal_position: None };
     identity.observe(observed, at(7), at(7));
-    assert!(matches!(slot.look(at(8), &trust), Look::Unknown), "a deletion is of its epoch too");
+    assert!(
+        matches!(slot.look(at(8), &freshness), Look::Unknown),
+        "a deletion is of its epoch too"
+    );
 }
 
 #[test]
 fn while_a_write_may_still_be_carried_out_a_row_is_served_for_a_second() {
     let (slot, now) = (Slot::default(), Instant::now());
-    let trust = Trust::new(true, now, Arc::default());
+    let freshness = Freshness::new(true, now, Arc::default());
     let after = |millis| now + Duration::from_millis(millis);
     put(&slot, 5, now);
     slot.raise(Minimum::of_unknown_fate(5, now));
     put(&slot, 5, after(1));
-    assert!(matches!(slot.look(after(900), &trust), Look::Fresh(Some(_))));
-    assert!(matches!(slot.look(after(1_100), &trust), Look::Stale(Some(_), _)));
+    assert!(matches!(slot.look(after(900), &freshness), Look::Fresh(Some(_))));
+    assert!(matches!(slot.look(after(1_100), &freshness), Look::Stale(Some(_), _)));
     put(&slot, 6, after(2));
-    assert!(matches!(slot.look(after(1_100), &trust), Look::Fresh(Some(_))), "it is settled");
+    assert!(matches!(slot.look(after(1_100), &freshness), Look::Fresh(Some(_))), "it is settled");
 }
 
 #[test]

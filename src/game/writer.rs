@@ -100,7 +100,7 @@ impl Writer {
                 Err((error, part)) => {
                     // The rows in memory may be at fault. Where it is not known whether they were written, that is noted.
                     for player in part.players() {
-                        self.players.touch(player).confirm();
+                        self.players.invalidate(player).confirm();
                     }
                     give_up(&error, part);
                     if !is_of_one_row(&error) {

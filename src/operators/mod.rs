@@ -100,10 +100,10 @@ impl Operators {
         reason: Option<&str>,
     ) -> Result<(), game::Error> {
         let detail = json!({ "reason": reason });
-        let touch = self.players.touch(player);
+        let guard = self.players.invalidate(player);
         let changed =
             self.store.set_banned(player, banned, self.clock.substitute(), &detail).await?;
-        touch.confirm();
+        guard.confirm();
         if changed {
             let reason = if banned { Reason::PlayerBanned } else { Reason::PlayerUnbanned };
             self.accounts.revocations().note(player, reason, self.clock.now());

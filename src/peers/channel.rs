@@ -1,131 +1,55 @@
-//! The channel over which instances tell each other what they changed.
+//! The Redis channel between instances: one task publishes items and heartbeats, another one receives those of the others.
 //!
-//! Each instance sends a heartbeat twice a second and hears its own. Where a message could not be sent the heartbeat
-//! pauses, so that the others know that they may have missed something. The channel belongs to one epoch of the database:
-//! when the identity changes, everybody moves to another one.
+//! Each instance publishes a heartbeat twice a second and receives its own. After a message was lost it pauses its heartbeat,
+//! so that the others know that they may have missed something. The channel belongs to one epoch of the database: when the
+//! identity changes, all instances move to another channel.
 
-use std::mem;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
-use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
-use uuid::Uuid;
 
-use super::Players;
-use super::message::{Change, Heard, Message, decode_message, encode_message};
-use super::older_release;
-use crate::clock::Clock;
-use crate::domain::Timestamp;
-use crate::identity::{Identity, IdentityTracker};
+use super::message::{Decoded, Message, decode, encode};
+use super::outbox::Taken;
+use super::{Peers, Subscription, older_release};
+use crate::identity::Identity;
 use crate::redis_client::{Away, Redis};
 
 const HEARTBEAT: Duration = Duration::from_millis(500);
 /// How long the heartbeat pauses after a message was lost: longer than others wait for it.
 const PAUSE: Duration = Duration::from_millis(1200);
-/// How long publishing may take. Nobody waits for it.
+/// Time-out of publishing. No request waits for it.
 const PUBLISH_LIMIT: Duration = Duration::from_millis(250);
-/// After this long without anything, not even a heartbeat of its own, the channel is opened anew.
-const DEAD_AIR: Duration = Duration::from_secs(2);
+/// If nothing arrives for this long, not even the own heartbeat, the connection is opened again.
+const RECEIVE_LIMIT: Duration = Duration::from_secs(2);
+/// The pause before the connection is opened again.
 const RETRY: Duration = Duration::from_millis(100);
-/// Changes in one message.
-const MAX_CHANGES: usize = 64;
-/// Changes that wait to be sent; beyond, the heartbeat pauses instead.
-const MAX_WAITING: usize = 20_000;
 
-/// This instance's end of the channel.
-pub(super) struct Feed {
-    pub(super) id: Uuid,
-    clock: Arc<dyn Clock>,
-    identity: Arc<IdentityTracker>,
-    outbox: Arc<Outbox>,
-    running: Mutex<Option<Running>>,
+/// The registered topics.
+type Subscriptions = Arc<[Arc<dyn Subscription>]>;
+
+/// Starts both tasks.
+pub(super) fn start(
+    peers: &Peers,
+    redis: &Redis,
+    subscriptions: &Subscriptions,
+) -> Vec<JoinHandle<()>> {
+    let new = || End {
+        peers: peers.clone(),
+        redis: redis.clone(),
+        subscriptions: Arc::clone(subscriptions),
+    };
+    vec![tokio::spawn(new().publish_forever()), tokio::spawn(new().receive_forever())]
 }
 
-struct Running {
-    redis: Redis,
-    tasks: Vec<JoinHandle<()>>,
-}
-
-#[derive(Default)]
-struct Outbox {
-    waiting: Mutex<Waiting>,
-    filled: Notify,
-}
-
-#[derive(Default)]
-struct Waiting {
-    /// In which epoch and when the first of them was made.
-    began: Option<(Identity, Timestamp)>,
-    changes: Vec<Change>,
-    /// Some were dropped.
-    overflowed: bool,
-}
-
-impl Feed {
-    pub(super) fn new(clock: Arc<dyn Clock>, identity: Arc<IdentityTracker>) -> Self {
-        // Not a time-ordered id: processes of one moment must not share it.
-        let id = Uuid::from_u128(rand::random());
-        Self { id, clock, identity, outbox: Arc::default(), running: Mutex::new(None) }
-    }
-
-    /// The time that changes are stamped with.
-    pub(super) fn now(&self) -> Timestamp {
-        self.clock.now()
-    }
-
-    pub(super) fn start(&self, players: &Players, redis: Redis) {
-        let speaker = Speaker {
-            redis: redis.clone(),
-            id: self.id,
-            identity: Arc::clone(&self.identity),
-            outbox: Arc::clone(&self.outbox),
-        };
-        let tasks = vec![
-            tokio::spawn(speaker.speak(players.clone())),
-            tokio::spawn(listen(players.clone(), redis.clone())),
-        ];
-        *self.running.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some(Running { redis, tasks });
-    }
-
-    /// Queues changes that were made at `at`, in the present epoch.
-    pub(super) fn announce(&self, at: Timestamp, changes: impl Iterator<Item = Change>) {
-        let Some(identity) = self.identity.current() else { return };
-        let mut waiting = self.outbox.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.leave_other_epochs(identity);
-        if waiting.changes.len() >= MAX_WAITING {
-            waiting.overflowed = true;
-            return;
-        }
-        waiting.began.get_or_insert((identity, at));
-        waiting.changes.extend(changes);
-        drop(waiting);
-        self.outbox.filled.notify_one();
-    }
-
-    pub(super) async fn close(&self) {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(Running { redis, tasks }) = running else { return };
-        for task in tasks {
-            task.abort();
-        }
-        let Some(identity) = self.identity.current() else { return };
-        let bye = [Message::Bye { from: self.id }];
-        if let Err(error) = publish(&redis, identity, &bye).await {
-            tracing::debug!(%error, "the other instances were not told of the end");
-        }
-    }
-}
-
-impl Waiting {
-    /// Drops what was queued in another epoch: the rows of that one are worth nothing in this one.
-    fn leave_other_epochs(&mut self, identity: Identity) {
-        if self.began.is_some_and(|(began, _)| began != identity) {
-            (self.began, self.changes) = (None, Vec::new());
-        }
+/// Tells the other instances that this one shuts down.
+pub(super) async fn say_goodbye(peers: &Peers, redis: &Redis) {
+    let Some(identity) = peers.0.identity.current() else { return };
+    let bye = encode(identity, &Message::Bye { from: peers.0.id });
+    if let Err(error) = publish(redis, identity, bye.into_iter().collect()).await {
+        tracing::debug!(%error, "the other instances do not know that this one ends");
     }
 }
 
@@ -134,10 +58,10 @@ fn channel(redis: &Redis, identity: Identity) -> String {
     redis.key(identity, "changes")
 }
 
-async fn publish(redis: &Redis, identity: Identity, messages: &[Message]) -> Result<(), Away> {
+async fn publish(redis: &Redis, identity: Identity, messages: Vec<Vec<u8>>) -> Result<(), Away> {
     let channel = channel(redis, identity);
     let mut pipeline = redis::pipe();
-    for bytes in messages.iter().filter_map(|message| encode_message(identity, message)) {
+    for bytes in messages {
         pipeline.publish(&channel, bytes).ignore();
     }
     redis
@@ -147,173 +71,143 @@ async fn publish(redis: &Redis, identity: Identity, messages: &[Message]) -> Res
         .await
 }
 
-/// Sends what this instance changed, and its heartbeat.
-struct Speaker {
+/// This instance's end of the channel, as one of the two tasks uses it.
+struct End {
+    peers: Peers,
     redis: Redis,
-    id: Uuid,
-    identity: Arc<IdentityTracker>,
-    outbox: Arc<Outbox>,
+    subscriptions: Subscriptions,
 }
 
-impl Speaker {
-    async fn speak(self, players: Players) {
+impl End {
+    async fn publish_forever(self) {
         let mut ticks = interval(HEARTBEAT);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut silent_until = Instant::now();
+        let mut paused_until = Instant::now();
         loop {
             let beat = tokio::select! {
                 _ = ticks.tick() => true,
-                () = self.outbox.filled.notified() => false,
+                () = self.peers.0.filled.notified() => false,
             };
             let now = Instant::now();
-            players.0.trust.pass(now);
-            let Some(identity) = self.identity.current() else { continue };
+            self.peers.freshness().expire_peers(now);
+            let Some(identity) = self.peers.0.identity.current() else { continue };
             let (mut messages, overflowed) = self.take(identity);
             if overflowed {
-                silent_until = now + PAUSE;
+                paused_until = now + PAUSE;
             }
-            if beat && now >= silent_until {
-                messages.push(Message::Beat { from: self.id });
+            if beat && now >= paused_until {
+                messages.extend(encode(identity, &Message::Beat { from: self.peers.0.id }));
             }
             if messages.is_empty() {
                 continue;
             }
-            if let Err(error) = publish(&self.redis, identity, &messages).await {
+            if let Err(error) = publish(&self.redis, identity, messages).await {
                 tracing::debug!(%error, "changes were not announced");
-                silent_until = Instant::now() + PAUSE;
+                paused_until = Instant::now() + PAUSE;
             }
         }
     }
 
-    /// What waits to be sent in that epoch, and whether some of it was dropped.
-    fn take(&self, identity: Identity) -> (Vec<Message>, bool) {
-        let mut waiting =
-            mem::take(&mut *self.outbox.waiting.lock().unwrap_or_else(PoisonError::into_inner));
-        waiting.leave_other_epochs(identity);
-        let Some((_, at)) = waiting.began else { return (Vec::new(), waiting.overflowed) };
-        let changes = waiting.changes.chunks(MAX_CHANGES).map(|changes| Message::Changes {
-            from: self.id,
-            at,
-            changes: changes.to_vec(),
-        });
-        (changes.collect(), waiting.overflowed)
+    /// The messages of all topics that wait in that epoch, and whether items were dropped.
+    fn take(&self, identity: Identity) -> (Vec<Vec<u8>>, bool) {
+        let (mut encoded, mut any_overflowed) = (Vec::new(), false);
+        for subscription in self.subscriptions.iter() {
+            let (topic, from) = (subscription.topic(), self.peers.0.id);
+            let Taken { at, messages, overflowed } = subscription.queue().take(identity);
+            any_overflowed |= overflowed;
+            let Some(at) = at else { continue };
+            encoded.extend(
+                messages.iter().filter_map(|items| {
+                    encode(identity, &Message::News { topic, from, at, items })
+                }),
+            );
+        }
+        (encoded, any_overflowed)
     }
-}
 
-/// Hears what other instances changed, for ever.
-async fn listen(players: Players, redis: Redis) {
-    let mut identities = players.0.feed.identity.watch();
-    loop {
-        let identity = *identities.borrow_and_update();
-        let Some(identity) = identity else {
-            // Until the database was asked for the first time. An error means that the server has ended.
-            if identities.changed().await.is_err() {
-                return;
-            }
-            continue;
-        };
-        let moved = tokio::select! {
-            heard = hear_until_lost(&players, &redis, identity) => {
-                if let Err(error) = heard {
-                    tracing::debug!(%error, "the channel cannot be heard");
+    async fn receive_forever(self) {
+        let mut identities = self.peers.0.identity.watch();
+        loop {
+            let identity = *identities.borrow_and_update();
+            let Some(identity) = identity else {
+                // The database has not answered yet. An error means that the server has ended.
+                if identities.changed().await.is_err() {
+                    return;
                 }
-                false
+                continue;
+            };
+            let moved = tokio::select! {
+                received = self.receive_until_lost(identity) => {
+                    if let Err(error) = received {
+                        tracing::debug!(%error, "cannot receive from the channel");
+                    }
+                    false
+                }
+                _ = identities.changed() => true,
+            };
+            if moved {
+                self.peers.freshness().channel_changed(Instant::now());
+                continue;
             }
-            _ = identities.changed() => true,
-        };
-        if moved {
-            players.0.trust.move_channel(Instant::now());
-            continue;
-        }
-        players.0.trust.lose(Instant::now());
-        sleep(RETRY).await;
-    }
-}
-
-async fn hear_until_lost(players: &Players, redis: &Redis, identity: Identity) -> Result<(), Away> {
-    let mut listener = redis.listener().await?;
-    let older = redis.common_key(older_release::CHANNEL);
-    let channels = [channel(redis, identity), older.clone()];
-    let subscribed = timeout(DEAD_AIR, listener.subscribe(&channels[..])).await;
-    if !matches!(subscribed, Ok(Ok(()))) {
-        return Ok(());
-    }
-    let mut messages = listener.on_message();
-    while let Ok(Some(message)) = timeout(DEAD_AIR, messages.next()).await {
-        if message.get_channel_name() == older {
-            hear_older_release(players, message.get_payload_bytes());
-        } else {
-            hear(players, identity, message.get_payload_bytes());
+            self.peers.freshness().disconnected(Instant::now());
+            sleep(RETRY).await;
         }
     }
-    Ok(())
-}
 
-fn hear(players: &Players, identity: Identity, bytes: &[u8]) {
-    let (now, trust, own) = (Instant::now(), &players.0.trust, players.0.feed.id);
-    match decode_message(identity, bytes) {
-        Heard::Message(Message::Beat { from }) if from == own => trust.hear_self(now),
-        Heard::Message(Message::Beat { from }) => drop(trust.hear(from, now)),
-        Heard::Message(Message::Bye { from }) => trust.forget(from, now),
-        Heard::Message(Message::Changes { from, .. }) if from == own => {}
-        Heard::Message(Message::Changes { at, changes, .. }) => {
-            let age = players.0.feed.now().seconds_since(at).max(0.0);
-            let age = Duration::try_from_secs_f64(age).unwrap_or(Duration::MAX);
-            for change in changes {
-                players.hear(change, age, now);
+    async fn receive_until_lost(&self, identity: Identity) -> Result<(), Away> {
+        let mut listener = self.redis.listener().await?;
+        let older = self.redis.common_key(older_release::CHANNEL);
+        let channels = [channel(&self.redis, identity), older.clone()];
+        let subscribed = timeout(RECEIVE_LIMIT, listener.subscribe(&channels[..])).await;
+        if !matches!(subscribed, Ok(Ok(()))) {
+            return Ok(());
+        }
+        let mut messages = listener.on_message();
+        while let Ok(Some(message)) = timeout(RECEIVE_LIMIT, messages.next()).await {
+            if message.get_channel_name() == older {
+                self.receive_older(message.get_payload_bytes());
+            } else {
+                self.receive(identity, message.get_payload_bytes());
             }
         }
-        Heard::NotOurs => {}
-        // An instance of another release: what it changes is not understood.
-        Heard::Unknown => trust.warn(now),
+        Ok(())
     }
-}
 
-fn hear_older_release(players: &Players, bytes: &[u8]) {
-    let (now, trust) = (Instant::now(), &players.0.trust);
-    match older_release::decode(bytes) {
-        Some(older_release::Message::Beat { .. }) => trust.hear_older_release(now),
-        // Another one may be left.
-        Some(older_release::Message::Bye { .. }) => {}
-        Some(older_release::Message::Changes { changes, .. }) => {
-            for change in changes {
-                players.hear(Change::Touched(change.player()), Duration::ZERO, now);
+    fn receive(&self, identity: Identity, bytes: &[u8]) {
+        let (now, own) = (Instant::now(), self.peers.0.id);
+        let freshness = self.peers.freshness();
+        match decode(identity, bytes) {
+            Decoded::Message(Message::Beat { from }) if from == own => freshness.own_heartbeat(now),
+            Decoded::Message(Message::Beat { from }) => freshness.peer_heartbeat(from, now),
+            Decoded::Message(Message::Bye { from }) => freshness.peer_left(from, now),
+            Decoded::Message(Message::News { from, .. }) if from == own => {}
+            Decoded::Message(Message::News { topic, at, items, .. }) => {
+                let age = self.peers.0.clock.now().seconds_since(at).max(0.0);
+                let age = Duration::try_from_secs_f64(age).unwrap_or(Duration::MAX);
+                let of_topic = self.subscriptions.iter().find(|it| it.topic() == topic);
+                if !of_topic.is_some_and(|it| it.receive(items, age, now)) {
+                    freshness.peer_cannot_announce(now);
+                }
             }
+            Decoded::OtherIdentity => {}
+            // An instance of another release: its changes cannot be decoded.
+            Decoded::Unknown => freshness.peer_cannot_announce(now),
         }
-        None => trust.warn(now),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clock::ManualClock;
-    use crate::domain::testing::at;
-    use crate::identity::{Epoch, Observed};
-
-    fn observed(epoch: u64) -> Observed {
-        let identity = Identity { database: 1, epoch: Epoch::from_number(epoch) };
-        Observed { identity, server_started_at: 1, wal_position: None }
     }
 
-    #[test]
-    fn what_was_queued_in_another_epoch_is_not_sent() {
-        let identity = Arc::new(IdentityTracker::default());
-        let feed = Feed::new(Arc::new(ManualClock::new(at(0.0))), Arc::clone(&identity));
-        let announce = |player| {
-            let change = Change::Touched(Uuid::from_u128(player));
-            feed.announce(at(0.0), std::iter::once(change));
-        };
-        let waiting = || feed.outbox.waiting.lock().expect("unlocked").changes.len();
-        let observe = |epoch| identity.observe(observed(epoch), Instant::now(), Instant::now());
-        announce(1);
-        assert_eq!(waiting(), 0, "nothing is known about the database yet");
-        observe(1);
-        announce(1);
-        announce(2);
-        assert_eq!(waiting(), 2);
-        observe(2);
-        announce(3);
-        assert_eq!(waiting(), 1);
+    fn receive_older(&self, bytes: &[u8]) {
+        let (now, freshness) = (Instant::now(), self.peers.freshness());
+        match older_release::decode(bytes) {
+            Some(Message::Beat { .. }) => freshness.older_release_heartbeat(now),
+            // Another instance of that release may still run.
+            Some(Message::Bye { .. }) => {}
+            Some(Message::News { topic, items, .. }) => {
+                let of_topic = self.subscriptions.iter().find(|it| it.topic() == topic);
+                if !of_topic.is_some_and(|it| it.receive_older(items, now)) {
+                    freshness.peer_cannot_announce(now);
+                }
+            }
+            None => freshness.peer_cannot_announce(now),
+        }
     }
 }

@@ -1,0 +1,211 @@
+//! What the instances of a deployment tell each other over a Redis channel, and how far that can be relied on.
+//!
+//! A part of the program that has news for its peers registers a [`Topic`]. It gets a [`Publisher`], which queues items
+//! without blocking, and its handler is called with the items of other instances. Delivery is at most once. [`Freshness`]
+//! says whether an item may have been lost, so that a cache can serve its entries for a shorter time then.
+
+mod channel;
+mod freshness;
+mod message;
+mod older_release;
+mod outbox;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use crate::clock::Clock;
+use crate::id::random_id;
+use crate::identity::IdentityTracker;
+use crate::redis_client::Redis;
+
+pub use freshness::{ALWAYS_FRESH, Freshness};
+pub use message::Topic;
+pub use outbox::Publisher;
+
+use outbox::{Outbox, Queue};
+
+/// How long a row in the table `silences` counts for an instance that may announce again soon: as long as every such row
+/// does.
+const BRIEF_SILENCE: Duration = Duration::from_secs(3);
+/// How long such a row counts for an instance that never announces, and how often it is renewed.
+const LASTING_SILENCE: Duration = Duration::from_secs(30);
+const NOTE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// The other instances of this deployment. Cheap to clone.
+#[derive(Clone)]
+pub struct Peers(Arc<Inner>);
+
+struct Inner {
+    /// Identifies this instance. Not a time-ordered id, which two processes could share.
+    id: Uuid,
+    clock: Arc<dyn Clock>,
+    identity: Arc<IdentityTracker>,
+    redis: Option<Redis>,
+    freshness: Arc<Freshness>,
+    subscriptions: Mutex<Vec<Arc<dyn Subscription>>>,
+    /// Wakes the task that publishes.
+    filled: Arc<Notify>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+    /// When this instance last noted in the database that it announces nothing.
+    silence_noted_at: Mutex<Option<Instant>>,
+}
+
+/// A registered topic, whatever its items are.
+trait Subscription: Send + Sync {
+    fn topic(&self) -> Topic;
+    /// Handles a message. Returns false if its items cannot be decoded.
+    fn receive(&self, items: &[u8], age: Duration, now: Instant) -> bool;
+    /// As `receive`, for a message in the form of the release before.
+    fn receive_older(&self, items: &[u8], now: Instant) -> bool;
+    fn queue(&self) -> &dyn Queue;
+}
+
+/// A topic's items and what is done with those of other instances.
+struct Registered<T> {
+    topic: Topic,
+    outbox: Arc<Outbox<T>>,
+    handler: Handler<T>,
+    decode_older: Option<OlderDecoder<T>>,
+}
+
+/// Called with an item of another instance, its age, and the time at which it arrived.
+pub type Handler<T> = Box<dyn Fn(T, Duration, Instant) + Send + Sync>;
+
+/// Decodes the items of a message in the form of the release before; `None` if they cannot be decoded.
+pub type OlderDecoder<T> = fn(&[u8]) -> Option<Vec<T>>;
+
+impl<T: message::Item> Subscription for Registered<T> {
+    fn topic(&self) -> Topic {
+        self.topic
+    }
+
+    fn receive(&self, items: &[u8], age: Duration, now: Instant) -> bool {
+        let Some(items) = message::decode_items(items) else { return false };
+        items.into_iter().for_each(|item| (self.handler)(item, age, now));
+        true
+    }
+
+    fn receive_older(&self, items: &[u8], now: Instant) -> bool {
+        let Some(items) = self.decode_older.and_then(|decode| decode(items)) else { return false };
+        items.into_iter().for_each(|item| (self.handler)(item, Duration::ZERO, now));
+        true
+    }
+
+    fn queue(&self) -> &dyn Queue {
+        &*self.outbox
+    }
+}
+
+impl Peers {
+    /// This instance, before it is connected to any other. Without `redis` it never is. `only_writer` states that no other
+    /// process writes the database, so that nothing needs to be announced.
+    pub fn new(
+        redis: Option<Redis>,
+        clock: Arc<dyn Clock>,
+        identity: Arc<IdentityTracker>,
+        only_writer: bool,
+    ) -> Self {
+        let freshness = Freshness::new(only_writer, Instant::now(), Arc::clone(&identity));
+        Self(Arc::new(Inner {
+            id: random_id(),
+            clock,
+            identity,
+            redis,
+            freshness: Arc::new(freshness),
+            subscriptions: Mutex::default(),
+            filled: Arc::default(),
+            tasks: Mutex::default(),
+            silence_noted_at: Mutex::default(),
+        }))
+    }
+
+    /// Registers a topic. Call it before [`Peers::start`]. `handler` must not block.
+    pub fn register<T: message::Item>(
+        &self,
+        topic: Topic,
+        handler: Handler<T>,
+        decode_older: Option<OlderDecoder<T>>,
+    ) -> Publisher<T> {
+        let outbox = Arc::new(Outbox::new(Arc::clone(&self.0.filled)));
+        let registered = Registered { topic, outbox: Arc::clone(&outbox), handler, decode_older };
+        self.0.subscriptions().push(Arc::new(registered));
+        Publisher::new(self.clone(), outbox)
+    }
+
+    /// Connects to the other instances in the background. Call it within a Tokio runtime.
+    pub fn start(&self) {
+        let Some(redis) = self.0.redis.clone() else { return };
+        let subscriptions: Arc<[_]> = self.0.subscriptions().clone().into();
+        let tasks = channel::start(self, &redis, &subscriptions);
+        *self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner) = tasks;
+    }
+
+    /// Tells the other instances that this one ends, and disconnects.
+    pub async fn close(&self) {
+        let tasks =
+            std::mem::take(&mut *self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        for task in &tasks {
+            task.abort();
+        }
+        self.0.subscriptions().clear();
+        if let Some(redis) = self.0.redis.as_ref().filter(|_| !tasks.is_empty()) {
+            channel::say_goodbye(self, redis).await;
+        }
+    }
+
+    /// The id that this instance uses towards its peers.
+    pub fn instance(&self) -> Uuid {
+        self.0.id
+    }
+
+    /// How long rows that were read may be served.
+    pub fn freshness(&self) -> &Freshness {
+        &self.0.freshness
+    }
+
+    /// For how long this instance has to note in the database that its changes may not reach its peers; `None` if there is
+    /// nothing to note now. An instance without Redis never announces, so it notes this only from time to time.
+    pub fn silence_to_note(&self) -> Option<Duration> {
+        let (now, freshness) = (Instant::now(), &self.0.freshness);
+        if self.0.redis.is_some() {
+            let unheard = freshness.is_disconnected(now) || freshness.has_older_peers(now);
+            return unheard.then_some(BRIEF_SILENCE);
+        }
+        if freshness.is_only_writer() {
+            return None;
+        }
+        let mut noted_at = self.0.silence_noted_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let noted = noted_at.is_some_and(|at| now.duration_since(at) < NOTE_INTERVAL);
+        (!noted).then(|| {
+            *noted_at = Some(now);
+            LASTING_SILENCE
+        })
+    }
+
+    /// Makes [`Peers::silence_to_note`] ask for a note again, because the last one failed or went to another database.
+    pub fn forget_silence(&self) {
+        *self.0.silence_noted_at.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Whether another instance may have to know what this one changes.
+    fn is_publishing(&self) -> bool {
+        self.0.redis.is_some() && self.0.freshness.has_peers(Instant::now())
+    }
+}
+
+impl Inner {
+    fn subscriptions(&self) -> std::sync::MutexGuard<'_, Vec<Arc<dyn Subscription>>> {
+        self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Peers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Peers").field(&self.0.id).finish()
+    }
+}
