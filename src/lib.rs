@@ -28,6 +28,7 @@ pub mod http;
 pub mod id;
 pub mod identity;
 pub mod jobs;
+pub mod lanes;
 pub mod limit;
 pub mod operators;
 pub mod peers;

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module with those that it may use beside itself.
-const MAY_USE: [(&str, &[&str]); 26] = [
+const MAY_USE: [(&str, &[&str]); 27] = [
     ("domain", &[]),
     ("config", &[]),
     ("health", &[]),
@@ -35,6 +35,7 @@ const MAY_USE: [(&str, &[&str]); 26] = [
         "rankings",
         &["catalogue", "clock", "domain", "id", "identity", "redis_client", "store", "telemetry"],
     ),
+    ("lanes", &["store", "supervisor", "telemetry"]),
     (
         "game",
         &[
@@ -44,6 +45,7 @@ const MAY_USE: [(&str, &[&str]); 26] = [
             "domain",
             "generations",
             "identity",
+            "lanes",
             "rankings",
             "store",
             "supervisor",
@@ -107,6 +109,7 @@ const MAY_USE: [(&str, &[&str]); 26] = [
             "health",
             "http",
             "identity",
+            "lanes",
             "limit",
             "jobs",
             "operators",

@@ -17,10 +17,11 @@ use crate::catalogue::Catalogues;
 use crate::clock::Clock;
 use crate::config::{AuthConfig, Config, LimitConfig, Role, Secret};
 use crate::domain::Rules;
-use crate::game::{self, Game};
+use crate::game::Game;
 use crate::health::Health;
 use crate::http::{self, Api, Options};
 use crate::jobs::{self, Jobs};
+use crate::lanes;
 use crate::limit::{Limiter, Policy, Quota, Quotas};
 use crate::operators::Operators;
 use crate::peers::Peers;
@@ -240,7 +241,7 @@ impl Server {
         let routes = if self.role.answers() { http::routes } else { http::probe_routes };
         let server = HttpServer::new(move || {
             // Once a worker thread, on its own runtime.
-            actix_web::rt::spawn(game::deliver());
+            actix_web::rt::spawn(lanes::deliver());
             App::new()
                 .app_data(web::Data::new(api.clone()))
                 .app_data(http::ThreadState::default())

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::batch::{Batch, Turn, outcomes};
-use super::fold::{Folded, fold};
-use super::moment::Moment;
+use super::fold::{Folded, Remembered, fold};
+use super::fold_context::FoldContext;
 use super::writer::Writer;
 use crate::cache::CacheHandle;
+use crate::lanes::{Batch, Group};
 use crate::store::idempotency::{Keys, Record};
 use crate::store::players::PlayerRecord;
 use crate::store::{self, Commit, Transaction};
@@ -43,17 +43,17 @@ impl Writer {
     /// From rows that are kept, or else read now, guarded by their revisions.
     pub(super) async fn attempt_optimistic(
         &self,
-        batch: &Batch,
-        moment: &Moment,
+        batch: &Batch<Writer>,
+        context: &FoldContext,
     ) -> Result<Attempt, store::Error> {
-        let kept = |turn: &Turn<'_>| {
-            let held = turn.requests().find_map(|request| request.handle.as_ref());
-            let (record, handle) = self.players.base(turn.player, held)?;
-            turn.trusts(record.revision).then_some(())?;
+        let kept = |group: &Group<'_, Writer>| {
+            let held = group.requests().find_map(|request| request.handle.as_ref());
+            let (record, handle) = self.players.base(group.id, held)?;
+            group.may_be_latest(record.revision).then_some(())?;
             Some(Row { record, handle: Some(handle) })
         };
         let mut rows: Vec<(Uuid, Option<Row>)> =
-            batch.turns().map(|turn| (turn.player, kept(&turn))).collect();
+            batch.groups().map(|group| (group.id, kept(&group))).collect();
         let unknown: Vec<Uuid> =
             rows.iter().filter(|(_, row)| row.is_none()).map(|&(player, _)| player).collect();
         if !unknown.is_empty() {
@@ -65,22 +65,22 @@ impl Writer {
         // Most keys are new: that they are is left for the commit to find out, where a row was kept and so nothing is
         // answered without one. Who is not written then comes again, and is asked for first.
         let (mut asked, mut unasked) = (Keys::default(), Keys::default());
-        for (turn, (_, row)) in batch.turns().zip(&rows) {
+        for (group, (_, row)) in batch.groups().zip(&rows) {
             let kept = row.as_ref().is_some_and(|row| row.handle.is_some());
-            let keys = if kept && !turn.was_tried() { &mut unasked } else { &mut asked };
-            turn.keys().for_each(|hash| keys.push(turn.player, hash));
+            let keys = if kept && !group.was_tried() { &mut unasked } else { &mut asked };
+            key_hashes(&group).for_each(|hash| keys.push(group.id, hash));
         }
-        let remembered = self.store.find_records(&asked, moment.now).await?;
+        let remembered = self.store.find_records(&asked, context.now).await?;
         let rows = rows.into_iter().map(|(_, row)| row);
-        let folds = fold_all(batch, rows, remembered, moment);
-        let mut commit = commit_of(&folds, moment);
-        commit.unless_remembered(unasked, moment.now);
+        let folds = fold_all(batch, rows, remembered, context);
+        let mut commit = commit_of(&folds, context);
+        commit.unless_remembered(unasked, context.now);
         let written = if commit.is_empty() {
             Vec::new()
         } else {
-            moment.still_holds()?;
+            context.still_holds()?;
             let timer = self.metrics.commit_durations.start_timer();
-            let writing = self.store.writing(moment.begun).await?;
+            let writing = self.store.writing(context.begun).await?;
             let written = self.note_fate(&folds, writing.commit(&commit).await)?;
             timer.observe_duration();
             written
@@ -91,12 +91,12 @@ impl Writer {
     /// From rows that nobody else can write until the transaction ends.
     pub(super) async fn attempt_locked(
         &self,
-        batch: &Batch,
-        moment: &Moment,
+        batch: &Batch<Writer>,
+        context: &FoldContext,
     ) -> Result<Attempt, store::Error> {
         let mut transaction = self.store.begin().await?;
         // Dropped at an error, the transaction is rolled back.
-        let attempt = locked(&mut transaction, batch, moment).await?;
+        let attempt = locked(&mut transaction, batch, context).await?;
         self.note_fate(&attempt.folds, transaction.commit().await)?;
         Ok(attempt)
     }
@@ -128,6 +128,11 @@ impl Attempt {
     }
 }
 
+/// The hashes of the idempotency keys of a player's requests.
+fn key_hashes<'a>(group: &Group<'a, Writer>) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+    group.requests().filter_map(|request| Some(request.key.as_ref()?.key_hash.as_slice()))
+}
+
 /// A row to fold onto.
 struct Row {
     record: Arc<PlayerRecord>,
@@ -143,34 +148,54 @@ fn read(records: Vec<PlayerRecord>) -> HashMap<Uuid, Row> {
 
 async fn locked(
     transaction: &mut Transaction,
-    batch: &Batch,
-    moment: &Moment,
+    batch: &Batch<Writer>,
+    context: &FoldContext,
 ) -> Result<Attempt, store::Error> {
-    let ids: Vec<Uuid> = batch.players().collect();
+    let ids: Vec<Uuid> = batch.ids().collect();
     let mut read = read(transaction.lock_players(&ids).await?);
     let rows = ids.iter().map(|player| read.remove(player));
     let mut keys = Keys::default();
-    for turn in batch.turns() {
-        turn.keys().for_each(|hash| keys.push(turn.player, hash));
+    for group in batch.groups() {
+        key_hashes(&group).for_each(|hash| keys.push(group.id, hash));
     }
-    let remembered = transaction.find_records(&keys, moment.now).await?;
-    let folds = fold_all(batch, rows, remembered, moment);
-    let commit = commit_of(&folds, moment);
-    moment.still_holds()?;
+    let remembered = transaction.find_records(&keys, context.now).await?;
+    let folds = fold_all(batch, rows, remembered, context);
+    let commit = commit_of(&folds, context);
+    context.still_holds()?;
     let written = if commit.is_empty() { Vec::new() } else { transaction.write(&commit).await? };
     Ok(Attempt::new(folds, written))
 }
 
+/// The remembered outcomes of a player, and the revision of its row when they were read.
+#[derive(Default)]
+struct Known {
+    revision: Option<i64>,
+    remembered: Remembered,
+}
+
+/// Records by player.
+fn outcomes(records: Vec<Record>) -> HashMap<Uuid, Known> {
+    let mut outcomes: HashMap<Uuid, Known> = HashMap::new();
+    for record in records {
+        if let Ok(key_hash) = record.key_hash.try_into() {
+            let of_player = outcomes.entry(record.player_id).or_default();
+            of_player.revision = record.revision;
+            of_player.remembered.insert(key_hash, (record.request, record.outcome));
+        }
+    }
+    outcomes
+}
+
 fn fold_all(
-    batch: &Batch,
+    batch: &Batch<Writer>,
     rows: impl Iterator<Item = Option<Row>>,
     remembered: Vec<Record>,
-    moment: &Moment,
+    context: &FoldContext,
 ) -> Vec<Fold> {
     let mut outcomes = outcomes(remembered);
-    let fold = |(turn, row): (Turn<'_>, Option<Row>)| {
+    let fold = |(group, row): (Group<'_, Writer>, Option<Row>)| {
         let Some(Row { record, handle }) = row else { return Fold::Missing };
-        let remembered = match outcomes.remove(&turn.player) {
+        let remembered = match outcomes.remove(&group.id) {
             Some(known) if known.revision != Some(record.revision) => {
                 return Fold::Outdated { revision: record.revision };
             }
@@ -178,20 +203,20 @@ fn fold_all(
         };
         // One row that the rules cannot bear must not end the lane. Nothing has been sent for it.
         let folded =
-            catch_unwind(AssertUnwindSafe(|| fold(record, turn.requests(), remembered, moment)));
+            catch_unwind(AssertUnwindSafe(|| fold(record, group.requests(), remembered, context)));
         folded.map_or(Fold::Panicked, |folded| Fold::Found { handle, folded })
     };
-    batch.turns().zip(rows).map(fold).collect()
+    batch.groups().zip(rows).map(fold).collect()
 }
 
-fn commit_of<'a>(folds: &'a [Fold], moment: &Moment) -> Commit<'a> {
+fn commit_of<'a>(folds: &'a [Fold], context: &FoldContext) -> Commit<'a> {
     let mut commit = Commit::default();
     for fold in folds {
         let Fold::Found { folded, .. } = fold else { continue };
-        let Some(change) = folded.change(&moment.timeline) else { continue };
+        let Some(change) = folded.change(&context.timeline) else { continue };
         let player = change.base.id;
         commit.write(change);
-        for (season, score) in folded.finished_seasons(&moment.timeline) {
+        for (season, score) in folded.finished_seasons(&context.timeline) {
             commit.finish(player, season, score);
         }
         for entry in &folded.ledger {
@@ -208,7 +233,6 @@ fn commit_of<'a>(folds: &'a [Fold], moment: &Moment) -> Commit<'a> {
 mod tests {
     use super::*;
     use crate::domain::{Action, Command};
-    use crate::game::batch::Envelope;
     use crate::game::{Asked, IdempotencyKey, Request};
     use crate::store::players::testing::guest;
 
@@ -219,8 +243,8 @@ mod tests {
         let asked = Asked { command: &click, expected_version: None, body: b"5" };
         let key = IdempotencyKey::new("k", "/clicks", asked);
         let request = Request { key: Some(key), ..Request::new(id, click) };
-        let batch = Batch::new(vec![Envelope::new(request).0]);
-        let moment = Moment::testing(1.0);
+        let batch = Batch::of_requests([request]);
+        let context = FoldContext::testing(1.0);
         let folded_from = |revision| {
             let record = Arc::new(PlayerRecord { id, revision, ..guest() });
             let found = Record {
@@ -231,7 +255,7 @@ mod tests {
                 revision: Some(8),
             };
             let rows = std::iter::once(Some(Row { record, handle: None }));
-            fold_all(&batch, rows, vec![found], &moment).pop()
+            fold_all(&batch, rows, vec![found], &context).pop()
         };
         // Read before the first request was committed, and the record after it.
         assert!(matches!(folded_from(7), Some(Fold::Outdated { revision: 7 })));
@@ -243,16 +267,15 @@ mod tests {
     fn a_row_that_cannot_be_folded_without_a_panic_harms_no_other() {
         let click =
             |id| Request::new(Uuid::from_u128(id), Command::Act(Action::Click { clicks: 5 }));
-        let envelopes = [1, 2].map(|id| Envelope::new(click(id)).0);
-        let batch = Batch::new(envelopes.into());
-        let moment = Moment::testing(1.0);
+        let batch = Batch::of_requests([1, 2].map(click));
+        let context = FoldContext::testing(1.0);
         // There is no revision after the last one, which is found out by a panic in a build that is tested.
         let row = |(id, revision)| {
             let record = PlayerRecord { id: Uuid::from_u128(id), revision, ..guest() };
             Some(Row { record: Arc::new(record), handle: None })
         };
         let rows = [(1, i64::MAX), (2, 7)].map(row);
-        let folds = fold_all(&batch, rows.into_iter(), Vec::new(), &moment);
+        let folds = fold_all(&batch, rows.into_iter(), Vec::new(), &context);
         assert!(matches!(folds.as_slice(), [Fold::Panicked, Fold::Found { .. }]));
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::moment::Moment;
+use super::fold_context::FoldContext;
 use super::request::{Answer, Request};
 use super::{Error, IdempotencyKey};
 use crate::domain::{Command, LedgerEntry, Outcome, Refusal, Season, Timeline, Timestamp};
@@ -29,15 +29,15 @@ pub(super) struct Folded {
     pub(super) answers: Vec<Result<Answer, Error>>,
 }
 
-/// Folds `requests` onto `base` at a moment.
+/// Folds `requests` onto `base` at a context.
 pub(super) fn fold<'a>(
     base: Arc<PlayerRecord>,
     requests: impl Iterator<Item = &'a Request>,
     mut remembered: Remembered,
-    moment: &Moment,
+    context: &FoldContext,
 ) -> Folded {
-    let Moment { epoch, timeline, .. } = moment;
-    let now = base.player.not_before_settled(moment.now);
+    let FoldContext { epoch, timeline, .. } = context;
+    let now = base.player.not_before_settled(context.now);
     let mut walk = Walk {
         present: Arc::clone(&base),
         written: false,
@@ -46,7 +46,7 @@ pub(super) fn fold<'a>(
         epoch: *epoch,
         timeline,
         now,
-        told: moment.now,
+        told: context.now,
     };
     let answers = requests.map(|request| walk.step(request, &mut remembered)).collect();
     let Walk { present, written, ledger, records, .. } = walk;

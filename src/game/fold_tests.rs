@@ -32,7 +32,7 @@ fn buy(expected_version: Option<u64>) -> Request {
 }
 
 fn run(base: &Arc<PlayerRecord>, requests: &[Request], seconds: f64) -> Folded {
-    fold(Arc::clone(base), requests.iter(), Remembered::new(), &Moment::testing(seconds))
+    fold(Arc::clone(base), requests.iter(), Remembered::new(), &FoldContext::testing(seconds))
 }
 
 fn versions(folded: &Folded) -> Vec<Option<u64>> {
@@ -73,7 +73,7 @@ fn a_remembered_outcome_is_given_again_and_writes_nothing() {
     let key = request.key.expect("given");
     let outcome = r#"{"accepted":3}"#.to_owned();
     let remembered = Remembered::from([(key.key_hash, (key.request, outcome))]);
-    let folded = fold(record(0.0), iter::once(&request), remembered, &Moment::testing(1.0));
+    let folded = fold(record(0.0), iter::once(&request), remembered, &FoldContext::testing(1.0));
     let answer = folded.answers[0].as_ref().expect("replayed");
     assert_eq!((&answer.outcome, answer.replayed), (&Outcome::Clicked { accepted: 3 }, true));
     assert!(folded.written.is_none() && folded.records.is_empty());

@@ -1,14 +1,11 @@
 //! Playing: one use case a file. Changes go through the lanes, which are the only writers of players' rows.
 
-mod answers;
 mod attempt;
-mod batch;
 mod export;
 mod fold;
-mod held;
-mod lane;
+mod fold_context;
 mod ledger;
-mod moment;
+
 mod presence;
 mod request;
 mod state;
@@ -17,7 +14,6 @@ mod writer;
 use std::sync::Arc;
 use std::time::Instant;
 
-pub use answers::deliver;
 pub use export::Export;
 pub use request::{Answer, Asked, IdempotencyKey, Request};
 pub use state::State;
@@ -27,12 +23,13 @@ use crate::cache::Players;
 use crate::catalogue::{Catalogues, Unconfirmed};
 use crate::clock::Clock;
 use crate::domain::{Refusal, Timestamp};
+use crate::lanes::{Failure, Lanes};
 use crate::rankings::Seen;
 use crate::store::{self, Store};
 use crate::supervisor::Supervisor;
 use crate::telemetry::metrics::Metrics;
-use lane::{LANES, Lanes};
 use presence::Presence;
+use writer::Writer;
 
 /// Why a call is refused.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -59,6 +56,16 @@ pub enum Error {
     Internal(String),
 }
 
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Overloaded => Self::Overloaded,
+            Failure::Unavailable(cause) => Self::Unavailable(cause),
+            Failure::Internal(cause) => Self::Internal(cause),
+        }
+    }
+}
+
 impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
         Self::from_store(&error)
@@ -67,11 +74,7 @@ impl From<store::Error> for Error {
 
 impl Error {
     fn from_store(error: &store::Error) -> Self {
-        if error.is_passing() {
-            Self::Unavailable(error.to_string())
-        } else {
-            Self::Internal(error.to_string())
-        }
+        Failure::from(error).into()
     }
 }
 
@@ -81,7 +84,7 @@ pub struct Game {
     players: Players,
     clock: Arc<dyn Clock>,
     catalogues: Arc<Catalogues>,
-    lanes: Lanes,
+    lanes: Lanes<Writer>,
     presence: Presence,
     seen: Arc<Seen>,
 }
@@ -100,17 +103,14 @@ impl Game {
         seen: Arc<Seen>,
         supervisor: &Supervisor,
     ) -> Result<Self, Error> {
-        let writer = || {
-            Ok(writer::Writer {
-                players: players.clone(),
-                store: store.for_lane()?,
-                catalogues: Arc::clone(&catalogues),
-                metrics: metrics.clone(),
-                seen: Arc::clone(&seen),
-            })
+        let writer = Writer {
+            players: players.clone(),
+            store: store.for_lane()?,
+            catalogues: Arc::clone(&catalogues),
+            metrics: metrics.clone(),
+            seen: Arc::clone(&seen),
         };
-        let writers = (0..LANES).map(|_| writer()).collect::<Result<_, store::Error>>()?;
-        let lanes = Lanes::start(writers, metrics.clone(), supervisor);
+        let lanes = Lanes::start(vec![writer], &metrics, supervisor);
         let lanes = lanes.map_err(|error| Error::Internal(format!("lanes: {error}")))?;
         let presence = Presence::default();
         Ok(Self { store, players, clock, catalogues, lanes, presence, seen })

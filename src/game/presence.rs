@@ -58,7 +58,7 @@ impl Game {
     /// Notes that a player is there, for requests that neither read the state nor change it; nobody waits for it.
     pub fn note_presence(&self, player: Uuid) {
         if self.presence.is_due(player, self.clock.now()) {
-            self.lanes.submit_unheard(Request::new(player, Command::Arrive));
+            self.lanes.submit_unanswered(Request::new(player, Command::Arrive));
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::identity::Epoch;
 use crate::store;
 
 /// What the folds of one attempt share.
-pub(super) struct Moment {
+pub(super) struct FoldContext {
     /// The epoch of the database in which it begins: of any later one the answers would not tell the truth.
     pub(super) epoch: Epoch,
     pub(super) timeline: Arc<Timeline>,
@@ -21,7 +21,7 @@ pub(super) struct Moment {
 /// nothing that was played in a season arrives after its final standings were made.
 const STALE_AFTER: Duration = Duration::from_secs(10);
 
-impl Moment {
+impl FoldContext {
     pub(super) fn still_holds(&self) -> Result<(), store::Error> {
         if self.begun.elapsed() < STALE_AFTER {
             return Ok(());
@@ -31,8 +31,8 @@ impl Moment {
 }
 
 #[cfg(test)]
-impl Moment {
-    /// A moment so many seconds after the start of the tests' catalogue.
+impl FoldContext {
+    /// A context so many seconds after the start of the tests' catalogue.
     pub(super) fn testing(seconds: f64) -> Self {
         Self {
             epoch: Epoch::default(),

@@ -1,0 +1,155 @@
+//! Writing a batch, and writing again what could not be written.
+//!
+//! A batch is written optimistically first. Aggregates whose row another instance wrote meanwhile come along with the next
+//! batch; the other requests are answered. After two conflicts the rows are locked before they are read.
+
+use std::collections::HashSet;
+use std::time::Instant;
+
+use tracing::Instrument;
+
+use super::batch::{Batch, Envelope};
+use super::held::PATIENCE;
+use super::{Aggregate, Failed, Failure, Mode};
+use crate::store;
+use crate::telemetry::metrics::Metrics;
+
+/// Optimistic attempts before the rows are locked.
+const OPTIMISTIC_ATTEMPTS: usize = 2;
+/// Attempts in all. A locked attempt fails only if Postgres rolls it back in favour of another transaction.
+const ATTEMPTS: usize = 8;
+
+/// The requests of a batch that are not answered yet.
+pub(super) struct Left<A: Aggregate> {
+    /// To be attempted again, before any later request for the same aggregates.
+    pub(super) again: Vec<Envelope<A>>,
+    /// Requests for rows that other transactions have locked.
+    pub(super) held: Vec<Envelope<A>>,
+}
+
+/// Writes batches of one lane.
+pub(super) struct Writer<A> {
+    pub(super) aggregate: A,
+    pub(super) metrics: Metrics,
+}
+
+impl<A: Aggregate> Writer<A> {
+    /// Performs and answers requests, and returns those that are not answered yet.
+    pub(super) async fn perform(&self, envelopes: Vec<Envelope<A>>) -> Left<A> {
+        let batch = Batch::new(envelopes);
+        let span = batch.span();
+        let work = async {
+            let exhausted = Failure::Unavailable("too many conflicts".into()).into();
+            let batch = batch.without_exhausted(ATTEMPTS, &exhausted);
+            let (batch, contended) = batch.without_contended(OPTIMISTIC_ATTEMPTS);
+            let mut left = Left { again: Vec::new(), held: Vec::new() };
+            self.write(vec![(Mode::Locked, contended), (Mode::Optimistic, batch)], &mut left).await;
+            left
+        };
+        work.instrument(span).await
+    }
+
+    /// Attempts the parts of a batch, the last one first. A part that fails because of some of its rows is attempted again
+    /// without them: locked rows are set apart, and a row that Postgres rejects is found by halving the part until it is
+    /// alone. If the database fails, the remaining parts are refused without an attempt, because each would wait until it
+    /// times out too.
+    async fn write(&self, mut parts: Vec<(Mode, Batch<A>)>, left: &mut Left<A>) {
+        while let Some((mode, part)) = parts.pop() {
+            let attempted = match self.attempt(part, mode).await {
+                Ok(again) => {
+                    left.again.extend(again.into_envelopes());
+                    Ok(Vec::new())
+                }
+                Err((error @ store::Error::Locked(_), part)) => {
+                    self.set_apart_locked(&error, part, left).await.map(Vec::from_iter)
+                }
+                Err((error, part)) if is_of_one_row(&error) && part.ids().nth(1).is_some() => {
+                    tracing::debug!(%error, "a batch failed; its halves are attempted separately");
+                    Ok(part.halves().into())
+                }
+                Err(failed) => Err(failed),
+            };
+            match attempted {
+                Ok(rest) => parts.extend(rest.into_iter().map(|part| (mode, part))),
+                Err((error, part)) => {
+                    part.ids().for_each(|id| self.aggregate.invalidate(id));
+                    give_up(&error, part);
+                    if !is_of_one_row(&error) {
+                        parts.drain(..).for_each(|(_, part)| give_up(&error, part));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The part has timed out waiting for a lock. Sets apart the requests for locked rows and returns the others. If no row
+    /// is locked, it was unlocked meanwhile or a whole table is locked: all requests are attempted again with the next
+    /// batch, until they have waited for [`PATIENCE`].
+    async fn set_apart_locked(
+        &self,
+        error: &store::Error,
+        mut part: Batch<A>,
+        left: &mut Left<A>,
+    ) -> Result<Option<Batch<A>>, (store::Error, Batch<A>)> {
+        self.metrics.lock_waits.inc();
+        let ids: Vec<_> = part.ids().collect();
+        let locked: HashSet<_> = match A::locked(self.aggregate.store(), &ids).await {
+            Ok(locked) => locked.into_iter().collect(),
+            Err(store::Error::Locked(_)) => HashSet::new(),
+            Err(error) => return Err((error, part)),
+        };
+        if locked.is_empty() {
+            let now = Instant::now();
+            part.wait_until(now + PATIENCE);
+            let part = part.without_overdue(now, &Failure::from(error).into());
+            left.again.extend(part.into_envelopes());
+            return Ok(None);
+        }
+        let (free, held) = part.without(&locked);
+        left.held.extend(held.into_envelopes());
+        Ok(Some(free))
+    }
+
+    /// Attempts a batch once and returns the requests that must be tried again. If all of it failed, returns the whole batch
+    /// with the error.
+    async fn attempt(
+        &self,
+        mut batch: Batch<A>,
+        mode: Mode,
+    ) -> Result<Batch<A>, (store::Error, Batch<A>)> {
+        if batch.is_empty() {
+            return Ok(batch);
+        }
+        match self.aggregate.attempt(&batch, mode).await {
+            Ok(settled) => {
+                batch.answer(settled);
+                Ok(batch)
+            }
+            Err(Failed::Refused(error)) => {
+                batch.refuse(&error);
+                Ok(Batch::new(Vec::new()))
+            }
+            // Rolled back in favour of another transaction: nothing is written, so all of it can be tried again.
+            Err(Failed::Store(store::Error::Contention(reason))) => {
+                tracing::debug!(reason, "a batch was rolled back and is tried again");
+                batch.count_attempt();
+                Ok(batch)
+            }
+            Err(Failed::Store(error)) => Err((error, batch)),
+        }
+    }
+}
+
+/// Whether a single row may have caused the error, and not the state of the database.
+fn is_of_one_row(error: &store::Error) -> bool {
+    !error.is_passing()
+}
+
+/// Answers requests with a failure of the store.
+fn give_up<A: Aggregate>(error: &store::Error, rest: Batch<A>) {
+    if !error.is_passing() {
+        let ids: Vec<_> = rest.ids().collect();
+        tracing::error!(%error, ?ids, "a row could not be written");
+    }
+    rest.refuse(&Failure::from(error).into());
+}
