@@ -1,28 +1,13 @@
 //! Wiring: from a configuration to a server that runs and stops.
 
+mod commands;
 mod database;
-mod doctor;
-mod healthcheck;
-mod housekeeping;
-mod jobs;
-mod migrate;
-mod openapi;
-mod pulse;
-mod rankings;
-mod seed;
+mod loops;
 mod serve;
 mod server;
-mod unread;
-mod upkeep;
-mod writes;
 
+pub use commands::{check_health, diagnose, manage_jobs, migrate, print_document, seed};
 pub use database::Database;
-pub use doctor::diagnose;
-pub use healthcheck::check_health;
-pub use jobs::manage_jobs;
-pub use migrate::migrate;
-pub use openapi::print_document;
-pub use seed::seed;
 pub use serve::serve;
 pub use server::{Server, Settings};
 

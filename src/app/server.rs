@@ -10,7 +10,7 @@ use actix_web::{App, HttpServer, web};
 use tokio::time::timeout;
 
 use super::Error;
-use super::pulse::NO_EPOCH;
+use super::loops::NO_EPOCH;
 use crate::accounts::{AccessTokens, Accounts, PasswordHasher};
 use crate::cache::{self, Players};
 use crate::catalogue::Catalogues;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Server;
+use crate::app::Server;
 use crate::telemetry::strangers;
 
 const INTERVAL: Duration = Duration::from_mins(1);

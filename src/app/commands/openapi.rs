@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::Error;
+use crate::app::Error;
 use crate::http::openapi_document;
 
 /// Prints the OpenAPI document, in lines that can be compared.

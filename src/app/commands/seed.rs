@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Database, Error, Server, Settings};
+use crate::app::{Database, Error, Server, Settings};
 use crate::clock::DatabaseClock;
 use crate::config::{Config, Secret};
 use crate::seed;

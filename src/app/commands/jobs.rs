@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Database, Error};
+use crate::app::{Database, Error};
 use crate::cli::{JobStatusArgument, JobsCommand};
 use crate::config::Config;
 use crate::store::jobs::{JobRecord, JobStatus};

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-use super::Server;
+use crate::app::Server;
 use crate::rankings::{Error, Unavailable};
 
 /// Between two publications. With the second for which pages are kept it is well below the ten that scores may be old.

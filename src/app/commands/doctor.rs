@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::server::bind;
-use super::{Database, Error};
+use crate::app::server::bind;
+use crate::app::{Database, Error};
 use crate::clock::{Clock, DatabaseClock};
 use crate::config::Config;
 use crate::redis_client::Redis;

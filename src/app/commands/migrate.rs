@@ -1,6 +1,6 @@
 //! `idlewatt migrate`: the schema alone.
 
-use super::{Database, Error, server};
+use crate::app::{Database, Error, server};
 use crate::config::Config;
 
 /// Brings the schema up to date.

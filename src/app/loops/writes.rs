@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::Server;
+use crate::app::Server;
 use crate::health::WritesHealth;
 use crate::store::Refusal;
 

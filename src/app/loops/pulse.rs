@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use tokio::time::MissedTickBehavior;
 use uuid::Uuid;
 
-use super::Server;
 use super::unread::Feed;
+use crate::app::Server;
 use crate::health::Readiness;
 use crate::store;
 use crate::store::pulse::Pulse;
@@ -20,7 +20,7 @@ const INTERVAL: Duration = Duration::from_millis(500);
 const REVOCATION_MARGIN_SECONDS: f64 = 30.0;
 
 /// What [`Server::known_epoch`] is before the database was asked for the first time.
-pub(super) const NO_EPOCH: u64 = 0;
+pub(in crate::app) const NO_EPOCH: u64 = 0;
 
 impl Server {
     /// Asks once. `feed` says which revocations are to be read.

@@ -1,8 +1,16 @@
 //! What goes on for as long as the server runs.
 
+mod housekeeping;
+mod pulse;
+mod rankings;
+mod unread;
+mod writes;
+
 use std::sync::Arc;
 
-use super::Server;
+pub(super) use pulse::NO_EPOCH;
+
+use crate::app::Server;
 use crate::supervisor::Task;
 
 impl Server {

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use super::Error;
+use crate::app::Error;
 use crate::config::HttpConfig;
 
 const LIMIT: Duration = Duration::from_secs(3);
