@@ -39,9 +39,24 @@ impl<K: Copy + Eq + Hash, V, S: BuildHasher + Default> Generations<K, V, S> {
         self.young.insert(key, value);
     }
 
-    /// Forgets the old generation and makes the young one old. Owners that forget by time call this.
-    pub fn turn(&mut self) {
-        self.old = mem::take(&mut self.young);
+    /// The value of `key`; the call does not count as a use.
+    pub fn peek(&self, key: K) -> Option<&V> {
+        self.young.get(&key).or_else(|| self.old.get(&key))
+    }
+
+    /// The value of `key`, inserted if there is none; the call counts as a use.
+    pub fn get_or_default(&mut self, key: K) -> &mut V
+    where
+        V: Default,
+    {
+        self.make_room();
+        let Self { young, old, .. } = self;
+        young.entry(key).or_insert_with(|| old.remove(&key).unwrap_or_default())
+    }
+
+    /// Forgets the old generation, which is returned, and makes the young one old. Owners that forget by time call this.
+    pub fn turn(&mut self) -> HashMap<K, V, S> {
+        mem::replace(&mut self.old, mem::take(&mut self.young))
     }
 
     /// How many entries there are.

@@ -43,7 +43,6 @@ const MAY_USE: [(&str, &[&str]); 27] = [
             "catalogue",
             "clock",
             "domain",
-            "generations",
             "identity",
             "lanes",
             "rankings",

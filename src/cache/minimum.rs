@@ -1,11 +1,11 @@
 //! The revision that a player's row is known to have reached, so that nothing older is served.
 
-use std::collections::HashMap;
-use std::mem;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
+
+use crate::generations::Generations;
 
 /// The revision of a player that was deleted.
 pub(super) const GONE: i64 = i64::MAX;
@@ -141,43 +141,49 @@ impl Minimum {
 }
 
 /// The minimums of players who are not in the cache, remembered for one to two generations.
-#[derive(Default)]
-pub(super) struct Minimums(Mutex<Generations>);
+pub(super) struct Minimums(Mutex<Remembered>);
 
-#[derive(Default)]
-struct Generations {
-    young: HashMap<Uuid, Minimum>,
-    old: HashMap<Uuid, Minimum>,
+struct Remembered {
+    minimums: Generations<Uuid, Minimum>,
     turned_at: Option<Instant>,
 }
 
+impl Default for Minimums {
+    fn default() -> Self {
+        // Entries are forgotten by time alone.
+        let minimums = Generations::new(usize::MAX);
+        Self(Mutex::new(Remembered { minimums, turned_at: None }))
+    }
+}
+
 impl Minimums {
-    /// Takes in what is known about a player.
+    /// Adds what is known about a player.
     pub(super) fn raise(&self, player: Uuid, minimum: Minimum, now: Instant) {
-        let mut generations = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        generations.turn(now);
-        generations.young.entry(player).or_default().raise(minimum);
+        let mut remembered = self.lock();
+        remembered.turn(now);
+        remembered.minimums.get_or_default(player).raise(minimum);
     }
 
     /// What is known about a player.
     pub(super) fn of(&self, player: Uuid) -> Minimum {
-        let generations = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut minimum = generations.young.get(&player).copied().unwrap_or_default();
-        minimum.raise(generations.old.get(&player).copied().unwrap_or_default());
-        minimum
+        self.lock().minimums.peek(player).copied().unwrap_or_default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Remembered> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Generations {
+impl Remembered {
+    /// Forgets the older generation when the younger one is old enough, but no write of unknown fate.
     fn turn(&mut self, now: Instant) {
         let turned_at = *self.turned_at.get_or_insert(now);
         if now.saturating_duration_since(turned_at) < GENERATION {
             return;
         }
-        let kept: Vec<_> = self.old.drain().filter(|(_, it)| it.is_unsettled(now)).collect();
-        self.old = mem::take(&mut self.young);
-        for (player, minimum) in kept {
-            self.young.entry(player).or_default().raise(minimum);
+        let forgotten = self.minimums.turn();
+        for (player, minimum) in forgotten.into_iter().filter(|(_, it)| it.is_unsettled(now)) {
+            self.minimums.insert(player, minimum);
         }
         self.turned_at = Some(now);
     }

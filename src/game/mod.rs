@@ -28,7 +28,6 @@ use crate::rankings::Seen;
 use crate::store::{self, Store};
 use crate::supervisor::Supervisor;
 use crate::telemetry::metrics::Metrics;
-use presence::Presence;
 use writer::Writer;
 
 /// Why a call is refused.
@@ -85,7 +84,6 @@ pub struct Game {
     clock: Arc<dyn Clock>,
     catalogues: Arc<Catalogues>,
     lanes: Lanes<Writer>,
-    presence: Presence,
     seen: Arc<Seen>,
 }
 
@@ -112,8 +110,7 @@ impl Game {
         };
         let lanes = Lanes::start(vec![writer], &metrics, supervisor);
         let lanes = lanes.map_err(|error| Error::Internal(format!("lanes: {error}")))?;
-        let presence = Presence::default();
-        Ok(Self { store, players, clock, catalogues, lanes, presence, seen })
+        Ok(Self { store, players, clock, catalogues, lanes, seen })
     }
 
     /// Applies a command and answers when it is durable.

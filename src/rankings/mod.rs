@@ -4,7 +4,6 @@
 //! seconds; a rebuild from Postgres, now and then, brings those of all others. They are kept in Redis, where all
 //! instances share them, and in the process' own memory where there is no Redis, or while it is away.
 
-mod audience;
 mod board;
 mod local;
 mod order;
@@ -170,7 +169,7 @@ impl Rankings {
     pub fn forget_all(&self) {
         // First, so that nothing of before is written after the rest is empty.
         self.local.begin_era();
-        self.seen.clear();
+        self.seen.forget_rows();
         self.to_look_at.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.generation.fetch_add(1, Ordering::Relaxed);
         self.demand_rebuild();

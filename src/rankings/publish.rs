@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use super::audience::Audience;
 use super::board::{Place, Standing};
 use super::seen::Collected;
 use super::{Destination, Error, Rankings};
@@ -36,7 +35,6 @@ pub(super) struct Published {
     untold: HashSet<Uuid>,
     /// What was heard lately from other instances.
     heard: HashSet<i64>,
-    audience: Audience,
 }
 
 impl Destination {
@@ -68,11 +66,12 @@ impl Rankings {
         }
         let to_shared = destination.keys.is_some();
         let is_rechecked = published.recheck_until.is_some_and(|until| Instant::now() < until);
-        let Collected { mut records, news, sightings } = self.seen.collect(now, !is_rechecked);
+        let Collected { mut records, news, active } = self.seen.collect(now, !is_rechecked);
         if is_rechecked {
             self.look_at(records.drain(..).map(|record| record.id));
         }
-        published.audience.note(sightings, now, &self.metrics);
+        self.metrics.seen_in_a_minute.set(active[0]);
+        self.metrics.seen_in_five_minutes.set(active[1]);
         published.untold.extend(news);
         // Through Redis the others have it anyhow, and who is alone has nobody to tell.
         let exchanged = if to_shared || self.alone {
@@ -137,7 +136,6 @@ impl Rankings {
             to: Some(to.clone()),
             recheck_until,
             untold: mem::take(&mut published.untold),
-            audience: mem::take(&mut published.audience),
             ..Published::default()
         };
     }

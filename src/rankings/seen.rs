@@ -1,19 +1,22 @@
-//! The players that this instance saw lately, each with the newest row that it knows.
+//! The players that this instance saw recently: the one record of who was here. Publishing the boards and the numbers of
+//! active players read it.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::mem;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use uuid::Uuid;
 
 use crate::domain::Timestamp;
 use crate::store::players::PlayerRecord;
 
-/// For how long, in seconds, a player who was seen is published again and again.
-const SEEN_SECONDS: f64 = 60.0;
+/// Seconds after its last request for which a player's score is published repeatedly.
+const PUBLISHED_SECONDS: f64 = 60.0;
+/// The spans, in seconds, over which active players are counted. An entry is kept for the longer one.
+const ACTIVE_SECONDS: [f64; 2] = [60.0, 300.0];
 
-/// Parts with a lock each, as every request comes by.
+/// Number of parts, each with its own lock, because many requests write at the same time.
 const PARTS: usize = 32;
 
 /// Players by id, in parts.
@@ -22,85 +25,94 @@ pub struct Seen([Mutex<HashMap<Uuid, Sighting>>; PARTS]);
 
 #[derive(Debug)]
 struct Sighting {
-    record: Arc<PlayerRecord>,
+    /// When the player was last seen.
     at: Timestamp,
-    /// Whether it has been collected since it was last seen.
+    /// The newest row; `None` once it need not be published any more.
+    record: Option<Arc<PlayerRecord>>,
+    /// Whether the row was collected since the player was last seen.
     collected: bool,
-    /// Whether the row is news of this instance that has not been collected.
+    /// Whether this instance changed or first saw the row, and it was not collected since.
     is_news: bool,
 }
 
-/// What was collected.
+/// The result of [`Seen::collect`].
 #[derive(Debug, Default)]
 pub(super) struct Collected {
     pub(super) records: Vec<Arc<PlayerRecord>>,
-    /// Those of them whose row this instance has changed or first seen since the last call.
+    /// Players whose row this instance has changed or first seen since the last call.
     pub(super) news: Vec<Uuid>,
-    /// When each of them was seen last.
-    pub(super) sightings: Vec<(Uuid, Timestamp)>,
+    /// How many players were active within each of [`ACTIVE_SECONDS`].
+    pub(super) active: [i64; 2],
 }
 
 impl Seen {
-    /// Notes that a player was there, or was changed, at `now`. An older row does not take the place of a newer one.
+    /// Notes that a player made a request, or was changed, at `now`. An older row does not replace a newer one.
     pub fn note(&self, record: &Arc<PlayerRecord>, now: Timestamp) {
-        self.take(record, now, true);
+        self.insert(record, now, true);
     }
 
-    /// Notes what another instance has told of a player.
+    /// Notes what another instance reported about a player.
     pub(super) fn hear(&self, record: &Arc<PlayerRecord>) {
-        self.take(record, record.player.last_seen_at, false);
+        self.insert(record, record.player.last_seen_at, false);
     }
 
-    fn take(&self, record: &Arc<PlayerRecord>, at: Timestamp, own: bool) {
+    fn insert(&self, record: &Arc<PlayerRecord>, at: Timestamp, own: bool) {
         let [.., last] = *record.id.as_bytes();
-        let part = &self.0[usize::from(last) % PARTS];
-        let mut part = part.lock().unwrap_or_else(PoisonError::into_inner);
-        match part.entry(record.id) {
+        let mut part = lock(&self.0[usize::from(last) % PARTS]);
+        let sighting = match part.entry(record.id) {
+            Entry::Occupied(occupied) => occupied.into_mut(),
             Entry::Vacant(vacant) => {
-                let record = Arc::clone(record);
-                vacant.insert(Sighting { record, at, collected: false, is_news: own });
+                vacant.insert(Sighting { at, record: None, collected: false, is_news: false })
             }
-            Entry::Occupied(mut occupied) => {
-                let sighting = occupied.get_mut();
-                if record.revision > sighting.record.revision {
-                    sighting.record = Arc::clone(record);
-                    sighting.is_news = own;
-                }
-                sighting.at = sighting.at.max(at);
-                sighting.collected = false;
-            }
+        };
+        if sighting.record.as_ref().is_none_or(|held| record.revision > held.revision) {
+            sighting.record = Some(Arc::clone(record));
+            sighting.is_news = own;
         }
+        sighting.at = sighting.at.max(at);
+        sighting.collected = false;
     }
 
-    /// Forgets all players.
-    pub(super) fn clear(&self) {
+    /// Forgets all rows, but not when their players were seen.
+    pub(super) fn forget_rows(&self) {
         for part in &self.0 {
-            part.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            lock(part).values_mut().for_each(|sighting| sighting.record = None);
         }
     }
 
-    /// The rows of all who were seen in the last minute, or since the last call; they are forgotten with it unless they are
-    /// `kept`.
+    /// The rows of all players who were seen in the last minute, or since the last call. With `kept` those of the last minute
+    /// are in the next result too.
     pub(super) fn collect(&self, now: Timestamp, kept: bool) -> Collected {
         let mut collected = Collected::default();
+        let [_, longest] = ACTIVE_SECONDS;
         for part in &self.0 {
-            let mut part = part.lock().unwrap_or_else(PoisonError::into_inner);
-            part.retain(|player, sighting| {
-                let lately = now.seconds_since(sighting.at) < SEEN_SECONDS;
-                let wanted = lately || !sighting.collected;
-                if wanted {
-                    sighting.collected = true;
-                    collected.sightings.push((*player, sighting.at));
-                    collected.records.push(Arc::clone(&sighting.record));
+            lock(part).retain(|player, sighting| {
+                let age = now.seconds_since(sighting.at);
+                for (count, seconds) in collected.active.iter_mut().zip(ACTIVE_SECONDS) {
+                    *count += i64::from(age < seconds);
                 }
-                if mem::take(&mut sighting.is_news) {
-                    collected.news.push(*player);
+                if let Some(record) = &sighting.record {
+                    let wanted = age < PUBLISHED_SECONDS || !sighting.collected;
+                    if wanted {
+                        sighting.collected = true;
+                        collected.records.push(Arc::clone(record));
+                    }
+                    if mem::take(&mut sighting.is_news) {
+                        collected.news.push(*player);
+                    }
+                    if !wanted || !kept {
+                        sighting.record = None;
+                    }
                 }
-                wanted && kept
+                sighting.record.is_some() || age < longest
             });
         }
         collected
     }
+}
+
+fn lock(part: &Mutex<HashMap<Uuid, Sighting>>) -> MutexGuard<'_, HashMap<Uuid, Sighting>> {
+    part.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -114,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn who_was_seen_is_collected_for_a_minute_and_at_least_once() {
+    fn a_row_is_collected_for_a_minute_and_at_least_once() {
         let seen = Seen::default();
         seen.note(&record(2), at(0.0));
         seen.note(&record(1), at(1.0));
@@ -127,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_collected_and_not_kept_is_seen_anew_with_a_lower_revision() {
+    fn a_row_that_is_not_kept_may_be_replaced_by_a_lower_revision() {
         let seen = Seen::default();
         let revisions = |kept| -> Vec<i64> {
             seen.collect(at(0.0), kept).records.iter().map(|it| it.revision).collect()
@@ -139,12 +151,12 @@ mod tests {
         );
         seen.note(&record(3), at(0.0));
         assert_eq!(revisions(true), [3]);
-        seen.clear();
+        seen.forget_rows();
         assert_eq!(revisions(true), [0; 0]);
     }
 
     #[test]
-    fn a_row_is_news_once_and_what_was_heard_is_none() {
+    fn a_row_is_news_once_and_not_if_another_instance_reported_it() {
         let seen = Seen::default();
         let news = || seen.collect(at(0.0), true).news.len();
         seen.note(&record(1), at(0.0));
@@ -157,5 +169,21 @@ mod tests {
         assert_eq!(news(), 0);
         seen.note(&record(3), at(2.0));
         assert_eq!(news(), 1);
+    }
+
+    #[test]
+    fn active_players_are_counted_once_by_when_they_were_last_seen() {
+        let seen = Seen::default();
+        let player = |id| Arc::new(PlayerRecord { id: Uuid::from_u128(id), ..guest() });
+        let active = |seconds| seen.collect(at(seconds), false).active;
+        seen.note(&player(1), at(0.0));
+        seen.note(&player(2), at(0.0));
+        assert_eq!(active(0.0), [2, 2]);
+        seen.note(&player(1), at(250.0));
+        seen.forget_rows();
+        assert_eq!(active(250.0), [1, 2]);
+        assert_eq!(active(300.0), [1, 1]);
+        assert_eq!(active(550.0), [0, 0]);
+        assert!(seen.0.iter().all(|part| lock(part).is_empty()));
     }
 }

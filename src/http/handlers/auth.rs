@@ -130,7 +130,7 @@ pub async fn logout(api: web::Data<Api>, caller: Caller) -> Result<HttpResponse,
     responses((status = 200, body = Page<SessionWire>)), security(("player" = []))
 )]
 pub async fn list_sessions(api: web::Data<Api>, caller: Caller) -> Result<HttpResponse, Problem> {
-    api.game.note_presence(caller.player());
+    api.game.note_presence(&caller.handle);
     let sessions = api.accounts.sessions(caller.player()).await?;
     let entries = sessions.into_iter().map(|it| SessionWire::new(it, caller.identity.session));
     Ok(private_json(&Page { entries: entries.collect(), next_cursor: None }))
@@ -147,7 +147,7 @@ pub async fn end_session(
     session: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let session = id(&session, "The player has no such session.")?;
-    api.game.note_presence(caller.player());
+    api.game.note_presence(&caller.handle);
     api.accounts.end_session(caller.player(), session).await?;
     Ok(HttpResponse::NoContent().finish())
 }
@@ -161,7 +161,7 @@ pub async fn end_other_sessions(
     api: web::Data<Api>,
     caller: Caller,
 ) -> Result<HttpResponse, Problem> {
-    api.game.note_presence(caller.player());
+    api.game.note_presence(&caller.handle);
     api.accounts.end_other_sessions(caller.identity).await?;
     Ok(HttpResponse::NoContent().finish())
 }
@@ -180,7 +180,7 @@ pub async fn change_password(
     let new = Password::new(new_password)
         .map_err(|message| Problem::unacceptable("new_password", message))?;
     let current = Password::claimed(current_password);
-    api.game.note_presence(caller.player());
+    api.game.note_presence(&caller.handle);
     api.accounts.change_password(caller.identity, current, new).await?;
     Ok(HttpResponse::NoContent().finish())
 }

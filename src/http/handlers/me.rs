@@ -325,7 +325,7 @@ pub async fn read_ledger(
     let position = query.0.cursor.as_deref();
     let position = position.map(|it| cursor::decode(&api, LIST, player.as_bytes(), it));
     let position: Option<[u8; 8]> = position.transpose()?.and_then(|it| it.try_into().ok());
-    api.game.note_presence(player);
+    api.game.note_presence(&caller.handle);
     let (lines, more) = api.game.ledger(player, position.map(u64::from_be_bytes), limit).await?;
     let last = lines.last().filter(|_| more).map(|line| line.version.to_be_bytes());
     let page = Page::<LedgerEntryWire> {
@@ -341,7 +341,7 @@ pub async fn read_ledger(
     security(("player" = []))
 )]
 pub async fn export(api: web::Data<Api>, caller: Caller) -> Result<HttpResponse, Problem> {
-    api.game.note_presence(caller.player());
+    api.game.note_presence(&caller.handle);
     let export = api.game.export(caller.player()).await?;
     let mut response = HttpResponse::Ok();
     let disposition = "attachment; filename=\"idlewatt-export.json\"";

@@ -110,7 +110,7 @@ pub async fn read_own_ranking(
         return Err(Problem::malformed("around", "must be a whole number from 0 to 25"));
     }
     let player = caller.player();
-    api.game.note_presence(player);
+    api.game.note_presence(&caller.handle);
     let found = patiently(async || api.rankings.surroundings(board, player, around).await).await?;
     Ok(private_json(&OwnRankingWire::new(board, found)))
 }

@@ -1,8 +1,6 @@
 //! Pages that many ask for, kept as ready-made bytes for a moment.
 
-use std::collections::HashMap;
 use std::hash::Hash;
-use std::mem;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -11,11 +9,12 @@ use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 
 use crate::api::problem::Problem;
+use crate::generations::Generations;
 use crate::http::JSON;
 use crate::http::pages::etag;
 
-/// Pages in each half.
-const HALF: usize = 500;
+/// Pages in each of the two generations.
+const CAPACITY: usize = 500;
 
 /// A body with its strong tag.
 #[derive(Clone, Debug)]
@@ -110,18 +109,12 @@ impl Slot {
     }
 }
 
-/// Pages by what was asked for. Those that nobody asks for are forgotten: what is asked for moves to the young half, and
-/// when that is full it becomes the old one, whose pages go.
-pub struct ReadyPages<K>(Mutex<Halves<K>>);
+/// The pages that were requested most recently, by key.
+pub struct ReadyPages<K>(Mutex<Generations<K, Arc<Slot>>>);
 
-struct Halves<K> {
-    young: HashMap<K, Arc<Slot>>,
-    old: HashMap<K, Arc<Slot>>,
-}
-
-impl<K> Default for ReadyPages<K> {
+impl<K: Copy + Eq + Hash> Default for ReadyPages<K> {
     fn default() -> Self {
-        Self(Mutex::new(Halves { young: HashMap::new(), old: HashMap::new() }))
+        Self(Mutex::new(Generations::new(CAPACITY)))
     }
 }
 
@@ -133,16 +126,8 @@ pub struct Found {
 
 impl<K: Copy + Eq + Hash> ReadyPages<K> {
     fn slot(&self, key: K) -> Arc<Slot> {
-        let mut halves = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(slot) = halves.young.get(&key) {
-            return Arc::clone(slot);
-        }
-        let slot = halves.old.remove(&key).unwrap_or_default();
-        if halves.young.len() >= HALF {
-            halves.old = mem::take(&mut halves.young);
-        }
-        halves.young.insert(key, Arc::clone(&slot));
-        slot
+        let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(slots.get_or_default(key))
     }
 
     /// Whether a page was ever loaded for that.
