@@ -9,6 +9,7 @@ mod invalidation;
 mod load;
 mod minimum;
 mod older_release;
+mod page;
 mod remote;
 mod slot;
 
@@ -32,6 +33,7 @@ use crate::store::{self, Store};
 use crate::telemetry::metrics::{CacheMetrics, Metrics};
 
 pub use invalidation::InvalidationGuard;
+pub use page::{Basis, Page};
 
 use encoding::Change;
 use load::Loading;
@@ -72,9 +74,29 @@ impl CacheHandle {
         self.player
     }
 
+    /// The player's rendered state, if one is kept and `holds`; otherwise the one that `render` makes, which is kept.
+    ///
+    /// # Errors
+    /// Those of `render`.
+    pub fn page<E>(
+        &self,
+        holds: impl FnOnce(&Page) -> bool,
+        render: impl FnOnce() -> Result<Page, E>,
+    ) -> Result<Arc<Page>, E> {
+        self.slot.page(holds, render)
+    }
+
     /// Whether it is worth noting that the player is there at `now`, which it is once a second.
     pub fn is_noteworthy(&self, now: Timestamp) -> bool {
         self.slot.is_noteworthy(now)
+    }
+}
+
+#[cfg(test)]
+impl CacheHandle {
+    /// The handle of an entry that belongs to no cache.
+    pub fn testing(player: Uuid) -> Self {
+        Self { player, slot: Arc::default() }
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::Loading;
 use super::minimum::{Admission, Minimum, Source};
+use super::page::Page;
 use crate::domain::Timestamp;
 use crate::identity::IdentityTracker;
 use crate::peers::{ALWAYS_FRESH, Freshness};
@@ -27,6 +28,8 @@ pub(super) struct Slot {
     known: Mutex<Known>,
     /// The cache has dropped it: what would be put here nobody would find. Set while `known` is locked.
     retired: AtomicBool,
+    /// The rendered state of the row, or of an earlier one.
+    page: Mutex<Option<Arc<Page>>>,
     /// When it was last noted that the player was there, in microseconds; 0 at first.
     noted_at: AtomicI64,
 }
@@ -118,7 +121,27 @@ impl Slot {
         let mut known = self.lock();
         self.retired.store(true, Ordering::Relaxed);
         (known.record, known.right_at) = (None, None);
+        *self.page.lock().unwrap_or_else(PoisonError::into_inner) = None;
         known.minimum
+    }
+
+    /// The page, if one is kept and `holds`; otherwise the one that `render` makes, which is kept.
+    pub(super) fn page<E>(
+        &self,
+        holds: impl FnOnce(&Page) -> bool,
+        render: impl FnOnce() -> Result<Page, E>,
+    ) -> Result<Arc<Page>, E> {
+        let lock = || self.page.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = lock().clone();
+        if let Some(page) = kept.filter(|page| holds(page)) {
+            return Ok(page);
+        }
+        // Without the lock: rendering takes a while.
+        let page = Arc::new(render()?);
+        if !self.is_retired() {
+            *lock() = Some(Arc::clone(&page));
+        }
+        Ok(page)
     }
 
     pub(super) fn is_retired(&self) -> bool {
@@ -159,7 +182,7 @@ impl Slot {
 
 /// What the cache takes for itself, as it was measured.
 const OWN: usize = 350;
-/// What is made of a player who is shown: some pieces of JSON and numbers.
+/// Bytes of a page, roughly.
 const PAGE: usize = 1024;
 
 impl Known {

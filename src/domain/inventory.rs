@@ -1,8 +1,7 @@
 //! What a player owns.
 
-use std::any::Any;
 use std::mem;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -11,35 +10,28 @@ use super::production::Production;
 use super::rules::Rules;
 use super::slug::Slug;
 
-/// The generators and upgrades of one player. Copies share their content until one of them changes: most writes of a
-/// player leave it as it was.
+/// The generators and upgrades of one player. Copies share them until one copy changes, because most writes of a player do
+/// not change what it owns.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Inventory(Arc<Items>);
+pub struct Inventory {
+    items: Arc<Items>,
+    /// The production of the items when it was last remembered. Not part of the value.
+    #[serde(skip)]
+    rated: Option<Rated>,
+}
 
-/// Both lists are short, so they are kept as plain lists. They change rarely and are kept by the hundred thousand, so they
-/// take no more than they need.
-#[derive(Debug, Default, Serialize, Deserialize)]
+/// Both lists are short, change rarely, and are kept in memory for many players, so they are plain lists without spare
+/// capacity.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Items {
     /// Kinds owned with their counts, each at least one, in the order of their first purchase.
     generators: Box<[(Slug, u64)]>,
     /// In the order of purchase.
     upgrades: Box<[Slug]>,
-    #[serde(skip)]
-    derived: Mutex<Derived>,
 }
 
-/// What was worked out from items, and is remembered until they change.
-#[derive(Debug, Default)]
-struct Derived {
-    /// What they make.
-    rated: Option<Rated>,
-    memo: Option<Memo>,
-}
-
-type Memo = Arc<dyn Any + Send + Sync>;
-
-/// A production, and what it was reckoned from beside the items.
+/// A production, and what it was calculated from besides the items.
 #[derive(Clone, Debug)]
 struct Rated {
     catalogue_version: u64,
@@ -48,73 +40,59 @@ struct Rated {
     production: Production,
 }
 
-impl Clone for Items {
-    /// A copy that is about to change: nothing that was worked out will hold.
-    fn clone(&self) -> Self {
-        let Self { generators, upgrades, .. } = self;
-        Self {
-            generators: generators.clone(),
-            upgrades: upgrades.clone(),
-            derived: Mutex::default(),
-        }
-    }
-}
-
-impl Items {
-    fn derived(&self) -> MutexGuard<'_, Derived> {
-        self.derived.lock().unwrap_or_else(PoisonError::into_inner)
+impl Rated {
+    fn is_of(&self, cores: f64, catalogue: &Catalogue, rules: &Arc<Rules>) -> bool {
+        self.catalogue_version == catalogue.version
+            && self.cores == cores
+            && (Arc::ptr_eq(&self.rules, rules) || self.rules == *rules)
     }
 }
 
 impl PartialEq for Inventory {
     fn eq(&self, other: &Self) -> bool {
-        self.is_shared_with(other)
-            || (&self.0.generators, &self.0.upgrades) == (&other.0.generators, &other.0.upgrades)
+        self.is_shared_with(other) || self.items == other.items
     }
 }
 
 impl Eq for Inventory {}
 
 impl Inventory {
-    /// What a player owns: kinds of generators with their counts, each at least one, and upgrades.
+    /// An inventory of generators with their counts, each at least one, and of upgrades.
     pub fn new(generators: Vec<(Slug, u64)>, upgrades: Vec<Slug>) -> Self {
-        Self(Arc::new(Items {
-            generators: generators.into(),
-            upgrades: upgrades.into(),
-            derived: Mutex::default(),
-        }))
+        let items = Items { generators: generators.into(), upgrades: upgrades.into() };
+        Self { items: Arc::new(items), rated: None }
     }
 
-    /// Becomes a copy of `other` where both hold the same, so that what was worked out from it is at hand.
+    /// Becomes a copy of `other` if both are equal, so that they share memory.
     pub fn share_with(&mut self, other: &Self) {
         if self == other {
             *self = other.clone();
         }
     }
 
-    /// Whether both are the same without looking: neither has changed since one was copied from the other.
+    /// Whether one is a copy of the other and neither has changed since. Does not compare items.
     pub fn is_shared_with(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        Arc::ptr_eq(&self.items, &other.items)
     }
 
     /// How many of that generator are owned.
     pub fn owned(&self, id: &Slug) -> u64 {
-        self.0.generators.iter().find(|(owned, _)| owned == id).map_or(0, |&(_, count)| count)
+        self.items.generators.iter().find(|(owned, _)| owned == id).map_or(0, |&(_, count)| count)
     }
 
     /// Whether that upgrade is owned.
     pub fn has_upgrade(&self, id: &Slug) -> bool {
-        self.0.upgrades.contains(id)
+        self.items.upgrades.contains(id)
     }
 
     /// The kinds of generators owned, with their counts.
     pub fn generators(&self) -> impl Iterator<Item = (&Slug, u64)> {
-        self.0.generators.iter().map(|(id, count)| (id, *count))
+        self.items.generators.iter().map(|(id, count)| (id, *count))
     }
 
     /// The upgrades owned, in the order of purchase.
     pub fn upgrades(&self) -> impl Iterator<Item = &Slug> {
-        self.0.upgrades.iter()
+        self.items.upgrades.iter()
     }
 
     /// Adds `count` generators of one kind.
@@ -131,61 +109,48 @@ impl Inventory {
         push(&mut self.change().upgrades, id);
     }
 
-    /// What the items make, reckoned once for as long as they are the same.
+    /// The production of the items.
     pub(super) fn production(
         &self,
         cores: f64,
         catalogue: &Catalogue,
         rules: &Arc<Rules>,
     ) -> Production {
-        let mut derived = self.0.derived();
-        if let Some(rated) = derived.rated.as_ref()
-            && rated.catalogue_version == catalogue.version
-            && rated.cores == cores
-            && (Arc::ptr_eq(&rated.rules, rules) || rated.rules == *rules)
-        {
-            return rated.production.clone();
+        match &self.rated {
+            Some(rated) if rated.is_of(cores, catalogue, rules) => rated.production.clone(),
+            _ => Production::of(self, cores, catalogue, rules),
         }
-        let production = Production::of(self, cores, catalogue, rules);
-        derived.rated = Some(Rated {
+    }
+
+    /// Remembers the production of the items, so that [`Inventory::production`] need not calculate it again while nothing
+    /// changes.
+    pub(super) fn remember_production(
+        &mut self,
+        cores: f64,
+        catalogue: &Catalogue,
+        rules: &Arc<Rules>,
+    ) {
+        if self.rated.as_ref().is_some_and(|rated| rated.is_of(cores, catalogue, rules)) {
+            return;
+        }
+        self.rated = Some(Rated {
             catalogue_version: catalogue.version,
             cores,
             rules: Arc::clone(rules),
-            production: production.clone(),
+            production: Production::of(self, cores, catalogue, rules),
         });
-        production
     }
 
-    /// What whoever shows the player has worked out, where it is of that type and `holds`; else what `make` makes, which
-    /// is remembered until the items change.
-    ///
-    /// # Errors
-    /// Those of `make`.
-    pub fn memo<T: Any + Send + Sync, E>(
-        &self,
-        holds: impl FnOnce(&T) -> bool,
-        make: impl FnOnce() -> Result<T, E>,
-    ) -> Result<Arc<T>, E> {
-        let held = self.0.derived().memo.clone();
-        if let Some(held) = held.and_then(|memo| memo.downcast::<T>().ok())
-            && holds(&held)
-        {
-            return Ok(held);
-        }
-        let made = Arc::new(make()?);
-        self.0.derived().memo = Some(Arc::clone(&made) as Memo);
-        Ok(made)
-    }
-
-    /// Bytes that it takes, roughly, without what others remember by it. The text of slugs is shared.
+    /// Bytes on the heap, roughly. The text of slugs is shared and does not count.
     pub fn heap_bytes(&self) -> usize {
-        size_of::<Items>() + size_of_val(&*self.0.generators) + size_of_val(&*self.0.upgrades)
+        size_of::<Items>()
+            + size_of_val(&*self.items.generators)
+            + size_of_val(&*self.items.upgrades)
     }
 
     fn change(&mut self) -> &mut Items {
-        let items = Arc::make_mut(&mut self.0);
-        *items.derived.get_mut().unwrap_or_else(PoisonError::into_inner) = Derived::default();
-        items
+        self.rated = None;
+        Arc::make_mut(&mut self.items)
     }
 }
 
@@ -213,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn production_is_reckoned_again_when_anything_changes() {
+    fn production_is_calculated_again_when_anything_changes() {
         let (timeline, rules) = (two_catalogues(700.0), Arc::new(Rules::default()));
         let (old, new) = (timeline.at(at(0.0)), timeline.at(at(700.0)));
         let mut inventory = Inventory::default();
@@ -223,17 +188,19 @@ mod tests {
             for (cores, catalogue, rules) in
                 [(0.0, old, &rules), (0.0, new, &rules), (5.0, new, &rules), (5.0, new, &frugal)]
             {
-                let reckoned = Production::of(&inventory, cores, catalogue, rules);
-                assert_eq!(inventory.production(cores, catalogue, rules), reckoned);
+                let calculated = Production::of(&inventory, cores, catalogue, rules);
+                assert_eq!(inventory.production(cores, catalogue, rules), calculated);
+                inventory.remember_production(cores, catalogue, rules);
+                assert_eq!(inventory.production(cores, catalogue, rules), calculated);
             }
-            // The copy shares what was reckoned, and must not after it has changed.
+            // The copy must forget the production when it changes.
             inventory = inventory.clone();
             inventory.add_generators(&slug("mill"), 1);
         }
     }
 
     #[test]
-    fn equal_ones_are_made_one_and_others_are_not() {
+    fn only_equal_inventories_are_shared() {
         let of = |count| {
             let mut inventory = Inventory::default();
             inventory.add_generators(&slug("crank"), count);
@@ -244,28 +211,5 @@ mod tests {
         other.share_with(&one);
         assert!(same.is_shared_with(&one));
         assert_eq!(other.owned(&slug("crank")), 4);
-    }
-
-    #[test]
-    fn what_was_worked_out_is_kept_until_it_does_not_hold_or_the_items_change() {
-        let mut inventory = Inventory::default();
-        let memo = |wanted: u32| {
-            let made = inventory.memo(|&held: &u32| held == wanted, || Ok::<_, ()>(wanted));
-            *made.expect("made")
-        };
-        assert_eq!((memo(1), memo(1), memo(2)), (1, 1, 2));
-        let mut made = 0;
-        for _ in 0..3 {
-            let copy = inventory.clone();
-            let make = || {
-                made += 1;
-                Ok::<_, ()>(String::new())
-            };
-            copy.memo(|_: &String| true, make).expect("made");
-        }
-        assert_eq!(made, 1);
-        inventory.add_upgrade(slug("gloves"));
-        let again = inventory.memo(|_: &String| true, || Err("again")).err();
-        assert_eq!(again, Some("again"));
     }
 }

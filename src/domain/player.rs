@@ -178,6 +178,7 @@ impl Player {
     pub fn settle(&mut self, timeline: &Timeline, now: Timestamp) {
         let now = self.not_before_settled(now);
         self.enter_season(timeline, now);
+        self.inventory.remember_production(self.cores, timeline.at(now), &timeline.rules);
         let accrued = self.accrued(timeline, now);
         self.earn(accrued);
         self.unseen_energy = sum(self.unseen_energy, accrued);

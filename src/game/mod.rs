@@ -121,13 +121,14 @@ impl Game {
         self.lanes.submit(request).await
     }
 
-    /// The player after a command.
-    pub fn state_after(&self, answer: &Answer) -> State {
+    /// The state of a player after a command.
+    pub fn state_after(&self, answer: &Answer, handle: &CacheHandle) -> State {
         State {
             record: Arc::clone(&answer.record),
             epoch: answer.epoch,
             timeline: Arc::clone(&answer.timeline),
             now: answer.now,
+            handle: handle.clone(),
         }
     }
 

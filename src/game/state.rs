@@ -21,6 +21,8 @@ pub struct State {
     pub epoch: Epoch,
     pub timeline: Arc<Timeline>,
     pub now: Timestamp,
+    /// The handle of the player's cache entry.
+    pub handle: CacheHandle,
 }
 
 impl Game {
@@ -41,7 +43,7 @@ impl Game {
         }
         // Apart, so that most reads do not carry its state about.
         match Box::pin(self.perform(Request::of(handle, Command::Arrive))).await {
-            Ok(answer) => Ok(self.state_after(&answer)),
+            Ok(answer) => Ok(self.state_after(&answer, handle)),
             Err(error @ (Error::NoSuchPlayer | Error::Banned)) => Err(error),
             // What was read is still right; presence is noted with the next request.
             Err(_) => Ok(state),
@@ -71,7 +73,8 @@ impl Game {
             let present = self.players.epoch();
             if present == epoch {
                 let record = record.ok_or(Error::NoSuchPlayer)?;
-                return Ok(State { record, epoch, timeline, now: self.clock.at(instant) });
+                let (now, handle) = (self.clock.at(instant), handle.clone());
+                return Ok(State { record, epoch, timeline, now, handle });
             }
             // The epoch changed while the row was read, or by what was read: it may be of either.
             epoch = present;

@@ -161,7 +161,7 @@ pub struct ExportWire {
 impl ExportWire {
     /// The export as asked for by the session `current`.
     pub fn new(export: Export, current: Uuid) -> Self {
-        let State { record, epoch, timeline, now } = &export.state;
+        let State { record, epoch, timeline, now, .. } = &export.state;
         Self {
             exported_at: rfc3339(*now),
             created_at: rfc3339(record.created_at),

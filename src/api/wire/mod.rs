@@ -7,6 +7,7 @@ mod count;
 mod history;
 mod number;
 mod object;
+mod object_writer;
 mod outcome;
 mod rankings;
 mod state;
@@ -24,8 +25,9 @@ pub use history::{
     AuditEntryWire, ExportWire, ExportedRequestWire, LedgerEntryWire, LedgerKindWire, Page,
     ProfileWire,
 };
-pub use number::read_parameter;
+pub use number::{Whole, read_parameter};
 pub use object::read_object;
+pub use object_writer::ObjectWriter;
 pub use outcome::{
     ActionResultWire, ActionWire, ActionsRequest, ActionsWire, ClicksRequest, ClicksWire,
     CountWire, ExpectingRequest, GeneratorPurchaseRequest, GeneratorPurchaseWire, MaxWire,

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use serde::de::{Error, Unexpected, Visitor};
-use serde::{Deserializer, Serializer};
+use serde::{Deserializer, Serialize, Serializer};
 
 /// The largest double below which every whole number is one.
 const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
@@ -19,9 +19,19 @@ pub fn whole<S: Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::Err
     }
 }
 
+/// A double that is written as [`whole`] writes it.
+#[derive(Clone, Copy, Debug)]
+pub struct Whole(pub f64);
+
+impl Serialize for Whole {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        whole(&self.0, serializer)
+    }
+}
+
 /// Reads a whole number that is not negative, for `#[serde(deserialize_with)]`.
 pub fn read_whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    deserializer.deserialize_any(Whole { takes_text: false })
+    deserializer.deserialize_any(WholeVisitor { takes_text: false })
 }
 
 /// As `read_whole`, where the number may be null.
@@ -39,11 +49,11 @@ where
     number.map(T::try_from).transpose().map_err(|_| D::Error::custom("the number is too large"))
 }
 
-struct Whole {
+struct WholeVisitor {
     takes_text: bool,
 }
 
-impl Visitor<'_> for Whole {
+impl Visitor<'_> for WholeVisitor {
     type Value = u64;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -100,7 +110,7 @@ impl<'de> Visitor<'de> for Optional {
     }
 
     fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<u64>, D::Error> {
-        deserializer.deserialize_any(Whole { takes_text: self.takes_text }).map(Some)
+        deserializer.deserialize_any(WholeVisitor { takes_text: self.takes_text }).map(Some)
     }
 }
 

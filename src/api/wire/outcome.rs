@@ -200,7 +200,8 @@ impl ActionMembers {
 pub struct ClicksWire {
     /// How many were credited; those past the allowed rate are not.
     pub accepted: u64,
-    #[schema(value_type = StateWire)]
+    #[serde(skip_serializing_if = "StatePlace::is_added_later")]
+    #[schema(value_type = StateWire, required)]
     pub state: StatePlace,
 }
 
@@ -210,7 +211,8 @@ pub struct ClicksWire {
 pub struct GeneratorPurchaseWire {
     pub purchased: u64,
     pub spent: f64,
-    #[schema(value_type = StateWire)]
+    #[serde(skip_serializing_if = "StatePlace::is_added_later")]
+    #[schema(value_type = StateWire, required)]
     pub state: StatePlace,
 }
 
@@ -219,7 +221,8 @@ pub struct GeneratorPurchaseWire {
 #[schema(as = UpgradePurchaseOutcome)]
 pub struct UpgradePurchaseWire {
     pub spent: f64,
-    #[schema(value_type = StateWire)]
+    #[serde(skip_serializing_if = "StatePlace::is_added_later")]
+    #[schema(value_type = StateWire, required)]
     pub state: StatePlace,
 }
 
@@ -229,7 +232,8 @@ pub struct UpgradePurchaseWire {
 pub struct PrestigeWire {
     #[serde(serialize_with = "whole")]
     pub gained_cores: f64,
-    #[schema(value_type = StateWire)]
+    #[serde(skip_serializing_if = "StatePlace::is_added_later")]
+    #[schema(value_type = StateWire, required)]
     pub state: StatePlace,
 }
 
@@ -238,7 +242,8 @@ pub struct PrestigeWire {
 #[schema(as = ActionsOutcome)]
 pub struct ActionsWire {
     pub results: Vec<ActionResultWire>,
-    #[schema(value_type = StateWire)]
+    #[serde(skip_serializing_if = "StatePlace::is_added_later")]
+    #[schema(value_type = StateWire, required)]
     pub state: StatePlace,
 }
 

@@ -48,13 +48,16 @@ pub struct StateWire {
     pub away: Option<AwayWire>,
 }
 
-/// The place of the state in an outcome's last field, for whoever writes the state as ready-made JSON.
+/// Stands for the state in a struct whose other members are serialized. The state itself is added as rendered JSON.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct StatePlace;
 
 impl StatePlace {
-    /// What an outcome ends with as JSON.
-    pub const END: &str = "null}";
+    /// For `#[serde(skip_serializing_if)]`, always true: `#[serde(skip)]` would remove the member from the schema too.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+    pub fn is_added_later(&self) -> bool {
+        true
+    }
 }
 
 /// What a player has of one generator.

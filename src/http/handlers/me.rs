@@ -10,11 +10,11 @@ use crate::accounts;
 use crate::api::problem::Problem;
 use crate::api::wire::{
     ActionsRequest, ActionsWire, ClicksRequest, ClicksWire, ExpectingRequest, ExportWire,
-    GeneratorPurchaseRequest, GeneratorPurchaseWire, LedgerEntryWire, Page, PrestigeWire,
-    RenameRequest, StatePlace, StateWire, UpgradePurchaseWire, read_parameter,
+    GeneratorPurchaseRequest, GeneratorPurchaseWire, LedgerEntryWire, ObjectWriter, Page,
+    PrestigeWire, RenameRequest, StatePlace, StateWire, UpgradePurchaseWire, read_parameter,
 };
 use crate::domain::{Action, Command, Outcome};
-use crate::game::{Answer, Asked, Request};
+use crate::game::{Answer, Asked, CacheHandle, Request};
 use crate::http::extract::{Body, Caller, Key, Query, former_caller, page_limit, slug};
 use crate::http::pages::state::StatePage;
 use crate::http::pages::{cursor, etag};
@@ -41,7 +41,7 @@ pub async fn read_state(
 ) -> Result<HttpResponse, Problem> {
     let state = api.game.state(&caller.handle).await?;
     let page = StatePage::of(&state)?;
-    let tag = page.tag(&state)?;
+    let tag = page.tag()?;
     let unchanged = etag::matches(&request, &tag);
     let mut response = if unchanged { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     // To append to no headers is cheaper than to insert, which looks for what it replaces.
@@ -52,7 +52,7 @@ pub async fn read_state(
         return Ok(response.finish());
     }
     let mut body = Vec::new();
-    page.write(&state, &mut body)?;
+    page.write(&mut body)?;
     Ok(response.append_header((header::CONTENT_TYPE, JSON)).body(body))
 }
 
@@ -64,35 +64,33 @@ struct Sent<'a> {
     expected_version: Option<u64>,
 }
 
-/// Applies what a mutation asks for.
-async fn perform(api: &Api, sent: Sent<'_>, command: Command) -> Result<Answer, Problem> {
-    let expected_version = sent.expected_version;
-    let asked = Asked { command: &command, expected_version, body: sent.raw };
-    let request = Request {
-        player: sent.caller.player(),
-        handle: Some(sent.caller.handle),
-        key: sent.key.of(asked),
-        command,
-        expected_version,
-    };
-    Ok(api.game.perform(request).await?)
+/// What a mutation came to, and the handle of the player's cache entry.
+pub struct Answered {
+    pub answer: Answer,
+    pub handle: CacheHandle,
 }
 
-/// Answers a mutation: its outcome, whose last field is the place of the state after it.
-pub fn answered(
+/// Applies a mutation.
+async fn perform(api: &Api, sent: Sent<'_>, command: Command) -> Result<Answered, Problem> {
+    let expected_version = sent.expected_version;
+    let asked = Asked { command: &command, expected_version, body: sent.raw };
+    let handle = sent.caller.handle;
+    let key = sent.key.of(asked);
+    let request = Request { key, expected_version, ..Request::of(&handle, command) };
+    Ok(Answered { answer: api.game.perform(request).await?, handle })
+}
+
+/// Answers a mutation with its outcome and the state after it.
+pub fn answer_with(
     api: &Api,
-    answer: &Answer,
+    answered: &Answered,
     outcome: &impl Serialize,
 ) -> Result<HttpResponse, Problem> {
-    let state = api.game.state_after(answer);
-    let mut body = serde_json::to_vec(outcome).map_err(Problem::internal)?;
-    if !body.ends_with(StatePlace::END.as_bytes()) {
-        return Err(Problem::internal("an outcome without a place for the state"));
-    }
-    body.truncate(body.len() - StatePlace::END.len());
-    StatePage::of(&state)?.write(&state, &mut body)?;
-    body.push(b'}');
-    Ok(respond(answer, body))
+    let Answered { answer, handle } = answered;
+    let state = api.game.state_after(answer, handle);
+    let mut body = ObjectWriter::of(outcome).map_err(Problem::internal)?;
+    StatePage::of(&state)?.write(body.value_of("state"))?;
+    Ok(respond(answer, body.finish()))
 }
 
 fn respond(answer: &Answer, body: Vec<u8>) -> HttpResponse {
@@ -124,10 +122,10 @@ pub async fn click(
 ) -> Result<HttpResponse, Problem> {
     let command = body.value.command()?;
     let sent = Sent { caller, key: &key, raw: &body.raw, expected_version: None };
-    let answer = perform(&api, sent, command).await?;
-    match answer.outcome {
+    let answered = perform(&api, sent, command).await?;
+    match answered.answer.outcome {
         Outcome::Clicked { accepted } => {
-            answered(&api, &answer, &ClicksWire { accepted, state: StatePlace })
+            answer_with(&api, &answered, &ClicksWire { accepted, state: StatePlace })
         }
         ref other => Err(mismatched(other)),
     }
@@ -155,11 +153,13 @@ pub async fn buy_generator(
     let command = Command::Act(Action::BuyGenerator { id, quantity });
     let expected_version = body.value.expected_version;
     let sent = Sent { caller, key: &key, raw: &body.raw, expected_version };
-    let answer = perform(&api, sent, command).await?;
-    match answer.outcome {
-        Outcome::BoughtGenerators { purchased, spent } => {
-            answered(&api, &answer, &GeneratorPurchaseWire { purchased, spent, state: StatePlace })
-        }
+    let answered = perform(&api, sent, command).await?;
+    match answered.answer.outcome {
+        Outcome::BoughtGenerators { purchased, spent } => answer_with(
+            &api,
+            &answered,
+            &GeneratorPurchaseWire { purchased, spent, state: StatePlace },
+        ),
         ref other => Err(mismatched(other)),
     }
 }
@@ -185,10 +185,10 @@ pub async fn buy_upgrade(
     let command = Command::Act(Action::BuyUpgrade { id });
     let expected_version = body.value.expected_version;
     let sent = Sent { caller, key: &key, raw: &body.raw, expected_version };
-    let answer = perform(&api, sent, command).await?;
-    match answer.outcome {
+    let answered = perform(&api, sent, command).await?;
+    match answered.answer.outcome {
         Outcome::BoughtUpgrade { spent } => {
-            answered(&api, &answer, &UpgradePurchaseWire { spent, state: StatePlace })
+            answer_with(&api, &answered, &UpgradePurchaseWire { spent, state: StatePlace })
         }
         ref other => Err(mismatched(other)),
     }
@@ -208,10 +208,10 @@ pub async fn prestige(
 ) -> Result<HttpResponse, Problem> {
     let expected_version = body.value.expected_version;
     let sent = Sent { caller, key: &key, raw: &body.raw, expected_version };
-    let answer = perform(&api, sent, Command::Prestige).await?;
-    match answer.outcome {
+    let answered = perform(&api, sent, Command::Prestige).await?;
+    match answered.answer.outcome {
         Outcome::Prestiged { gained_cores } => {
-            answered(&api, &answer, &PrestigeWire { gained_cores, state: StatePlace })
+            answer_with(&api, &answered, &PrestigeWire { gained_cores, state: StatePlace })
         }
         ref other => Err(mismatched(other)),
     }
@@ -231,11 +231,11 @@ pub async fn act(
 ) -> Result<HttpResponse, Problem> {
     let command = body.value.command()?;
     let sent = Sent { caller, key: &key, raw: &body.raw, expected_version: None };
-    let answer = perform(&api, sent, command).await?;
-    match &answer.outcome {
+    let answered = perform(&api, sent, command).await?;
+    match &answered.answer.outcome {
         Outcome::Acted { results } => {
             let results = results.iter().map(Into::into).collect();
-            answered(&api, &answer, &ActionsWire { results, state: StatePlace })
+            answer_with(&api, &answered, &ActionsWire { results, state: StatePlace })
         }
         other => Err(mismatched(other)),
     }
@@ -257,10 +257,10 @@ pub async fn rename(
         .map_err(|unfit| Problem::unacceptable("display_name", unfit.to_string()))?;
     let command = Command::Rename(name);
     let sent = Sent { caller, key: &key, raw: &body.raw, expected_version: None };
-    let answer = perform(&api, sent, command).await?;
-    let state = api.game.state_after(&answer);
+    let Answered { answer, handle } = perform(&api, sent, command).await?;
+    let state = api.game.state_after(&answer, &handle);
     let mut body = Vec::new();
-    StatePage::of(&state)?.write(&state, &mut body)?;
+    StatePage::of(&state)?.write(&mut body)?;
     Ok(respond(&answer, body))
 }
 

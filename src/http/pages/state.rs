@@ -1,130 +1,77 @@
-//! A player's state as JSON. What a click does not change is written once: from one answer to the next only the energy,
-//! the version and the times differ.
+//! A player's state as JSON. What a click does not change is rendered once and kept beside the row: from one answer to the
+//! next only the energy, the version and the times differ.
 
 use std::sync::Arc;
 
 use actix_web::http::header::HeaderValue;
 use bytes::Bytes;
+use serde::Serialize;
 use uuid::Uuid;
 
 use crate::api::problem::Problem;
-use crate::api::wire::{AwayWire, StateWire, write_rfc3339};
-use crate::domain::{Away, Catalogue, Production, Timeline, Timestamp};
+use crate::api::wire::{AwayWire, ObjectWriter, StateWire, Whole, write_rfc3339};
+use crate::cache::{Basis, Page};
+use crate::domain::{Away, Timestamp};
 use crate::game::State;
 use crate::identity::Epoch;
 
-/// Parts of the offline cap that an entity tag tells apart.
+/// Parts of the offline cap that an entity tag distinguishes.
 const CAP_STEPS: f64 = 8.0;
 
-/// Bytes that the parts which change take at most, but for a told absence, which is rare.
+/// Bytes of the members that change, at most, without an absence, which is rare.
 const CHANGING: usize = 208;
 
-/// Bytes of `W/"`, a number of 64 bits in hexadecimal digits, and a hyphen.
-const TAG_START: usize = 3 + 16 + 1;
-
-// What stands where the changing parts will: no text within a string looks so, as quotes there are escaped.
-const AMOUNTS: &str = r#""energy":0.0,"lifetime_energy":0.0,"#;
-const VERSION: &str = r#""version":0,"#;
-const TIMES: &str = r#""accrues_until":"","server_time":""}"#;
-
-/// The parts of a player's state that stay as long as its possessions, its names and the catalogue do. It is remembered by
-/// the possessions, and so holds for no others.
-#[derive(Debug)]
-pub struct StatePage {
-    player: Uuid,
-    epoch: Epoch,
-    catalogue: Arc<Catalogue>,
-    timeline: Arc<Timeline>,
-    cores: f64,
-    display_name: Arc<str>,
-    username: Option<Arc<str>>,
-    /// What all of that makes.
-    production: Production,
-    /// Without the parts that change.
-    text: Box<str>,
-    /// Where in it the amounts and the version go; the times go to its end.
-    gaps: [usize; 2],
-    /// The part of the entity tag that says whose it is, in which epoch.
-    tag_start: [u8; TAG_START],
+/// A state and its page.
+pub struct StatePage<'a> {
+    state: &'a State,
+    /// The instant of the state; never before the player's last settle.
+    now: Timestamp,
+    page: Arc<Page>,
 }
 
-impl StatePage {
-    /// The page of a state, made anew only where the one before does not hold.
+impl<'a> StatePage<'a> {
+    /// The page of a state, rendered only if the one in the cache has another basis.
     ///
     /// # Errors
-    /// Where the state cannot be written.
-    pub fn of(state: &State) -> Result<Arc<Self>, Problem> {
-        let inventory = &state.record.player.inventory;
-        inventory.memo(|page: &Self| page.holds(state), || Self::new(state))
+    /// 500 if the state cannot be rendered.
+    pub fn of(state: &'a State) -> Result<Self, Problem> {
+        let State { record, epoch, timeline, .. } = state;
+        let now = record.player.not_before_settled(state.now);
+        let page = state.handle.page(
+            |page| page.basis.is_of(record, *epoch, timeline, now),
+            || render(state, now).map_err(Problem::internal),
+        )?;
+        Ok(Self { state, now, page })
     }
 
-    fn holds(&self, state: &State) -> bool {
-        let record = &state.record;
-        let player = &record.player;
-        let now = player.not_before_settled(state.now);
-        self.player == record.id
-            && self.epoch == state.epoch
-            && self.cores == player.cores
-            && Arc::ptr_eq(&self.timeline, &state.timeline)
-            && Arc::ptr_eq(&self.catalogue, state.timeline.at(now))
-            && Arc::ptr_eq(&self.display_name, &player.display_name)
-            && self.username.as_ref().map(Arc::as_ptr) == record.username.as_ref().map(Arc::as_ptr)
-    }
-
-    fn new(state: &State) -> Result<Self, Problem> {
-        let (record, timeline) = (&*state.record, &state.timeline);
-        let player = &record.player;
-        let now = player.not_before_settled(state.now);
-        let mut wire = StateWire::new(record, state.epoch, timeline, now);
-        (wire.energy, wire.lifetime_energy, wire.version, wire.away) = (0.0, 0.0, 0, None);
-        wire.accrues_until.clear();
-        wire.server_time.clear();
-        let json = serde_json::to_string(&wire).map_err(Problem::internal)?;
-        let parts = json.split_once(AMOUNTS).and_then(|(before, rest)| {
-            let (middle, rest) = rest.split_once(VERSION)?;
-            Some([before, middle, rest.strip_suffix(TIMES)?])
-        });
-        let parts = parts.ok_or_else(|| Problem::internal("a state of another form"))?;
-        Ok(Self {
-            player: record.id,
-            epoch: state.epoch,
-            catalogue: Arc::clone(timeline.at(now)),
-            timeline: Arc::clone(timeline),
-            cores: player.cores,
-            display_name: Arc::clone(&player.display_name),
-            username: record.username.clone(),
-            production: player.production(timeline, now),
-            text: parts.concat().into(),
-            gaps: [parts[0].len(), parts[0].len() + parts[1].len()],
-            tag_start: tag_start(record.id, state.epoch),
-        })
-    }
-
-    /// Appends the state at its time.
-    pub fn write(&self, state: &State, body: &mut Vec<u8>) -> Result<(), Problem> {
-        let player = &state.record.player;
-        let now = player.not_before_settled(state.now);
-        let (energy, lifetime_energy) = self.amounts(state, now);
-        let text = self.text.as_bytes();
-        let [amounts, version] = self.gaps;
+    /// Appends the state.
+    ///
+    /// # Errors
+    /// 500 if a number cannot be written, which does not happen.
+    pub fn write(&self, body: &mut Vec<u8>) -> Result<(), Problem> {
+        let player = &self.state.record.player;
+        let (energy, lifetime_energy) = self.amounts();
+        let text = &*self.page.text;
+        let [second, third] = self.page.gaps;
         body.reserve(text.len() + CHANGING);
-        body.extend_from_slice(&text[..amounts]);
-        body.extend_from_slice(b"\"energy\":");
+        body.push(b'{');
+        body.extend_from_slice(&text[..second]);
+        body.extend_from_slice(b",\"energy\":");
         write_json(body, &energy)?;
         body.extend_from_slice(b",\"lifetime_energy\":");
         write_json(body, &lifetime_energy)?;
         body.push(b',');
-        body.extend_from_slice(&text[amounts..version]);
-        body.extend_from_slice(b"\"version\":");
+        body.extend_from_slice(&text[second..third]);
+        body.extend_from_slice(b",\"version\":");
         write_json(body, &player.version)?;
         body.push(b',');
-        body.extend_from_slice(&text[version..]);
-        body.extend_from_slice(b"\"accrues_until\":\"");
-        write_rfc3339(body, player.accrues_until(&self.production));
+        body.extend_from_slice(&text[third..]);
+        body.extend_from_slice(b",\"accrues_until\":\"");
+        write_rfc3339(body, player.accrues_until(&self.page.production));
         body.extend_from_slice(b"\",\"server_time\":\"");
-        write_rfc3339(body, now);
+        write_rfc3339(body, self.now);
         body.push(b'"');
-        if let Some(away) = told(state, now) {
+        if let Some(away) = self.away() {
             body.extend_from_slice(b",\"away\":");
             write_json(body, &AwayWire::from(away))?;
         }
@@ -132,34 +79,40 @@ impl StatePage {
         Ok(())
     }
 
-    fn amounts(&self, state: &State, now: Timestamp) -> (f64, f64) {
-        let player = &state.record.player;
-        if Arc::ptr_eq(&self.catalogue, state.timeline.at(player.settled_at)) {
-            player.energy_with(&self.production, now)
+    /// Energy and lifetime energy.
+    fn amounts(&self) -> (f64, f64) {
+        let (player, timeline) = (&self.state.record.player, &self.state.timeline);
+        if Arc::ptr_eq(self.page.basis.catalogue(), timeline.at(player.settled_at)) {
+            player.energy_with(&self.page.production, self.now)
         } else {
-            player.energy_at(&state.timeline, now)
+            player.energy_at(timeline, self.now)
         }
     }
 
-    /// The entity tag of the state: whose it is, in which epoch of the database, and what a client cannot work out for
-    /// itself. Where several players sign in one after the other in one browser, its cache tells them apart by this alone.
+    /// The absence that the state contains.
+    fn away(&self) -> Option<&Away> {
+        self.state.record.player.away_to_tell(self.now)
+    }
+
+    /// The entity tag of the state: the player, the epoch of the database, and what a client cannot calculate itself. If
+    /// several players use one browser one after the other, its cache distinguishes them by this tag only.
     ///
     /// # Errors
-    /// None that can be met: the tag is plain text.
-    pub fn tag(&self, state: &State) -> Result<HeaderValue, Problem> {
-        let player = &state.record.player;
-        let now = player.not_before_settled(state.now);
-        let step = self.production.offline_cap_seconds * 1e6 / CAP_STEPS;
-        let accrues_until = player.accrues_until(&self.production).as_micros() as f64;
-        let away = if told(state, now).is_some() { b'a' } else { b'p' };
-        // The edges of time divide into fewer steps than a whole number can count.
+    /// 500 if the tag is not plain text, which does not happen.
+    pub fn tag(&self) -> Result<HeaderValue, Problem> {
+        let player = &self.state.record.player;
+        let production = &self.page.production;
+        let step = production.offline_cap_seconds * 1e6 / CAP_STEPS;
+        let accrues_until = player.accrues_until(production).as_micros() as f64;
+        let away = if self.away().is_some() { b'a' } else { b'p' };
+        // At the ends of the range of time the quotient still fits into an integer.
         let accrues_step = (accrues_until / step).floor() as i64;
-        // Piece by piece, as this is done for every answer: `write!` takes four times as long.
+        // Piece by piece, because every answer has a tag and `write!` takes four times as long.
         let mut tag = Vec::with_capacity(80);
-        tag.extend_from_slice(&self.tag_start);
+        tag.extend_from_slice(&self.page.tag_start);
         write_json(&mut tag, &player.version)?;
         tag.push(b'-');
-        write_json(&mut tag, &self.catalogue.version)?;
+        write_json(&mut tag, &self.page.basis.catalogue().version)?;
         tag.extend_from_slice(&[b'-', away, b'-']);
         write_json(&mut tag, &accrues_step)?;
         tag.push(b'"');
@@ -167,43 +120,65 @@ impl StatePage {
     }
 }
 
-fn tag_start(player: Uuid, epoch: Epoch) -> [u8; TAG_START] {
-    // The random bits of the id lie in its lower half, those of its time in the upper one.
+/// Renders the members of a state that a click does not change. They are those of [`StateWire`], in its order.
+fn render(state: &State, now: Timestamp) -> Result<Page, serde_json::Error> {
+    let State { record, epoch, timeline, .. } = state;
+    let wire = StateWire::new(record, *epoch, timeline, now);
+    let mut names = ObjectWriter::with_capacity(256);
+    names.member("player_id", &wire.player_id)?;
+    names.member("display_name", &wire.display_name)?;
+    names.member("username", &wire.username)?;
+    let mut rates = ObjectWriter::with_capacity(128);
+    rates.member("energy_per_second", &wire.energy_per_second)?;
+    rates.member("energy_per_click", &wire.energy_per_click)?;
+    rates.member("cores", &Whole(wire.cores))?;
+    let mut possessions = ObjectWriter::with_capacity(1024);
+    possessions.member("generators", &wire.generators)?;
+    possessions.member("upgrades", &wire.upgrades)?;
+    possessions.member("epoch", &wire.epoch)?;
+    let [names, rates, possessions] = [names, rates, possessions].map(ObjectWriter::into_members);
+    Ok(Page {
+        basis: Basis::of(record, *epoch, timeline, now),
+        production: record.player.production(timeline, now),
+        gaps: [names.len(), names.len() + rates.len()],
+        text: [names, rates, possessions].concat().into(),
+        tag_start: tag_start(record.id, *epoch).into(),
+    })
+}
+
+/// `W/"` and 16 hexadecimal digits that stand for the player and the epoch.
+fn tag_start(player: Uuid, epoch: Epoch) -> Vec<u8> {
+    // The lower half of the id contains its random bits, the upper half those of its time.
     let (upper, lower) = player.as_u64_pair();
-    let text = format!("W/\"{:016x}-", upper ^ lower ^ epoch.number());
-    let mut start = [0; TAG_START];
-    start.copy_from_slice(text.as_bytes());
-    start
+    format!("W/\"{:016x}-", upper ^ lower ^ epoch.number()).into()
 }
 
-fn write_json(body: &mut Vec<u8>, value: &impl serde::Serialize) -> Result<(), Problem> {
+fn write_json(body: &mut Vec<u8>, value: &impl Serialize) -> Result<(), Problem> {
     serde_json::to_writer(body, value).map_err(Problem::internal)
-}
-
-/// What is told of an absence.
-fn told(state: &State, now: Timestamp) -> Option<&Away> {
-    state.record.player.away_to_tell(now)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cache::CacheHandle;
     use crate::domain::testing::{at, slug, two_catalogues};
     use crate::domain::{Player, Rules};
     use crate::store::players::PlayerRecord;
 
-    fn page(state: &State) -> (Arc<StatePage>, String) {
-        let page = StatePage::of(state).map_err(|_| "no page").expect("a page");
+    /// The kept page of a state, its body and its tag.
+    fn page(state: &State) -> (Arc<Page>, String, HeaderValue) {
+        let page = StatePage::of(state).expect("a page");
         let mut body = Vec::new();
-        page.write(state, &mut body).map_err(|_| "no body").expect("a body");
-        (page, String::from_utf8(body).expect("text"))
+        page.write(&mut body).expect("a body");
+        let tag = page.tag().expect("a tag");
+        (page.page, String::from_utf8(body).expect("text"), tag)
     }
 
     #[test]
-    fn a_page_says_what_the_state_says_at_any_time_and_is_made_once() {
+    fn a_page_says_what_the_state_says_at_any_time_and_is_rendered_once() {
         let timeline = Arc::new(two_catalogues(700.0));
-        let mut player =
-            Player::new(format!("{AMOUNTS}{VERSION}").into(), &Rules::default(), at(0.0));
+        let name = r#""energy":0.0,"version":0,"#;
+        let mut player = Player::new(name.into(), &Rules::default(), at(0.0));
         player.inventory.add_generators(&slug("mill"), 2);
         player.inventory.add_generators(&slug("crank"), 3);
         player.arrive(&timeline, at(500.0));
@@ -218,14 +193,15 @@ mod tests {
         };
         let mut record = Arc::new(record);
         let epoch = Epoch::from_number(7);
+        let handle = CacheHandle::testing(record.id);
         let mut pages = Vec::new();
         for seconds in [400.0, 500.0, 529.9, 530.1, 699.9, 700.1, 1000.0, 50_000.0] {
-            let timeline = Arc::clone(&timeline);
-            let state = State { record: Arc::clone(&record), epoch, timeline, now: at(seconds) };
-            let (page, body) = page(&state);
+            let (record_now, timeline) = (Arc::clone(&record), Arc::clone(&timeline));
+            let (now, handle) = (at(seconds), handle.clone());
+            let state = State { record: record_now, epoch, timeline, now, handle };
+            let (page, body, tag) = page(&state);
             let wire = StateWire::new(&state.record, state.epoch, &state.timeline, state.now);
             assert_eq!(body, serde_json::to_string(&wire).expect("JSON"), "{seconds}");
-            let tag = page.tag(&state).map_err(|_| "no tag").expect("a tag");
             assert_eq!(tag.to_str().expect("text").contains("-a-"), wire.away.is_some());
             pages.push(page);
             // A click.
@@ -234,13 +210,13 @@ mod tests {
             next.player.energy += 1.0;
             record = Arc::new(next);
         }
-        assert!(Arc::ptr_eq(&pages[0], &pages[4]), "made once");
+        assert!(Arc::ptr_eq(&pages[0], &pages[4]), "rendered once");
         assert!(!Arc::ptr_eq(&pages[4], &pages[5]), "and again under another catalogue");
         let mut next = PlayerRecord::clone(&record);
         next.player.inventory.add_generators(&slug("crank"), 1);
         let record = Arc::new(next);
-        let state = State { record, epoch, timeline, now: at(50_000.0) };
-        let (page, body) = page(&state);
+        let state = State { record, epoch, timeline, now: at(50_000.0), handle };
+        let (page, body, _) = page(&state);
         assert!(!Arc::ptr_eq(&page, &pages[7]), "and after a purchase");
         let wire = StateWire::new(&state.record, state.epoch, &state.timeline, state.now);
         assert_eq!(body, serde_json::to_string(&wire).expect("JSON"));

@@ -12,7 +12,7 @@ use crate::domain::Command;
 use crate::domain::text::{self, TextLimits};
 use crate::game::{self, Asked, Request};
 use crate::http::extract::{Body, Key, Operator, Query, id, page_limit};
-use crate::http::handlers::me::answered;
+use crate::http::handlers::me::{Answered, answer_with};
 use crate::http::pages::cursor;
 use crate::http::{Api, json};
 use crate::store::operators::FoundPlayer;
@@ -99,7 +99,8 @@ pub struct GrantRequest {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = GrantOutcome)]
 pub struct GrantWire {
-    #[schema(value_type = StateWire)]
+    #[serde(skip_serializing_if = "StatePlace::is_added_later")]
+    #[schema(value_type = StateWire, required)]
     state: StatePlace,
 }
 
@@ -209,9 +210,10 @@ pub async fn grant_energy(
     let command = Command::Grant { energy: *energy, reason };
     let asked = Asked { command: &command, expected_version: None, body: &body.raw };
     let key = key.of_operator(asked);
-    let request = Request { key, ..Request::new(player, command) };
+    let handle = api.game.handle(player);
+    let request = Request { key, ..Request::of(&handle, command) };
     let answer = api.operators.grant(request).await.map_err(found)?;
-    answered(&api, &answer, &GrantWire { state: StatePlace })
+    answer_with(&api, &Answered { answer, handle }, &GrantWire { state: StatePlace })
 }
 
 fn check_reason(reason: &str) -> Result<String, Problem> {
