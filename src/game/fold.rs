@@ -9,9 +9,9 @@ use super::request::{Answer, Request};
 use super::{Error, IdempotencyKey};
 use crate::domain::{Command, LedgerEntry, Outcome, Refusal, Season, Timeline, Timestamp};
 use crate::identity::Epoch;
-use crate::store::Change;
 use crate::store::idempotency::{Hash, NewRecord, RequestHash};
 use crate::store::players::PlayerRecord;
+use crate::store::{Change, Written};
 
 /// Outcomes remembered of a player, by the key's hash: what was asked, and what came of it.
 pub(super) type Remembered = HashMap<Hash, (RequestHash, String)>;
@@ -170,9 +170,11 @@ impl Folded {
         let production = player.production(timeline, player.settled_at);
         Some(Change {
             base: &self.base,
-            record,
-            energy_per_second: production.energy_per_second,
-            accrues_until: player.accrues_until(&production),
+            written: Written {
+                record,
+                energy_per_second: production.energy_per_second,
+                accrues_until: player.accrues_until(&production),
+            },
         })
     }
 

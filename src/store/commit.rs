@@ -1,51 +1,53 @@
 //! Writing a batch of folded players in one statement.
 
+use std::sync::LazyLock;
+
 use tokio_postgres::Row;
-use tokio_postgres::types::{Json, ToSql};
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::error::Error;
 use super::idempotency::{Hash, Keys, NewRecord, horizons};
-use super::players::{InventoryColumn, PlayerRecord};
+use super::player_columns::{self, COLUMNS, Parameter};
+use super::players::PlayerRecord;
 use super::pool::{Transaction, Writing};
 use crate::domain::{LedgerEntry, Player, Season, Timestamp};
 
-/// A player as it is to be written.
-pub struct Change<'a> {
-    /// The row that it was folded from.
-    pub base: &'a PlayerRecord,
-    /// What the row becomes.
+/// Writes any batch.
+static COMMIT: LazyLock<String> =
+    LazyLock::new(|| player_columns::expand(include_str!("../../sql/queries/players/commit.sql")));
+
+/// A player's row and the columns that are calculated from it.
+#[derive(Clone, Copy)]
+pub struct Written<'a> {
     pub record: &'a PlayerRecord,
-    /// The player's rate at its `settled_at`.
+    /// The player's production per second at its `settled_at`.
     pub energy_per_second: f64,
     pub accrues_until: Timestamp,
 }
 
+impl<'a> Written<'a> {
+    /// A row whose calculated columns do not matter.
+    pub(super) fn of(record: &'a PlayerRecord) -> Self {
+        Self { record, energy_per_second: 0.0, accrues_until: record.player.last_seen_at }
+    }
+}
+
+/// A player's change.
+pub struct Change<'a> {
+    /// The row that the commands were applied to.
+    pub base: &'a PlayerRecord,
+    /// The row afterwards.
+    pub written: Written<'a>,
+}
+
 impl Change<'_> {
-    /// Whether nothing has changed but what clicks and being there change.
+    /// Whether clicking and being present changed the row, and nothing else.
     fn is_of_clicks(&self) -> bool {
-        let (before, after) = (&self.base.player, &self.record.player);
+        let after = &self.written.record.player;
         after.unseen_energy == 0.0
             && after.last_seen_at == after.settled_at
-            && after.ledger_balance == before.ledger_balance
-            && after.cores == before.cores
-            && after.season == before.season
-            && after.away == before.away
-            && self.record.catalogue_version == self.base.catalogue_version
-            && after.display_name == before.display_name
-            && after.inventory == before.inventory
-    }
-
-    /// The inventory, where it is not the row's.
-    fn new_inventory(&self) -> Option<Json<InventoryColumn>> {
-        let inventory = &self.record.player.inventory;
-        (*inventory != self.base.player.inventory).then(|| Json(inventory.into()))
-    }
-
-    /// The display name, where it is not the row's.
-    fn new_name(&self) -> Option<&str> {
-        let name = &self.record.player.display_name;
-        (*name != self.base.player.display_name).then_some(name)
+            && player_columns::only_clicks_changed(self.base, self.written.record)
     }
 }
 
@@ -151,7 +153,7 @@ impl<'a> Commit<'a> {
 
     /// A column of the players as they become.
     fn players<T>(&self, value: impl Fn(&Player) -> T) -> Vec<T> {
-        self.column(|change| value(&change.record.player))
+        self.column(|change| value(&change.written.record.player))
     }
 
     /// The statement that writes the batch: the least one that does.
@@ -175,7 +177,7 @@ impl<'a> Commit<'a> {
                 Box::new(self.players(|player| player.energy)),
                 Box::new(self.players(|player| player.lifetime_energy)),
                 Box::new(self.players(|player| player.settled_at)),
-                Box::new(self.column(|change| change.accrues_until)),
+                Box::new(self.column(|change| change.written.accrues_until)),
                 Box::new(self.players(|player| player.clicks.tokens)),
                 Box::new(self.players(|player| player.clicks.filled_at)),
             ],
@@ -185,61 +187,39 @@ impl<'a> Commit<'a> {
     fn whole(&self) -> Statement<'_> {
         let (ledger, records, seasons) = (&self.ledger, &self.records, &self.seasons);
         let horizons = self.unasked.now.map(horizons);
-        Statement {
-            sql: include_str!("../../sql/queries/players/commit.sql"),
-            parameters: vec![
-                Box::new(self.column(|change| change.base.id)),
-                Box::new(self.column(|change| change.base.revision)),
-                Box::new(self.players(|player| signed(player.version))),
-                Box::new(self.players(|player| player.energy)),
-                Box::new(self.players(|player| player.lifetime_energy)),
-                Box::new(self.players(|player| player.settled_at)),
-                Box::new(self.players(|player| player.last_seen_at)),
-                Box::new(self.column(|change| change.accrues_until)),
-                Box::new(self.players(|player| player.clicks.tokens)),
-                Box::new(self.players(|player| player.clicks.filled_at)),
-                Box::new(self.players(|player| player.unseen_energy)),
-                Box::new(self.players(|player| player.ledger_balance)),
-                Box::new(self.players(|player| player.away.map(|away| away.seconds))),
-                Box::new(self.players(|player| player.away.map(|away| away.credited_seconds))),
-                Box::new(self.players(|player| player.away.map(|away| away.energy))),
-                Box::new(self.players(|player| player.away.map(|away| away.ended_at))),
-                Box::new(self.column(|change| change.energy_per_second)),
-                Box::new(self.column(|change| signed(change.record.catalogue_version))),
-                Box::new(self.players(|player| player.cores)),
-                Box::new(self.column(Change::new_inventory)),
-                Box::new(self.changes.iter().map(Change::new_name).collect::<Vec<_>>()),
-                Box::new(ledger.ids.as_slice()),
-                Box::new(ledger.versions.as_slice()),
-                Box::new(ledger.at.as_slice()),
-                Box::new(ledger.kinds.as_slice()),
-                Box::new(ledger.references.as_slice()),
-                Box::new(ledger.earned.as_slice()),
-                Box::new(ledger.deltas.as_slice()),
-                Box::new(ledger.balances.as_slice()),
-                Box::new(records.slots.as_slice()),
-                Box::new(records.ids.as_slice()),
-                Box::new(records.key_hashes.as_slice()),
-                Box::new(records.request_hashes.as_slice()),
-                Box::new(records.created_at.as_slice()),
-                Box::new(records.outcomes.as_slice()),
-                Box::new(self.players(|player| player.season.number())),
-                Box::new(self.players(|player| player.season_base)),
-                Box::new(seasons.ids.as_slice()),
-                Box::new(seasons.seasons.as_slice()),
-                Box::new(seasons.scores.as_slice()),
-                Box::new(self.unasked.ids.as_slice()),
-                Box::new(self.unasked.hashes.as_slice()),
-                Box::new(horizons.map(|(short, _)| short)),
-                Box::new(horizons.map(|(_, long)| long)),
-                Box::new(records.command_hashes.iter().map(Hash::as_slice).collect::<Vec<_>>()),
-            ],
-        }
+        let mut parameters: Vec<Parameter<'_>> = vec![
+            Box::new(self.column(|change| change.base.id)),
+            Box::new(self.column(|change| change.base.revision)),
+            Box::new(ledger.ids.as_slice()),
+            Box::new(ledger.versions.as_slice()),
+            Box::new(ledger.at.as_slice()),
+            Box::new(ledger.kinds.as_slice()),
+            Box::new(ledger.references.as_slice()),
+            Box::new(ledger.earned.as_slice()),
+            Box::new(ledger.deltas.as_slice()),
+            Box::new(ledger.balances.as_slice()),
+            Box::new(records.slots.as_slice()),
+            Box::new(records.ids.as_slice()),
+            Box::new(records.key_hashes.as_slice()),
+            Box::new(records.request_hashes.as_slice()),
+            Box::new(records.created_at.as_slice()),
+            Box::new(records.outcomes.as_slice()),
+            Box::new(seasons.ids.as_slice()),
+            Box::new(seasons.seasons.as_slice()),
+            Box::new(seasons.scores.as_slice()),
+            Box::new(self.unasked.ids.as_slice()),
+            Box::new(self.unasked.hashes.as_slice()),
+            Box::new(horizons.map(|(short, _)| short)),
+            Box::new(horizons.map(|(_, long)| long)),
+            Box::new(records.command_hashes.iter().map(Hash::as_slice).collect::<Vec<_>>()),
+        ];
+        parameters.extend(COLUMNS.iter().map(|column| (column.array)(&self.changes)));
+        Statement { sql: &COMMIT, parameters }
     }
 }
 
 fn of_click(change: &Change<'_>) -> Statement<'static> {
-    let player = &change.record.player;
+    let player = &change.written.record.player;
     Statement {
         sql: include_str!("../../sql/queries/players/commit_click.sql"),
         parameters: vec![
@@ -249,7 +229,7 @@ fn of_click(change: &Change<'_>) -> Statement<'static> {
             Box::new(player.energy),
             Box::new(player.lifetime_energy),
             Box::new(player.settled_at),
-            Box::new(change.accrues_until),
+            Box::new(change.written.accrues_until),
             Box::new(player.clicks.tokens),
             Box::new(player.clicks.filled_at),
         ],
@@ -259,7 +239,7 @@ fn of_click(change: &Change<'_>) -> Statement<'static> {
 /// A statement and its parameters: arrays, but for a batch of one.
 struct Statement<'a> {
     sql: &'static str,
-    parameters: Vec<Box<dyn ToSql + Sync + Send + 'a>>,
+    parameters: Vec<Parameter<'a>>,
 }
 
 impl Statement<'_> {

@@ -1,15 +1,15 @@
 //! The players' rows.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Serialize};
 use tokio_postgres::Row;
-use tokio_postgres::types::Json;
 use uuid::Uuid;
 
 use super::error::Error;
+use super::player_columns;
 use super::pool::{Store, Transaction};
-use crate::domain::{Away, ClickBucket, Inventory, Player, Season, Slug, Timestamp, finite};
+use crate::domain::{Inventory, Player, Rules, Slug, Timestamp};
 
 /// A player's row.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -25,6 +25,14 @@ pub struct PlayerRecord {
     pub catalogue_version: u64,
     pub player: Player,
 }
+
+static LOAD: LazyLock<String> =
+    LazyLock::new(|| player_columns::expand(include_str!("../../sql/queries/players/load.sql")));
+static LOAD_ONE: LazyLock<String> = LazyLock::new(|| {
+    player_columns::expand(include_str!("../../sql/queries/players/load_one.sql"))
+});
+static LOCK: LazyLock<String> =
+    LazyLock::new(|| player_columns::expand(include_str!("../../sql/queries/players/lock.sql")));
 
 impl PlayerRecord {
     /// The bytes that hang on it, roughly.
@@ -52,7 +60,7 @@ impl Store {
     /// # Errors
     /// As every statement's.
     pub async fn load_players(&self, ids: &[Uuid]) -> Result<Vec<PlayerRecord>, Error> {
-        let rows = self.query(include_str!("../../sql/queries/players/load.sql"), &[&ids]).await?;
+        let rows = self.query(&LOAD, &[&ids]).await?;
         rows.iter().map(decode).collect()
     }
 
@@ -61,8 +69,7 @@ impl Store {
     /// # Errors
     /// As every statement's.
     pub async fn load_player(&self, id: Uuid) -> Result<Option<PlayerRecord>, Error> {
-        let sql = include_str!("../../sql/queries/players/load_one.sql");
-        self.query(sql, &[&id]).await?.first().map(decode).transpose()
+        self.query(&LOAD_ONE, &[&id]).await?.first().map(decode).transpose()
     }
 
     /// Those of some players whose rows somebody else holds at this moment.
@@ -128,7 +135,7 @@ impl Transaction {
     /// # Errors
     /// As every statement's.
     pub async fn lock_players(&mut self, ids: &[Uuid]) -> Result<Vec<PlayerRecord>, Error> {
-        let rows = self.query(include_str!("../../sql/queries/players/lock.sql"), &[&ids]).await?;
+        let rows = self.query(&LOCK, &[&ids]).await?;
         rows.iter().map(decode).collect()
     }
 }
@@ -156,55 +163,27 @@ impl From<InventoryColumn> for Inventory {
     }
 }
 
+/// Reads the columns that `{{player_columns}}` lists.
 pub(super) fn decode(row: &Row) -> Result<PlayerRecord, Error> {
-    let Json(inventory): Json<InventoryColumn> = row.try_get("inventory")?;
-    // The table's check constraint does not cover all of these columns.
-    let amount = |column: &str| -> Result<f64, Error> { Ok(finite(row.try_get(column)?)) };
-    let away_ended_at: Option<Timestamp> = row.try_get("away_ended_at")?;
-    let away = match away_ended_at {
-        Some(ended_at) => Some(Away {
-            seconds: amount("away_seconds")?,
-            credited_seconds: amount("away_credited_seconds")?,
-            energy: amount("away_energy")?,
-            ended_at,
-        }),
-        None => None,
-    };
+    let created_at = row.try_get("created_at")?;
     let banned_at: Option<Timestamp> = row.try_get("banned_at")?;
-    Ok(PlayerRecord {
+    let mut record = PlayerRecord {
         id: row.try_get("player_id")?,
         revision: row.try_get("revision")?,
         username: row.try_get::<_, Option<&str>>("username")?.map(Into::into),
-        created_at: row.try_get("created_at")?,
+        created_at,
         banned: banned_at.is_some(),
-        catalogue_version: row.try_get::<_, i64>("catalogue_version")?.unsigned_abs(),
-        player: Player {
-            display_name: row.try_get::<_, &str>("display_name")?.into(),
-            version: row.try_get::<_, i64>("version")?.unsigned_abs(),
-            energy: amount("energy")?,
-            lifetime_energy: amount("lifetime_energy")?,
-            cores: amount("cores")?,
-            inventory: inventory.into(),
-            settled_at: row.try_get("settled_at")?,
-            last_seen_at: row.try_get("last_seen_at")?,
-            unseen_energy: amount("unseen_energy")?,
-            away,
-            clicks: ClickBucket {
-                tokens: amount("click_tokens")?,
-                filled_at: row.try_get("clicks_filled_at")?,
-            },
-            ledger_balance: amount("ledger_balance")?,
-            season: Season::from_number(row.try_get("season")?),
-            // Not clamped: the rules count nothing where it is no amount.
-            season_base: row.try_get("season_base")?,
-        },
-    })
+        catalogue_version: 0,
+        // Every field of it is replaced.
+        player: Player::new(Arc::default(), &Rules::default(), created_at),
+    };
+    player_columns::read(row, &mut record)?;
+    Ok(record)
 }
 
 #[cfg(test)]
 pub mod testing {
     use super::*;
-    use crate::domain::Rules;
     use crate::domain::testing::at;
 
     /// The row of a guest who was just made.

@@ -1,11 +1,18 @@
 //! Reading all players, for the rankings.
 
+use std::sync::LazyLock;
+
 use uuid::Uuid;
 
 use super::error::Error;
+use super::player_columns;
 use super::players::{PlayerRecord, decode};
 use super::pool::Store;
 use crate::domain::Timestamp;
+
+static PLAYERS_AFTER: LazyLock<String> = LazyLock::new(|| {
+    player_columns::expand(include_str!("../../sql/queries/rankings/players_after.sql"))
+});
 
 impl Store {
     /// The rows of up to `limit` players after `after`, by id.
@@ -17,9 +24,8 @@ impl Store {
         after: Uuid,
         limit: usize,
     ) -> Result<Vec<PlayerRecord>, Error> {
-        let sql = include_str!("../../sql/queries/rankings/players_after.sql");
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        self.query(sql, &[&after, &limit]).await?.iter().map(decode).collect()
+        self.query(&PLAYERS_AFTER, &[&after, &limit]).await?.iter().map(decode).collect()
     }
 
     /// Tells the other instances of rows that `instance` has changed, and forgets what was told before `forgotten`.

@@ -1,16 +1,22 @@
 //! Seasons: which there are, final scores as they come in, and final standings.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use uuid::Uuid;
 
 use super::error::Error;
+use super::player_columns;
 use super::players::{PlayerRecord, decode};
 use super::pool::{Store, Transaction};
 use crate::domain::{Season, Timestamp};
 
 /// How long ranking all players may take; Postgres is told the same in `hold.sql`.
 const RANKING_LIMIT: Duration = Duration::from_mins(10);
+
+static PLAYERS_STILL_IN: LazyLock<String> = LazyLock::new(|| {
+    player_columns::expand(include_str!("../../sql/queries/seasons/players_still_in.sql"))
+});
 
 /// A season as it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,8 +103,11 @@ impl Store {
         after: Uuid,
         limit: i64,
     ) -> Result<Vec<PlayerRecord>, Error> {
-        let sql = include_str!("../../sql/queries/seasons/players_still_in.sql");
-        self.query(sql, &[&season.number(), &after, &limit]).await?.iter().map(decode).collect()
+        self.query(&PLAYERS_STILL_IN, &[&season.number(), &after, &limit])
+            .await?
+            .iter()
+            .map(decode)
+            .collect()
     }
 
     /// Writes final scores. Those that are there already stay.

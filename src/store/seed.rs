@@ -1,15 +1,17 @@
 //! Writing many players at once.
 
 use std::pin::pin;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use tokio::time::timeout;
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
-use tokio_postgres::types::{Json, ToSql, Type};
+use tokio_postgres::types::{ToSql, Type};
 
-use super::commit::signed;
+use super::commit::Written;
 use super::error::Error;
-use super::players::{InventoryColumn, PlayerRecord};
+use super::player_columns::{self, COLUMNS};
+use super::players::PlayerRecord;
 use super::pool::Store;
 use crate::domain::Timestamp;
 
@@ -22,27 +24,9 @@ pub struct SeedPlayer {
     pub accrues_until: Timestamp,
 }
 
-/// The columns of `copy_players.sql`.
-const TYPES: [Type; 18] = [
-    Type::UUID,
-    Type::INT8,
-    Type::FLOAT8,
-    Type::FLOAT8,
-    Type::TIMESTAMPTZ,
-    Type::TIMESTAMPTZ,
-    Type::TIMESTAMPTZ,
-    Type::FLOAT8,
-    Type::TIMESTAMPTZ,
-    Type::FLOAT8,
-    Type::INT8,
-    Type::FLOAT8,
-    Type::JSONB,
-    Type::TEXT,
-    Type::TIMESTAMPTZ,
-    Type::INT8,
-    Type::FLOAT8,
-    Type::FLOAT8,
-];
+static COPY: LazyLock<String> = LazyLock::new(|| {
+    player_columns::expand(include_str!("../../sql/queries/seed/copy_players.sql"))
+});
 
 impl Store {
     /// Adds players, all or none.
@@ -54,33 +38,22 @@ impl Store {
         let copied = timeout(limit, async {
             let transaction = client.transaction().await?;
             transaction.batch_execute(include_str!("../../sql/queries/seed/patience.sql")).await?;
-            let sql = include_str!("../../sql/queries/seed/copy_players.sql");
-            let sink = transaction.copy_in(sql).await?;
-            let mut writer = pin!(BinaryCopyInWriter::new(sink, &TYPES));
-            for player in players {
-                let SeedPlayer { record, energy_per_second, accrues_until } = player;
-                let it = &record.player;
-                let inventory = Json(InventoryColumn::from(&it.inventory));
-                let columns: [&(dyn ToSql + Sync); 18] = [
-                    &record.id,
-                    &signed(it.version),
-                    &it.energy,
-                    &it.lifetime_energy,
-                    &it.settled_at,
-                    &it.last_seen_at,
-                    accrues_until,
-                    &it.clicks.tokens,
-                    &it.clicks.filled_at,
-                    energy_per_second,
-                    &signed(record.catalogue_version),
-                    &it.cores,
-                    &inventory,
-                    &&*it.display_name,
-                    &record.created_at,
-                    &it.season.number(),
-                    &it.season_base,
-                    &it.ledger_balance,
-                ];
+            let sink = transaction.copy_in(COPY.as_str()).await?;
+            let types: Vec<_> = [Type::UUID, Type::TIMESTAMPTZ]
+                .into_iter()
+                .chain(player_columns::types())
+                .collect();
+            let mut writer = pin!(BinaryCopyInWriter::new(sink, &types));
+            for SeedPlayer { record, energy_per_second, accrues_until } in players {
+                let (energy_per_second, accrues_until) = (*energy_per_second, *accrues_until);
+                let written = Written { record, energy_per_second, accrues_until };
+                let values: Vec<_> =
+                    COLUMNS.iter().map(|column| (column.value)(&written)).collect();
+                let columns: Vec<&(dyn ToSql + Sync)> =
+                    [&record.id as &(dyn ToSql + Sync), &record.created_at]
+                        .into_iter()
+                        .chain(values.iter().map(|value| &**value as &(dyn ToSql + Sync)))
+                        .collect();
                 writer.as_mut().write(&columns).await?;
             }
             writer.finish().await?;

@@ -43,6 +43,7 @@ mod outage;
 mod panics;
 mod passwords;
 mod plans;
+mod player_columns;
 mod playing;
 mod poisoned_rows;
 mod pooler;

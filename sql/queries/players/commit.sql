@@ -4,25 +4,15 @@
 -- it looks up a hash. The arrays are in player_id order, in which the session's settings (lanes/session.sql) have the rows locked.
 with change as (
     select *
-    from unnest(
-        $1::uuid[], $2::bigint[], $3::bigint[], $4::float8[], $5::float8[], $6::timestamptz[],
-        $7::timestamptz[], $8::timestamptz[], $9::float8[], $10::timestamptz[], $11::float8[],
-        $12::float8[], $13::float8[], $14::float8[], $15::float8[], $16::timestamptz[],
-        $17::float8[], $18::bigint[], $19::float8[], $20::jsonb[], $21::text[], $36::bigint[],
-        $37::float8[]
-    ) as change (
-        player_id, expected_revision, version, energy, lifetime_energy, settled_at,
-        last_seen_at, accrues_until, click_tokens, clicks_filled_at, unseen_energy,
-        ledger_balance, away_seconds, away_credited_seconds, away_energy, away_ended_at,
-        energy_per_second, catalogue_version, cores, inventory, display_name, season, season_base
-    )
+    from unnest($1::uuid[], $2::bigint[], {{written_arrays:25}})
+        as change (player_id, expected_revision, {{written_columns}})
 ),
 -- Players with a request that was answered before, who are left alone. Most keys are new, so they are looked for here and
 -- not first. A record that is committed after this statement's snapshot came with a higher revision: the guard below fails.
--- As in idempotency/find.sql: $43 is the oldest record that still counts in the slots of clicks, $44 in the others.
+-- As in idempotency/find.sql: $22 is the oldest record that still counts in the slots of clicks, $23 in the others.
 repeated as materialized (
     select asked.player_id
-    from unnest($41::uuid[], $42::bytea[]) as asked (player_id, key_hash)
+    from unnest($20::uuid[], $21::bytea[]) as asked (player_id, key_hash)
     cross join unnest('{0,1,2,3,4,10,11,12}'::smallint[]) as ring (slot)
     cross join lateral (
         select
@@ -30,34 +20,14 @@ repeated as materialized (
         where record.slot = ring.slot
             and record.player_id = asked.player_id
             and record.key_hash = asked.key_hash
-            and record.created_at > case when record.slot >= 10 then $43::timestamptz else $44::timestamptz end
+            and record.created_at > case when record.slot >= 10 then $22::timestamptz else $23::timestamptz end
         limit 1
     ) as found
 ),
 written as (
     update players as player
     set revision = player.revision + 1,
-        version = change.version,
-        energy = change.energy,
-        lifetime_energy = change.lifetime_energy,
-        settled_at = change.settled_at,
-        last_seen_at = change.last_seen_at,
-        accrues_until = change.accrues_until,
-        click_tokens = change.click_tokens,
-        clicks_filled_at = change.clicks_filled_at,
-        unseen_energy = change.unseen_energy,
-        ledger_balance = change.ledger_balance,
-        away_seconds = change.away_seconds,
-        away_credited_seconds = change.away_credited_seconds,
-        away_energy = change.away_energy,
-        away_ended_at = change.away_ended_at,
-        energy_per_second = change.energy_per_second,
-        catalogue_version = change.catalogue_version,
-        cores = change.cores,
-        inventory = coalesce(change.inventory, player.inventory),
-        display_name = coalesce(change.display_name, player.display_name),
-        season = change.season,
-        season_base = change.season_base
+        {{written_values}}
     from change
     where player.player_id = change.player_id
         and player.revision = change.expected_revision
@@ -68,8 +38,8 @@ booked as (
     insert into ledger (player_id, version, at, kind, reference, earned, delta, balance_after)
     select player_id, entry.version, entry.at, kind, reference, earned, delta, balance_after
     from unnest(
-        $22::uuid[], $23::bigint[], $24::timestamptz[], $25::text[], $26::text[], $27::float8[],
-        $28::float8[], $29::float8[]
+        $3::uuid[], $4::bigint[], $5::timestamptz[], $6::text[], $7::text[], $8::float8[],
+        $9::float8[], $10::float8[]
     ) as entry (player_id, version, at, kind, reference, earned, delta, balance_after)
     where (player_id in (select player_id from written)) is true
     returning player_id, at, kind, reference, delta
@@ -84,7 +54,7 @@ remembered as (
     insert into idempotency_records (slot, player_id, key_hash, request_hash, created_at, outcome, command_hash)
     select slot, player_id, key_hash, request_hash, created_at, outcome, command_hash
     from unnest(
-        $30::smallint[], $31::uuid[], $32::bytea[], $33::bytea[], $34::timestamptz[], $35::text[], $45::bytea[]
+        $11::smallint[], $12::uuid[], $13::bytea[], $14::bytea[], $15::timestamptz[], $16::text[], $24::bytea[]
     ) as record (slot, player_id, key_hash, request_hash, created_at, outcome, command_hash)
     where (player_id in (select player_id from written)) is true
     -- A lapsed record of the same key may still lie in a slot that has not been emptied.
@@ -97,7 +67,7 @@ remembered as (
 finished as (
     insert into season_scores (player_id, season, score)
     select player_id, final.season, score
-    from unnest($38::uuid[], $39::bigint[], $40::float8[]) as final (player_id, season, score)
+    from unnest($17::uuid[], $18::bigint[], $19::float8[]) as final (player_id, season, score)
     where (player_id in (select player_id from written)) is true
     -- What a frozen season ranked does not change any more.
     and not exists (
