@@ -1,4 +1,4 @@
-//! What time it is: the database's time, so that all instances agree. Everything else takes the time as a parameter.
+//! The time: the database's time, so that all instances agree. Everything else takes the time as a parameter.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
@@ -10,59 +10,60 @@ pub trait Clock: Send + Sync {
     /// The time now.
     fn now(&self) -> Timestamp;
 
-    /// The time at an instant of late, which spares whoever knows one another look at the machine's clock.
+    /// Converts a recent `Instant` to database time without reading the clock again.
     fn at(&self, instant: Instant) -> Timestamp;
 
-    /// How long the clock has run, for what counts time and does not ask what time it is: it never jumps.
+    /// Monotonic time since the clock was made.
     fn steady(&self) -> Duration;
 
-    /// Takes in that the database said `database` to a question sent at `sent` and answered at `received`.
+    /// Adjusts the clock to the answer `database` to a question that was sent at `sent` and answered at `received`.
     fn observe(&self, database: Timestamp, sent: Instant, received: Instant);
 
-    /// Whether the database's own clock tells the same time.
+    /// Whether this clock tells the same time as the database's own clock.
     fn is_the_databases(&self) -> bool {
         true
     }
 
-    /// The time that statements take in place of the database's clock, which most read by themselves: none, unless this clock
-    /// tells another time, as in tests.
+    /// The time that statements use instead of the database's clock. `None` unless this clock tells another time, as in
+    /// tests.
     fn substitute(&self) -> Option<Timestamp> {
         (!self.is_the_databases()).then(|| self.now())
     }
 
-    /// How far the time now is behind the latest that was ever told: more than nothing only after the database's clock
+    /// How far the present time is behind the latest time that was told. It is not zero only after the database's clock
     /// stepped back.
     fn behind(&self) -> Duration {
         Duration::ZERO
     }
 
-    /// The time now, where it can be trusted: it has been heard, and does not jump. Callers that change something use this
-    /// one call, as the time could jump between two calls.
+    /// The present time, or `None` if it is not reliable: the database has not answered yet, or its clock has just
+    /// jumped. Callers that change something use this one call, because the time could jump between two calls.
     fn steady_now(&self) -> Option<Timestamp>;
 }
 
-/// The database's time, carried on between questions by the machine's monotonic clock.
+/// The database's time, continued between its answers by the machine's monotonic clock.
 #[derive(Debug)]
 pub struct DatabaseClock {
     started: Instant,
-    /// A [`Reading`], packed into one word so that no reader combines a new offset with an old flag.
+    /// A [`Reading`] in one word, so that no reader combines a new offset with an old flag.
     reading: AtomicI64,
-    /// The latest time that was held when a step back was found, in microseconds from the Unix epoch; 0 before the first.
+    /// The latest time that was told when a step back was detected, in microseconds since the Unix epoch; 0 before the
+    /// first step.
     latest: AtomicI64,
 }
 
 /// What is known of the database's time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Reading {
-    /// Microseconds from the Unix epoch to the clock's start, by the database's time.
+    /// Microseconds from the Unix epoch to the clock's start, by the database's clock.
     offset: i64,
     /// Whether the database has ever answered.
     heard: bool,
-    /// Whether the last two answers agreed, or there was only one.
+    /// Whether the last two answers agreed. True after the first answer.
     steady: bool,
 }
 
-/// The flags take the lowest bits of the word; the offset above them has room for 73,000 years.
+/// The flags are the lowest bits of the word. The offset above them has room for 73,000 years.
 const HEARD: i64 = 0b01;
 const STEADY: i64 = 0b10;
 const FLAG_BITS: u32 = 2;
@@ -83,11 +84,11 @@ impl Reading {
     }
 }
 
-/// A difference beyond this is a jump of either clock and not the network's doing.
+/// A larger difference is a jump of one of the clocks, not network latency.
 const JUMP: Duration = Duration::from_millis(500);
 
 impl DatabaseClock {
-    /// A clock that starts from this machine's idea of the time, which is not trusted until the database is heard.
+    /// A clock that starts with this machine's time, which is not reliable until the database has answered.
     pub fn new() -> Self {
         let offset = jiff::Timestamp::now().as_microsecond();
         let guessed = Reading { offset, heard: false, steady: false };
@@ -138,7 +139,7 @@ impl Clock for DatabaseClock {
             Reading { offset: told, heard: true, steady: true }
         } else if error.unsigned_abs() > largest {
             if error < 0 {
-                // What was held at `sent` at least was given out.
+                // At least the time at `sent` was told to callers.
                 let held = held.at(self.micros_since_start(sent)).as_micros();
                 self.latest.fetch_max(held, Ordering::Relaxed);
                 tracing::warn!(
@@ -151,8 +152,8 @@ impl Clock for DatabaseClock {
             }
             Reading { offset: told, heard: true, steady: false }
         } else {
-            // Half the round trip is the most that this question can be wrong by: only the rest is a difference, and it is
-            // made up for gently, as one slow answer must not shake the time.
+            // The answer can be wrong by at most half of the round trip, so only the rest is a real difference. It is
+            // corrected gradually, so that one slow answer does not disturb the time.
             let doubt = micros(round_trip) / 2;
             let drift = error.signum() * (error.abs() - doubt).max(0);
             Reading { offset: held.offset + drift / 4, heard: true, steady: true }
@@ -171,7 +172,7 @@ impl Clock for DatabaseClock {
     }
 }
 
-/// A clock that stands still until it is told to move, for tests.
+/// A clock for tests, which stands still until it is advanced.
 #[derive(Debug)]
 pub struct ManualClock(AtomicI64);
 
@@ -181,7 +182,7 @@ impl ManualClock {
         Self(AtomicI64::new(now.as_micros()))
     }
 
-    /// Moves the clock on (back, where negative).
+    /// Advances the clock, or sets it back if `seconds` is negative.
     pub fn advance(&self, seconds: f64) {
         let moved = self.now().plus_seconds(seconds);
         self.0.store(moved.as_micros(), Ordering::SeqCst);
@@ -271,7 +272,7 @@ mod tests {
         assert_eq!(clock.behind(), Duration::ZERO);
     }
 
-    /// The jump is never confirmed, so no reader may get a time beyond it.
+    /// The jump is never confirmed, so no reader may get a time after it.
     #[test]
     fn no_reader_trusts_a_time_that_has_just_jumped() {
         const HOUR: i64 = 3_600_000_000;

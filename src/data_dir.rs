@@ -1,4 +1,4 @@
-//! The folder that a server without outside services keeps its things in. One server at a time owns it.
+//! The folder in which a server without external services stores its data. One server at a time owns it.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -19,7 +19,7 @@ pub enum Error {
     Io { path: String, source: io::Error },
 }
 
-/// The folder, held until this is dropped.
+/// The folder, locked until this is dropped.
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
@@ -27,15 +27,16 @@ pub struct DataDir {
 }
 
 impl DataDir {
-    /// Makes the folder where it is missing and takes hold of it.
+    /// Creates the folder if it is missing and locks it.
     ///
     /// # Errors
-    /// [`Error::InUse`] where another server holds it.
+    ///
+    /// Returns [`Error::InUse`] if another server has locked it.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let failed = |source| Error::Io { path: path.display().to_string(), source };
         if !path.exists() {
             fs::create_dir_all(path).map_err(failed)?;
-            // Started as root, the database runs as another user, who has to pass through here.
+            // A server that runs as root starts the database as another user, who must be able to enter this folder.
             fs::set_permissions(path, fs::Permissions::from_mode(0o755)).map_err(failed)?;
         }
         let path = path.canonicalize().map_err(failed)?;
@@ -66,10 +67,11 @@ impl DataDir {
         &self.path
     }
 
-    /// The secret that tokens are signed with: made at the first call, the same ever after.
+    /// The secret that signs tokens. The first call makes it; later calls return the same one.
     ///
     /// # Errors
-    /// [`Error::Io`] where its file cannot be read or written.
+    ///
+    /// Returns [`Error::Io`] if its file cannot be read or written.
     pub fn secret(&self) -> Result<String, Error> {
         let path = self.path.join("jwt_secret");
         let failed = |source| Error::Io { path: path.display().to_string(), source };
@@ -80,7 +82,7 @@ impl DataDir {
             Err(error) => return Err(failed(error)),
         }
         let secret = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 48]>());
-        // Written aside and moved into place: a crash must not leave half a secret.
+        // Written to another file and renamed, so that a crash leaves no partial secret.
         let draft = self.path.join("jwt_secret.new");
         let mut file = OpenOptions::new()
             .write(true)

@@ -1,4 +1,4 @@
-//! A bounded map that forgets entries that were not used lately, with constant amortised work per call.
+//! A bounded map that forgets entries that were not used recently, with constant amortised work per call.
 
 use std::collections::HashMap;
 use std::collections::hash_map::{Entry, RandomState};

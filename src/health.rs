@@ -1,9 +1,9 @@
-//! What the process knows of its own state.
+//! The health of the process.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Whether requests can be served, and how its parts fare. Written by the pulse, read by everybody.
+/// Whether requests can be served, and the state of each part. The poller writes it; many parts read it.
 #[derive(Debug, Default)]
 pub struct Health {
     started: AtomicBool,
@@ -15,13 +15,13 @@ pub struct Health {
     jobs_latency_micros: AtomicU64,
 }
 
-/// Whether the database takes writes, as far as is known.
+/// Whether the database accepts writes, as far as is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WritesHealth {
     Taken,
     /// The database is read-only.
     ReadOnly,
-    /// The database's disk is full, or does not work.
+    /// The database's disk is full or faulty.
     DiskFault,
 }
 
@@ -29,14 +29,14 @@ const WRITES_TAKEN: u8 = 0;
 const WRITES_READ_ONLY: u8 = 1;
 const WRITES_DISK_FAULT: u8 = 2;
 
-/// How the jobs fare, as far as this process works on them.
+/// The state of the jobs, if this process runs them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobsHealth {
-    /// This process does not work on jobs.
+    /// This process does not run jobs.
     Disabled,
-    /// It does; and how fast the queue answered last, once it has.
+    /// This process runs jobs. The value is the queue's last response time, once there is one.
     Working(Option<Duration>),
-    /// It does, and yet jobs that are due have to wait; and how fast the queue answered last.
+    /// This process runs jobs, but jobs that are due must wait. The value is the queue's last response time.
     Behind(Duration),
     /// The queue does not answer.
     Down,
@@ -48,58 +48,58 @@ const JOBS_WORKING: u8 = 2;
 const JOBS_BEHIND: u8 = 3;
 const JOBS_DOWN: u8 = 4;
 
-/// Whether the process should be sent requests.
+/// Whether the process should receive requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Readiness {
-    /// It was never ready yet.
+    /// It was never ready.
     Starting,
     Ready,
-    /// It serves what it can without the database, or with one that takes no writes.
+    /// It serves what it can while the database is down or accepts no writes.
     Degraded,
-    /// It is about to end.
+    /// It is shutting down.
     Draining,
 }
 
 impl Health {
-    /// Notes that everything needed to serve is there.
+    /// Notes that everything that is needed to serve requests is available.
     pub fn start(&self) {
         self.started.store(true, Ordering::Relaxed);
     }
 
-    /// Whether everything needed to serve has ever been there.
+    /// Whether everything that is needed to serve requests was ever available.
     pub fn has_started(&self) -> bool {
         self.started.load(Ordering::Relaxed)
     }
 
-    /// Notes that the process is about to end.
+    /// Notes that the process is shutting down.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the process is about to end.
+    /// Whether the process is shutting down.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }
 
-    /// Notes that the database answered in that time.
+    /// Notes that the database answered within `latency`.
     pub fn database_answered(&self, latency: Duration) {
         let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
         self.database_latency_micros.store(micros, Ordering::Relaxed);
         self.database_up.store(true, Ordering::Relaxed);
     }
 
-    /// Notes that the database did not answer. Returns whether it had before.
+    /// Notes that the database did not answer. Returns whether it answered before.
     pub fn database_failed(&self) -> bool {
         self.database_up.swap(false, Ordering::Relaxed)
     }
 
-    /// How fast the database answered last; nothing where it does not.
+    /// The database's last response time; `None` while it does not answer.
     pub fn database_latency(&self) -> Option<Duration> {
         let up = self.database_up.load(Ordering::Relaxed);
         up.then(|| Duration::from_micros(self.database_latency_micros.load(Ordering::Relaxed)))
     }
 
-    /// Notes whether the database takes writes.
+    /// Notes whether the database accepts writes.
     pub fn note_writes(&self, writes: WritesHealth) {
         let state = match writes {
             WritesHealth::Taken => WRITES_TAKEN,
@@ -109,7 +109,7 @@ impl Health {
         self.writes.store(state, Ordering::Relaxed);
     }
 
-    /// Whether the database takes writes, as far as is known.
+    /// Whether the database accepts writes, as far as is known.
     pub fn writes(&self) -> WritesHealth {
         match self.writes.load(Ordering::Relaxed) {
             WRITES_TAKEN => WritesHealth::Taken,
@@ -118,12 +118,12 @@ impl Health {
         }
     }
 
-    /// Notes that this process works on jobs.
+    /// Notes that this process runs jobs.
     pub fn enable_jobs(&self) {
         self.jobs.store(JOBS_STARTING, Ordering::Relaxed);
     }
 
-    /// Notes that the queue of jobs answered in that time, and whether jobs that are due have to wait.
+    /// Notes that the queue of jobs answered within `latency`, and whether jobs that are due must wait.
     pub fn jobs_answered(&self, latency: Duration, behind: bool) {
         let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
         self.jobs_latency_micros.store(micros, Ordering::Relaxed);
@@ -136,7 +136,7 @@ impl Health {
         self.jobs.store(JOBS_DOWN, Ordering::Relaxed);
     }
 
-    /// How the jobs fare.
+    /// The state of the jobs.
     pub fn jobs(&self) -> JobsHealth {
         let latency = Duration::from_micros(self.jobs_latency_micros.load(Ordering::Relaxed));
         match self.jobs.load(Ordering::Relaxed) {
@@ -148,7 +148,7 @@ impl Health {
         }
     }
 
-    /// Whether the process should be sent requests.
+    /// Whether the process should receive requests.
     pub fn readiness(&self) -> Readiness {
         if self.is_draining() {
             Readiness::Draining

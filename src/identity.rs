@@ -1,8 +1,8 @@
-//! Which database this process works on, in which epoch of it, and since when what was read of it can be trusted.
+//! The identity of the database that this process uses, and which of the rows that were read are still valid.
 //!
 //! Several deployments may share a Redis, and a database may be restored or replaced by its standby while Redis and the
-//! servers keep what they remember. Two numbers tell such cases apart. *Database* is the same for as long as it is this
-//! database and no copy of it. *Epoch* is a new one whenever rows may have gone back to an earlier state.
+//! servers keep what they stored. Two numbers distinguish these cases. *Database* identifies a database and differs
+//! between copies of it. *Epoch* changes whenever rows may have gone back to an earlier state.
 
 use std::fmt;
 use std::num::ParseIntError;
@@ -13,18 +13,18 @@ use std::time::Instant;
 
 use tokio::sync::{Notify, watch};
 
-/// An epoch of a database: as long as it lasts, no row goes back to an earlier state. Only equality means something.
-/// Displayed as 16 hexadecimal digits.
+/// An epoch of a database. Within an epoch no row goes back to an earlier state. Epochs have no order; only equality is
+/// meaningful. Displayed as 16 hexadecimal digits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Epoch(u64);
 
 impl Epoch {
-    /// The epoch of that number.
+    /// The epoch with this number.
     pub const fn from_number(number: u64) -> Self {
         Self(number)
     }
 
-    /// Its number.
+    /// The number of the epoch.
     pub const fn number(self) -> u64 {
         self.0
     }
@@ -33,7 +33,7 @@ impl Epoch {
 impl FromStr for Epoch {
     type Err = ParseIntError;
 
-    /// Reads what [`fmt::Display`] writes.
+    /// Parses the format of [`fmt::Display`].
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         u64::from_str_radix(text, 16).map(Self)
     }
@@ -45,21 +45,21 @@ impl fmt::Display for Epoch {
     }
 }
 
-/// What tells a database and its epoch from all others.
+/// Identifies a database and its epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
-    /// The same in all epochs of one database. A copy of the database has another.
+    /// The same in all epochs of one database. A copy of the database has another number.
     pub database: u64,
     pub epoch: Epoch,
 }
 
-/// What the database said about itself in one answer.
+/// What the database reported about itself in one answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Observed {
     pub identity: Identity,
-    /// When its server process started, in microseconds since the Unix epoch.
+    /// When the server process started, in microseconds since the Unix epoch.
     pub server_started_at: i64,
-    /// Bytes of its write-ahead log so far; none where it does not say, as a standby.
+    /// The size of the write-ahead log so far, in bytes; `None` if it is not known, as on a standby.
     pub wal_position: Option<i64>,
 }
 
@@ -67,11 +67,11 @@ pub struct Observed {
 #[derive(Debug)]
 pub struct IdentityTracker {
     started: Instant,
-    /// [`Epoch::number`] of the present epoch, for every request to read.
+    /// [`Epoch::number`] of the present epoch, which every request reads.
     epoch: AtomicU64,
-    /// Nanoseconds from `started` on. What was read before is not trusted: a connection was lost since.
+    /// Nanoseconds since `started`. Rows that were read before may be wrong, because a connection was lost since.
     trusted_since: AtomicU64,
-    /// Likewise. What was read before belongs to another epoch and is worth nothing.
+    /// Nanoseconds since `started`. Rows that were read before belong to another epoch and are not valid.
     known_since: AtomicU64,
     last: Mutex<Option<Last>>,
     current: watch::Sender<Option<Identity>>,
@@ -92,7 +92,7 @@ impl Default for IdentityTracker {
 }
 
 impl IdentityTracker {
-    /// Knows nothing yet. Instants before `started` count as `started`.
+    /// A tracker without an identity. Instants before `started` count as `started`.
     pub fn new(started: Instant) -> Self {
         Self {
             started,
@@ -111,43 +111,44 @@ impl IdentityTracker {
         u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// The present epoch. Read it before the row that it is shown with: then an old epoch may come with a new row,
-    /// which the next read corrects, and never a new epoch with an old row.
+    /// The present epoch. Read it before the row that it is shown with: a new row may then have the old epoch, which
+    /// the next read corrects, but an old row never has the new epoch.
     pub fn epoch(&self) -> Epoch {
         Epoch(self.epoch.load(Ordering::Acquire))
     }
 
-    /// Whether the database was asked before. Costs next to nothing.
+    /// Whether the database has answered before. Cheap.
     pub fn is_known(&self) -> bool {
         self.epoch.load(Ordering::Relaxed) != 0
     }
 
-    /// The present identity; none before the database was first asked.
+    /// The present identity; `None` before the first answer of the database.
     pub fn current(&self) -> Option<Identity> {
         *self.current.borrow()
     }
 
-    /// Changes when the identity does.
+    /// A receiver that is notified when the identity changes.
     pub fn watch(&self) -> watch::Receiver<Option<Identity>> {
         self.current.subscribe()
     }
 
-    /// Whether what was read at `at` may still be right, as no connection was lost since.
+    /// Whether a row that was read at `at` may still be right, because no connection was lost since.
     pub fn trusts(&self, at: Instant) -> bool {
         holds_since(self.trusted_since.load(Ordering::Acquire), || self.nanos(at))
     }
 
-    /// Whether what was read at `at` belongs to the present epoch.
+    /// Whether a row that was read at `at` belongs to the present epoch.
     pub fn knows(&self, at: Instant) -> bool {
         holds_since(self.known_since.load(Ordering::Acquire), || self.nanos(at))
     }
 
-    /// A connection ended without this process closing it, or was given up on. The next one may lead to another server.
+    /// Notes that a connection ended without this process closing it, or timed out. The next one may lead to another
+    /// server.
     pub fn connection_lost(&self, now: Instant) {
         self.trusted_since.fetch_max(self.nanos(now), Ordering::Release);
     }
 
-    /// A row was read that is older than one that was known before it was asked for: the database went back.
+    /// Notes that a row was older than one that was known before the query: the database went back to an earlier state.
     pub fn row_went_back(&self, now: Instant) {
         self.connection_lost(now);
         self.want_renewal();
@@ -159,22 +160,22 @@ impl IdentityTracker {
         }
     }
 
-    /// Whether the database went back and has not been given a new epoch yet.
+    /// Whether the database went back to an earlier state and has no new epoch yet.
     pub fn is_renewal_wanted(&self) -> bool {
         self.renewal_wanted.load(Ordering::Acquire)
     }
 
-    /// Returns once the database went back, so that it can be given a new epoch at once.
+    /// Returns when the database went back to an earlier state, so that it can get a new epoch at once.
     pub async fn renewal_wanted(&self) {
         self.renewal.notified().await;
     }
 
-    /// Takes in what the database said in an answer to a question sent at `sent` and received at `received`. Returns
-    /// whether its identity is another than before; the first one is not.
+    /// Adds an answer of the database to a question that was sent at `sent` and received at `received`. Returns whether
+    /// the identity changed. The first identity is not a change.
     pub fn observe(&self, observed: Observed, sent: Instant, received: Instant) -> bool {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let before = *last;
-        // Of two answers that cross, it is not known which is the later one.
+        // If two answers overlap, it is not known which one is later.
         let in_order = before.is_none_or(|before| before.received <= sent);
         if !in_order && before.is_some_and(|before| before.observed != observed) {
             return false;
@@ -190,7 +191,7 @@ impl IdentityTracker {
             self.trusted_since.fetch_max(now, Ordering::Release);
             self.known_since.fetch_max(now, Ordering::Release);
             self.renewal_wanted.store(false, Ordering::Release);
-            // After the two above, as `epoch` says.
+            // After the two stores above, as `epoch` requires.
             self.epoch.store(observed.identity.epoch.0, Ordering::Release);
             self.current.send_replace(Some(observed.identity));
             return true;
@@ -206,7 +207,7 @@ impl IdentityTracker {
     }
 }
 
-/// Whether something holds that was right at `at`. Most processes never lose a connection: `at` is not reckoned then.
+/// Whether `at` is not before `since`. Most processes never lose a connection, and `at` is not evaluated then.
 fn holds_since(since: u64, at: impl FnOnce() -> u64) -> bool {
     since == 0 || at() > since
 }
@@ -223,7 +224,7 @@ mod tests {
         Observed { identity, server_started_at: 1, wal_position: Some(wal_position) }
     }
 
-    /// A tracker, and a moment so many milliseconds after its start.
+    /// A tracker, and a function that gives the instant that many milliseconds after its start.
     fn tracker() -> (IdentityTracker, impl Fn(u64) -> Instant) {
         let start = Instant::now();
         (IdentityTracker::new(start), move |millis| start + Duration::from_millis(millis))
@@ -258,7 +259,7 @@ mod tests {
     fn a_log_that_went_back_asks_for_a_new_epoch_until_there_is_one() {
         let (tracker, at) = tracker();
         tracker.observe(observed(FIRST, 5), at(0), at(1));
-        // It was asked before the answer above came, so it may be the earlier one.
+        // This question was sent before the answer above arrived, so its answer may be the earlier one.
         tracker.observe(observed(FIRST, 4), at(0), at(2));
         assert!(!tracker.is_renewal_wanted() && tracker.trusts(at(1)));
         tracker.observe(observed(FIRST, 4), at(3), at(4));

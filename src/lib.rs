@@ -1,13 +1,15 @@
 //! Idlewatt: the backend of an idle-energy game.
 //!
-//! Energy is a formula over a player's row, so reading never writes. Changes go through lanes, which commit many
-//! players' commands together; each row is guarded by its revision, so any number of instances may run.
+//! A player's energy is a formula over its row, so reading never writes. Changes go through lanes, which commit the
+//! commands of many players together. Each row is guarded by its revision, so any number of instances can run.
 //!
-//! Modules in the order of who may know whom, from the top: [`app`] wires; [`http`] speaks, [`jobs`] work; [`operators`], [`game`],
-//! [`accounts`], [`rankings`] and [`catalogue`] hold the use cases; [`store`] speaks with Postgres; [`domain`] holds the rules, and
-//! knows none of the others.
+//! The modules from top to bottom; each uses only modules below it, as `tests/architecture.rs` checks: [`app`] wires
+//! everything; [`http`] is the transport, [`api`] the contract without a transport, and [`jobs`] is background work;
+//! [`operators`], [`game`], [`accounts`], [`rankings`] and [`catalogue`] are the use cases; [`lanes`], [`cache`],
+//! [`peers`] and [`limit`] are the machinery; [`store`] and [`redis_client`] talk to Postgres and Redis; [`domain`] has
+//! the rules and uses no other module.
 
-// A panic is the failure of one job or one request, as long as it unwinds.
+// A panic must fail one job or one request only, which requires unwinding.
 #[cfg(panic = "abort")]
 compile_error!("a panic must unwind: set `panic = \"unwind\"` in the profile");
 

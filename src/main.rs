@@ -31,7 +31,7 @@ fn main() -> ExitCode {
         match arguments.command.unwrap_or_default() {
             Command::Serve => app::serve(config).await.map(|()| true),
             Command::Migrate => app::migrate(&config).await.map(|()| true),
-            // It is printed before a configuration is read.
+            // Printed above, before the configuration is read.
             Command::Openapi => Ok(true),
             Command::Doctor => Ok(app::diagnose(&config).await),
             Command::Jobs(command) => app::manage_jobs(&config, command).await,
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
             Command::Healthcheck { ready } => app::check_health(&config.http, ready).map(|()| true),
         }
     });
-    // Nothing that is left matters, and a blocked hash must not hold the exit up.
+    // No other task matters any more, and a running password hash must not delay the exit.
     runtime.shutdown_background();
     drop(telemetry);
     match result {

@@ -1,12 +1,12 @@
-//! The tasks and threads that the process cannot do without. Whichever ends although it should not, by a panic or by
-//! itself, is noticed at once, so that the process can end and be started again.
+//! The tasks and threads that the process cannot work without. If one of them ends unexpectedly, by a panic or by
+//! itself, the supervisor reports it at once, so that the process can end and be restarted.
 
 use std::thread;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// Notices the first of its parts that ends. Cheap to clone.
+/// Reports the first part that ends. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Supervisor(watch::Sender<Option<Fault>>);
 
@@ -19,12 +19,12 @@ pub struct Fault {
 }
 
 impl Supervisor {
-    /// Nothing has ended yet.
+    /// A supervisor without parts.
     pub fn new() -> Self {
         Self(watch::Sender::new(None))
     }
 
-    /// Waits until a part has ended, and tells which one was the first.
+    /// Waits until a part has ended, and returns the first one.
     pub async fn fault(&self) -> Fault {
         let mut first = self.0.subscribe();
         match first.wait_for(Option::is_some).await.map(|fault| *fault) {
@@ -33,12 +33,12 @@ impl Supervisor {
         }
     }
 
-    /// To be kept by a part for as long as it works.
+    /// A guard that a part keeps for as long as it works.
     pub fn guard(&self, part: &'static str) -> Guard {
         Guard { part, supervisor: Some(self.clone()) }
     }
 
-    /// Spawns a task that is to work until it is dropped.
+    /// Spawns a task that works until the returned value is dropped.
     pub fn spawn(
         &self,
         part: &'static str,
@@ -58,7 +58,7 @@ impl Default for Supervisor {
     }
 }
 
-/// Dropped, be it by a panic, it tells the supervisor that its part has ended.
+/// Tells the supervisor that its part has ended when it is dropped, which includes a panic.
 #[derive(Debug)]
 #[must_use]
 pub struct Guard {
@@ -67,7 +67,7 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// The part ends because it was asked to, which is no fault.
+    /// The part ends because it was asked to, which is not a fault.
     pub fn finish(mut self) {
         self.supervisor = None;
     }

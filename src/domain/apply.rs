@@ -1,4 +1,4 @@
-//! Applying a command to a player: all of it, or a refusal and nothing.
+//! Applying a command to a player: either all of it, or a refusal that changes nothing.
 
 use super::catalogue::{Catalogue, Requirement};
 use super::command::{
@@ -13,13 +13,14 @@ use super::time::Timestamp;
 use super::timeline::Timeline;
 
 impl Player {
-    /// Applies `command` at `now`, appending what it books to `ledger`.
+    /// Applies `command` at `now` and appends ledger entries to `ledger`.
     ///
     /// The player is settled first in any case; a refusal changes nothing else. Each applied mutation raises the
     /// version by one.
     ///
     /// # Errors
-    /// The rule that refuses it.
+    ///
+    /// Returns the rule that refuses the command.
     pub fn apply(
         &mut self,
         command: &Command,
@@ -51,14 +52,14 @@ impl Player {
             }
             Command::Arrive | Command::Grant { .. } => Ok(Outcome::Done {}),
         };
-        // An absence is told until the next mutation, not by the one that ended it.
+        // An absence is shown until the next mutation, not until the one that ended the absence.
         if self.version > version && !returned {
             self.away = None;
         }
         outcome
     }
 
-    /// One action of a player who has arrived.
+    /// Applies one action of a player whose presence is noted already.
     fn act(
         &mut self,
         action: &Action,
@@ -140,7 +141,7 @@ impl Player {
         Ok(Outcome::BoughtUpgrade { spent })
     }
 
-    /// Begins anew with `floor(sqrt(lifetime_energy / 1e9))` cores: 4e9 give 2.
+    /// Resets the player and sets its cores to `floor(sqrt(lifetime_energy / 1e9))`: 4e9 gives 2.
     fn prestige(
         &mut self,
         rules: &Rules,
@@ -148,7 +149,7 @@ impl Player {
     ) -> Result<Outcome, Refusal> {
         let cores = (self.lifetime_energy / rules.energy_per_core).sqrt().floor();
         let before = finite(self.cores);
-        // False where `cores` is NaN.
+        // False if `cores` is NaN.
         let gains = cores > before;
         if !gains {
             let next = before + 1.0;
@@ -162,7 +163,7 @@ impl Player {
         Ok(Outcome::Prestiged { gained_cores })
     }
 
-    /// A gift counts for the balance, not for lifetime energy: it was not made.
+    /// A gift raises the balance but not the lifetime energy, because it was not produced.
     fn receive(&mut self, energy: f64, reason: &str, ledger: &mut Vec<LedgerEntry>) -> Outcome {
         let before = self.energy;
         self.energy = sum(self.energy, energy);
@@ -170,7 +171,7 @@ impl Player {
         Outcome::Done {}
     }
 
-    /// The cost, where the balance covers it.
+    /// Returns the cost if the balance covers it.
     fn affordable(&self, cost: Option<f64>) -> Result<f64, Refusal> {
         let required = finite(cost.unwrap_or(f64::MAX));
         match cost {
@@ -191,7 +192,7 @@ impl Player {
         self.book(before, kind, reference, ledger);
     }
 
-    /// Writes the ledger line for a balance that has just moved from `before` to its present value.
+    /// Appends the ledger entry for a change of the balance from `before` to its present value.
     fn book(
         &mut self,
         before: f64,

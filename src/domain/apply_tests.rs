@@ -182,7 +182,7 @@ proptest! {
                 Ok(_) if *command == Command::Arrive => {}
                 Ok(_) => applied += 1,
                 Err(_) => {
-                    // A refusal leaves no more behind than having been there.
+                    // A refusal has the same effect as being present.
                     let mut seen = before;
                     seen.arrive(&timeline, at(now));
                     prop_assert_eq!(&player, &seen);

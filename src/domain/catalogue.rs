@@ -1,4 +1,4 @@
-//! What can be bought, as checked data.
+//! What can be bought, as validated data.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
@@ -10,32 +10,32 @@ use super::slug::Slug;
 use super::text::{self, TextLimits};
 use super::time::Timestamp;
 
-/// A machine that makes energy.
+/// A machine that produces energy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Generator {
     pub id: Slug,
     pub name: String,
     pub description: String,
-    /// Cost of the first one, in energy.
+    /// Cost of the first unit, in energy.
     pub base_cost: f64,
-    /// Factor of the cost from each one to the next.
+    /// Factor between the costs of one unit and the next.
     pub cost_growth: f64,
-    /// Energy that each one makes in a second, before multipliers.
+    /// Energy that each unit produces per second, before multipliers.
     pub base_energy_per_second: f64,
-    /// Whether it can be bought; one that cannot goes on producing.
+    /// Whether it can be bought. Units that are owned produce energy in any case.
     #[serde(default = "yes")]
     pub available: bool,
 }
 
 impl Generator {
-    /// Its price list.
+    /// The costs of its units.
     pub fn costs(&self) -> CostCurve {
         CostCurve { base: self.base_cost, growth: self.cost_growth }
     }
 }
 
-/// A lasting improvement that each player can buy once between two prestiges.
+/// A permanent improvement that each player can buy once between two prestiges.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Upgrade {
@@ -45,37 +45,37 @@ pub struct Upgrade {
     /// Cost, in energy.
     pub cost: f64,
     pub effect: Effect,
-    /// What a player must have before it can be bought; nothing where absent.
+    /// What a player must have before it can be bought; `None` if there is no requirement.
     #[serde(default)]
     pub requires: Option<Requirement>,
-    /// Whether it can be bought; one that cannot keeps its effect.
+    /// Whether it can be bought. An upgrade that is owned has its effect in any case.
     #[serde(default = "yes")]
     pub available: bool,
 }
 
-/// What an upgrade does.
+/// The effect of an upgrade.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Effect {
-    /// Multiplies what one kind of generator makes.
+    /// Multiplies the production of one kind of generator.
     GeneratorMultiplier { generator: Slug, multiplier: f64 },
-    /// Multiplies what all generators make.
+    /// Multiplies the production of all generators.
     GlobalMultiplier { multiplier: f64 },
     /// Adds a fixed amount of energy to each click.
     ClickFlat { energy: f64 },
     /// Adds a share of one second's production to each click.
     ClickShare { share: f64 },
-    /// Lengthens the time that production goes on without the player.
+    /// Extends the time for which production continues while the player is absent.
     OfflineCap { seconds: f64 },
 }
 
-/// What an upgrade asks for beside its cost.
+/// What an upgrade requires in addition to its cost.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Requirement {
-    /// So many of one generator.
+    /// At least `count` units of one generator.
     GeneratorOwned { generator: Slug, count: u64 },
-    /// So much energy over the player's whole life.
+    /// At least `energy` lifetime energy.
     LifetimeEnergy { energy: f64 },
 }
 
@@ -83,7 +83,7 @@ fn yes() -> bool {
     true
 }
 
-/// Generators and upgrades as an operator writes them and as the database keeps them.
+/// Generators and upgrades in the form that operators write and the database stores.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CatalogueItems {
@@ -91,7 +91,7 @@ pub struct CatalogueItems {
     pub upgrades: Vec<Upgrade>,
 }
 
-/// A fault of a catalogue: where, and what is wrong there.
+/// An error in a catalogue: the field and what is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CatalogueFault {
     /// Path of the field, such as `generators[2].base_cost`.
@@ -99,12 +99,12 @@ pub struct CatalogueFault {
     pub message: String,
 }
 
-/// One version of the catalogue, checked and indexed.
+/// One version of the catalogue, validated and indexed.
 #[derive(Debug)]
 pub struct Catalogue {
     /// Rises by one with every change.
     pub version: u64,
-    /// The instant from which it holds for everybody.
+    /// The instant from which it is in force for all players.
     pub effective_at: Timestamp,
     items: CatalogueItems,
     removed: CatalogueItems,
@@ -113,10 +113,11 @@ pub struct Catalogue {
 }
 
 impl Catalogue {
-    /// Makes a catalogue of checked `items`.
+    /// Makes a catalogue of validated `items`.
     ///
-    /// `removed` are the last definitions of what earlier versions had and this one has not. Nobody can buy or see
-    /// them; they only keep a player whole whose purchase crossed with the removal.
+    /// `removed` are the last definitions of items that earlier versions had and this one has not. They cannot be
+    /// bought and are not listed. They are needed for a player whose purchase was committed at the moment of the
+    /// removal.
     pub fn new(
         version: u64,
         effective_at: Timestamp,
@@ -135,39 +136,39 @@ impl Catalogue {
         }
     }
 
-    /// What it lists.
+    /// The listed items.
     pub fn items(&self) -> &CatalogueItems {
         &self.items
     }
 
-    /// What earlier versions listed and this one does not.
+    /// The items that earlier versions listed and this one does not.
     pub fn removed(&self) -> &CatalogueItems {
         &self.removed
     }
 
-    /// The generator of that name, removed ones included.
+    /// The generator with this name, including removed ones.
     pub fn generator(&self, id: &Slug) -> Option<&Generator> {
         self.generator_position(id).and_then(|position| self.generator_at(position))
     }
 
-    /// The upgrade of that name, removed ones included.
+    /// The upgrade with this name, including removed ones.
     pub fn upgrade(&self, id: &Slug) -> Option<&Upgrade> {
         let position = *self.upgrades.get(id)?;
         let listed = self.items.upgrades.get(position);
         listed.or_else(|| self.removed.upgrades.get(position - self.items.upgrades.len()))
     }
 
-    /// Whether a generator of that name is on sale or retired, not removed.
+    /// Whether a generator with this name is listed, whether it can be bought or not.
     pub fn lists_generator(&self, id: &Slug) -> bool {
         self.generators.get(id).is_some_and(|&position| position < self.items.generators.len())
     }
 
-    /// Whether an upgrade of that name is on sale or retired, not removed.
+    /// Whether an upgrade with this name is listed, whether it can be bought or not.
     pub fn lists_upgrade(&self, id: &Slug) -> bool {
         self.upgrades.get(id).is_some_and(|&position| position < self.items.upgrades.len())
     }
 
-    /// The place of a generator in the catalogue's order; removed ones follow the listed ones.
+    /// The position of a generator in the catalogue; removed generators follow the listed ones.
     pub(super) fn generator_position(&self, id: &Slug) -> Option<usize> {
         self.generators.get(id).copied()
     }
@@ -181,7 +182,7 @@ impl Catalogue {
         self.generators.len()
     }
 
-    /// What this catalogue and the ones before it have had and `next` has not: the `removed` of its successor.
+    /// The items that this catalogue and earlier ones had and `next` has not: the `removed` of the next catalogue.
     pub fn removed_by(&self, next: &CatalogueItems) -> CatalogueItems {
         let generators = self.items.generators.iter().chain(&self.removed.generators);
         let upgrades = self.items.upgrades.iter().chain(&self.removed.upgrades);
@@ -198,11 +199,11 @@ impl Catalogue {
     }
 }
 
-/// The most generators in one catalogue.
+/// The largest number of generators in one catalogue.
 pub const MAX_GENERATORS: usize = 100;
-/// The most upgrades in one catalogue.
+/// The largest number of upgrades in one catalogue.
 pub const MAX_UPGRADES: usize = 300;
-/// The least growth of a cost: below it the closed form of the series loses digits.
+/// The smallest growth of a cost. With less, the closed form of the series loses digits.
 pub const MIN_COST_GROWTH: f64 = 1.001;
 const MAX_COST_GROWTH: f64 = 100.0;
 const MAX_AMOUNT: f64 = 1e300;
@@ -212,7 +213,7 @@ const DESCRIPTION: TextLimits = TextLimits { characters: 500, bytes: 2048 };
 const MAX_OFFLINE_CAP_SECONDS: f64 = 366.0 * 86_400.0;
 
 impl CatalogueItems {
-    /// Every fault of the whole: empty where it can be put in force.
+    /// All errors in the items. If there are none, the items can be put in force.
     pub fn faults(&self) -> Vec<CatalogueFault> {
         let mut check = Check { faults: Vec::new(), generators: HashSet::new() };
         check.size("generators", self.generators.len(), 1, MAX_GENERATORS);
@@ -230,7 +231,7 @@ impl CatalogueItems {
     }
 }
 
-/// The walk over a catalogue that collects its faults.
+/// Collects the errors of a catalogue.
 struct Check<'a> {
     faults: Vec<CatalogueFault>,
     generators: HashSet<&'a Slug>,

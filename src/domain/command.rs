@@ -1,31 +1,31 @@
-//! What a player can do, what comes of it, and why it may be refused.
+//! What a player can do, the possible outcomes, and why a command may be refused.
 
 use serde::{Deserialize, Serialize};
 
 use super::slug::Slug;
 use super::time::Timestamp;
 
-/// The most clicks in one command.
+/// The largest number of clicks in one command.
 pub const MAX_CLICKS: u64 = 1_000;
-/// The most generators in one purchase that names a number.
+/// The largest number of generators in one purchase, other than "max".
 pub const MAX_QUANTITY: u64 = 1_000_000;
-/// The most actions in one command.
+/// The largest number of actions in one command.
 pub const MAX_ACTIONS: usize = 32;
 
-/// A change that somebody asks for. Its serialized form tells repeats from other requests for a day.
+/// A requested change. Its serialized form is stored for a day to recognise repeats of a request.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub enum Command {
     /// One action of the player.
     Act(Action),
-    /// Several in order, each of which may be refused alone.
+    /// Several actions in order. Each may be refused without affecting the others.
     ActInOrder(Vec<Action>),
-    /// Begin anew with more cores.
+    /// Reset the player in exchange for more cores.
     Prestige,
-    /// Take another display name, already checked.
+    /// Set a display name, which is validated already.
     Rename(String),
-    /// Be given energy by an operator. The player need not be there.
+    /// Receive energy from an operator. This does not count as presence.
     Grant { energy: f64, reason: String },
-    /// Be there, and no more.
+    /// Be present, and change nothing else.
     Arrive,
 }
 
@@ -40,13 +40,13 @@ pub enum Action {
 /// How many generators to buy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Quantity {
-    /// Just so many, or none.
+    /// Exactly this number, or none.
     Exactly(u64),
-    /// As many as the energy buys, at least one.
+    /// As many as the energy suffices for, at least one.
     Max,
 }
 
-/// What a command that was applied came to.
+/// The outcome of a command that was applied.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Outcome {
@@ -66,11 +66,11 @@ pub enum Outcome {
     Acted {
         results: Vec<ActionResult>,
     },
-    /// Applied, with nothing to say of it.
+    /// Applied; there is nothing to report.
     Done {},
 }
 
-/// What one of several actions came to.
+/// The outcome of one of several actions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ActionResult {
@@ -78,55 +78,55 @@ pub enum ActionResult {
     Refused(Refusal),
 }
 
-/// Why the rules refuse a command. Nothing has changed then.
+/// Why the rules refuse a command. A refused command changes nothing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Refusal {
     UnknownGenerator,
     UnknownUpgrade,
-    /// The cost is beyond the balance. A cost that leaves the finite range is told as the largest double.
+    /// The cost exceeds the balance. A cost outside the finite range is reported as the largest double.
     InsufficientEnergy {
         required: f64,
         available: f64,
     },
     /// The item is no longer sold.
     Retired,
-    /// So many of that generator are needed.
+    /// At least `count` units of `generator` are required.
     NeedsGenerators {
         generator: Slug,
         count: u64,
     },
-    /// So much lifetime energy is needed.
+    /// At least `energy` lifetime energy is required.
     NeedsLifetimeEnergy {
         energy: f64,
     },
     AlreadyOwned,
-    /// Prestige would add no core before this much lifetime energy.
+    /// Prestige adds a core only from this lifetime energy on.
     NothingToGain {
         lifetime_energy: f64,
     },
-    /// The player has moved on from the version that the caller expected.
+    /// The player has another version than the caller expected.
     VersionMismatch {
         current: u64,
     },
 }
 
-/// A line of the player's ledger: `balance_after = balance_after of the line before + earned + delta`.
+/// An entry of the player's ledger: `balance_after = balance_after of the previous entry + earned + delta`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LedgerEntry {
-    /// The player's version that it led to, which numbers the lines.
+    /// The player's version after the change, which numbers the entries.
     pub version: u64,
     pub at: Timestamp,
     pub kind: LedgerKind,
-    /// What it was about: an item's name, the cores reached, the reason of a grant.
+    /// The subject: an item's name, the number of cores, or the reason of a grant.
     pub reference: String,
-    /// What production and clicks brought since the line before.
+    /// What production and clicks added since the previous entry.
     pub earned: f64,
     pub delta: f64,
     pub balance_after: f64,
 }
 
-/// What a ledger line records.
+/// What a ledger entry records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LedgerKind {
     GeneratorPurchase,
@@ -136,7 +136,7 @@ pub enum LedgerKind {
 }
 
 impl LedgerKind {
-    /// Its name in the database and on the wire.
+    /// The name in the database and in the API.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::GeneratorPurchase => "generator_purchase",

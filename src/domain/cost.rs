@@ -1,41 +1,41 @@
-//! What generators cost.
+//! Costs of generators.
 //!
-//! The next `n` of a generator of which `k` are owned cost `c * r^k * (r^n - 1) / (r - 1)`, a geometric series with
-//! base cost `c` and growth `r`. The series and its inverse are those of Pecorella, "The Math of Idle Games, Part I".
+//! If `k` units are owned, the next `n` cost `c * r^k * (r^n - 1) / (r - 1)`: a geometric series with base cost `c` and
+//! growth `r`. The series and its inverse are from Pecorella, "The Math of Idle Games, Part I".
 
-/// A geometric price list.
+/// The costs of a generator's units, a geometric sequence.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CostCurve {
-    /// Cost of the first one, `c > 0`.
+    /// Cost of the first unit, `c > 0`.
     pub base: f64,
-    /// Factor from each one to the next, `r > 1`.
+    /// Factor between one unit and the next, `r > 1`.
     pub growth: f64,
 }
 
 impl CostCurve {
-    /// The cost of the next `quantity` when `owned` are owned, or `None` where it leaves the range of finite doubles.
+    /// The cost of the next `quantity` units if `owned` are owned, or `None` if it exceeds the range of finite doubles.
     ///
-    /// With `c = 10`, `r = 1.5`, one owned, the next two cost `10 * 1.5 * (1.5² - 1) / 0.5 = 37.5`.
+    /// With `c = 10`, `r = 1.5` and one owned, the next two cost `10 * 1.5 * (1.5² - 1) / 0.5 = 37.5`.
     pub fn cost(&self, owned: u64, quantity: u64) -> Option<f64> {
         let next = self.base * self.growth.powf(owned as f64);
         let series = (self.growth.powf(quantity as f64) - 1.0) / (self.growth - 1.0);
         let cost = next * series;
-        // Excludes infinity, NaN (0 times infinity) and negative costs, which would pay the buyer.
+        // Excludes infinity, NaN (0 times infinity) and negative costs, which would give the buyer energy.
         (0.0..=f64::MAX).contains(&cost).then_some(cost)
     }
 
-    /// The largest quantity whose cost is at most `energy` when `owned` are owned.
+    /// The largest quantity that costs at most `energy` if `owned` units are owned.
     pub fn affordable(&self, owned: u64, energy: f64) -> u64 {
         let fits = |quantity: u64| {
             quantity == 0 || self.cost(owned, quantity).is_some_and(|cost| cost <= energy)
         };
-        // The inverse of the series is right to about one unit; bracket the true answer, then bisect.
+        // The inverse of the series is accurate to about one unit, so the exact result is found by bisection around it.
         let mut low = self.estimate(owned, energy).saturating_sub(2);
         while !fits(low) {
             low /= 2;
         }
         let mut step = 1;
-        // Prices that do not rise, which the catalogue's checks refuse, would never end this search.
+        // With costs that do not rise, which validation rejects, this loop would not end.
         while low < u64::MAX && fits(low.saturating_add(step)) {
             low = low.saturating_add(step);
             step = step.saturating_mul(2);
@@ -52,12 +52,12 @@ impl CostCurve {
         low
     }
 
-    /// `log_r(E * (r - 1) / (c * r^k) + 1)`, in logarithms so that no term can overflow.
+    /// Calculates `log_r(E * (r - 1) / (c * r^k) + 1)` in logarithms, so that no term can overflow.
     fn estimate(&self, owned: u64, energy: f64) -> u64 {
         let log_growth = self.growth.ln();
         let log_ratio =
             energy.ln() + (self.growth - 1.0).ln() - self.base.ln() - owned as f64 * log_growth;
-        // Beyond e^40 the `+ 1` is lost in rounding anyway.
+        // Above e^40 rounding removes the `+ 1` anyway.
         let log_sum = if log_ratio > 40.0 { log_ratio } else { log_ratio.exp().ln_1p() };
         (log_sum / log_growth) as u64
     }

@@ -75,12 +75,12 @@ impl Inventory {
         Arc::ptr_eq(&self.items, &other.items)
     }
 
-    /// How many of that generator are owned.
+    /// The number of units that are owned of a generator.
     pub fn owned(&self, id: &Slug) -> u64 {
         self.items.generators.iter().find(|(owned, _)| owned == id).map_or(0, |&(_, count)| count)
     }
 
-    /// Whether that upgrade is owned.
+    /// Whether an upgrade is owned.
     pub fn has_upgrade(&self, id: &Slug) -> bool {
         self.items.upgrades.contains(id)
     }

@@ -1,4 +1,5 @@
-//! The rules of the game: pure arithmetic on plain data. Time comes in as a parameter; nothing here does I/O.
+//! The rules of the game: pure arithmetic on plain data. The time is a parameter. Nothing here does I/O, takes a lock
+//! or knows how a value is shown.
 
 mod apply;
 mod catalogue;

@@ -1,7 +1,7 @@
-//! One player and how its energy accrues.
+//! A player and how its energy accrues.
 //!
-//! `energy(t) = energy + rate * clamp(min(t, accrues_until) - settled_at, 0, inf)`, with `accrues_until = last_seen_at +
-//! offline_cap`. Reading that never changes a player; *settling* writes down what the formula already says.
+//! `energy(t) = energy + rate * clamp(min(t, accrues_until) - settled_at, 0, inf)`, with `accrues_until = last_seen_at
+//! + offline_cap`. Reading never changes a player; *settling* stores the value that the formula gives.
 
 use std::sync::Arc;
 
@@ -17,30 +17,30 @@ use super::season::Season;
 use super::time::Timestamp;
 use super::timeline::Timeline;
 
-/// What the rules know of a player. All amounts are finite and none is negative.
+/// The state of a player that the rules use. All amounts are finite and not negative.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Player {
     pub display_name: Arc<str>,
-    /// How many mutations have been applied.
+    /// The number of mutations that were applied.
     pub version: u64,
     /// The balance at `settled_at`.
     #[serde(deserialize_with = "amount")]
     pub energy: f64,
-    /// All that production and clicks ever brought, at `settled_at`.
+    /// The sum of all energy from production and clicks, at `settled_at`.
     #[serde(deserialize_with = "amount")]
     pub lifetime_energy: f64,
-    /// Prestige cores: a whole number, a double because its range is that of energy's root.
+    /// Prestige cores: a whole number. It is a double because it grows like the square root of energy.
     #[serde(deserialize_with = "amount")]
     pub cores: f64,
     pub inventory: Inventory,
-    /// Up to when production has been credited.
+    /// The time up to which production is credited.
     pub settled_at: Timestamp,
     /// When the player was last present.
     pub last_seen_at: Timestamp,
-    /// Energy credited since `last_seen_at` by settles that the player was not present for.
+    /// Energy that was credited since `last_seen_at` while the player was absent.
     #[serde(deserialize_with = "amount")]
     pub unseen_energy: f64,
-    /// The last absence that was long enough to be told.
+    /// The last absence that was long enough to be shown.
     pub away: Option<Away>,
     pub clicks: ClickBucket,
     /// The balance after the last ledger entry.
@@ -48,37 +48,37 @@ pub struct Player {
     pub ledger_balance: f64,
     /// The season in which `settled_at` lies.
     pub season: Season,
-    /// The lifetime energy that the player had when that season began.
+    /// The lifetime energy at the start of that season.
     #[serde(deserialize_with = "amount")]
     pub season_base: f64,
 }
 
-/// An absence.
+/// An absence of the player.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Away {
     #[serde(deserialize_with = "amount")]
     pub seconds: f64,
-    /// The part of it in which production went on.
+    /// The part of the absence in which production continued.
     #[serde(deserialize_with = "amount")]
     pub credited_seconds: f64,
-    /// What was made in it.
+    /// The energy that was produced during the absence.
     #[serde(deserialize_with = "amount")]
     pub energy: f64,
     /// When it ended.
     pub ended_at: Timestamp,
 }
 
-/// The token bucket that bounds how many clicks are credited.
+/// The token bucket that limits how many clicks are credited.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClickBucket {
-    /// Clicks that would be credited at `filled_at`.
+    /// The clicks that would be credited at `filled_at`.
     #[serde(deserialize_with = "amount")]
     pub tokens: f64,
     pub filled_at: Timestamp,
 }
 
-/// Deserializes an amount. A value with NaN, infinity or a negative number is refused as a whole: if it were replaced by 0
-/// here, the next commit would overwrite the true balance.
+/// Deserializes an amount. A record with NaN, infinity or a negative number is rejected as a whole: if the amount
+/// became 0 here, the next commit would overwrite the correct balance.
 fn amount<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     let amount = f64::deserialize(deserializer)?;
     let refused = || D::Error::custom("an amount must be finite and not negative");
@@ -86,8 +86,8 @@ fn amount<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
 }
 
 impl ClickBucket {
-    /// Takes up to `clicks` and returns how many there were. Where the clock stepped back the bucket goes on from `now`: it
-    /// gains nothing for the step, and does not wait for the clock to catch up either.
+    /// Takes up to `clicks` tokens and returns how many it took. If the clock stepped back, the bucket continues from
+    /// `now`: it gains nothing from the step and does not wait until the clock has caught up.
     pub(super) fn take(&mut self, clicks: u64, rules: &Rules, now: Timestamp) -> u64 {
         if self.filled_at.seconds_since(now) > CLOCK_STEP_SECONDS {
             self.filled_at = now;
@@ -102,7 +102,7 @@ impl ClickBucket {
 }
 
 impl Player {
-    /// A player who starts at `now` with nothing.
+    /// A player without possessions who starts at `now`.
     pub fn new(display_name: Arc<str>, rules: &Rules, now: Timestamp) -> Self {
         Self {
             display_name,
@@ -122,23 +122,23 @@ impl Player {
         }
     }
 
-    /// `now`, or the time of the last settle where that is later: time never runs backwards for a player.
+    /// The later of `now` and the last settle, because a player's time never runs backwards.
     pub fn not_before_settled(&self, now: Timestamp) -> Timestamp {
         now.max(self.settled_at).max(self.last_seen_at)
     }
 
-    /// The rates under the catalogue in force at `now`.
+    /// The production under the catalogue that is in force at `now`.
     pub fn production(&self, timeline: &Timeline, now: Timestamp) -> Production {
         self.inventory.production(self.cores, timeline.at(now), &timeline.rules)
     }
 
-    /// Until when production goes on if the player does not come back.
+    /// The time at which production stops if the player does not come back.
     pub fn accrues_until(&self, production: &Production) -> Timestamp {
         self.last_seen_at.plus_seconds(production.offline_cap_seconds)
     }
 
-    /// The spans between `from` and `now` with their rates, and for how many seconds of each production goes on: old
-    /// rates and cap before a change of the catalogue, new ones after.
+    /// The intervals between `from` and `now`, each with its production and the seconds for which it continues. Each
+    /// version of the catalogue that is in force has its own interval.
     fn spans<'a>(
         &'a self,
         timeline: &'a Timeline,
@@ -152,7 +152,7 @@ impl Player {
         })
     }
 
-    /// What production brings from the last settle to `now`.
+    /// The energy that is produced from the last settle to `now`.
     pub fn accrued(&self, timeline: &Timeline, now: Timestamp) -> f64 {
         let spans = self.spans(timeline, self.settled_at, now);
         spans.fold(0.0, |made, (production, seconds)| {
@@ -166,7 +166,7 @@ impl Player {
         (sum(self.energy, accrued), sum(self.lifetime_energy, accrued))
     }
 
-    /// As [`Player::energy_at`], for a player whose production is at hand and was the same since the last settle.
+    /// As [`Player::energy_at`], for a player whose production is known and has not changed since the last settle.
     pub fn energy_with(&self, production: &Production, now: Timestamp) -> (f64, f64) {
         let end = now.min(self.accrues_until(production));
         let seconds = end.seconds_since(self.settled_at).max(0.0);
@@ -174,7 +174,7 @@ impl Player {
         (sum(self.energy, accrued), sum(self.lifetime_energy, accrued))
     }
 
-    /// Credits production up to `now` without taking it for presence.
+    /// Credits production up to `now`. Does not count as presence.
     pub fn settle(&mut self, timeline: &Timeline, now: Timestamp) {
         let now = self.not_before_settled(now);
         self.enter_season(timeline, now);
@@ -185,9 +185,9 @@ impl Player {
         self.settled_at = now;
     }
 
-    /// Settles and notes that the player is there. Returns whether that ended an absence worth telling.
+    /// Settles and notes that the player is present. Returns whether this ended an absence that is shown.
     ///
-    /// The two are one step: presence noted alone would pay for an absence beyond the cap.
+    /// Both happen in one step: noting presence without settling would credit an absence beyond the cap.
     pub fn arrive(&mut self, timeline: &Timeline, now: Timestamp) -> bool {
         let now = self.not_before_settled(now);
         self.settle(timeline, now);
@@ -204,18 +204,18 @@ impl Player {
         absent
     }
 
-    /// Whether a player who is there at `now` has to be noted as present again.
+    /// Whether the presence of a player who makes requests at `now` must be stored again.
     pub fn presence_is_due(&self, now: Timestamp) -> bool {
         now.seconds_since(self.last_seen_at) >= PRESENCE_SECONDS
     }
 
-    /// The absence to tell at `now`.
+    /// The absence that is shown at `now`.
     pub fn away_to_tell(&self, now: Timestamp) -> Option<&Away> {
         let shown = |away: &&Away| now.seconds_since(away.ended_at) < AWAY_SHOWN_SECONDS;
         self.away.as_ref().filter(shown)
     }
 
-    /// Adds what production or clicks brought.
+    /// Adds energy from production or clicks.
     pub(super) fn earn(&mut self, amount: f64) {
         self.energy = sum(self.energy, amount);
         self.lifetime_energy = sum(self.lifetime_energy, amount);
@@ -293,7 +293,7 @@ mod tests {
     #[test]
     fn a_new_catalogue_changes_the_rate_from_its_instant_on() {
         let mut player = with_cranks(2);
-        // The second catalogue trebles the crank's rate at 1,000 s.
+        // The second catalogue triples the crank's rate at 1,000 s.
         player.settle(&two_catalogues(1000.0), at(1500.0));
         assert_eq!(player.energy, 1000.0 + 3.0 * 500.0);
     }
@@ -305,7 +305,7 @@ mod tests {
         assert_eq!(bucket.take(1000, &rules, at(0.0)), 40);
         assert_eq!(bucket.take(1000, &rules, at(0.5)), 10);
         assert_eq!(bucket.take(1000, &rules, at(100.0)), 40);
-        // Instances' clocks differ a little, and none gains from that.
+        // The clocks of instances differ slightly, which must not give clicks.
         assert_eq!(bucket.take(1000, &rules, at(99.0)), 0);
         assert_eq!(bucket.take(1000, &rules, at(100.0)), 0);
         assert_eq!(bucket.take(1000, &rules, at(101.0)), 20);

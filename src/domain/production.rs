@@ -1,21 +1,22 @@
-//! What a player's possessions make.
+//! The production of a player's possessions.
 
 use super::catalogue::{Catalogue, Effect};
 use super::inventory::Inventory;
 use super::rules::Rules;
 
-/// The rates of one player under one catalogue.
+/// The production of one player under one catalogue.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Production {
     /// Energy per second of all generators together.
     pub energy_per_second: f64,
     /// Energy of one click.
     pub energy_per_click: f64,
-    /// Seconds that production goes on without the player.
+    /// Seconds for which production continues while the player is absent.
     pub offline_cap_seconds: f64,
 }
 
-/// Clamps to the range of amounts, from 0 to the largest double. NaN counts as 0, so that a faulty calculation never pays.
+/// Clamps to the range of amounts, from 0 to the largest double. NaN becomes 0, so that a faulty calculation never
+/// gives energy.
 pub fn finite(amount: f64) -> f64 {
     if amount.is_nan() { 0.0 } else { amount.clamp(0.0, f64::MAX) }
 }
@@ -34,7 +35,7 @@ impl Production {
         Self::with(&bonuses, inventory, catalogue, rules)
     }
 
-    /// As [`Production::of`], for whoever needs the bonuses too.
+    /// As [`Production::of`], if the bonuses are known.
     pub(super) fn with(
         bonuses: &Bonuses,
         inventory: &Inventory,
@@ -58,9 +59,9 @@ impl Production {
     }
 }
 
-/// What a player's upgrades and cores add up to.
+/// The sum of a player's upgrades and cores.
 pub(super) struct Bonuses {
-    /// A factor for each generator of the catalogue, by position.
+    /// A factor for each generator, by its position in the catalogue.
     generators: Vec<f64>,
     global: f64,
     click_flat: f64,
@@ -107,7 +108,7 @@ impl Bonuses {
         bonuses
     }
 
-    /// Energy per second of `owned` generators of one kind.
+    /// Energy per second of `owned` units of one generator.
     pub(super) fn generator_rate(&self, catalogue: &Catalogue, position: usize, owned: u64) -> f64 {
         let base = catalogue.generator_at(position).map_or(0.0, |it| it.base_energy_per_second);
         let factor = self.generators.get(position).copied().unwrap_or(1.0);

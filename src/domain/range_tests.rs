@@ -1,4 +1,4 @@
-//! Invalid amounts, such as NaN, and amounts at the ends of their range, wherever they may enter.
+//! Tests with invalid amounts, such as NaN, and with amounts at the ends of the range, wherever they may enter.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::{
     Production, Quantity, Rules, Season, Timeline, Upgrade,
 };
 
-/// Any double, with those at which arithmetic goes wrong more often.
+/// Any double. Values that often cause errors are more frequent.
 fn any_amount() -> impl Strategy<Value = f64> {
     let ends = [
         f64::NAN,
@@ -69,7 +69,7 @@ fn generator(base_cost: f64, cost_growth: f64, base_energy_per_second: f64) -> G
     }
 }
 
-/// A catalogue that was not checked.
+/// A catalogue that was not validated.
 fn unchecked(rate: f64, effects: [Effect; 5]) -> Catalogue {
     let upgrade = |(index, effect)| Upgrade {
         id: slug(&format!("upgrade_{index}")),
@@ -197,7 +197,7 @@ proptest! {
         prop_assert!(is_amount(view.energy) && is_amount(view.lifetime_energy));
         prop_assert!(is_amount(view.production.energy_per_second));
         prop_assert!(is_amount(player.season_score(&timeline, later)));
-        // The score at the season's start is unknown, so nothing counts as gained in it.
+        // The lifetime energy at the season's start is unknown, so the score is 0.
         let unknown = !is_amount(amounts[5]) && Season::at(later) == Season::at(at(0.0));
         let expected = if unknown { 0.0 } else { clamped.season_score(&timeline, later) };
         prop_assert_eq!(player.season_score(&timeline, later), expected);

@@ -1,19 +1,19 @@
-//! The numbers of the game that are not catalogue data.
+//! The constants of the game that are not in the catalogue.
 
-/// Numbers that hold for every player.
+/// Constants that are the same for all players.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rules {
     /// Energy of one click before any upgrade.
     pub base_energy_per_click: f64,
-    /// Clicks that are credited per second in the long run.
+    /// Clicks that are credited per second on average.
     pub clicks_per_second: f64,
     /// Clicks that are credited at once after a pause.
     pub click_burst: f64,
-    /// Seconds that production goes on without the player, before upgrades.
+    /// Seconds for which production continues while the player is absent, before upgrades.
     pub offline_cap_seconds: f64,
-    /// Lifetime energy that the first core stands for; the n-th takes n² times as much.
+    /// Lifetime energy of the first core; n cores require n² times as much.
     pub energy_per_core: f64,
-    /// Share that each core adds to all production.
+    /// The fraction that each core adds to the production.
     pub bonus_per_core: f64,
 }
 
@@ -30,18 +30,18 @@ impl Default for Rules {
     }
 }
 
-/// A time of clicks that lies further ahead than this, in seconds, was written before the clock stepped back. Instances' clocks
-/// differ by less.
+/// A bucket's time that is more than this many seconds in the future was stored before the clock stepped back. The
+/// clocks of instances differ by less.
 pub const CLOCK_STEP_SECONDS: f64 = 2.0;
 
-/// An absence longer than this, in seconds, is told to the player who comes back.
+/// An absence of more seconds than this is shown to the player afterwards.
 pub const AWAY_AFTER_SECONDS: f64 = 60.0;
 
-/// For how many seconds after the return an absence is told.
+/// How many seconds after the player's return an absence is shown.
 pub const AWAY_SHOWN_SECONDS: f64 = 30.0;
 
-/// How old, in seconds, the recorded presence of a player who only polls may grow before it is written down again.
+/// The age in seconds at which the stored presence of a player who only polls is stored again.
 ///
-/// It is less than [`AWAY_AFTER_SECONDS`] by ten seconds, so that a client that polls at least that often never
-/// looks away while it is there.
+/// It is ten seconds less than [`AWAY_AFTER_SECONDS`], so that a client that polls at least every ten seconds never
+/// counts as absent.
 pub const PRESENCE_SECONDS: f64 = 50.0;

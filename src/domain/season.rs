@@ -1,11 +1,11 @@
-//! Seasons: weeks from Monday 00:00 UTC. A player's score is the lifetime energy that it gained in one.
+//! Seasons: weeks from Monday 00:00 UTC. A player's score is the lifetime energy that it gains in a season.
 
 use super::player::Player;
 use super::production::sum;
 use super::time::Timestamp;
 use super::timeline::Timeline;
 
-/// A week from Monday 00:00 UTC to the next, by its number: 0 began on 1970-01-05.
+/// A week from Monday 00:00 UTC to the next, identified by a number: season 0 began on 1970-01-05.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
 )]
@@ -13,36 +13,36 @@ pub struct Season(i64);
 
 const DAY_MICROS: i64 = 86_400 * 1_000_000;
 const WEEK_MICROS: i64 = 7 * DAY_MICROS;
-/// 1970-01-05, the first Monday of the epoch.
+/// 1970-01-05, the first Monday after the Unix epoch.
 const FIRST_MONDAY_MICROS: i64 = 4 * DAY_MICROS;
 
 impl Season {
-    /// The season of that number.
+    /// The season with this number.
     pub const fn from_number(number: i64) -> Self {
         Self(number)
     }
 
-    /// Its number: one more than that of the season before.
+    /// The number, which is one more than that of the previous season.
     pub const fn number(self) -> i64 {
         self.0
     }
 
-    /// The season in which `now` lies. A season's first instant belongs to it, its end to the next.
+    /// The season that contains `now`. The first instant belongs to the season, its end to the next one.
     pub const fn at(now: Timestamp) -> Self {
         Self(now.as_micros().saturating_sub(FIRST_MONDAY_MICROS).div_euclid(WEEK_MICROS))
     }
 
-    /// Its first instant.
+    /// The first instant of the season.
     pub const fn starts_at(self) -> Timestamp {
         Timestamp::from_micros(self.0.saturating_mul(WEEK_MICROS) + FIRST_MONDAY_MICROS)
     }
 
-    /// The first instant of the next one.
+    /// The first instant of the next season.
     pub const fn ends_at(self) -> Timestamp {
         self.next().starts_at()
     }
 
-    /// The one after it.
+    /// The next season.
     #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0 + 1)
@@ -50,12 +50,12 @@ impl Season {
 }
 
 impl Player {
-    /// Lifetime energy at `at`, if nothing but production comes in until then.
+    /// The lifetime energy at `at` if only production is added until then.
     pub fn lifetime_energy_at(&self, timeline: &Timeline, at: Timestamp) -> f64 {
         sum(self.lifetime_energy, self.accrued(timeline, at))
     }
 
-    /// Moves the row on to the season of `now`, before production up to then is credited.
+    /// Moves the row to the season of `now`, before production up to `now` is credited.
     pub(super) fn enter_season(&mut self, timeline: &Timeline, now: Timestamp) {
         let season = Season::at(now);
         if season > self.season {
@@ -64,14 +64,14 @@ impl Player {
         }
     }
 
-    /// What has been gained at `now` since the season of `now` began.
+    /// The lifetime energy gained from the start of the season of `now` to `now`.
     pub fn season_score(&self, timeline: &Timeline, now: Timestamp) -> f64 {
         let now = self.not_before_settled(now);
         self.gained(timeline, Season::at(now).max(self.season), now)
     }
 
-    /// The final scores of the seasons that the row has not left yet and that are over when `entered` begins, oldest
-    /// first. Whoever writes a row of a later season writes these with it.
+    /// The final scores of the seasons that the row has not left and that end before `entered` begins, oldest first. A
+    /// write that moves the row to a later season writes these scores too.
     pub fn finished_seasons<'a>(
         &'a self,
         timeline: &'a Timeline,
@@ -83,10 +83,11 @@ impl Player {
         })
     }
 
-    /// What is gained from the beginning of `season`, which is not before the row's, to `until`.
+    /// The lifetime energy gained from the start of `season`, which is not before the row's season, to `until`.
     fn gained(&self, timeline: &Timeline, season: Season, until: Timestamp) -> f64 {
         let before = if season == self.season {
-            // NaN or a negative number as the base would count energy from before the season: nothing counts.
+            // With NaN or a negative number as the base, energy from before the season would count. The score is 0
+            // then.
             Some(self.season_base).filter(|base| *base >= 0.0).unwrap_or(f64::MAX)
         } else {
             self.lifetime_energy_at(timeline, season.starts_at())

@@ -63,7 +63,7 @@ fn what_is_clicked_at_the_very_end_counts_for_the_season_that_begins() {
 fn an_absence_over_several_seasons_ends_each_of_them() {
     let first = Season::at(at(0.0));
     let timeline = timeline();
-    // Eight hours of production, two of them before the first season's end.
+    // Eight hours of production, of which two are before the end of the first season.
     let player = with_cranks(2, first.ends_at().plus_seconds(-2.0 * HOUR));
     let fourth = first.next().next().next();
     let finished: Vec<_> = player.finished_seasons(&timeline, fourth).map(|it| it.1).collect();
@@ -83,8 +83,8 @@ fn a_clock_that_is_behind_does_not_lead_back_into_a_season() {
 }
 
 proptest! {
-    /// However a player is settled on the way, its seasons' scores add up to what it gained, and each is what the row
-    /// that was left alone says.
+    /// The scores of the seasons add up to what the player gained, however often it is settled in between. Each score
+    /// is the one that the unsettled row gives.
     #[test]
     fn seasons_share_out_all_that_is_gained(
         change in 0.0..3e6f64,

@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 /// The name of a generator or an upgrade: 1 to 64 characters of `[a-z0-9_]`, such as `wind_turbine`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String")]
-// A word, not two: each player owns a dozen, and there are few texts.
+// One word instead of the two of `Arc<str>`: each player owns a dozen slugs, and there are few different texts.
 pub struct Slug(Arc<Box<str>>);
 
-/// Names that a thread remembers, so that the same name of a hundred thousand players is one text. There are as many as a
-/// catalogue has items; more come only from whoever asks for what there is not.
+/// The number of names that a thread interns, so that one name of 100,000 players is one text. A catalogue has fewer
+/// items. Requests for unknown items would add further names.
 const MOST_REMEMBERED: usize = 1024;
 
 thread_local! {
@@ -26,7 +26,7 @@ thread_local! {
 pub const MAX_SLUG_LENGTH: usize = 64;
 
 impl Slug {
-    /// A name that no item has, as none can be empty.
+    /// A name that no item has, because a valid name is not empty.
     pub fn unknown() -> Self {
         Self(Arc::new("".into()))
     }

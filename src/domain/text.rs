@@ -1,7 +1,7 @@
-//! Texts that other people see: what they may hold, and how they are compared.
+//! Texts that other players see: what they may contain, and how they are compared.
 //!
-//! Characters are counted as people count them, in grapheme clusters (Unicode Standard Annex 29), so that an emoji of a family, a
-//! Hangul syllable of conjoining letters and a letter with an accent are one each.
+//! Characters are counted as people count them, as grapheme clusters (Unicode Standard Annex 29): an emoji of a family,
+//! a Hangul syllable of conjoining letters and a letter with an accent are one character each.
 
 use std::fmt;
 
@@ -13,40 +13,41 @@ use unicase::UniCase;
 use unicode_normalization::UnicodeNormalization;
 use unicode_segmentation::UnicodeSegmentation;
 
-/// Marks in a row upon one letter: more pile up over the lines around it. No living script needs more.
+/// Combining marks in a row on one letter. More would cover the lines above and below. No living script needs more.
 const MAX_MARKS: usize = 4;
-/// Blank in every font, though Unicode counts them as symbols: the blank of Braille, and the musical note without a head.
+/// Characters that are blank in every font although Unicode classes them as symbols: the blank Braille pattern and the
+/// null notehead.
 const BLANKS: [char; 2] = ['\u{2800}', '\u{1d159}'];
-/// Begins the only sequences of tags that mean something: flags of regions.
+/// The start of the only meaningful sequences of tag characters: the flags of regions.
 const FLAG: char = '\u{1f3f4}';
 const GRAPHEME_JOINER: char = '\u{34f}';
 const TAGS: std::ops::RangeInclusive<char> = '\u{e0020}'..='\u{e007f}';
-/// Marks of interlinear annotations, which are not shown.
+/// Marks of interlinear annotations, which are not displayed.
 const ANNOTATIONS: std::ops::RangeInclusive<char> = '\u{fff9}'..='\u{fffb}';
 
-/// How long a text may be.
+/// The limits of a text's length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TextLimits {
-    /// The most characters as people count them; the least is one.
+    /// The largest number of characters as people count them; the smallest is one.
     pub characters: usize,
-    /// The most bytes in UTF-8.
+    /// The largest number of bytes in UTF-8.
     pub bytes: usize,
 }
 
-/// Why a text may not be shown.
+/// Why a text is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnfitText {
     /// It is empty or too long.
     Length(TextLimits),
-    /// It holds a control character, or a separator of lines.
+    /// It contains a control character or a line separator.
     Control,
-    /// It holds a character that turns the direction of the text around it.
+    /// It contains a character that changes the direction of the text around it.
     Direction,
-    /// It holds a character that nobody sees, outside of a visible one.
+    /// It contains an invisible character that is not part of a visible one.
     Invisible,
-    /// None of its characters can be seen.
+    /// None of its characters is visible.
     Blank,
-    /// It holds too many combining marks in a row.
+    /// It contains too many combining marks in a row.
     Marks,
 }
 
@@ -69,23 +70,24 @@ impl fmt::Display for UnfitText {
     }
 }
 
-/// The composed form (NFC), in which texts are kept.
+/// The composed form (NFC), in which texts are stored.
 pub fn composed(text: &str) -> String {
     text.nfc().collect()
 }
 
-/// The form in which texts are compared where case does not matter: folded by Unicode's rules, which are the same for every
-/// language, and composed.
+/// The form in which texts are compared without regard to case: folded by Unicode's language-independent rules, and
+/// composed.
 pub fn folded(text: &str) -> String {
     composed(&UniCase::unicode(composed(text)).to_folded_case())
 }
 
-/// The text as it is kept and shown: composed, and without the space around it.
+/// The text as it is stored and displayed: composed, without leading and trailing white space.
 ///
 /// # Errors
-/// Why it may not be shown.
+///
+/// Returns why the text is rejected.
 pub fn shown(text: &str, limits: TextLimits) -> Result<String, UnfitText> {
-    // Neither composing nor trimming makes a text much shorter, so one far too long need not be looked at.
+    // Composing and trimming do not make a text much shorter, so a far longer one is rejected without a closer look.
     if text.len() > limits.bytes.saturating_mul(4) {
         return Err(UnfitText::Length(limits));
     }
@@ -103,7 +105,7 @@ pub fn shown(text: &str, limits: TextLimits) -> Result<String, UnfitText> {
         if is::<BidiControl>(c) {
             return Err(UnfitText::Direction);
         }
-        // What is not drawn does not end a row of them.
+        // An invisible character does not end a row of marks.
         marks = match GeneralCategoryGroup::Mark.contains(category(c)) {
             true => marks + 1,
             false if is_hidden(c) => marks,
@@ -127,7 +129,7 @@ pub fn shown(text: &str, limits: TextLimits) -> Result<String, UnfitText> {
     is_visible.then(|| text.to_owned()).ok_or(UnfitText::Blank)
 }
 
-/// A number for people: one that is very large or very small without its hundreds of digits.
+/// A number for messages to people: very large and very small numbers are written with an exponent.
 pub fn number(number: f64) -> String {
     let is_short = number == 0.0 || (1e-6..1e15).contains(&number.abs());
     if is_short { format!("{number}") } else { format!("{number:e}") }
@@ -146,12 +148,12 @@ fn is_control(c: char) -> bool {
     matches!(category(c), Control | LineSeparator | ParagraphSeparator)
 }
 
-/// Whether nothing is drawn for it.
+/// Whether nothing is drawn for a character.
 fn is_hidden(c: char) -> bool {
     is::<DefaultIgnorableCodePoint>(c) || ANNOTATIONS.contains(&c)
 }
 
-/// Whether it is drawn and can carry what is drawn upon it.
+/// Whether a character is drawn and can carry combining marks.
 fn is_visible_base(c: char) -> bool {
     use GeneralCategory::{PrivateUse, Unassigned};
     let category = category(c);
@@ -160,8 +162,8 @@ fn is_visible_base(c: char) -> bool {
     is_known && !is_hidden(c) && !is_mark && !c.is_whitespace() && !BLANKS.contains(&c)
 }
 
-/// Whether a visible grapheme holds characters that are not drawn and have no purpose there: tags outside of a flag, or the
-/// combining grapheme joiner. They would let a name look exactly like another one.
+/// Whether a visible grapheme contains characters that are not drawn and have no purpose there: tag characters outside
+/// of a flag, or the combining grapheme joiner. With them a name could look exactly like another one.
 fn has_hidden_padding(grapheme: &str) -> bool {
     let is_flag = grapheme.starts_with(FLAG);
     grapheme.contains(GRAPHEME_JOINER) || (!is_flag && grapheme.contains(|c| TAGS.contains(&c)))
@@ -185,7 +187,7 @@ mod tests {
             assert!(is_shown(&unit.repeat(most)), "{unit}");
             assert!(!is_shown(&unit.repeat(most + 1)), "{unit}");
         }
-        // 25 bytes each, ten of which are 250 bytes.
+        // 25 bytes each; ten of them are 250 bytes.
         assert!(is_shown(&family.repeat(10)));
         assert_eq!(shown(&family.repeat(11), LIMITS), Err(UnfitText::Length(LIMITS)));
         assert!(is_shown("🏴󠁧󠁢󠁥󠁮󠁧󠁿"));
@@ -233,7 +235,7 @@ mod tests {
         }
         assert_eq!(shown("\u{301}", LIMITS), Err(UnfitText::Blank));
         assert_eq!(shown("a\u{200b}b", LIMITS), Err(UnfitText::Invisible));
-        // Within a visible grapheme they have a purpose.
+        // Within a visible grapheme these characters have a purpose.
         for text in ["❤️", "क्\u{200d}ष", "نمی\u{200c}خواهم", "👩‍🚀", "\u{115f}\u{1161}"]
         {
             assert!(is_shown(text), "{text}");
@@ -253,7 +255,7 @@ mod tests {
 
     #[test]
     fn marks_do_not_pile_up() {
-        // The first composes with its letter.
+        // The first mark composes with its letter.
         assert!(is_shown(&format!("a{}", "\u{300}".repeat(5))));
         assert_eq!(shown(&format!("a{}", "\u{300}".repeat(6)), LIMITS), Err(UnfitText::Marks));
         for joiner in ["\u{200d}", "\u{200c}", "\u{fe0f}"] {

@@ -1,6 +1,6 @@
-//! Points in time as the rules see them. No clock is read here: callers pass the time in.
+//! Points in time as the rules use them. No clock is read here; callers pass the time.
 
-/// A point in time: whole microseconds since the Unix epoch, the resolution of Postgres' `timestamptz`.
+/// A point in time, in whole microseconds since the Unix epoch, which is the resolution of Postgres' `timestamptz`.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
 )]
@@ -19,15 +19,15 @@ impl Timestamp {
         self.0
     }
 
-    /// Seconds from `earlier` to this point; negative where `earlier` is later.
+    /// Seconds from `earlier` to this point; negative if `earlier` is later.
     pub fn seconds_since(self, earlier: Self) -> f64 {
         self.0.saturating_sub(earlier.0) as f64 / MICROS_PER_SECOND
     }
 
-    /// The point `seconds` after this one (before it, where negative), to the nearest microsecond.
+    /// The point `seconds` after this one, or before it if negative, to the nearest microsecond.
     #[must_use]
     pub fn plus_seconds(self, seconds: f64) -> Self {
-        // `as` saturates, so an absurd span ends at the edge of time instead of wrapping around.
+        // `as` saturates, so a huge number of seconds gives the end of the range and does not wrap around.
         Self(self.0.saturating_add((seconds * MICROS_PER_SECOND).round() as i64))
     }
 }

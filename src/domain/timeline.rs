@@ -1,4 +1,4 @@
-//! Which catalogue holds when.
+//! Which catalogue is in force at which time.
 
 use std::sync::Arc;
 
@@ -6,7 +6,8 @@ use super::catalogue::Catalogue;
 use super::rules::Rules;
 use super::time::Timestamp;
 
-/// The rules together with the versions of the catalogue, each in force from its `effective_at` to the next one's.
+/// The rules, and the versions of the catalogue. Each version is in force from its `effective_at` until that of the
+/// next version.
 #[derive(Clone, Debug)]
 pub struct Timeline {
     pub rules: Arc<Rules>,
@@ -15,24 +16,24 @@ pub struct Timeline {
 }
 
 impl Timeline {
-    /// Makes a timeline of `catalogues` in any order; `None` where there is none.
+    /// Makes a timeline of `catalogues` in any order; `None` if there are none.
     pub fn new(rules: Arc<Rules>, mut catalogues: Vec<Arc<Catalogue>>) -> Option<Self> {
         catalogues.sort_by_key(|catalogue| (catalogue.effective_at, catalogue.version));
         (!catalogues.is_empty()).then_some(Self { rules, catalogues })
     }
 
-    /// The catalogue in force at `now`. Before the first one began, the first one holds.
+    /// The catalogue in force at `now`. Before the first version begins, the first version is in force.
     pub fn at(&self, now: Timestamp) -> &Arc<Catalogue> {
         let begun = self.catalogues.partition_point(|catalogue| catalogue.effective_at <= now);
         &self.catalogues[begun.saturating_sub(1)]
     }
 
-    /// The newest catalogue, in force or about to be.
+    /// The latest catalogue, which may not be in force yet.
     pub fn newest(&self) -> &Arc<Catalogue> {
         &self.catalogues[self.catalogues.len() - 1]
     }
 
-    /// The spans between `from` and `to`, each with the catalogue that holds in it, in order and without gaps.
+    /// The intervals between `from` and `to` with the catalogue that is in force in each, in order and without gaps.
     pub fn segments(
         &self,
         from: Timestamp,
@@ -47,7 +48,7 @@ impl Timeline {
             start = start.max(segment.2);
             segment
         });
-        // A catalogue that was replaced at the very instant at which it began is in force in an empty span.
+        // A catalogue that was replaced at the instant at which it began is in force in an empty interval.
         segments.filter(|(_, start, end)| start < end)
     }
 }

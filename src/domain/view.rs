@@ -1,4 +1,4 @@
-//! What a player sees at a point in time. Reading never changes the player.
+//! The numbers that a player sees at a point in time. Reading never changes the player.
 
 use super::player::{Away, Player};
 use super::production::{Bonuses, Production};
@@ -12,7 +12,7 @@ pub struct View<'a> {
     pub energy: f64,
     pub lifetime_energy: f64,
     pub production: Production,
-    /// Those owned, in the catalogue's order.
+    /// The generators that are owned, in the catalogue's order.
     pub generators: Vec<OwnedGenerator<'a>>,
     pub accrues_until: Timestamp,
     pub away: Option<&'a Away>,
@@ -20,14 +20,14 @@ pub struct View<'a> {
     pub now: Timestamp,
 }
 
-/// What a player has of one generator.
+/// One generator of which a player owns units.
 #[derive(Debug, PartialEq)]
 pub struct OwnedGenerator<'a> {
     pub id: &'a Slug,
     pub owned: u64,
-    /// Cost of the next one; nothing where it is beyond the finite range or no longer sold.
+    /// The cost of the next unit; `None` if it exceeds the finite range or the generator is no longer sold.
     pub next_cost: Option<f64>,
-    /// What all of them make.
+    /// The production of all owned units.
     pub energy_per_second: f64,
 }
 
