@@ -42,7 +42,7 @@ impl Accounts {
     /// Whether a request with that idempotency key is what deleted the player.
     ///
     /// # Errors
-    /// As every statement's.
+    /// Returns the error of the statement.
     pub async fn was_deleted_by(&self, player: Uuid, key: &str) -> Result<bool, Error> {
         let stored = self.store.deletion_key_hash(player).await?;
         Ok(stored.is_some_and(|hash| Sha256::digest(key).as_slice().ct_eq(&hash).into()))

@@ -106,7 +106,7 @@ impl Accounts {
     /// A player's sessions, newest first.
     ///
     /// # Errors
-    /// As every statement's.
+    /// Returns the error of the statement.
     pub async fn sessions(&self, player: Uuid) -> Result<Vec<ListedSession>, Error> {
         Ok(self.store.list_sessions(player, self.clock.now()).await?)
     }
@@ -127,7 +127,7 @@ impl Accounts {
     /// Ends the session that asks. Another request, here or elsewhere, may have been first: then it has ended as well.
     ///
     /// # Errors
-    /// As every statement's.
+    /// Returns the error of the statement.
     pub async fn log_out(&self, identity: Identity) -> Result<(), Error> {
         match self.end_session(identity.player, identity.session).await {
             Err(Error::NoSuchSession) => Ok(()),
@@ -138,7 +138,7 @@ impl Accounts {
     /// Ends all of a player's sessions but the one that asks.
     ///
     /// # Errors
-    /// As every statement's.
+    /// Returns the error of the statement.
     pub async fn end_other_sessions(&self, identity: Identity) -> Result<(), Error> {
         let (kept, substitute) = ([identity.session], self.clock.substitute());
         let ended = self.store.end_other_sessions(identity.player, &kept, substitute).await?;

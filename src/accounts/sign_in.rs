@@ -32,7 +32,7 @@ impl Accounts {
     /// A player at once, with nothing asked.
     ///
     /// # Errors
-    /// As every statement's.
+    /// Returns the error of the statement.
     pub async fn create_guest(&self, user_agent: Option<&str>) -> Result<SignedIn, Error> {
         self.create(guest_name(), None, user_agent).await
     }

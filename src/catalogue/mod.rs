@@ -110,7 +110,7 @@ impl Catalogues {
     /// Stores the catalogue that comes with the server, where the database has none.
     ///
     /// # Errors
-    /// As every statement's.
+    /// Returns the error of the statement.
     pub async fn seed(&self) -> Result<(), store::Error> {
         if !self.store.catalogues_newer_than(0).await?.is_empty() {
             return Ok(());

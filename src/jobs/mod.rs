@@ -189,7 +189,7 @@ impl Jobs {
     /// how many attempts that were. Where the time stands still, as in tests, a job that fails waits for it to move.
     ///
     /// # Errors
-    /// As every statement's.
+    /// Returns the error of the statement.
     pub async fn run_due(&self) -> Result<usize, store::Error> {
         self.runner.fire_due(&mut Vec::new(), self.runner.parts.clock.now()).await?;
         let mut runs = 0;

@@ -109,7 +109,7 @@ impl Work {
     /// Begins a step.
     ///
     /// # Errors
-    /// As every statement's.
+    /// Returns the error of the statement.
     pub async fn begin(&self) -> Result<Transaction, Error> {
         Ok(self.store.begin().await?)
     }

@@ -44,7 +44,7 @@ impl Operators {
     /// Up to `limit` players that match `text`, newest first, from below `before` on, and whether there are more.
     ///
     /// # Errors
-    /// As every statement's.
+    /// Returns the error of the statement.
     pub async fn search(
         &self,
         text: &str,
@@ -123,7 +123,7 @@ impl Operators {
     /// Up to `limit` jobs of that status, or all, newest first, from below `before` on, and whether there are more.
     ///
     /// # Errors
-    /// As every statement's.
+    /// Returns the error of the statement.
     pub async fn list_jobs(
         &self,
         of: Option<JobStatus>,
@@ -141,7 +141,7 @@ impl Operators {
     /// where there is no such job.
     ///
     /// # Errors
-    /// As every statement's.
+    /// Returns the error of the statement.
     pub async fn retry_job(&self, job: Uuid) -> Result<Option<bool>, store::Error> {
         self.store.retry_job(job, self.clock.now()).await
     }
@@ -149,7 +149,7 @@ impl Operators {
     /// Removes a job; nothing comes of one that runs. Returns whether there was one.
     ///
     /// # Errors
-    /// As every statement's.
+    /// Returns the error of the statement.
     pub async fn discard_job(&self, job: Uuid) -> Result<bool, store::Error> {
         self.store.discard_job(job, self.clock.now()).await
     }

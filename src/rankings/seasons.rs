@@ -61,7 +61,7 @@ impl Rankings {
     /// Up to `limit` seasons before `before`, newest first, and whether there are more.
     ///
     /// # Errors
-    /// As every statement's.
+    /// Returns the error of the statement.
     pub async fn seasons(
         &self,
         before: Option<Season>,

@@ -1,4 +1,4 @@
-//! Players' beginnings, and the names and passwords that some of them sign in by.
+//! Creating players, and the usernames and passwords that some of them sign in with.
 
 use uuid::Uuid;
 
@@ -8,10 +8,10 @@ use super::pool::{Store, Transaction};
 use super::sessions::NewSession;
 use crate::domain::Timestamp;
 
-/// The constraint that a taken username violates.
+/// The constraint that fails if a username is taken.
 pub const USERNAME_TAKEN: &str = "usernames_pkey";
 
-/// A player who begins.
+/// A player to create.
 #[derive(Clone, Debug)]
 pub struct NewPlayer<'a> {
     pub id: Uuid,
@@ -22,7 +22,7 @@ pub struct NewPlayer<'a> {
     pub catalogue_version: u64,
 }
 
-/// A name to sign in by.
+/// A username and a password hash.
 #[derive(Clone, Copy, Debug)]
 pub struct Credentials<'a> {
     pub username: &'a str,
@@ -30,7 +30,7 @@ pub struct Credentials<'a> {
     pub password_hash: &'a str,
 }
 
-/// What signing in by name needs.
+/// What signing in with a username needs.
 #[derive(Clone, Debug)]
 pub struct Account {
     pub player_id: Uuid,
@@ -41,10 +41,11 @@ pub struct Account {
 }
 
 impl Store {
-    /// Puts another `hash` of the same password in the place of `expected`. Returns false where the hash was another one by then.
+    /// Replaces `expected` by another `hash` of the same password. Returns false if the stored hash is not `expected`.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn renew_hash(
         &self,
         player: Uuid,
@@ -55,10 +56,12 @@ impl Store {
         Ok(self.execute(sql, &[&player, &expected, &hash]).await? > 0)
     }
 
-    /// Adds a player with its first session; with `credentials` it can sign in by name.
+    /// Creates a player with its first session. With `credentials` it can sign in with a username.
     ///
     /// # Errors
-    /// [`Error::Constraint`] with [`USERNAME_TAKEN`]; else as every statement's.
+    ///
+    /// Returns [`Error::Constraint`] with [`USERNAME_TAKEN`] if the username is taken, otherwise the error of the
+    /// statement.
     pub async fn create_player(
         &self,
         player: &NewPlayer<'_>,
@@ -97,19 +100,21 @@ impl Store {
         Ok(())
     }
 
-    /// The account of that name.
+    /// The account with this username.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn find_account(&self, username: &str) -> Result<Option<Account>, Error> {
         let sql = include_str!("../../sql/queries/accounts/find_by_username.sql");
         self.query_opt(sql, &[&username]).await?.map(|row| decode(&row)).transpose()
     }
 
-    /// The account of a player, where it is no guest.
+    /// The account of a player; `None` if the player is a guest.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn find_account_of(&self, player: Uuid) -> Result<Option<Account>, Error> {
         let sql = include_str!("../../sql/queries/accounts/find_by_player.sql");
         self.query_opt(sql, &[&player]).await?.map(|row| decode(&row)).transpose()
@@ -117,11 +122,13 @@ impl Store {
 }
 
 impl Transaction {
-    /// Gives a guest a name and a password, and another display name where one is given. Returns the display
-    /// name; nothing, and writes nothing, where the player is no guest.
+    /// Gives a guest a username and a password, and another display name if there is one. Returns the display name, or
+    /// `None` without a change if the player is not a guest.
     ///
     /// # Errors
-    /// [`Error::Constraint`] with [`USERNAME_TAKEN`]; else as every statement's.
+    ///
+    /// Returns [`Error::Constraint`] with [`USERNAME_TAKEN`] if the username is taken, otherwise the error of the
+    /// statement.
     pub async fn upgrade_guest(
         &mut self,
         player: Uuid,
@@ -136,10 +143,11 @@ impl Transaction {
         rows.first().map(|row| Ok(row.try_get("display_name")?)).transpose()
     }
 
-    /// Puts `hash` in the place of `expected`. Returns false where the hash was another one by then.
+    /// Replaces `expected` by `hash`. Returns false if the stored hash is not `expected`.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn change_password(
         &mut self,
         player: Uuid,

@@ -7,7 +7,7 @@ use super::error::Error;
 use super::pool::Store;
 use crate::domain::{Catalogue, CatalogueItems, Slug, Timestamp};
 
-/// The constraint that the second of two racing changes violates.
+/// The constraint that fails for the second of two concurrent changes.
 pub const VERSION_TAKEN: &str = "catalogues_pkey";
 
 /// A version to store.
@@ -31,7 +31,8 @@ impl Store {
     /// The versions above `version`, oldest first.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn catalogues_newer_than(&self, version: u64) -> Result<Vec<Catalogue>, Error> {
         let sql = include_str!("../../sql/queries/catalogues/newer_than.sql");
         let rows = self.query(sql, &[&signed(version)]).await?;
@@ -46,11 +47,13 @@ impl Store {
             .collect()
     }
 
-    /// Stores a version, with a line in the audit log, unless the database's time is past `no_later_than` by then.
+    /// Stores a version with an entry in the audit log, unless the database's time is later than `no_later_than`.
     /// Returns whether it was stored.
     ///
     /// # Errors
-    /// [`Error::Constraint`] with [`VERSION_TAKEN`] where another change came first; else as every statement's.
+    ///
+    /// Returns [`Error::Constraint`] with [`VERSION_TAKEN`] if another change came first, otherwise the error of the
+    /// statement.
     pub async fn insert_catalogue(
         &self,
         version: &NewCatalogue<'_>,
@@ -64,10 +67,11 @@ impl Store {
         Ok(!self.query(sql, &parameters).await?.is_empty())
     }
 
-    /// Those of the named items that some player owns.
+    /// The given items that at least one player owns.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn owned_items(
         &self,
         generators: &[Slug],

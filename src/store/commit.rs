@@ -1,4 +1,4 @@
-//! Writing a batch of folded players in one statement.
+//! Writing the players of a batch in one statement.
 
 use std::sync::LazyLock;
 
@@ -51,7 +51,8 @@ impl Change<'_> {
     }
 }
 
-/// A batch: players, each with its ledger lines, idempotency records and finished seasons. The order of players is that of locking.
+/// A batch: players, each with its ledger entries, idempotency records and finished seasons. Rows are locked in the
+/// order of the players.
 #[derive(Default)]
 pub struct Commit<'a> {
     changes: Vec<Change<'a>>,
@@ -61,7 +62,7 @@ pub struct Commit<'a> {
     unasked: KeyColumns<'a>,
 }
 
-/// Idempotency keys of which nobody has asked whether their requests were answered before.
+/// Idempotency keys for which no record was looked up before.
 #[derive(Default)]
 struct KeyColumns<'a> {
     ids: Vec<Uuid>,
@@ -110,7 +111,7 @@ impl<'a> Commit<'a> {
         self.changes.push(change);
     }
 
-    /// Adds a line to a player's ledger; it is written only with the player.
+    /// Adds an entry to a player's ledger. It is written only if the player is.
     pub fn book(&mut self, id: Uuid, entry: &'a LedgerEntry) {
         self.ledger.ids.push(id);
         self.ledger.versions.push(signed(entry.version));
@@ -122,7 +123,7 @@ impl<'a> Commit<'a> {
         self.ledger.balances.push(entry.balance_after);
     }
 
-    /// Adds the outcome of a request that carried a key; it is written only with the player.
+    /// Adds the outcome of a request that has an idempotency key. It is written only if the player is.
     pub fn remember(&mut self, record: &'a NewRecord) {
         self.records.slots.push(record.slot());
         self.records.ids.push(record.player_id);
@@ -133,30 +134,30 @@ impl<'a> Commit<'a> {
         self.records.outcomes.push(&record.outcome);
     }
 
-    /// Writes, of the players of these keys, only those of whom none is remembered at `now`.
+    /// Skips players for whose keys an outcome is stored at `now`.
     pub fn unless_remembered(&mut self, keys: Keys<'a>, now: Timestamp) {
         (self.unasked.ids, self.unasked.hashes) = (keys.players, keys.hashes);
         self.unasked.now = Some(now);
     }
 
-    /// Adds the final score of a season that a player has left; it is written only with the player.
+    /// Adds the final score of a season that a player has left. It is written only if the player is.
     pub fn finish(&mut self, id: Uuid, season: Season, score: f64) {
         self.seasons.ids.push(id);
         self.seasons.seasons.push(season.number());
         self.seasons.scores.push(score);
     }
 
-    /// A column of the statement's parameters.
+    /// A parameter of the statement, with one element for each player.
     fn column<T>(&self, value: impl Fn(&Change<'a>) -> T) -> Vec<T> {
         self.changes.iter().map(value).collect()
     }
 
-    /// A column of the players as they become.
+    /// A parameter of the statement, with one element for each player as it will be.
     fn players<T>(&self, value: impl Fn(&Player) -> T) -> Vec<T> {
         self.column(|change| value(&change.written.record.player))
     }
 
-    /// The statement that writes the batch: the least one that does.
+    /// The cheapest statement that writes the batch.
     fn statement(&self) -> Statement<'_> {
         let keyed = !self.records.ids.is_empty() || !self.unasked.ids.is_empty();
         let plain = self.ledger.ids.is_empty() && !keyed;
@@ -236,7 +237,7 @@ fn of_click(change: &Change<'_>) -> Statement<'static> {
     }
 }
 
-/// A statement and its parameters: arrays, but for a batch of one.
+/// A statement and its parameters, which are arrays unless the batch is a single player.
 struct Statement<'a> {
     sql: &'static str,
     parameters: Vec<Parameter<'a>>,
@@ -249,10 +250,11 @@ impl Statement<'_> {
 }
 
 impl Writing<'_> {
-    /// Writes the batch, durable when this returns, and returns the players whose guard held.
+    /// Writes the batch and returns the players whose revision had not changed. They are durable when this returns.
     ///
     /// # Errors
-    /// As every statement's; after [`Error::Unavailable`] it is unknown whether it was written.
+    ///
+    /// Returns the error of the statement. After [`Error::Unavailable`] it is not known whether the batch was written.
     pub async fn commit(self, batch: &Commit<'_>) -> Result<Vec<Uuid>, Error> {
         let statement = batch.statement();
         written(&self.query(statement.sql, &statement.parameters()).await?)
@@ -260,10 +262,7 @@ impl Writing<'_> {
 }
 
 impl Transaction {
-    /// As [`Writing::commit`], durable when the transaction is.
-    ///
-    /// # Errors
-    /// As every statement's.
+    /// As [`Writing::commit`]; durable when the transaction is.
     pub async fn write(&mut self, batch: &Commit<'_>) -> Result<Vec<Uuid>, Error> {
         let statement = batch.statement();
         written(&self.query(statement.sql, &statement.parameters()).await?)
@@ -274,7 +273,7 @@ fn written(rows: &[Row]) -> Result<Vec<Uuid>, Error> {
     rows.iter().map(|row| Ok(row.try_get("player_id")?)).collect()
 }
 
-/// Counters are `bigint` in the database; none comes near its end.
+/// Counters are `bigint` in the database. None of them gets near the largest value.
 pub(super) fn signed(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }

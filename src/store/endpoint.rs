@@ -1,4 +1,4 @@
-//! Where Postgres is, and how connections to it are made and looked after.
+//! The address of Postgres, and how connections to it are opened and checked.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,41 +18,40 @@ use super::pool::StoreOptions;
 use super::tls::{self, Identity};
 use crate::identity::IdentityTracker;
 
-/// Where Postgres is.
+/// The address of Postgres.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
     pub connection: tokio_postgres::Config,
-    /// What its certificate must be; looked at where `connection` asks for TLS.
+    /// What its certificate must prove, if `connection` requires TLS.
     pub identity: Identity,
-    /// The authorities that vouch for it, in PEM form; the public ones where absent.
+    /// The certificate authorities in PEM form; `None` for the public ones.
     pub authorities: Option<Arc<[u8]>>,
-    /// Whether a pooler in transaction mode stands before it: nothing outlives a transaction then, neither settings nor
-    /// prepared statements.
+    /// Whether a pooler in transaction mode is in between: neither settings nor prepared statements outlive a
+    /// transaction then.
     pub pooled: bool,
 }
 
-/// A Postgres that is spoken with directly.
+/// A Postgres without a pooler in between.
 impl From<tokio_postgres::Config> for Endpoint {
     fn from(connection: tokio_postgres::Config) -> Self {
         Self { connection, identity: Identity::Name, authorities: None, pooled: false }
     }
 }
 
-/// An idle connection is asked whether it lives after this long: databases that sleep drop theirs, and networks forget
-/// those that nobody uses, some without a word.
+/// A connection that was idle for this long is pinged before its next use: databases that sleep drop connections, and
+/// networks forget idle ones, some without a notice.
 const TRUSTED_IDLE: Duration = Duration::from_secs(30);
-/// How long the answer may take.
+/// Time-out of the ping.
 const ASK_LIMIT: Duration = Duration::from_secs(1);
-/// When the network is first asked about a connection that carries nothing, and how long what was sent may go without
-/// being acknowledged.
+/// When TCP first probes a connection without traffic, and how long sent data may stay without an acknowledgement.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
 const UNACKNOWLEDGED_LIMIT: Duration = Duration::from_secs(15);
 
-/// When something last happened, as all handles of a pool see it.
+/// When an event last happened, shared by all handles of a pool.
 #[derive(Clone, Debug)]
 struct LastTime {
     began: Instant,
-    /// Milliseconds from `began` on; none where it is 0.
+    /// Milliseconds since `began`; 0 if it never happened.
     at: Arc<AtomicU64>,
 }
 
@@ -72,7 +71,7 @@ impl LastTime {
     }
 }
 
-/// Connections are not trusted until they have answered: one of them did not.
+/// Set after a statement timed out: each pooled connection is pinged before its next use.
 #[derive(Clone, Debug)]
 pub(super) struct Doubt {
     raised: LastTime,
@@ -86,19 +85,19 @@ impl Doubt {
         self.note_lost();
     }
 
-    /// Notes that a connection ended without this process closing it. The next one may lead to another server, so what was
-    /// read before is read again.
+    /// Notes that a connection ended without this process closing it. The next one may lead to another server, so rows
+    /// that were read before are read again.
     pub(super) fn note_lost(&self) {
         self.identity.connection_lost(Instant::now());
     }
 
-    /// Whether a connection that was last used that long ago must be asked.
+    /// Whether a connection that was not used for `unused` must be pinged.
     fn concerns(&self, unused: Duration) -> bool {
         self.raised.elapsed().is_some_and(|since| since <= unused)
     }
 }
 
-/// Makes the pool of `options`, whose connections each begin with the statements of `session`.
+/// Makes the pool of `options`. Each connection begins with the statements of `session`.
 pub(super) fn pool(
     options: &StoreOptions,
     session: Option<&'static str>,
@@ -108,7 +107,7 @@ pub(super) fn pool(
     let doubts = doubt.clone();
     let pool = Pool::builder(manager(options)?)
         .max_size(options.pool_size)
-        // The one that was used last is used next, so that those beyond the need are unused and can be closed.
+        // The connection that was used last is used next, so that surplus connections stay unused and can be closed.
         .queue_mode(QueueMode::Lifo)
         .runtime(deadpool_postgres::Runtime::Tokio1)
         .timeouts(Timeouts {
@@ -149,7 +148,7 @@ async fn begin(client: &ClientWrapper, session: Option<&str>) -> Hooked {
     }
 }
 
-/// Asks a connection that may have died unnoticed for a sign of life. One that gives none is replaced.
+/// Pings a connection that may have been closed unnoticed. If it does not answer it is replaced.
 async fn ask(client: &ClientWrapper, metrics: Metrics, doubt: Doubt) -> Hooked {
     if client.is_closed() {
         doubt.note_lost();

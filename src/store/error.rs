@@ -1,38 +1,39 @@
-//! What can go wrong between the server and Postgres, in the terms that callers act on.
+//! Errors of Postgres and of the connection to it, by what callers do about them.
 
 use tokio_postgres::error::SqlState;
 
-/// A statement that did not do what it was asked to.
+/// Why a statement failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Postgres cannot be reached, refuses for now, or took too long. Of a write that was sent, the fate is unknown.
+    /// Postgres cannot be reached, refuses connections for now, or did not answer in time. It is not known whether a
+    /// write that was sent was carried out.
     #[error("the database is unavailable: {0}")]
     Unavailable(String),
-    /// Postgres gave the transaction up for the sake of another one: it was rolled back and can be tried again.
+    /// Postgres rolled the transaction back in favour of another one. It can be tried again.
     #[error("the transaction was rolled back for another one: {0}")]
     Contention(String),
-    /// A row is held by somebody else for too long: it was certainly not written.
+    /// Another transaction held a row for too long. The row was certainly not written.
     #[error("a row is locked: {0}")]
     Locked(String),
-    /// Postgres ended a statement that took longer than it may: it was rolled back.
+    /// Postgres ended a statement that took too long. It was rolled back.
     #[error("the statement took too long: {0}")]
     OutOfTime(String),
-    /// A named constraint refused a row.
+    /// A named constraint rejected a row.
     #[error("constraint {0} refuses the row")]
     Constraint(String),
-    /// A row does not hold what the code expects of it.
+    /// A row does not contain what the code expects.
     #[error("a row is not as expected: {0}")]
     Corrupt(String),
-    /// The database lacks something that the server needs, and somebody has to mend it.
+    /// The database lacks something that the server needs. An operator has to fix it.
     #[error("{0}")]
     Unfit(String),
-    /// Any other fault of a statement.
+    /// Any other error of a statement.
     #[error("the statement failed: {0}")]
     Statement(String),
 }
 
 impl Error {
-    /// Whether it passes by itself, so that asking again may help.
+    /// Whether the error passes by itself, so that a later attempt may succeed.
     pub fn is_passing(&self) -> bool {
         matches!(
             self,
@@ -40,7 +41,7 @@ impl Error {
         )
     }
 
-    /// Whether the named constraint is what refused.
+    /// Whether the named constraint rejected the row.
     pub fn is_constraint(&self, name: &str) -> bool {
         matches!(self, Self::Constraint(constraint) if constraint == name)
     }
@@ -88,7 +89,7 @@ impl From<deadpool_postgres::PoolError> for Error {
     }
 }
 
-/// The error and what lies beneath it, in one line.
+/// The error and its causes, in one line.
 pub fn with_cause(error: &dyn std::error::Error) -> String {
     let mut line = error.to_string();
     let mut cause = error.source();

@@ -1,40 +1,43 @@
-//! Whether a database is one that the server can work in: what a start would find out late, or a player.
+//! Whether the server can work in a database. Without this check some problems would appear only when players use the
+//! server.
 
 use tokio_postgres::Row;
 
 use super::error::Error;
 use super::pool::Store;
 
-/// The encoding that text of every script fits in.
+/// The encoding that can store text of every script.
 const ENCODING: &str = "UTF8";
 
 pub(super) const SQL: &str = include_str!("../../sql/queries/migrations/fitness.sql");
 
-/// What a session found.
+/// The result of the query.
 struct Found {
     encoding: String,
-    /// The schema in which tables are made; none where `search_path` names none that is there.
+    /// The schema in which tables are created; `None` if no schema of `search_path` exists.
     schema: Option<String>,
     search_path: String,
     may_create: bool,
     role: String,
     database: String,
-    /// Tables that the role may not use in every way that the server does.
+    /// Tables on which the role lacks a privilege that the server needs.
     barred: Vec<String>,
 }
 
 impl Store {
-    /// Checks that the database has what the server needs. A migration checks it too.
+    /// Checks that the database has what the server needs. Migrations do so too.
     ///
     /// # Errors
-    /// [`Error::Unfit`] with all that is missing and how to mend it; else as every statement's.
+    ///
+    /// Returns [`Error::Unfit`] with everything that is missing and how to fix it, otherwise the error of the
+    /// statement.
     pub async fn check_fitness(&self) -> Result<(), Error> {
         let client = self.connection().await?;
         check(&client.query_typed_one(SQL, &[]).await?)
     }
 }
 
-/// Reads the answer to [`SQL`].
+/// Reads the result of [`SQL`].
 pub(super) fn check(row: &Row) -> Result<(), Error> {
     let found = Found {
         encoding: row.try_get("encoding")?,

@@ -1,4 +1,4 @@
-//! What came of requests that carried an idempotency key.
+//! Stored outcomes of requests that have an idempotency key.
 
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
@@ -8,17 +8,17 @@ use super::jobs::Lease;
 use super::pool::{Store, Transaction};
 use crate::domain::Timestamp;
 
-/// How long an outcome is remembered, which also says in which ring of slots.
+/// How long an outcome is stored. Each retention has its own ring of slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retention {
     /// Clicks: 10 minutes.
     Short,
-    /// All else: 24 hours.
+    /// Everything else: 24 hours.
     Long,
 }
 
-/// A ring of partitions: each takes `period` of time in turn, and is emptied before its turn comes again. A ring is one slot
-/// longer than its retention needs, so all in the slot whose turn comes next has lapsed.
+/// A ring of partitions. Each is in use for `period` in turn and is emptied before its next turn. A ring has one slot
+/// more than the retention needs, so everything in the slot that is next has expired.
 struct Ring {
     first_slot: i16,
     slots: i64,
@@ -27,13 +27,13 @@ struct Ring {
 
 const MINUTE_MICROS: i64 = 60_000_000;
 const SHORT_RING: Ring = Ring { first_slot: 10, slots: 3, period_micros: 10 * MINUTE_MICROS };
-/// Near the end of a turn no slot is emptied: instances know the database's time to within a second, and a statement takes
-/// six at most.
+/// No slot is emptied this close to the end of a turn: instances know the database's time to within a second, and a
+/// statement takes six at most.
 const TURN_MARGIN_MICROS: i64 = MINUTE_MICROS / 2;
 const LONG_RING: Ring = Ring { first_slot: 0, slots: 5, period_micros: 8 * 60 * MINUTE_MICROS };
 
 impl Retention {
-    /// How long an outcome counts.
+    /// How long an outcome is valid.
     pub const fn seconds(self) -> f64 {
         match self {
             Self::Short => 600.0,
@@ -58,29 +58,30 @@ impl Retention {
 /// The first 128 bits of a digest.
 pub type Hash = [u8; 16];
 
-/// What tells a repeat from another request under the same key.
+/// Distinguishes a repeat from another request with the same key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestHash {
-    /// Of method, path and the body's bytes: all that the release before knows.
+    /// The hash of method, path and the bytes of the body, which is all that the release before knows.
     pub bytes: Hash,
-    /// Of method, path and command: bodies that mean the same are the same request. None where the release before wrote the
-    /// record.
+    /// The hash of method, path and command: bodies with the same meaning are the same request. `None` if the release
+    /// before wrote the record.
     pub command: Option<Hash>,
 }
 
 impl RequestHash {
-    /// Whether both are of one request.
+    /// Whether both belong to the same request.
     pub fn is_of_same_request(&self, other: &Self) -> bool {
         let is_same_command = self.command.is_some() && self.command == other.command;
         is_same_command || self.bytes == other.bytes
     }
 
-    /// The command's part as it is stored.
+    /// The hash of the command in the form that is stored.
     pub(super) fn tied_command(&self) -> Hash {
         tie(&self.command.unwrap_or_default(), &self.bytes)
     }
 
-    /// As it was stored. What is no hash fits nothing, so that the key is refused and nothing is done twice.
+    /// Decodes the stored hashes. Invalid hashes match no request, so that the key is refused and nothing is done
+    /// twice.
     fn stored(bytes: &[u8], tied: Option<&[u8]>) -> Self {
         let bytes = Hash::try_from(bytes).unwrap_or_default();
         let tied = tied.and_then(|tied| Hash::try_from(tied).ok());
@@ -88,12 +89,12 @@ impl RequestHash {
     }
 }
 
-/// The exclusive or of two hashes, which undoes itself.
+/// The exclusive or of two hashes. Applying it twice gives the first hash again.
 fn tie(one: &Hash, other: &Hash) -> Hash {
     std::array::from_fn(|index| one[index] ^ other[index])
 }
 
-/// An outcome to remember.
+/// An outcome to store.
 #[derive(Clone, Debug)]
 pub struct NewRecord {
     pub player_id: Uuid,
@@ -111,11 +112,11 @@ impl NewRecord {
     }
 }
 
-/// Keys of players, side by side.
+/// Idempotency keys of players, in two parallel lists.
 #[derive(Default)]
 pub struct Keys<'a> {
     pub players: Vec<Uuid>,
-    /// Their hashes.
+    /// The hashes of the keys.
     pub hashes: Vec<&'a [u8]>,
 }
 
@@ -131,18 +132,18 @@ impl<'a> Keys<'a> {
     }
 }
 
-/// A remembered outcome.
+/// A stored outcome.
 #[derive(Clone, Debug)]
 pub struct Record {
     pub player_id: Uuid,
     pub key_hash: Vec<u8>,
     pub request: RequestHash,
     pub outcome: String,
-    /// The revision of the player's row when the record was found; none where there is no such player any more.
+    /// The revision of the player's row when the record was found; `None` if the player no longer exists.
     pub revision: Option<i64>,
 }
 
-/// A remembered outcome as the export tells it.
+/// A stored outcome in the form of the export.
 #[derive(Clone, Debug)]
 pub struct ListedRecord {
     pub key_hash: String,
@@ -153,10 +154,11 @@ pub struct ListedRecord {
 const FIND: &str = include_str!("../../sql/queries/idempotency/find.sql");
 
 impl Store {
-    /// The records that still count of those keys, each of one player.
+    /// The valid records of these keys.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn find_records(
         &self,
         keys: &Keys<'_>,
@@ -173,7 +175,8 @@ impl Store {
     /// A player's records, oldest first.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn list_records(&self, player: Uuid) -> Result<Vec<ListedRecord>, Error> {
         let sql = include_str!("../../sql/queries/idempotency/list.sql");
         let rows = self.query(sql, &[&player]).await?;
@@ -188,12 +191,13 @@ impl Store {
             .collect()
     }
 
-    /// Empties the slots whose turn comes next, by dropping their pages rather than row by row, and finishes the job that
-    /// does it. Returns how many it emptied; nothing where the job's lease has been lost or has lapsed. The time is the
-    /// database's unless `substitute` is given, as under a clock that does not tell the database's time.
+    /// Empties the slots that are next by truncating them, and finishes the job that does so. Returns how many were
+    /// emptied, or `None` if the job's lease was lost or has expired. The time is the database's, or `substitute` under
+    /// a clock that does not tell the database's time.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn empty_idle_slots(
         &self,
         lease: Lease,
@@ -203,7 +207,7 @@ impl Store {
         let first_slots = rings.each_ref().map(|ring| ring.first_slot);
         let slots = rings.each_ref().map(|ring| ring.slots);
         let periods = rings.each_ref().map(|ring| ring.period_micros);
-        // A substitute is the same for all.
+        // A substitute is the same for all instances.
         let margin = if substitute.is_some() { 0 } else { TURN_MARGIN_MICROS };
         let parameters: [&(dyn ToSql + Sync); 7] = [
             &lease.job,
@@ -228,7 +232,7 @@ impl Transaction {
     /// As [`Store::find_records`].
     ///
     /// # Errors
-    /// As every statement's.
+    /// Returns the error of the statement.
     pub async fn find_records(
         &mut self,
         keys: &Keys<'_>,
@@ -243,7 +247,7 @@ impl Transaction {
     }
 }
 
-/// The oldest records that still count in each ring.
+/// The age limit of valid records in each ring.
 pub(super) fn horizons(now: Timestamp) -> (Timestamp, Timestamp) {
     let [short, long] = [Retention::Short, Retention::Long];
     (now.plus_seconds(-short.seconds()), now.plus_seconds(-long.seconds()))
@@ -270,7 +274,8 @@ mod tests {
         assert_eq!(RequestHash::stored(&first.bytes, Some(&tied)), first);
         let repeat = RequestHash { bytes: [3; 16], command: Some([2; 16]) };
         assert!(repeat.is_of_same_request(&first));
-        // The release before put its own request in the place of the first, and left the column that it does not know.
+        // The release before replaced the hash of the first request by its own and left the column that it does not
+        // know.
         let replaced = RequestHash::stored(&[4; 16], Some(&tied));
         assert!(!repeat.is_of_same_request(&replaced));
         let same_bytes = RequestHash { bytes: [4; 16], command: Some([5; 16]) };

@@ -11,22 +11,22 @@ use super::pool::{Store, Transaction};
 use crate::domain::Timestamp;
 use crate::id::random_id;
 
-/// What becomes of a job.
+/// The status of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobStatus {
-    /// It waits for its time, and for a worker.
+    /// It waits for its time and for a worker.
     Queued,
     Running,
     Done,
-    /// Its last attempt has failed; it stays until an operator retries or discards it.
+    /// Its last attempt failed. It stays until an operator retries or discards it.
     Dead,
 }
 
 impl JobStatus {
-    /// All there are.
+    /// All statuses.
     pub const ALL: [Self; 4] = [Self::Queued, Self::Running, Self::Done, Self::Dead];
 
-    /// Its name in the database and on the wire.
+    /// The name in the database and in the API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Queued => "queued",
@@ -36,7 +36,7 @@ impl JobStatus {
         }
     }
 
-    /// The status of that name.
+    /// The status with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.as_str() == name)
     }
@@ -47,31 +47,31 @@ impl JobStatus {
 pub struct NewJob<'a> {
     pub id: Uuid,
     pub kind: &'a str,
-    /// Of one kind there is never more than one job of a key.
+    /// There is at most one job of a kind with the same key.
     pub unique_key: &'a str,
     pub arguments: &'a Value,
-    /// It does not run before.
+    /// The earliest time at which it runs.
     pub run_after: Timestamp,
     pub max_attempts: i32,
     pub created_at: Timestamp,
 }
 
-/// The right to finish a job, until somebody else takes it over.
+/// The right to finish a job, until another worker takes it over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lease {
     pub job: Uuid,
     pub token: Uuid,
 }
 
-/// A job that was taken.
+/// A job that a worker has claimed.
 #[derive(Clone, Debug)]
 pub struct ClaimedJob {
     pub lease: Lease,
     pub kind: String,
     pub arguments: Value,
-    /// How far it had come.
+    /// The progress of earlier attempts.
     pub progress: Option<Value>,
-    /// Which attempt this is, from 1.
+    /// The number of this attempt, from 1.
     pub attempt: i32,
 }
 
@@ -90,27 +90,28 @@ pub struct JobRecord {
     pub created_at: Timestamp,
     pub started_at: Option<Timestamp>,
     pub finished_at: Option<Timestamp>,
-    /// Who began it last.
+    /// The worker of the last attempt.
     pub worker: Option<String>,
-    /// Why it failed last.
+    /// The error of the last failure.
     pub error: Option<String>,
 }
 
-/// How the queue fares.
+/// The state of the queue.
 #[derive(Clone, Copy, Debug)]
 pub struct JobStats {
-    /// Since when the oldest job that is due has waited.
+    /// When the oldest job that is due became due.
     pub oldest_due: Option<Timestamp>,
     /// Dead letters.
     pub dead: i64,
 }
 
 impl Store {
-    /// Enqueues the job of the turn `slot` of its kind's schedule. Returns false where that turn, or a later one, has been
-    /// enqueued before.
+    /// Enqueues the job of turn `slot` of its kind's schedule. Returns false if that turn or a later one was enqueued
+    /// before.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn fire_schedule(&self, slot: Timestamp, job: &NewJob<'_>) -> Result<bool, Error> {
         let sql = include_str!("../../sql/queries/jobs/fire.sql");
         let NewJob { id, kind, unique_key, arguments, run_after, max_attempts, created_at } = job;
@@ -123,10 +124,11 @@ impl Store {
         Ok(fired > 0)
     }
 
-    /// Enqueues a job. Returns false where its kind has one of that key.
+    /// Enqueues a job. Returns false if there is a job of its kind with its key.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn enqueue_job(&self, job: &NewJob<'_>) -> Result<bool, Error> {
         let sql = include_str!("../../sql/queries/jobs/enqueue.sql");
         let NewJob { id, kind, unique_key, arguments, run_after, max_attempts, created_at } = job;
@@ -136,10 +138,12 @@ impl Store {
         Ok(enqueued > 0)
     }
 
-    /// Takes the job of `kinds` that is due for longest, for as long as `lease` unless it is renewed.
+    /// Claims the job of `kinds` that has been due for the longest time. The claim expires after `lease` unless it is
+    /// renewed.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn claim_job(
         &self,
         kinds: &[&str],
@@ -163,29 +167,32 @@ impl Store {
         .transpose()
     }
 
-    /// Makes dead letters of jobs whose worker died in their last attempt; returns their kinds.
+    /// Makes dead letters of jobs whose worker ended during the last attempt. Returns their kinds.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn bury_lapsed(&self, now: Timestamp) -> Result<Vec<String>, Error> {
         let rows = self.query(include_str!("../../sql/queries/jobs/bury.sql"), &[&now]).await?;
         rows.iter().map(|row| Ok(row.try_get("kind")?)).collect()
     }
 
-    /// Lengthens a lease. Returns false where it has been lost.
+    /// Renews a lease. Returns false if it was lost.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn renew_lease(&self, lease: Lease, length: Duration) -> Result<bool, Error> {
         let sql = include_str!("../../sql/queries/jobs/renew.sql");
         Ok(self.execute(sql, &[&lease.job, &lease.token, &length.as_secs_f64()]).await? > 0)
     }
 
-    /// Puts a job that failed back until `retry_at`, or among the dead letters after its last attempt. Returns what became
-    /// of it; nothing where its lease has been lost.
+    /// Requeues a failed job for `retry_at`, or makes it a dead letter after its last attempt. Returns its status, or
+    /// `None` if the lease was lost.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn fail_job(
         &self,
         lease: Lease,
@@ -198,19 +205,21 @@ impl Store {
         row.map(|row| status(row.try_get("status")?)).transpose()
     }
 
-    /// Puts a job back that was begun and not failed. Returns false where its lease has been lost.
+    /// Requeues a job that was claimed and did not fail. Returns false if the lease was lost.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn hand_back_job(&self, lease: Lease) -> Result<bool, Error> {
         let sql = include_str!("../../sql/queries/jobs/hand_back.sql");
         Ok(self.execute(sql, &[&lease.job, &lease.token]).await? > 0)
     }
 
-    /// Up to `limit` jobs of that status, or all, newest first, from below `before` on.
+    /// Up to `limit` jobs below `before`, newest first, of one status or of all.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn list_jobs(
         &self,
         of: Option<JobStatus>,
@@ -222,30 +231,33 @@ impl Store {
         rows.iter().map(decode).collect()
     }
 
-    /// Lets a dead letter, or a job that waits, run at once with all its attempts. Returns whether it could be; nothing
-    /// where there is no such job.
+    /// Makes a dead letter or a waiting job due at once, with all its attempts. Returns whether its status allowed
+    /// this, or `None` if there is no such job.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn retry_job(&self, id: Uuid, now: Timestamp) -> Result<Option<bool>, Error> {
         let sql = include_str!("../../sql/queries/jobs/retry.sql");
         let row = self.query_opt(sql, &[&id, &now]).await?;
         Ok(row.map(|row| row.try_get("retried")).transpose()?)
     }
 
-    /// Removes a job; nothing comes of one that runs. Returns whether there was one.
+    /// Removes a job. If it is running, its result is discarded. Returns whether there was one.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn discard_job(&self, id: Uuid, now: Timestamp) -> Result<bool, Error> {
         let sql = include_str!("../../sql/queries/jobs/discard.sql");
         Ok(self.execute(sql, &[&id, &now]).await? > 0)
     }
 
-    /// How the queue fares.
+    /// The state of the queue.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn job_stats(&self, now: Timestamp) -> Result<JobStats, Error> {
         let row = self.query_opt(include_str!("../../sql/queries/jobs/stats.sql"), &[&now]).await?;
         let row = row.ok_or_else(|| Error::Corrupt("no statistics of jobs".into()))?;
@@ -254,30 +266,33 @@ impl Store {
 }
 
 impl Transaction {
-    /// Notes that a job is done, with the transaction. Returns false where its lease has been lost: whoever has it now does
-    /// the job, and this transaction must be rolled back.
+    /// Marks a job as done when the transaction commits. Returns false if the lease was lost: another worker has the
+    /// job now, and this transaction must be rolled back.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn finish_job(&mut self, lease: Lease, now: Timestamp) -> Result<bool, Error> {
         let sql = include_str!("../../sql/queries/jobs/finish.sql");
         Ok(self.execute(sql, &[&lease.job, &lease.token, &now]).await? > 0)
     }
 
-    /// Notes how far a job has come, with the transaction. Returns false where its lease has been lost, as
+    /// Stores the progress of a job when the transaction commits. Returns false if the lease was lost, as
     /// [`Transaction::finish_job`] does.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn advance_job(&mut self, lease: Lease, progress: &Value) -> Result<bool, Error> {
         let sql = include_str!("../../sql/queries/jobs/advance.sql");
         Ok(self.execute(sql, &[&lease.job, &lease.token, progress]).await? > 0)
     }
 
-    /// Forgets jobs that were done before `before`; returns how many, at most 1,000.
+    /// Deletes jobs that were done before `before`. Returns how many, at most 1,000.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn trim_jobs(&mut self, before: Timestamp) -> Result<u64, Error> {
         self.execute(include_str!("../../sql/queries/jobs/trim.sql"), &[&before]).await
     }

@@ -1,4 +1,4 @@
-//! The players' ledgers. Lines are written by the commit of the batch that they belong to.
+//! The players' ledgers. Entries are written by the commit of their batch.
 
 use uuid::Uuid;
 
@@ -7,10 +7,10 @@ use super::error::Error;
 use super::pool::Store;
 use crate::domain::Timestamp;
 
-/// A line as it was written.
+/// A stored entry.
 #[derive(Clone, Debug)]
 pub struct LedgerLine {
-    /// The player's version that it led to.
+    /// The player's version after the change.
     pub version: u64,
     pub at: Timestamp,
     pub kind: String,
@@ -21,10 +21,11 @@ pub struct LedgerLine {
 }
 
 impl Store {
-    /// Up to `limit` lines of a player before `before`, newest first.
+    /// Up to `limit` entries of a player below `before`, newest first.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn ledger_page(
         &self,
         player: Uuid,

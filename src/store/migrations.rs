@@ -1,8 +1,8 @@
-//! Brings the schema up to date.
+//! Migrations of the schema.
 //!
-//! Migrations are only ever appended. All that are missing run in one transaction under an advisory lock, so several
-//! instances may start at once: one migrates, the others wait and find nothing to do. No statement here has a name, so
-//! that a pooler in transaction mode may stand in between.
+//! Migrations are only ever appended. All missing ones run in one transaction under an advisory lock, so several
+//! instances may start at the same time: one migrates, and the others wait and find nothing to do. Statements here have
+//! no name, so that a pooler in transaction mode may be in between.
 
 use sha2::{Digest, Sha256};
 use tokio_postgres::types::{ToSql, Type};
@@ -52,11 +52,12 @@ const MIGRATIONS: [Migration; 7] = [
 ];
 
 impl Store {
-    /// Applies the migrations that are missing and returns their names.
+    /// Applies the missing migrations and returns their names.
     ///
     /// # Errors
-    /// [`Error::Unfit`] where the database lacks what the server needs, [`Error::Corrupt`] where an applied migration is not
-    /// the one of this build; else as every statement's.
+    ///
+    /// Returns [`Error::Unfit`] if the database lacks what the server needs, [`Error::Corrupt`] if an applied migration
+    /// differs from the one in this build, otherwise the error of the statement.
     pub async fn migrate(&self) -> Result<Vec<&'static str>, Error> {
         let mut client = self.connection().await?;
         let transaction = client.transaction().await?;
@@ -91,10 +92,11 @@ impl Store {
         Ok(added)
     }
 
-    /// How many migrations this build has that the database has not.
+    /// How many migrations of this build the database does not have.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn pending_migrations(&self) -> Result<usize, Error> {
         let client = self.connection().await?;
         let sql = include_str!("../../sql/queries/migrations/exists.sql");

@@ -1,5 +1,5 @@
-//! Postgres: the only place that knows its driver. A function is a statement, kept in `sql/queries`; none decides
-//! anything that is a rule of the game.
+//! Postgres: the only module that uses its driver. Each function runs a statement of `sql/queries`. None of them
+//! contains a rule of the game.
 
 pub mod accounts;
 mod allowance;
@@ -45,7 +45,7 @@ pub mod testing {
 
     use super::{Store, StoreOptions};
 
-    /// A store whose database nobody asks.
+    /// A store whose database is never used.
     pub fn unused() -> Store {
         let second = Duration::from_secs(1);
         let store = Store::new(StoreOptions {

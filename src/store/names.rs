@@ -1,4 +1,4 @@
-//! Display names as searches compare them.
+//! Display names in the form that searches compare.
 
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
@@ -16,7 +16,7 @@ pub struct NamedPlayer {
     pub display_name: String,
 }
 
-/// Folded display names, side by side.
+/// Folded display names, in parallel lists.
 #[derive(Clone, Debug, Default)]
 pub struct FoldedNames {
     pub players: Vec<Uuid>,
@@ -25,7 +25,7 @@ pub struct FoldedNames {
 }
 
 impl FoldedNames {
-    /// The folded forms of those names.
+    /// The folded forms of display names.
     pub fn of(players: Vec<NamedPlayer>) -> Self {
         let mut names = Self::default();
         for NamedPlayer { id, display_name } in players {
@@ -43,10 +43,11 @@ impl FoldedNames {
 }
 
 impl Store {
-    /// Up to `limit` players after `after`, in the order of ids, whose display name has yet to be folded by [`FoldedNames`].
+    /// Up to `limit` players after `after`, in the order of ids, whose display name has no folded form yet.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn find_unfolded_names(
         &self,
         after: Uuid,
@@ -63,10 +64,11 @@ impl Store {
         players.collect()
     }
 
-    /// Notes the folded forms of display names. A player who has another name by then is left out.
+    /// Stores the folded forms of display names. A player whose name has changed meanwhile is skipped.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn note_folded_names(&self, names: &FoldedNames) -> Result<(), Error> {
         self.execute(NOTE_FOLDED, &names.columns()).await.map(drop)
     }
@@ -76,15 +78,16 @@ impl Transaction {
     /// As [`Store::note_folded_names`], as part of a job.
     ///
     /// # Errors
-    /// As every statement's.
+    /// Returns the error of the statement.
     pub async fn note_folded_names(&mut self, names: &FoldedNames) -> Result<(), Error> {
         self.execute(NOTE_FOLDED, &names.columns()).await.map(drop)
     }
 
-    /// Forgets names that no player has any more.
+    /// Deletes the folded forms of names that no player has any more.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn purge_folded_names(&mut self) -> Result<(), Error> {
         self.execute(include_str!("../../sql/queries/names/purge.sql"), &[]).await.map(drop)
     }

@@ -1,4 +1,4 @@
-//! What operators look for and change.
+//! Queries and changes of operators.
 
 use serde_json::Value;
 use uuid::Uuid;
@@ -7,7 +7,7 @@ use super::error::Error;
 use super::pool::Store;
 use crate::domain::{Timestamp, text};
 
-/// A player as a search lists it.
+/// A player in the result of a search.
 #[derive(Clone, Debug)]
 pub struct FoundPlayer {
     pub id: Uuid,
@@ -18,7 +18,7 @@ pub struct FoundPlayer {
     pub banned_at: Option<Timestamp>,
 }
 
-/// What an operator did.
+/// An entry of the audit log.
 #[derive(Clone, Debug)]
 pub struct AuditEntry {
     pub at: Timestamp,
@@ -27,11 +27,13 @@ pub struct AuditEntry {
 }
 
 impl Store {
-    /// Up to `limit` players whose id is `text`, whose username begins with it or whose display name holds it, in any case,
-    /// newest first, from below `before` on. Display names are found as [`Store::note_folded_names`] noted them.
+    /// Up to `limit` players below `before`, newest first, whose id is `text`, whose username begins with it, or whose
+    /// display name contains it, in any case. Display names are found in the form that [`Store::note_folded_names`]
+    /// stores.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn search_players(
         &self,
         text: &str,
@@ -56,11 +58,12 @@ impl Store {
             .collect()
     }
 
-    /// Bans or unbans a player, notes it and tells the instances. Returns false where it was so already. For `substitute` see
-    /// [`Store::end_session`].
+    /// Bans or unbans a player, writes an audit entry and notifies the instances. Returns false if nothing changed. For
+    /// `substitute` see [`Store::end_session`].
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn set_banned(
         &self,
         player: Uuid,
@@ -72,10 +75,11 @@ impl Store {
         Ok(self.execute(sql, &[&player, &banned, &substitute, &detail]).await? > 0)
     }
 
-    /// Notes what an operator changed.
+    /// Writes an audit entry.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn audit(
         &self,
         now: Timestamp,
@@ -88,10 +92,11 @@ impl Store {
         Ok(())
     }
 
-    /// What operators did to a player, newest first.
+    /// The audit entries about a player, newest first.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn audit_of(&self, player: Uuid) -> Result<Vec<AuditEntry>, Error> {
         let sql = include_str!("../../sql/queries/operators/audit_of_player.sql");
         let rows = self.query(sql, &[&player]).await?;

@@ -1,4 +1,4 @@
-//! The players' rows.
+//! The rows of players.
 
 use std::sync::{Arc, LazyLock};
 
@@ -15,13 +15,13 @@ use crate::domain::{Inventory, Player, Rules, Slug, Timestamp};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PlayerRecord {
     pub id: Uuid,
-    /// Rises with every write of the row; a write names the one that it was made from.
+    /// Rises with every write of the row. A write names the revision that it was made from.
     pub revision: i64,
-    /// The name to sign in by; guests have none.
+    /// The name for signing in; `None` for guests.
     pub username: Option<Arc<str>>,
     pub created_at: Timestamp,
     pub banned: bool,
-    /// The catalogue in force at the player's `settled_at`.
+    /// The catalogue that was in force at the player's `settled_at`.
     pub catalogue_version: u64,
     pub player: Player,
 }
@@ -35,14 +35,14 @@ static LOCK: LazyLock<String> =
     LazyLock::new(|| player_columns::expand(include_str!("../../sql/queries/players/lock.sql")));
 
 impl PlayerRecord {
-    /// The bytes that hang on it, roughly.
+    /// The size on the heap in bytes, roughly.
     pub fn heap_bytes(&self) -> usize {
         let name = self.player.display_name.len() + self.username.as_ref().map_or(0, |it| it.len());
         name + self.player.inventory.heap_bytes()
     }
 
-    /// Shares with an earlier row of the player what both have in common: it takes memory once, and what was worked out
-    /// from it is at hand.
+    /// Shares equal parts with an earlier row of the player, which saves memory. A rendered page of the earlier row
+    /// stays valid, because it compares addresses.
     pub fn share_with(&mut self, before: &Self) {
         self.player.inventory.share_with(&before.player.inventory);
         if self.player.display_name == before.player.display_name {
@@ -55,37 +55,41 @@ impl PlayerRecord {
 }
 
 impl Store {
-    /// The rows of those players that exist, in no particular order.
+    /// The rows of these players, in any order. Missing players are left out.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn load_players(&self, ids: &[Uuid]) -> Result<Vec<PlayerRecord>, Error> {
         let rows = self.query(&LOAD, &[&ids]).await?;
         rows.iter().map(decode).collect()
     }
 
-    /// One player's row, where it exists.
+    /// The row of a player, if the player exists.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn load_player(&self, id: Uuid) -> Result<Option<PlayerRecord>, Error> {
         self.query(&LOAD_ONE, &[&id]).await?.first().map(decode).transpose()
     }
 
-    /// Those of some players whose rows somebody else holds at this moment.
+    /// The players whose rows other transactions have locked now.
     ///
     /// # Errors
-    /// As every statement's; [`Error::Locked`] where the whole table is held.
+    ///
+    /// Returns [`Error::Locked`] if the whole table is locked, otherwise the error of the statement.
     pub async fn held_players(&self, ids: &[Uuid]) -> Result<Vec<Uuid>, Error> {
         let rows = self.query(include_str!("../../sql/queries/players/held.sql"), &[&ids]).await?;
         rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
 
-    /// Removes a player and all that is held of it, leaving a tombstone with the hash of the request's idempotency key.
-    /// Returns whether there was one. For `substitute` see [`Store::end_session`].
+    /// Deletes a player and all its data, and leaves a tombstone with the hash of the request's idempotency key.
+    /// Returns whether the player existed. For `substitute` see [`Store::end_session`].
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn delete_player(
         &self,
         id: Uuid,
@@ -93,8 +97,8 @@ impl Store {
         key_hash: Option<&[u8]>,
     ) -> Result<bool, Error> {
         let mut transaction = self.begin().await?;
-        // Once the row is ours nothing more is added to what hangs on it, and the deletion, a statement of its own,
-        // sees all that was added before.
+        // While the row is locked nothing is added to the player's data. The deletion is another statement, so it sees
+        // everything that was added before.
         transaction.hold_player(id).await?;
         let sql = include_str!("../../sql/queries/players/delete.sql");
         let deleted = !transaction.query(sql, &[&id, &substitute, &key_hash]).await?.is_empty();
@@ -102,10 +106,11 @@ impl Store {
         Ok(deleted)
     }
 
-    /// The hash of the idempotency key of the request that deleted a player, where it was deleted with one.
+    /// The hash of the idempotency key of the request that deleted a player, if there was one.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn deletion_key_hash(&self, id: Uuid) -> Result<Option<Vec<u8>>, Error> {
         let sql = include_str!("../../sql/queries/players/deletion.sql");
         let row = self.query_opt(sql, &[&id]).await?;
@@ -114,33 +119,37 @@ impl Store {
 }
 
 impl Transaction {
-    /// Waits for whoever is writing a player, or something of its, and lets nobody else until the transaction ends.
+    /// Waits for transactions that write a player or its data, and blocks others until this transaction ends.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn hold_player(&mut self, id: Uuid) -> Result<(), Error> {
         self.query(include_str!("../../sql/queries/players/hold.sql"), &[&id]).await.map(drop)
     }
 
-    /// Waits for whoever holds a player, and lets nobody hold it until the transaction ends.
+    /// Waits for a transaction that holds the player exclusively, and prevents others from doing so until this
+    /// transaction ends.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn share_player(&mut self, id: Uuid) -> Result<(), Error> {
         self.query(include_str!("../../sql/queries/players/share.sql"), &[&id]).await.map(drop)
     }
 
-    /// As [`Store::load_players`], and nobody else writes the rows until the transaction ends.
+    /// As [`Store::load_players`]; no other transaction can write the rows until this one ends.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn lock_players(&mut self, ids: &[Uuid]) -> Result<Vec<PlayerRecord>, Error> {
         let rows = self.query(&LOCK, &[&ids]).await?;
         rows.iter().map(decode).collect()
     }
 }
 
-/// The inventory as the column keeps it.
+/// The inventory in the form of its column.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct InventoryColumn {
     generators: std::collections::BTreeMap<Slug, u64>,
@@ -174,7 +183,7 @@ pub(super) fn decode(row: &Row) -> Result<PlayerRecord, Error> {
         created_at,
         banned: banned_at.is_some(),
         catalogue_version: 0,
-        // Every field of it is replaced.
+        // Every field is replaced below.
         player: Player::new(Arc::default(), &Rules::default(), created_at),
     };
     player_columns::read(row, &mut record)?;
@@ -186,7 +195,7 @@ pub mod testing {
     use super::*;
     use crate::domain::testing::at;
 
-    /// The row of a guest who was just made.
+    /// The row of a new guest.
     pub fn guest() -> PlayerRecord {
         PlayerRecord {
             id: Uuid::from_u128(7),

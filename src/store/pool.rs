@@ -1,4 +1,4 @@
-//! Connections: a pool, and statements that end in time or take their connection with them.
+//! Connections: a pool, and statements that end in time or close their connection.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,38 +13,38 @@ use super::statement::{Conduct, Output, Parameters, Pooled, Shared, Wanted};
 use super::writes::Writes;
 use crate::identity::IdentityTracker;
 
-/// How the database is reached.
+/// How to reach the database.
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
     pub endpoint: Endpoint,
-    /// Connections at most.
+    /// The largest number of connections.
     pub pool_size: usize,
     /// How long to wait for a free connection.
     pub pool_timeout: Duration,
-    /// How long a new connection may take; Neon needs some seconds to wake.
+    /// Time-out for opening a connection. Neon needs some seconds to wake.
     pub connect_timeout: Duration,
-    /// How long one statement may take.
+    /// Time-out of a statement.
     pub statement_timeout: Duration,
 }
 
-/// Connections of one lane: one for its commits, one to spare while a broken one is replaced.
+/// Connections of one lane: one for its commits, and one in reserve while a broken one is replaced.
 const LANE_POOL_SIZE: usize = 2;
-/// Connections of jobs: one for each that runs, at most.
+/// Connections of jobs: at most one for each running job.
 const JOB_POOL_SIZE: usize = 8;
-/// A job's statement may go over a whole table.
+/// A job's statement may read a whole table.
 const JOB_STATEMENT_TIMEOUT: Duration = Duration::from_mins(2);
-/// No client waits for a job: it waits longer for a connection, which others may hold for a whole transaction.
+/// No client waits for a job, so a job waits longer for a connection, which others may hold for a whole transaction.
 const JOB_POOL_TIMEOUT: Duration = Duration::from_secs(30);
-/// How often it is looked after a lane's connection.
+/// How often a lane's connection is checked.
 const HOLD_INTERVAL: Duration = Duration::from_secs(1);
-/// The sweep settles in one statement at a time.
+/// The sweep runs one statement at a time.
 const SWEEP_POOL_SIZE: usize = 1;
 const SESSION: &str = include_str!("../../sql/queries/pool/session.sql");
 const LANE_SESSION: &str = include_str!("../../sql/queries/lanes/session.sql");
 const JOB_SESSION: &str = include_str!("../../sql/queries/jobs/session.sql");
 const SWEEP_SESSION: &str = include_str!("../../sql/queries/sweep/session.sql");
 
-/// The handle that every statement goes through. Cheap to clone.
+/// The handle through which all statements run. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
     member: Arc<Member>,
@@ -52,31 +52,33 @@ pub struct Store {
     options: Arc<StoreOptions>,
 }
 
-/// How the pool is used at present.
+/// The present use of the pool.
 #[derive(Clone, Copy, Debug)]
 pub struct PoolStatus {
-    /// Connections that may be open at once.
+    /// How many connections may be open at the same time.
     pub max_size: usize,
     /// Connections that are open.
     pub size: usize,
-    /// Open connections that nobody uses.
+    /// Open connections that are not in use.
     pub idle: usize,
-    /// Callers who wait for one.
+    /// Callers that wait for a connection.
     pub waiting: usize,
 }
 
 impl Store {
-    /// Makes the pool; connections are opened when they are first needed.
+    /// Makes the pool. Connections are opened when they are needed first.
     ///
     /// # Errors
-    /// Only where the pool's settings contradict each other.
+    ///
+    /// Returns an error if the pool's settings contradict each other.
     pub fn new(options: StoreOptions) -> Result<Self, Error> {
         Self::with_session(options, SESSION, Purpose::Requests, Arc::default())
     }
 
-    /// A store for one lane, with connections of its own. They are served by the runtime of whoever uses it first.
+    /// A store for one lane, with connections of its own. The runtime of its first user serves them.
     ///
     /// # Errors
+    ///
     /// As [`Store::new`].
     pub fn for_lane(&self) -> Result<Self, Error> {
         let options =
@@ -84,9 +86,10 @@ impl Store {
         Self::with_session(options, LANE_SESSION, Purpose::Lane, self.shared())
     }
 
-    /// A store for jobs, with connections of its own, so that long statements keep no request waiting for one.
+    /// A store for jobs, with connections of its own, so that their long statements do not keep requests waiting.
     ///
     /// # Errors
+    ///
     /// As [`Store::new`].
     pub fn for_jobs(&self) -> Result<Self, Error> {
         let options = StoreOptions {
@@ -98,9 +101,10 @@ impl Store {
         Self::with_session(options, JOB_SESSION, Purpose::Background, self.shared())
     }
 
-    /// A store for settling in bulk, whose statements end before a player's click would notice.
+    /// A store for settling in bulk, whose statements end before they would delay a player's click noticeably.
     ///
     /// # Errors
+    ///
     /// As [`Store::new`].
     pub fn for_sweep(&self) -> Result<Self, Error> {
         let options = StoreOptions {
@@ -111,14 +115,15 @@ impl Store {
         Self::with_session(options, SWEEP_SESSION, Purpose::Background, self.shared())
     }
 
-    /// The same connections, for transactions whose statements may take that long. Postgres has to be told so, too.
+    /// The same connections with another statement time-out, for transactions. Postgres needs to be given the same
+    /// time-out.
     pub(super) fn patient(&self, statement_timeout: Duration) -> Self {
         let options = StoreOptions { statement_timeout, ..StoreOptions::clone(&self.options) };
         let conduct = Conduct { limit: statement_timeout, ..self.conduct.clone() };
         Self { conduct, options: Arc::new(options), ..self.clone() }
     }
 
-    /// A store whose statements are subject to the settings of `session`.
+    /// A store whose sessions begin with the settings of `session`.
     fn with_session(
         options: StoreOptions,
         session: &'static str,
@@ -143,18 +148,18 @@ impl Store {
         &self.conduct.shared.identity
     }
 
-    /// What is known of whether Postgres takes writes.
+    /// What is known about whether Postgres accepts writes.
     pub(super) fn writes(&self) -> &Writes {
         &self.conduct.shared.writes
     }
 
-    /// Closes all idle connections of the process, so that sessions are begun anew.
+    /// Closes all idle connections of the process, so that new sessions begin.
     pub(super) fn renew_connections(&self) {
         self.conduct.shared.budget.renew();
     }
 
-    /// Holds a lane's connection open until the store is closed, and closes those that no pool of the process uses any more.
-    /// Run it where the lane runs.
+    /// Keeps a lane's connection open until the store is closed, and closes connections of all pools that are not
+    /// needed any more. Run it on the runtime of the lane.
     pub async fn hold_connection(self) {
         while !self.member.pool.is_closed() {
             let budget = &self.conduct.shared.budget;
@@ -168,12 +173,12 @@ impl Store {
         }
     }
 
-    /// Closes all connections; statements fail from then on.
+    /// Closes all connections. Later statements fail.
     pub fn close(&self) {
         self.member.pool.close();
     }
 
-    /// How the pool is used at present.
+    /// The present use of the pool.
     pub fn pool_status(&self) -> PoolStatus {
         let status = self.member.pool.status();
         PoolStatus {
@@ -184,10 +189,11 @@ impl Store {
         }
     }
 
-    /// Begins a transaction on a connection of its own.
+    /// Begins a transaction on its own connection.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] where no connection can be had.
+    ///
+    /// Returns [`Error::Unavailable`] if there is no connection in time.
     pub async fn begin(&self) -> Result<Transaction, Error> {
         let client = Some(self.connection().await?);
         let transaction = Transaction { client, conduct: self.conduct.clone() };
@@ -195,7 +201,7 @@ impl Store {
         Ok(transaction)
     }
 
-    /// A connection that nobody else uses. Behind a pooler only a transaction may do more than one thing with it.
+    /// A connection for exclusive use. Behind a pooler only a transaction may run more than one statement on it.
     pub(super) async fn connection(&self) -> Result<Connection, Error> {
         self.conduct.shared.budget.connection(&self.member).await
     }
@@ -233,7 +239,8 @@ impl Store {
     ) -> Result<Output, Error> {
         let unknown = |pooled: &Arc<Pooled>| pooled.types(statement).is_none();
         if self.conduct.pooled.as_ref().is_some_and(unknown) {
-            // The first time, the types of the parameters are asked for, which takes a transaction of some round trips.
+            // The first time, Postgres is asked for the types of the parameters, which takes a transaction of several
+            // round trips.
             let mut transaction = self.begin().await?;
             let output = transaction.run(statement, parameters, wanted).await?;
             transaction.commit().await?;
@@ -252,11 +259,12 @@ impl Store {
         self.conduct.alone(&mut Some(client), statement, parameters, wanted).await
     }
 
-    /// A connection to write what was made from rows that were read at `read_at` or later.
+    /// A connection for writing the result of rows that were read at `read_at` or later.
     ///
     /// # Errors
-    /// Nothing was sent then. [`Error::Contention`] where a connection was lost since `read_at`: this one may lead to
-    /// another server, whose rows of the same revision may hold something else.
+    ///
+    /// Nothing was sent then. Returns [`Error::Contention`] if a connection was lost since `read_at`: this connection
+    /// may lead to another server, whose rows may differ at the same revision.
     pub async fn writing(&self, read_at: Instant) -> Result<Writing<'_>, Error> {
         let client = self.connection().await?;
         if self.identity().trusts(read_at) {
@@ -266,8 +274,8 @@ impl Store {
     }
 }
 
-/// A connection that leads to the server that the rows came from. What is sent over it has an unknown fate until it is
-/// answered.
+/// A connection to the server that the rows were read from. Until a statement is answered it is not known whether it
+/// was carried out.
 pub struct Writing<'a> {
     store: &'a Store,
     client: Connection,
@@ -281,7 +289,7 @@ impl Writing<'_> {
     ) -> Result<Vec<Row>, Error> {
         let Self { store, client } = self;
         if store.conduct.pooled.as_ref().is_some_and(|it| it.types(statement).is_none()) {
-            // The first time, as in `run`: the transaction takes a connection of its own.
+            // The first time, as in `run`: the transaction takes its own connection.
             drop(client);
             return store.query(statement, parameters).await;
         }
@@ -289,8 +297,8 @@ impl Writing<'_> {
     }
 }
 
-/// A transaction. Dropped without [`Transaction::commit`], be it because whoever asked for it hung up, its connection is
-/// closed and Postgres rolls it back.
+/// A transaction. If it is dropped without [`Transaction::commit`], for example because the client closed its
+/// connection, its connection is closed and Postgres rolls it back.
 pub struct Transaction {
     client: Option<Connection>,
     conduct: Conduct,
@@ -327,20 +335,23 @@ impl Transaction {
         self.conduct.batch(self.client.as_ref(), sql).await
     }
 
-    /// Makes all of it durable.
+    /// Commits and makes everything durable.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] where the answer did not come: whether it was committed is then unknown.
+    ///
+    /// Returns [`Error::Unavailable`] if there was no answer: it is not known then whether the transaction was
+    /// committed.
     pub async fn commit(mut self) -> Result<(), Error> {
         self.batch("commit").await?;
         drop(self.client.take());
         Ok(())
     }
 
-    /// Undoes all of it and keeps the connection.
+    /// Rolls back and keeps the connection.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] where the answer did not come; it is rolled back all the same.
+    ///
+    /// Returns [`Error::Unavailable`] if there was no answer. The transaction is rolled back in any case.
     pub async fn rollback(mut self) -> Result<(), Error> {
         self.batch("rollback").await?;
         drop(self.client.take());

@@ -1,4 +1,4 @@
-//! What each instance asks the database twice a second.
+//! The query that each instance sends twice a second.
 
 use std::time::{Duration, Instant};
 
@@ -14,39 +14,39 @@ use crate::identity::{Epoch, Identity, Observed};
 /// The answer.
 #[derive(Clone, Debug)]
 pub struct Pulse {
-    /// The database's time at the answer.
+    /// The database's time when it answered.
     pub now: Timestamp,
-    /// The newest catalogue; nothing before the first is stored.
+    /// The latest catalogue; `None` if no catalogue is stored yet.
     pub catalogue_version: Option<u64>,
-    /// Whether another instance cannot announce what it changes.
+    /// Whether another instance cannot announce its changes.
     pub silenced: bool,
-    /// In the order in which they were made.
+    /// Revocations in the order in which they were made.
     pub revocations: Vec<Revocation>,
-    /// Their numbers, in the same order.
+    /// The numbers of the revocations, in the same order.
     pub revocation_numbers: Vec<i64>,
-    /// The highest number of all that could be read; 0 where there is none.
+    /// The highest number of all readable revocations; 0 if there is none.
     pub last_revocation: i64,
 }
 
-/// Which revocations to read.
+/// Which revocations to read: those that satisfy at least one condition.
 #[derive(Clone, Debug)]
 pub struct Unread {
-    /// Those that were made since then;
+    /// Made since this time.
     pub since: Timestamp,
-    /// and those with a higher number;
+    /// With a higher number.
     pub above: i64,
-    /// and those with these numbers.
+    /// With one of these numbers.
     pub missing: Vec<i64>,
 }
 
 impl Unread {
-    /// What was made since then, and nothing else.
+    /// Only revocations that were made since a time.
     pub fn since(since: Timestamp) -> Self {
         Self { since, above: i64::MAX, missing: Vec::new() }
     }
 }
 
-/// Something that instances must stop trusting, or may trust again.
+/// A session or a player that instances must reject, or may accept again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Revocation {
     /// A session or a player.
@@ -54,7 +54,7 @@ pub struct Revocation {
     pub reason: Reason,
 }
 
-/// Why.
+/// The reason of a revocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
     SessionEnded,
@@ -64,11 +64,13 @@ pub enum Reason {
 }
 
 impl Store {
-    /// Asks for the time, the database's identity, whether it takes writes, the newest catalogue, and the `unread` revocations,
-    /// in the name of `instance`. The identity is given to [`Store::identity`]. A database that went back gets a new epoch first.
+    /// Reads the time, the database's identity, whether it accepts writes, the latest catalogue, and the `unread`
+    /// revocations, on behalf of `instance`. The identity is passed to [`Store::identity`]. If the database went back
+    /// to an earlier state, it gets a new epoch first.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn pulse(&self, instance: Uuid, unread: &Unread) -> Result<Pulse, Error> {
         let rows = self.ask(instance, unread).await?;
         if !self.identity().is_renewal_wanted() {
@@ -78,8 +80,8 @@ impl Store {
         pulse_of(&Box::pin(self.ask(instance, unread)).await?)
     }
 
-    /// Gives a database whose rows went back a new epoch, if it is known that they did. Where it takes no writes, the next
-    /// pulse tries again.
+    /// Gives the database a new epoch if it is known that its rows went back. If the database accepts no writes, the
+    /// next poll tries again.
     pub async fn renew_epoch_if_wanted(&self, instance: Uuid, now: Timestamp) {
         if self.identity().is_renewal_wanted()
             && let Err(error) = self.pulse(instance, &Unread::since(now)).await
@@ -114,19 +116,21 @@ impl Store {
         }
     }
 
-    /// Notes that `instance` cannot announce what it changes, for so long at least (3 s or more).
+    /// Notes in the database that `instance` cannot announce its changes, for at least `lasts` (3 s or more).
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn note_silence(&self, instance: Uuid, lasts: Duration) -> Result<(), Error> {
         let sql = include_str!("../../sql/queries/pulse/note_silence.sql");
         self.execute(sql, &[&instance, &lasts.as_secs_f64()]).await.map(drop)
     }
 
-    /// Notes that `instance` changes nothing any more.
+    /// Notes in the database that `instance` makes no more changes.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn forget_silence(&self, instance: Uuid) -> Result<(), Error> {
         let sql = include_str!("../../sql/queries/pulse/forget_silence.sql");
         self.execute(sql, &[&instance]).await.map(drop)
@@ -135,7 +139,8 @@ impl Store {
     /// The database's time.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn server_time(&self) -> Result<Timestamp, Error> {
         let row =
             self.query_opt(include_str!("../../sql/queries/pulse/server_time.sql"), &[]).await?;
@@ -164,7 +169,7 @@ fn pulse_of(rows: &[Row]) -> Result<Pulse, Error> {
     })
 }
 
-/// What the answer says about the database itself.
+/// What the answer contains about the database itself.
 fn observed(row: &Row) -> Result<Observed, Error> {
     let deployment: Option<Uuid> = row.try_get("deployment_id")?;
     let epoch: Option<Uuid> = row.try_get("epoch")?;

@@ -1,4 +1,4 @@
-//! Forgetting what has lapsed. Each of these is part of a job's transaction.
+//! Deleting expired data. Each function is part of a job's transaction.
 
 use uuid::Uuid;
 
@@ -7,11 +7,12 @@ use super::pool::{Store, Transaction};
 use crate::domain::Timestamp;
 
 impl Store {
-    /// Up to `limit` guests after `after`, in the order of ids, who never did anything and have not been seen since
+    /// Up to `limit` guests after `after`, in the order of ids, who never did anything and were not seen since
     /// `unseen_since`.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn find_idle_guests(
         &self,
         after: Uuid,
@@ -25,28 +26,31 @@ impl Store {
 }
 
 impl Transaction {
-    /// Forgets sessions that have lapsed; returns how many, at most 1,000.
+    /// Deletes expired sessions. Returns how many, at most 1,000.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn purge_sessions(&mut self, now: Timestamp) -> Result<u64, Error> {
         self.execute(include_str!("../../sql/queries/sessions/purge.sql"), &[&now]).await
     }
 
-    /// Forgets revocations made before `before`; returns how many.
+    /// Deletes revocations that were made before `before`. Returns how many.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn purge_revocations(&mut self, before: Timestamp) -> Result<u64, Error> {
         self.execute(include_str!("../../sql/queries/pulse/purge_revocations.sql"), &[&before])
             .await
     }
 
-    /// Removes those of `guests` who are still idle, as [`Store::find_idle_guests`] finds them, with all that is held of
-    /// them, and tells the instances; returns who they are. For `substitute` see [`Store::end_session`].
+    /// Deletes the `guests` that are still idle, as [`Store::find_idle_guests`] defines it, with all their data, and
+    /// notifies the instances. Returns the deleted guests. For `substitute` see [`Store::end_session`].
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn purge_guests(
         &mut self,
         guests: &[Uuid],
@@ -57,7 +61,7 @@ impl Transaction {
         let rows = self.query(sql, &[&guests, &unseen_since]).await?;
         let held: Vec<Uuid> =
             rows.iter().map(|row| Ok(row.try_get("player_id")?)).collect::<Result<_, Error>>()?;
-        // A statement of its own, which sees all that was added before the rows were held.
+        // Another statement, so that it sees everything that was added before the rows were locked.
         self.execute(include_str!("../../sql/queries/guests/delete.sql"), &[&held, &substitute])
             .await?;
         Ok(held)

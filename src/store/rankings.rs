@@ -1,4 +1,4 @@
-//! Reading all players, for the rankings.
+//! Reading all players for the rankings.
 
 use std::sync::LazyLock;
 
@@ -15,10 +15,11 @@ static PLAYERS_AFTER: LazyLock<String> = LazyLock::new(|| {
 });
 
 impl Store {
-    /// The rows of up to `limit` players after `after`, by id.
+    /// The rows of up to `limit` players after `after`, in the order of ids.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn players_after(
         &self,
         after: Uuid,
@@ -28,10 +29,12 @@ impl Store {
         self.query(&PLAYERS_AFTER, &[&after, &limit]).await?.iter().map(decode).collect()
     }
 
-    /// Tells the other instances of rows that `instance` has changed, and forgets what was told before `forgotten`.
+    /// Reports rows that `instance` has changed to the other instances, and deletes reports that were made before
+    /// `forgotten`.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn tell_ranking_news(
         &self,
         instance: Uuid,
@@ -43,10 +46,11 @@ impl Store {
         self.execute(sql, &[&instance, &players, &now, &forgotten]).await.map(drop)
     }
 
-    /// What instances other than `instance` have told since `since`, by number.
+    /// The reports of other instances since `since`, by number.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn ranking_news(
         &self,
         instance: Uuid,
@@ -60,7 +64,8 @@ impl Store {
     /// Players who were deleted since `since`.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn deleted_since(&self, since: Timestamp) -> Result<Vec<Uuid>, Error> {
         let sql = include_str!("../../sql/queries/rankings/deleted_since.sql");
         let rows = self.query(sql, &[&since]).await?;

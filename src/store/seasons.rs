@@ -1,4 +1,4 @@
-//! Seasons: which there are, final scores as they come in, and final standings.
+//! Seasons, final scores as players leave a season, and final standings.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -11,36 +11,37 @@ use super::players::{PlayerRecord, decode};
 use super::pool::{Store, Transaction};
 use crate::domain::{Season, Timestamp};
 
-/// How long ranking all players may take; Postgres is told the same in `hold.sql`.
+/// Time-out for ranking all players. `hold.sql` gives Postgres the same one.
 const RANKING_LIMIT: Duration = Duration::from_mins(10);
 
 static PLAYERS_STILL_IN: LazyLock<String> = LazyLock::new(|| {
     player_columns::expand(include_str!("../../sql/queries/seasons/players_still_in.sql"))
 });
 
-/// A season as it is known.
+/// A stored season.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SeasonRecord {
     pub season: Season,
-    /// How many players its final standings rank; none before they are made.
+    /// How many players the final standings rank; `None` before they are made.
     pub ranked_players: Option<u64>,
 }
 
-/// A line of final standings.
+/// An entry of final standings.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StandingRecord {
     pub rank: u64,
     pub player: Uuid,
-    /// The present one.
+    /// The present display name.
     pub display_name: String,
     pub score: f64,
 }
 
 impl Store {
-    /// Notes all seasons from the first that was ever noted up to `present`.
+    /// Stores all seasons from the first stored one up to `present`.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn note_seasons(&self, present: Season) -> Result<(), Error> {
         let sql = include_str!("../../sql/queries/seasons/note.sql");
         self.execute(sql, &[&present.number()]).await.map(drop)
@@ -49,7 +50,7 @@ impl Store {
     /// Up to `limit` seasons before `before`, newest first.
     ///
     /// # Errors
-    /// As every statement's.
+    /// Returns the error of the statement.
     pub async fn list_seasons(
         &self,
         before: Option<Season>,
@@ -60,19 +61,21 @@ impl Store {
         self.query(sql, &[&before, &limit]).await?.iter().map(season).collect()
     }
 
-    /// A season, where it is known.
+    /// A season, if it is stored.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn find_season(&self, wanted: Season) -> Result<Option<SeasonRecord>, Error> {
         let sql = include_str!("../../sql/queries/seasons/find.sql");
         self.query_opt(sql, &[&wanted.number()]).await?.as_ref().map(season).transpose()
     }
 
-    /// The oldest season that ended before `now` and is not frozen and that nobody is at work on, claimed until `until`.
+    /// Claims the oldest season that ended before `now`, is not frozen and is not claimed, until `until`.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn claim_season(
         &self,
         ended_by: Timestamp,
@@ -84,19 +87,21 @@ impl Store {
         row.map(|row| Ok(Season::from_number(row.try_get("season")?))).transpose()
     }
 
-    /// Holds a claim for longer.
+    /// Extends a claim.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn extend_claim(&self, season: Season, until: Timestamp) -> Result<(), Error> {
         let sql = include_str!("../../sql/queries/seasons/extend_claim.sql");
         self.execute(sql, &[&season.number(), &until]).await.map(drop)
     }
 
-    /// The rows of up to `limit` players after `after` that have not left `season` and whose final score is not known.
+    /// The rows of up to `limit` players after `after` that have not left `season` and whose final score is not stored.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn players_still_in(
         &self,
         season: Season,
@@ -110,10 +115,11 @@ impl Store {
             .collect()
     }
 
-    /// Writes final scores. Those that are there already stay.
+    /// Stores final scores. Existing ones stay.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn add_final_scores(
         &self,
         season: Season,
@@ -124,10 +130,12 @@ impl Store {
         self.execute(sql, &[&season.number(), &players, &scores]).await.map(drop)
     }
 
-    /// Makes the final standings of a season of its final scores, unless they are made. Returns how many they rank.
+    /// Makes the final standings of a season from its final scores, unless they exist. Returns how many players they
+    /// rank.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn freeze_season(
         &self,
         season: Season,
@@ -145,11 +153,12 @@ impl Store {
         Ok(Some(ranked))
     }
 
-    /// The lines of final standings whose rank is above `offset`, up to rank `offset + limit`. Who was deleted or banned
-    /// since is left out.
+    /// The entries of final standings with ranks from `offset + 1` to `offset + limit`. Players who were deleted or
+    /// banned since are left out.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn final_standings(
         &self,
         season: Season,
@@ -172,20 +181,21 @@ impl Store {
     }
 }
 
-/// What a player reached in a season.
+/// A player's result in a season.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SeasonResult {
     pub season: Season,
-    /// None before the standings are final.
+    /// `None` before the standings are final.
     pub rank: Option<u64>,
     pub score: f64,
 }
 
 impl Store {
-    /// What a player reached in the seasons that it has left, newest first.
+    /// A player's results in the seasons that it has left, newest first.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn season_results_of(&self, player: Uuid) -> Result<Vec<SeasonResult>, Error> {
         let sql = include_str!("../../sql/queries/seasons/results_of_player.sql");
         let rows = self.query(sql, &[&player]).await?;

@@ -15,11 +15,11 @@ use super::players::PlayerRecord;
 use super::pool::Store;
 use crate::domain::Timestamp;
 
-/// A player who is to be there from the beginning.
+/// A generated player.
 #[derive(Clone, Debug)]
 pub struct SeedPlayer {
     pub record: PlayerRecord,
-    /// The rate at `settled_at`.
+    /// The production per second at `settled_at`.
     pub energy_per_second: f64,
     pub accrues_until: Timestamp,
 }
@@ -32,7 +32,8 @@ impl Store {
     /// Adds players, all or none.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn copy_players(&self, players: &[SeedPlayer], limit: Duration) -> Result<(), Error> {
         let mut client = self.connection().await?;
         let copied = timeout(limit, async {
@@ -64,10 +65,11 @@ impl Store {
             .map_err(|_| Error::Unavailable("writing players took too long".into()))??)
     }
 
-    /// Has the planner look at the players anew.
+    /// Updates the planner's statistics about players.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn analyze_players(&self, limit: Duration) -> Result<(), Error> {
         let sql = include_str!("../../sql/queries/seed/analyze_players.sql");
         self.patient(limit).execute(sql, &[]).await.map(drop)

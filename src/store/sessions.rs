@@ -1,4 +1,4 @@
-//! Sessions, and the revocations that end them everywhere.
+//! Sessions, and the revocations that end them on all instances.
 
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
@@ -7,11 +7,11 @@ use super::error::Error;
 use super::pool::{Store, Transaction};
 use crate::domain::Timestamp;
 
-/// A session that begins.
+/// A session to create.
 #[derive(Clone, Debug)]
 pub struct NewSession {
     pub id: Uuid,
-    /// With a refresh token it makes the token's successor.
+    /// Together with a refresh token it gives the next token.
     pub chain_key: Vec<u8>,
     pub refresh_hash: Vec<u8>,
     pub created_at: Timestamp,
@@ -24,7 +24,7 @@ pub struct NewSession {
 pub struct SessionRecord {
     pub chain_key: Vec<u8>,
     pub refresh_hash: Vec<u8>,
-    /// How often the refresh token has been replaced.
+    /// How often the refresh token was replaced.
     pub generation: i32,
     pub rotated_at: Timestamp,
     pub expires_at: Timestamp,
@@ -32,22 +32,23 @@ pub struct SessionRecord {
     pub banned: bool,
 }
 
-/// A session as its player sees it.
+/// A session in the list that its player sees.
 #[derive(Clone, Debug)]
 pub struct ListedSession {
     pub id: Uuid,
     pub created_at: Timestamp,
-    /// When its refresh token was last replaced.
+    /// When the refresh token was last replaced.
     pub refreshed_at: Timestamp,
     pub expires_at: Timestamp,
     pub user_agent: Option<String>,
 }
 
 impl Store {
-    /// A session that has not been ended.
+    /// A session that has not ended.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn find_session(
         &self,
         player: Uuid,
@@ -68,10 +69,11 @@ impl Store {
         .transpose()
     }
 
-    /// A player's sessions that have not lapsed, newest first.
+    /// A player's sessions that have not expired, newest first.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn list_sessions(
         &self,
         player: Uuid,
@@ -92,10 +94,11 @@ impl Store {
             .collect()
     }
 
-    /// Replaces the hash of the refresh token. Returns false where it was another one by then.
+    /// Replaces the hash of the refresh token. Returns false if the stored hash is another one.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn rotate_session(
         &self,
         player: Uuid,
@@ -111,11 +114,12 @@ impl Store {
         Ok(self.execute(sql, &parameters).await? > 0)
     }
 
-    /// Ends a session. Returns whether there was one. Revocations are stamped with the database's time when they are written, or with
-    /// `substitute`, as under a clock that does not tell the database's time.
+    /// Ends a session. Returns whether there was one. The time of a revocation is the database's when it is written, or
+    /// `substitute` under a clock that does not tell the database's time.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn end_session(
         &self,
         player: Uuid,
@@ -126,10 +130,11 @@ impl Store {
         Ok(self.execute(sql, &[&player, &session, &substitute]).await? > 0)
     }
 
-    /// Ends all of a player's sessions but those `kept` and returns them. For `substitute` see [`Store::end_session`].
+    /// Ends all sessions of a player except `kept` and returns them. For `substitute` see [`Store::end_session`].
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn end_other_sessions(
         &self,
         player: Uuid,
@@ -141,11 +146,12 @@ impl Store {
 }
 
 impl Transaction {
-    /// Adds a session. Returns false where the player does not exist or is banned, or where its password is not the one
-    /// of `password_hash`, if that is given.
+    /// Adds a session. Returns false if the player does not exist or is banned, or if `password_hash` is given and is
+    /// not the stored one.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn create_session(
         &mut self,
         player: Uuid,
@@ -169,7 +175,7 @@ impl Transaction {
     /// As [`Store::end_other_sessions`].
     ///
     /// # Errors
-    /// As every statement's.
+    /// Returns the error of the statement.
     pub async fn end_other_sessions(
         &mut self,
         player: Uuid,

@@ -1,8 +1,8 @@
-//! Running one statement on one connection: in time, or the connection is closed.
+//! Running one statement on one connection. If it does not end in time the connection is closed.
 //!
-//! On a connection of one's own, statements are prepared once and settings are the session's. Behind a pooler in
-//! transaction mode the next transaction may be somebody else's session: statements have no name there, and each
-//! transaction brings its settings with it. Both take one round trip.
+//! On a direct connection, statements are prepared once and settings belong to the session. Behind a pooler in
+//! transaction mode the next transaction may run in another client's session: statements have no name there, and each
+//! transaction brings its settings. Both take one round trip.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -24,22 +24,22 @@ use crate::identity::IdentityTracker;
 
 pub(super) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 
-/// How the statements of a pool are run.
+/// How the statements of a pool run.
 #[derive(Clone)]
 pub(super) struct Conduct {
-    /// How long one may take.
+    /// Time-out of a statement.
     pub(super) limit: Duration,
     pub(super) doubt: Doubt,
     pub(super) shared: Arc<Shared>,
-    /// What begins a transaction, and the types that parameters have; none on connections of one's own.
+    /// What begins a transaction, and the known types of parameters; `None` on direct connections.
     pub(super) pooled: Option<Arc<Pooled>>,
 }
 
-/// What the pools of a process have in common.
+/// What the pools of a process share.
 #[derive(Default)]
 pub(super) struct Shared {
     pub(super) budget: Arc<Budget>,
-    /// What becomes of writes is noted there.
+    /// Where the outcome of writes is noted.
     pub(super) writes: Writes,
     pub(super) identity: Arc<IdentityTracker>,
 }
@@ -48,25 +48,25 @@ pub(super) struct Shared {
 #[derive(Debug)]
 pub(super) struct Pooled {
     prelude: String,
-    /// The types of the parameters of each statement that was run before, as Postgres told them.
+    /// The types of the parameters of each statement that was run before, as Postgres reported them.
     types: RwLock<HashMap<&'static str, Arc<[Type]>>>,
 }
 
 impl Pooled {
-    /// For transactions with the settings of `session`: statements that each begin with `set`, or call `set_config` with
-    /// `false`, which has it last as long as the session.
+    /// For transactions with the settings of `session`: statements that begin with `set`, or that call `set_config`
+    /// with `false`, which makes a setting last as long as the session.
     pub(super) fn new(session: &str) -> Self {
         let local = session.replace("\nset ", "\nset local ").replace(", false)", ", true)");
         Self { prelude: format!("begin;\n{local}"), types: RwLock::default() }
     }
 
-    /// The types of the statement's parameters, where they are known.
+    /// The types of the statement's parameters, if they are known.
     pub(super) fn types(&self, statement: &'static str) -> Option<Arc<[Type]>> {
         self.types.read().unwrap_or_else(PoisonError::into_inner).get(statement).cloned()
     }
 
-    /// As [`Pooled::types`]; Postgres is asked where they are not known. Only within a transaction: the name that asking
-    /// takes must be gone when the session is somebody else's.
+    /// As [`Pooled::types`]; asks Postgres if they are not known. Use it only within a transaction: asking prepares a
+    /// named statement, which must not exist when another client gets the session.
     async fn learned_types(
         &self,
         client: &Client,
@@ -75,7 +75,7 @@ impl Pooled {
         if let Some(types) = self.types(statement) {
             return Ok(types);
         }
-        // Dropped at once, which has it deallocated before anything that is sent later.
+        // Dropped at once, which deallocates it before anything that is sent later.
         let types: Arc<[Type]> = client.prepare(statement).await?.params().into();
         let mut known = self.types.write().unwrap_or_else(PoisonError::into_inner);
         known.insert(statement, Arc::clone(&types));
@@ -83,14 +83,14 @@ impl Pooled {
     }
 }
 
-/// Rows, or how many were written.
+/// Rows, or the number of written rows.
 #[derive(Debug)]
 pub(super) enum Output {
     Rows(Vec<Row>),
     Written(u64),
 }
 
-/// What a statement is run for.
+/// Which result of a statement is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wanted {
     Rows,
@@ -114,12 +114,12 @@ impl Output {
 }
 
 impl Conduct {
-    /// What begins a transaction.
+    /// The statements that begin a transaction.
     pub(super) fn prelude(&self) -> &str {
         self.pooled.as_ref().map_or("begin", |pooled| &pooled.prelude)
     }
 
-    /// Runs a statement that is a transaction of its own.
+    /// Runs a statement as a transaction of its own.
     pub(super) async fn alone(
         &self,
         client: &mut Option<Connection>,
@@ -133,7 +133,7 @@ impl Conduct {
                 None => prepared(open, statement, parameters, wanted).await,
                 Some(pooled) => {
                     let types = pooled.types(statement).unwrap_or_default();
-                    // All is sent at once: the statement does not wait for the beginning's answer, nor the end for its.
+                    // Everything is sent at once: no statement waits for the answer to the one before.
                     let (begun, output, ended) = join3(
                         open.batch_execute(&pooled.prelude),
                         unnamed(open, statement, parameters, &types, wanted),
@@ -184,14 +184,15 @@ impl Conduct {
 
     fn failed(&self, error: tokio_postgres::Error) -> Error {
         if self.shared.writes.note(&error) {
-            // All were begun while the database was not read-only, or led to a primary that is gone.
+            // All idle connections began while the database was not read-only, or lead to a former primary.
             self.shared.budget.renew();
         }
         error.into()
     }
 
-    /// Closes a connection whose statement was given up on, as a late answer must not meet the next statement, nor a
-    /// late commit pass unnoticed; and one that may not write, as it would stay so when the database takes writes again.
+    /// Closes a connection whose statement timed out, because a late answer must not be taken for the next statement's,
+    /// and because a late commit must be noticed. Also closes a connection that may not write, because it stays
+    /// read-only when the database accepts writes again.
     fn conclude(
         &self,
         client: &mut Option<Connection>,
@@ -219,7 +220,7 @@ impl Conduct {
     }
 }
 
-/// The statement as a collector is told of it: by its name, which its first line begins with.
+/// The tracing span of a statement, named as in its first line.
 fn span(statement: &'static str) -> Span {
     let span = tracing::trace_span!(
         target: "idlewatt::spans",

@@ -10,11 +10,11 @@ use super::players::PlayerRecord;
 use super::pool::Store;
 use crate::domain::{Season, Timestamp};
 
-/// What a sweep goes by.
+/// The parameters of a sweep.
 #[derive(Clone, Copy, Debug)]
 pub struct SweepTime {
     pub now: Timestamp,
-    /// Players seen later are not absent.
+    /// Players that were seen later are not absent.
     pub unseen_since: Timestamp,
     /// The version of the catalogue in force at `now`.
     pub catalogue_version: u64,
@@ -24,27 +24,29 @@ pub struct SweepTime {
 #[derive(Clone, Copy, Debug)]
 pub struct AbsentPlayer {
     pub id: Uuid,
-    /// Whether SQL can settle it: one rate holds from its last settle on.
+    /// Whether SQL can settle the player, because its production has been the same since the last settle.
     pub plain: bool,
 }
 
-/// A player as the rules settled it, and the row that they started from.
+/// A player that the rules settled, and the row before.
 #[derive(Clone, Debug)]
 pub struct SettledPlayer {
-    /// With the revision that it was read at.
+    /// The settled row, with the revision that was read.
     pub record: PlayerRecord,
-    /// Energy per second from now on, under the catalogue of the record.
+    /// Energy per second from now on, under the record's catalogue.
     pub energy_per_second: f64,
     pub accrues_until: Timestamp,
-    /// The final scores of the seasons that it has left.
+    /// The final scores of the seasons that the player has left.
     pub finished: Vec<(Season, f64)>,
 }
 
 impl Store {
-    /// Up to `limit` absent players after `after`, in the order of ids, whose rows say less than the formula.
+    /// Up to `limit` absent players after `after`, in the order of ids, whose rows contain less energy than the formula
+    /// gives.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn find_absent(
         &self,
         after: Uuid,
@@ -61,11 +63,13 @@ impl Store {
         rows.iter().map(decode).collect()
     }
 
-    /// Settles those of `players` that are plain and still absent, and notes the sweep's progress, in one statement.
-    /// Returns how many were settled; nothing, and none is, where the job's lease has been lost.
+    /// Settles the `players` that are plain and still absent, and stores the sweep's progress, in one statement.
+    /// Returns how many were settled, or `None` without a change if the job's lease was lost.
     ///
     /// # Errors
-    /// As every statement's. [`Error::OutOfTime`] and [`Error::Locked`] ask for fewer players.
+    ///
+    /// Returns the error of the statement. After [`Error::OutOfTime`] or [`Error::Locked`] try again with fewer
+    /// players.
     pub async fn settle_plain(
         &self,
         lease: Lease,
@@ -92,11 +96,12 @@ impl Store {
         Ok(row.map(|row| row.try_get("settled")).transpose()?)
     }
 
-    /// As [`Store::settle_plain`], for players that the rules themselves have settled. One that was written since it was
-    /// read is left alone.
+    /// As [`Store::settle_plain`], for players that the rules have settled. A player that was written since it was read
+    /// is skipped.
     ///
     /// # Errors
-    /// As those of [`Store::settle_plain`].
+    ///
+    /// As [`Store::settle_plain`].
     pub async fn settle_folded(
         &self,
         lease: Lease,

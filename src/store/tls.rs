@@ -1,4 +1,4 @@
-//! Encrypting the way to Postgres, and knowing who is at its end.
+//! TLS to Postgres.
 
 use std::sync::Arc;
 
@@ -12,19 +12,20 @@ use rustls::{
 
 use super::error::Error;
 
-/// What the server's certificate must be.
+/// What the server's certificate must prove.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Identity {
-    /// Vouched for by an authority, whatever name it bears.
+    /// It is signed by a trusted authority; its name does not matter.
     Chain,
-    /// Vouched for, and for the name of the host.
+    /// It is signed by a trusted authority, for the name of the host.
     Name,
 }
 
-/// TLS that trusts the authorities of `pem`, or the public ones.
+/// TLS that trusts the authorities in `pem`, or the public ones.
 ///
 /// # Errors
-/// Where `pem` holds no certificate that can be an authority's.
+///
+/// Returns an error if `pem` contains no certificate of an authority.
 pub fn connector(identity: Identity, pem: Option<&[u8]>) -> Result<ClientConfig, Error> {
     let roots = Arc::new(authorities(pem)?);
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -55,7 +56,7 @@ fn unusable(error: impl std::fmt::Display) -> Error {
     Error::Unavailable(format!("the certificate authorities cannot be used: {error}"))
 }
 
-/// Checks all of a certificate but whose name it bears.
+/// Verifies everything of a certificate except its name.
 #[derive(Debug)]
 struct AnyName {
     whole: Arc<WebPkiServerVerifier>,
@@ -78,7 +79,7 @@ impl ServerCertVerifier for AnyName {
             now,
         );
         match result {
-            // The name is what is looked at last, so all else was found good.
+            // The name is verified last, so everything else is valid.
             Err(rustls::Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) => Ok(ServerCertVerified::assertion()),

@@ -1,8 +1,8 @@
-//! Whether Postgres takes writes.
+//! Whether Postgres accepts writes.
 //!
-//! The outcome of each statement tells: one that is refused because the database is read-only or the disk is full is noted here.
-//! From then on writes are tried once in a while until they are taken again. A database that became read-only while nobody
-//! wrote is found by the pulse, which asks for it.
+//! A statement that fails because the database is read-only or its disk is full is noted here. From then on a small
+//! write is tried from time to time until it succeeds. The poller, which asks for it, detects a database that became
+//! read-only while nothing was written.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,20 +12,20 @@ use tokio_postgres::error::SqlState;
 use super::error::Error;
 use super::pool::Store;
 
-/// Why Postgres takes no writes.
+/// Why Postgres accepts no writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// It is a standby, or its default is to be read-only.
+    /// It is a standby, or sessions are read-only by default.
     ReadOnly,
-    /// The disk is full or does not work.
+    /// The disk is full or faulty.
     Disk,
 }
 
-/// For this long no write may have been refused before writes count as taken again: a trial may be taken where those of
-/// players are not.
+/// Writes count as accepted again only after no write was refused for this long, because a trial write may succeed
+/// while writes of players do not.
 const QUIET: Duration = Duration::from_secs(2);
 
-/// What was noted last.
+/// The last refusal.
 #[derive(Debug, Default)]
 pub(super) struct Writes(Mutex<Option<Noted>>);
 
@@ -44,15 +44,15 @@ impl Writes {
         }
     }
 
-    /// Notes a refusal. Returns whether there was none, or another one, before.
+    /// Notes a refusal. Returns whether there was none before, or another one.
     fn refused(&self, refusal: Refusal) -> bool {
         let last = Instant::now();
         let noted = self.lock().replace(Noted { refusal, last });
         noted.is_none_or(|before| before.refusal != refusal)
     }
 
-    /// Notes that a session found the database read-only. Where a refusal is noted already only a write that succeeds counts, as
-    /// sessions that began read-only stay so.
+    /// Notes that a session found the database read-only. If a refusal is noted already, only a successful write
+    /// counts, because sessions that began read-only stay so.
     pub(super) fn found_read_only(&self) {
         if self.noted().is_none() {
             self.refused(Refusal::ReadOnly);
@@ -81,11 +81,11 @@ fn refusal(code: &SqlState) -> Option<Refusal> {
 }
 
 impl Store {
-    /// Finds out why Postgres takes no writes; nothing where it takes them, as far as is known. Where a write was refused of
-    /// late or a pulse found the database read-only, writes are tried.
+    /// Finds out why Postgres accepts no writes; `None` if it accepts them, as far as is known. A small write is tried
+    /// if a write was refused recently or a poll found the database read-only.
     pub async fn check_writes(&self) -> Option<Refusal> {
         let before = self.writes().noted()?;
-        // A limit on temporary files may refuse it as well: it is what was noted of it that counts.
+        // A limit on temporary files may also refuse it. Only the noted refusal counts.
         self.spill().await.unwrap_or_default();
         let written = self.execute(include_str!("../../sql/queries/writes/probe.sql"), &[]).await;
         let noted = self.writes().noted()?;
@@ -100,10 +100,11 @@ impl Store {
         None
     }
 
-    /// Whether the database is read-only, as a session of now sees it.
+    /// Whether the database is read-only for a session that begins now.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn is_read_only(&self) -> Result<bool, Error> {
         let sql = include_str!("../../sql/queries/writes/is_read_only.sql");
         let row = self.query_opt(sql, &[]).await?;
@@ -111,7 +112,7 @@ impl Store {
         Ok(row.try_get("read_only")?)
     }
 
-    /// Needs more space on the disk than a write of a player would.
+    /// Needs more disk space than a write of a player would.
     async fn spill(&self) -> Result<(), Error> {
         let mut transaction = self.begin().await?;
         transaction.batch(include_str!("../../sql/queries/writes/little_memory.sql")).await?;

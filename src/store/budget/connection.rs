@@ -7,9 +7,9 @@ use deadpool_postgres::{ClientWrapper, Object};
 
 use super::Budget;
 
-/// A connection in use. Dropped, it goes back to its pool.
+/// A connection in use. It returns to its pool when it is dropped.
 pub struct Connection {
-    // Dropped in this order: whoever is told finds the connection in its pool.
+    // Fields are dropped in this order: a caller that is notified finds the connection in its pool.
     object: Object,
     _told: Told,
 }
@@ -19,7 +19,7 @@ impl Connection {
         Self { object, _told: Told(budget) }
     }
 
-    /// Closes it.
+    /// Closes the connection.
     pub fn close(self) {
         drop(Object::take(self.object));
     }
@@ -39,7 +39,7 @@ impl DerefMut for Connection {
     }
 }
 
-/// Tells those who wait for a connection when it is dropped.
+/// Notifies callers that wait for a connection when it is dropped.
 struct Told(Arc<Budget>);
 
 impl Drop for Told {

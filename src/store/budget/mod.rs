@@ -1,13 +1,13 @@
-//! How the pools of a process share the connections that Postgres allows it.
+//! How the pools of a process share the connections that Postgres allows.
 //!
-//! A pool opens connections as it needs them, until Postgres refuses one with `too_many_connections`: `max_connections`, or the
-//! limit of the role or the database, is reached. The process then knows about how many it can have. From then on a
-//! pool that needs a connection closes an idle one of another pool and opens its own in its place; callers wait for their
-//! turn instead of failing at once; and Postgres is rarely asked for more, as each refusal costs it a process. Half a minute
-//! after the last refusal the pools open connections freely again.
+//! A pool opens connections as it needs them, until Postgres refuses one with `too_many_connections` because
+//! `max_connections` or the limit of the role or the database is reached. The process then knows its limit
+//! approximately. From then on a pool that needs a connection closes an idle one of another pool and opens its own
+//! instead. Callers wait for their turn instead of failing at once. Postgres is rarely asked for more, because each
+//! refusal starts a process there. Half a minute after the last refusal the pools open connections freely again.
 //!
-//! The rules are in [`rules`]. A lane keeps its connection, and jobs leave at least two to all others, so three connections
-//! are enough for everything to work.
+//! The rules are in [`rules`]. A lane keeps its connection, and jobs leave at least two to all others, so three
+//! connections are enough for everything to work.
 
 mod connection;
 mod rules;
@@ -31,16 +31,16 @@ use turns::{Queue, Waiting};
 
 /// How long after the last refusal the pools open connections freely again.
 const CALM: Duration = Duration::from_secs(30);
-/// How long no further connection is tried after Postgres refused one; doubled with each refusal.
+/// How long no further connection is opened after Postgres refused one. Doubled with each refusal.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LAST_PAUSE: Duration = Duration::from_secs(1);
-/// How long Postgres is given to notice that a connection was closed, and for how long it may go on to count it.
+/// How long Postgres may take to notice that a connection was closed. Until then it counts the connection.
 const SETTLE: Duration = Duration::from_millis(10);
 const SETTLE_LIMIT: Duration = Duration::from_millis(500);
-/// A waiting caller looks again at least this often, as time passes without an event.
+/// A waiting caller checks again at least this often, because some conditions depend on time only.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
-/// A connection that nobody has used for this long is closed; sooner while there is a shortage, as other instances may be
-/// waiting for it.
+/// A connection that was not used for this long is closed. During a shortage it is closed sooner, because other
+/// instances may need it.
 const UNUSED: Duration = Duration::from_mins(2);
 const UNUSED_IN_SHORTAGE: Duration = Duration::from_secs(5);
 
@@ -50,32 +50,33 @@ pub(super) struct Member {
     pub(super) purpose: Purpose,
     /// How long a caller waits for a connection.
     pub(super) patience: Duration,
-    /// Is told of connections that ended by themselves.
+    /// Notified of connections that were closed by the other side.
     pub(super) doubt: Doubt,
 }
 
 /// The connections of all pools of a process.
 pub(super) struct Budget {
-    /// Whether Postgres has refused a connection lately.
+    /// Whether Postgres refused a connection recently.
     short: AtomicBool,
     state: Mutex<State>,
-    /// Told when a connection comes back or is closed, while there is a shortage.
+    /// Notified when a connection is returned or closed, during a shortage.
     changed: Notify,
-    /// Held by the one caller of each purpose that looks for a connection; the others queue up behind it.
+    /// Held by the one caller of each purpose that looks for a connection. Other callers of the purpose queue behind
+    /// it.
     turns: [tokio::sync::Mutex<()>; Purpose::COUNT],
 }
 
 struct State {
     members: Vec<Weak<Member>>,
-    /// How many connections the process can have, as far as it knows.
+    /// How many connections the process can have, as far as is known.
     limit: usize,
     refused_at: Instant,
     pause: Duration,
     /// When Postgres may be asked for more than `limit`.
     next_try: Instant,
-    /// When a connection was last closed for another one.
+    /// When a connection was last closed in favour of another pool.
     evicted_at: Option<Instant>,
-    /// When Postgres may be asked for the place of a connection that was closed.
+    /// When a new connection may take the place of one that was closed.
     settled_at: Instant,
     queue: Queue,
 }
@@ -102,7 +103,7 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// Adds a pool, which is forgotten when it is dropped.
+    /// Adds a pool. It is removed when the returned value is dropped.
     pub(super) fn join(&self, member: Member) -> Arc<Member> {
         let member = Arc::new(member);
         let mut state = self.state();
@@ -114,7 +115,8 @@ impl Budget {
     /// A connection of the member's pool.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] where none can be had in time.
+    ///
+    /// Returns [`Error::Unavailable`] if there is none in time.
     pub(super) async fn connection(
         self: &Arc<Self>,
         member: &Arc<Member>,
@@ -123,21 +125,21 @@ impl Budget {
         Ok(Connection::new(object, Arc::clone(self)))
     }
 
-    /// Whether the lane of that pool has no connection and should open one before it is needed.
+    /// Whether the pool belongs to a lane that has no connection and should open one before it needs one.
     pub(super) fn lane_wants_connection(&self, member: &Member) -> bool {
-        // Where all take turns with one connection the lane does not keep it.
+        // If all pools take turns with one connection, the lane does not keep it.
         let keeps = !self.is_short() || Purpose::Lane.kept(self.state().limit) > 0;
         keeps && member.pool.status().size == 0
     }
 
-    /// Closes connections that have ended, and those that nobody has used for a while, but for the one that a lane keeps.
+    /// Closes connections that have ended, and those that were not used for a while, except the one that a lane keeps.
     pub(super) fn tidy(&self) {
         let unused = if self.is_short() { UNUSED_IN_SHORTAGE } else { UNUSED };
         self.close_unused(unused, |purpose| usize::from(purpose == Purpose::Lane));
     }
 
-    /// Closes all idle connections, for what they began with does not hold any more. The next ones may lead to another
-    /// server.
+    /// Closes all idle connections, because the settings with which they began are out of date. New connections may
+    /// lead to another server.
     pub(super) fn renew(&self) {
         self.close_unused(Duration::ZERO, |_| 0);
         self.members().iter().for_each(|member| member.doubt.note_lost());
@@ -200,12 +202,12 @@ impl Budget {
             if now >= deadline {
                 return Err(none_came_free());
             }
-            // Either is a reason to look again.
+            // Both outcomes are a reason to check again.
             timeout_at(deadline.min(now + LOOK_AGAIN), changed).await.unwrap_or_default();
         }
     }
 
-    /// Decides what the caller with that ticket does next; what is to be closed for it is closed.
+    /// Decides what the caller with this ticket does next, and closes the connection that must be closed for it.
     fn next_step(&self, member: &Arc<Member>, ticket: u64) -> Step {
         let members = self.members();
         let mut state = self.state();
@@ -261,7 +263,7 @@ impl Budget {
         }
     }
 
-    /// Notes that a caller has a connection; a new one means that there may be more.
+    /// Notes that a caller has a connection. A new connection means that the limit may be higher.
     fn obtained(&self, object: &Object) {
         if Object::metrics(object).recycle_count == 0 {
             let mut state = self.state();
@@ -274,7 +276,7 @@ impl Budget {
         self.short.load(Ordering::Relaxed)
     }
 
-    /// Notes that a connection came back or was closed.
+    /// Notes that a connection was returned or closed.
     fn returned(&self) {
         if self.is_short() {
             self.changed.notify_waiters();
@@ -300,7 +302,7 @@ fn count(member: &Member) -> Count {
     }
 }
 
-/// Closes the idle connection that was used the longest ago.
+/// Closes the idle connection that was not used for the longest time.
 fn close_one(pool: &Pool) {
     let mut closed = false;
     drop(pool.retain(|_, _| std::mem::replace(&mut closed, true)));

@@ -1,13 +1,14 @@
-//! Who may have which connection while Postgres refuses further ones: a decision about numbers, without I/O.
+//! Which pool may have which connection while Postgres refuses further ones. The decision uses numbers only and does no
+//! I/O.
 
-/// What the connections of a pool are for.
+/// The purpose of a pool's connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// Requests, the pulse and all else that is short.
+    /// Requests, the poller and everything else that is short.
     Requests,
-    /// The commits of a lane, without which no player can change anything.
+    /// The commits of a lane. Without them no player can change anything.
     Lane,
-    /// Jobs and the sweep. A transaction of theirs may hold a connection for minutes.
+    /// Jobs and the sweep. A transaction of a job may hold a connection for minutes.
     Background,
 }
 
@@ -18,20 +19,20 @@ impl Purpose {
         self as usize
     }
 
-    /// How many connections of this purpose may be open where the process can have `limit` in all.
+    /// How many connections of this purpose may be open if the process can have `limit` in all.
     fn most(self, limit: usize) -> usize {
         match self {
             Self::Requests => usize::MAX,
             // A lane uses one connection at a time.
             Self::Lane => 1,
-            // However long jobs take, at least two connections are left for the lane and the requests.
+            // At least two connections are left to the lane and to requests, however long jobs take.
             Self::Background => (limit / 4).max(1),
         }
     }
 
-    /// How many connections of this purpose stay open while others are short of them.
+    /// How many connections of this purpose stay open while other pools need connections.
     pub(super) fn kept(self, limit: usize) -> usize {
-        // With a single connection nothing can be held back: all take turns.
+        // A single connection cannot be reserved; all pools take turns.
         usize::from(self == Self::Lane && limit > 1)
     }
 }
@@ -40,56 +41,56 @@ impl Purpose {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Count {
     pub purpose: Purpose,
-    /// Those that are open.
+    /// Open connections.
     pub open: usize,
-    /// Open ones that nobody uses.
+    /// Open connections that are not in use.
     pub idle: usize,
-    /// How many the pool may open.
+    /// How many connections the pool may open.
     pub most: usize,
 }
 
 impl Count {
-    /// Idle ones that may be closed for another pool.
+    /// Idle connections that may be closed in favour of another pool.
     fn spare(&self, limit: usize) -> usize {
         self.idle.min(self.open.saturating_sub(self.purpose.kept(limit)))
     }
 
-    /// Whether one of them is in use, and may be given up for another pool afterwards.
+    /// Whether one of the connections is in use and may be closed in favour of another pool afterwards.
     fn may_come_back(&self, limit: usize) -> bool {
         self.open - self.idle.min(self.open) > 0 && self.open > self.purpose.kept(limit)
     }
 }
 
-/// What a caller who wants a connection finds.
+/// The situation of a caller that needs a connection.
 #[derive(Debug)]
 pub(super) struct View<'a> {
     pub pools: &'a [Count],
-    /// The caller's pool among them.
+    /// The index of the caller's pool.
     pub own: usize,
     /// Connections that are being opened, by [`Purpose::index`].
     pub opening: [usize; Purpose::COUNT],
-    /// How many connections the process can have, as far as it knows.
+    /// How many connections the process can have, as far as is known.
     pub limit: usize,
-    /// The purposes of callers who have waited for longer. There is one at most of each purpose.
+    /// The purposes of callers that have waited for longer, at most one caller of each purpose.
     pub before: &'a [Purpose],
     /// Whether Postgres has had time to notice that a connection was closed.
     pub settled: bool,
-    /// Whether it is time to try whether there is more than `limit`.
+    /// Whether it is time to try to open more than `limit` connections.
     pub may_try: bool,
 }
 
 /// What the caller does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// It takes an idle connection of its own pool.
+    /// Take an idle connection of its own pool.
     Take,
-    /// It opens a connection.
+    /// Open a connection.
     Open,
-    /// It closes an idle connection of that pool, to open one in its place.
+    /// Close an idle connection of this pool, and open one instead.
     Evict(usize),
-    /// It waits for a connection to come back.
+    /// Wait until a connection is returned.
     Wait,
-    /// It is refused: there is nothing to wait for.
+    /// Fail, because no connection will be returned.
     Refuse,
 }
 
@@ -107,13 +108,13 @@ impl View<'_> {
         self.of(purpose) < purpose.most(self.limit)
     }
 
-    /// Connections that are held back for the lane, where it has none.
+    /// Connections that are reserved for the lane if it has none.
     fn held_back(&self) -> usize {
         let lane = self.pools.iter().find(|pool| pool.purpose == Purpose::Lane);
         lane.map_or(0, |lane| lane.purpose.kept(self.limit).saturating_sub(self.of(lane.purpose)))
     }
 
-    /// The pool that can best do without a connection, of those that `allowed` names.
+    /// The pool that needs its connections least, among those for which `allowed` is true.
     fn victim(&self, allowed: impl Fn(&Count) -> bool) -> Option<usize> {
         let others = self.pools.iter().enumerate().filter(|&(pool, _)| pool != self.own);
         let spare = others.filter(|(_, count)| allowed(count) && count.spare(self.limit) > 0);
@@ -160,7 +161,7 @@ mod tests {
     const JOBS: usize = 2;
     const SWEEP: usize = 3;
 
-    /// Pools with so many open and idle connections each: requests, lane, jobs and sweep.
+    /// Pools with the given numbers of open and idle connections: requests, lane, jobs and sweep.
     fn pools(counts: [(usize, usize); 4]) -> [Count; 4] {
         let purposes = [Purpose::Requests, Purpose::Lane, Purpose::Background, Purpose::Background];
         let most = [16, 2, 8, 1];
@@ -187,7 +188,7 @@ mod tests {
         assert_eq!(view(&full, JOBS, 3).step(), Step::Evict(REQUESTS));
         let busy = pools([(2, 0), (1, 1), (0, 0), (0, 0)]);
         assert_eq!(view(&busy, JOBS, 3).step(), Step::Wait);
-        // A lane may have opened a second one before there was a shortage.
+        // A lane may have opened a second connection before the shortage.
         let spare = pools([(2, 0), (2, 2), (0, 0), (0, 0)]);
         assert_eq!(view(&spare, JOBS, 4).step(), Step::Evict(LANE));
     }
@@ -202,7 +203,7 @@ mod tests {
     #[test]
     fn jobs_and_the_sweep_leave_connections_to_all_others() {
         let pools = pools([(1, 0), (1, 1), (1, 1), (0, 0)]);
-        // The sweep takes the place of an idle job, and not a further one.
+        // The sweep takes the place of an idle job connection and does not open a further one.
         assert_eq!(view(&pools, SWEEP, 4).step(), Step::Evict(JOBS));
         let busy = super::tests::pools([(1, 0), (1, 1), (1, 0), (0, 0)]);
         assert_eq!(view(&busy, SWEEP, 4).step(), Step::Wait);
@@ -214,9 +215,9 @@ mod tests {
         let pools = pools([(2, 1), (1, 1), (0, 0), (0, 0)]);
         let older = [Purpose::Background];
         assert_eq!(View { before: &older, ..view(&pools, REQUESTS, 3) }.step(), Step::Wait);
-        // What is the lane's alone is nobody's to wait for.
+        // No caller waits for the connection that is reserved for the lane.
         assert_eq!(View { before: &older, ..view(&pools, LANE, 3) }.step(), Step::Take);
-        // Nor is anybody held up by jobs that have as many connections as they may.
+        // No caller waits for jobs that have as many connections as they may.
         let pools = super::tests::pools([(1, 1), (1, 1), (1, 0), (0, 0)]);
         assert_eq!(View { before: &older, ..view(&pools, REQUESTS, 3) }.step(), Step::Take);
     }

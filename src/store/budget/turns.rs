@@ -1,9 +1,9 @@
-//! Whose turn it is to get a connection, while there are too few.
+//! Which caller gets the next connection while there are too few.
 
 use super::Budget;
 use super::rules::Purpose;
 
-/// The callers whose turn it is among those of their purpose, in the order in which they came.
+/// The callers at the head of the queue of their purpose, in the order in which they arrived.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     callers: Vec<Caller>,
@@ -18,8 +18,8 @@ struct Caller {
 }
 
 impl Queue {
-    /// The purposes of those who came before the caller with that ticket and still wait. Nobody waits for a caller that is
-    /// opening a connection.
+    /// The purposes of callers that arrived before the one with this ticket and still wait. A caller that is opening a
+    /// connection does not count.
     pub(super) fn before(&self, ticket: u64) -> Vec<Purpose> {
         let before = self.callers.iter().filter(|it| it.ticket < ticket && !it.opening);
         before.map(|it| it.purpose).collect()
@@ -57,7 +57,7 @@ impl<'a> Waiting<'a> {
         Self { budget, ticket }
     }
 
-    /// Notes that the caller could not open a connection, and waits again.
+    /// Notes that the caller could not open a connection and waits again.
     pub(super) fn end_opening(&self) {
         self.budget.state().queue.set_opening(self.ticket, false);
     }
@@ -66,7 +66,7 @@ impl<'a> Waiting<'a> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.budget.state().queue.callers.retain(|it| it.ticket != self.ticket);
-        // Others may have waited for this one to go first.
+        // Other callers may have waited for this one.
         self.budget.returned();
     }
 }

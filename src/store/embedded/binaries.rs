@@ -1,4 +1,4 @@
-//! Where Postgres is installed.
+//! Where the programs of Postgres are installed.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -12,12 +12,12 @@ pub(super) struct Binaries {
     pub(super) initdb: PathBuf,
 }
 
-/// Folders of distributions that keep each major version in a folder of its own.
+/// Folders in which distributions keep each major version in a folder of its own.
 const VERSIONED: [&str; 3] = ["/usr/lib/postgresql", "/opt/homebrew/opt", "/usr/local/opt"];
 const PLAIN: [&str; 3] = ["/usr/pgsql/bin", "/usr/local/pgsql/bin", "/usr/libexec/postgresql"];
 
-/// The binaries in the folder that the settings name, else on the search path, else in the usual folders, newest
-/// version first.
+/// Searches the folder that the settings name; otherwise the search path, and then the usual folders, newest version
+/// first.
 pub(super) fn find(settings: &Settings) -> Option<Binaries> {
     if let Some(folder) = &settings.bin_dir {
         return in_folder(folder);

@@ -17,24 +17,24 @@ use super::owner::Owner;
 use super::{Error, PORT, Settings, USER, io_error, socket_folder};
 
 const POLL: Duration = Duration::from_millis(5);
-/// How long a process that a killed server left behind may take to stop by itself before it is signalled.
+/// How long a process that a killed server left behind may take to stop by itself before it gets a signal.
 const PREDECESSOR_PATIENCE: Duration = Duration::from_secs(1);
-/// How long it may take in all before the start fails.
+/// How long such a process may take in all before the start fails.
 const PREDECESSOR_LIMIT: Duration = Duration::from_secs(30);
 /// Interval of the log lines about a start that has not finished.
 const SLOW_START: Duration = Duration::from_secs(10);
-/// A log beyond this is begun anew at the next start.
+/// A larger log file is replaced at the next start.
 const MAX_LOG_BYTES: u64 = 16 << 20;
 
-/// A database's folder, and how to run it.
+/// A database's folder and how to run the database.
 #[derive(Debug)]
 pub(super) struct Cluster {
-    /// Where all of it is.
+    /// The folder.
     folder: PathBuf,
-    /// Postgres' own part of the folder.
+    /// The data folder of Postgres.
     data: PathBuf,
     sockets: PathBuf,
-    /// What Postgres logs.
+    /// The log file of Postgres.
     log: PathBuf,
     binaries: Binaries,
     owner: Owner,
@@ -45,7 +45,8 @@ impl Cluster {
     /// Finds what is needed to run the database in `folder`.
     ///
     /// # Errors
-    /// What is missing or in the way.
+    ///
+    /// Returns what is missing or wrong.
     pub(super) fn find(folder: PathBuf, settings: Settings) -> Result<Self, Error> {
         let binaries = binaries::find(&settings).ok_or(Error::NotInstalled)?;
         let owner = Owner::choose()?;
@@ -55,11 +56,11 @@ impl Cluster {
         Ok(Self { folder, data, sockets, log, binaries, owner, settings })
     }
 
-    /// Creates the cluster where it is missing and waits for a process that a killed server left behind. It may be
-    /// cancelled.
+    /// Creates the cluster if it is missing and waits for a process that a killed server left behind. Cancel safe.
     ///
     /// # Errors
-    /// What keeps the database from being started.
+    ///
+    /// Returns why the database cannot be started.
     pub(super) async fn prepare(&self) -> Result<(), Error> {
         self.owner.make_private(&self.sockets)?;
         if !self.data.exists() {
@@ -68,7 +69,7 @@ impl Cluster {
         self.await_predecessor().await
     }
 
-    /// Runs `initdb` aside and moves the result into place, so that half a cluster is never taken for one.
+    /// Runs `initdb` in another folder and renames the result, so that an incomplete cluster is never used.
     async fn create(&self) -> Result<(), Error> {
         let draft = self.folder.join("postgres.new");
         if draft.exists() {
@@ -80,10 +81,10 @@ impl Cluster {
         command
             .arg("--pgdata")
             .arg(&draft)
-            // The socket's folder lets nobody else in, so whoever reaches it may connect.
+            // Only the owner can enter the socket's folder, so whoever reaches the socket may connect.
             .args(["--auth=trust", "--username", USER, "--encoding=UTF8", "--locale=C"])
             .args(["--data-checksums", "--no-instructions"])
-            // So that what it says can be read, also below.
+            // So that its messages can be parsed here and below.
             .env("LC_ALL", "C")
             .stdin(Stdio::null())
             .kill_on_drop(true);
@@ -99,7 +100,7 @@ impl Cluster {
         fs::rename(&draft, &self.data).map_err(io_error(format!("making {}", self.data.display())))
     }
 
-    /// Waits for a database that a killed server left behind; where nothing told it to stop, tells it.
+    /// Waits for a database that a killed server left behind, and stops it if it does not stop by itself.
     async fn await_predecessor(&self) -> Result<(), Error> {
         let file = self.data.join("postmaster.pid");
         let Some(pid) = fs::read_to_string(&file)
@@ -111,7 +112,7 @@ impl Cluster {
         };
         let started = Instant::now();
         let mut told = false;
-        // The file goes when the predecessor ends in order; a crashed one leaves it and is gone itself.
+        // A process that ends in order removes the file. A process that crashed leaves it.
         while file.exists() && test_kill_process(pid).is_ok() && is_of_cluster(pid, &self.data) {
             if started.elapsed() > PREDECESSOR_LIMIT {
                 let (pid, data) = (pid.as_raw_nonzero(), self.data.display());
@@ -129,7 +130,8 @@ impl Cluster {
     /// Starts the database's process.
     ///
     /// # Errors
-    /// Where that fails; whether it becomes ready is for [`Cluster::await_ready`].
+    ///
+    /// Returns an error if that fails. Whether the database becomes ready is the result of [`Cluster::await_ready`].
     pub(super) fn spawn(&self) -> Result<Child, Error> {
         let mut command = Command::new(&self.binaries.postgres);
         let socket_setting = socket_setting(&self.sockets);
@@ -159,17 +161,19 @@ impl Cluster {
         command.spawn().map_err(io_error("starting postgres"))
     }
 
-    /// Waits until the process accepts connections. There is no time limit, because recovery after a crash may take long.
+    /// Waits until the process accepts connections. There is no time limit, because recovery after a crash may take
+    /// long.
     ///
     /// # Errors
-    /// [`Error::Failed`] with the last lines of its log where the process ends.
+    ///
+    /// Returns [`Error::Failed`] with the last lines of its log if the process ends.
     pub(super) async fn await_ready(&self, child: &mut Child) -> Result<(), Error> {
         let pid = child.id().map(|pid| pid.to_string());
         let ready = async {
             let started = Instant::now();
             let mut told = started;
             loop {
-                // The first line is the process, the eighth its state; an older file is a dead predecessor's.
+                // The first line is the process id, the eighth the state. The file may belong to an earlier process.
                 let status = fs::read_to_string(self.data.join("postmaster.pid"));
                 let status = status.unwrap_or_default();
                 let mut lines = status.lines();
@@ -197,17 +201,17 @@ impl Cluster {
     fn tie(&self, command: &mut Command) {
         command.current_dir("/");
         self.owner.run_as(command.as_std_mut());
-        // A group of its own: Ctrl-C in the terminal is for the server, which then stops the database last.
+        // A process group of its own: Ctrl-C in the terminal stops the server only, which stops the database last.
         command.process_group(0);
         end_with_this_thread(command);
     }
 }
 
-/// Whether a process is the Postgres of this cluster: a process id that has been given to another since must be neither
-/// waited for nor stopped.
+/// Whether a process is the Postgres of this cluster. A process id may belong to another process by now, which must not
+/// be waited for or stopped.
 fn is_of_cluster(pid: Pid, data: &Path) -> bool {
     let pid = pid.as_raw_nonzero();
-    // A postmaster works in its data folder.
+    // The working directory of a postmaster is its data folder.
     if let Ok(folder) = fs::read_link(format!("/proc/{pid}/cwd")) {
         return folder == data;
     }
@@ -218,7 +222,7 @@ fn is_of_cluster(pid: Pid, data: &Path) -> bool {
     })
 }
 
-/// The setting of where the socket is. Postgres takes a list, which commas separate unless they are within quotes.
+/// The setting for the socket's folder. Postgres parses a list that is separated by commas outside of quotes.
 fn socket_setting(folder: &Path) -> OsString {
     let mut setting = b"unix_socket_directories=\"".to_vec();
     for &byte in folder.as_os_str().as_bytes() {
@@ -253,16 +257,16 @@ fn last_lines(log: &Path) -> String {
 fn end_with_this_thread(command: &mut Command) {
     use rustix::process::{getppid, set_parent_process_death_signal};
     let server = Pid::from_raw(std::process::id().cast_signed());
-    // SAFETY: the closure only makes two system calls, which are safe after fork.
+    // SAFETY: the closure makes two system calls, which are safe after fork, and nothing else.
     unsafe {
         command.pre_exec(move || {
             set_parent_process_death_signal(Some(Signal::INT))?;
-            // The server may have died before the line above.
+            // The server may have ended before the line above.
             if getppid() == server { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
         });
     }
 }
 
-/// Elsewhere the next start finds the orphan by its `postmaster.pid` and stops it.
+/// On other systems the next start finds the process by `postmaster.pid` and stops it.
 #[cfg(not(target_os = "linux"))]
 fn end_with_this_thread(_: &mut Command) {}

@@ -1,4 +1,4 @@
-//! A Postgres of our own: a child process on a private unix socket that lives no longer than the server.
+//! An embedded Postgres: a child process on a private unix socket that ends with the server.
 
 mod binaries;
 mod cluster;
@@ -23,9 +23,9 @@ use supervisor::Order;
 /// The database that the server uses in its own cluster.
 const DATABASE: &str = "idlewatt";
 const USER: &str = "idlewatt";
-/// It only names the socket's file.
+/// Only part of the socket's file name.
 const PORT: u16 = 5432;
-/// The longest path of a unix socket that every system takes.
+/// The longest path of a unix socket that all systems allow.
 const MAX_SOCKET_PATH: usize = 103;
 
 /// Why the database cannot be started.
@@ -56,7 +56,7 @@ pub enum Error {
     Io { what: String, source: io::Error },
     #[error("{program} failed: {output}")]
     Failed { program: &'static str, output: String },
-    /// The database was told to stop before it was ready.
+    /// The database was stopped before it was ready.
     #[error("the embedded database was stopped while it started")]
     Stopped,
 }
@@ -66,10 +66,10 @@ fn io_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> Error {
     move |source| Error::Io { what, source }
 }
 
-/// Where Postgres is, and how it runs.
+/// Where Postgres is installed and how it runs.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
-    /// The folder of its programs; searched for where absent.
+    /// The folder of its programs. `None` searches for it.
     pub bin_dir: Option<PathBuf>,
     /// Folders to search, in the form of `PATH`.
     pub search_path: Option<OsString>,
@@ -77,9 +77,9 @@ pub struct Settings {
     pub extra: Vec<String>,
 }
 
-/// A database process and the thread that owns it. The process is restarted whenever it ends by itself.
+/// A database process and the thread that owns it. The thread restarts the process whenever it ends by itself.
 ///
-/// Dropping it stops the process and blocks until the process has ended; [`Embedded::stop`] does the same without
+/// Dropping it stops the process and blocks until the process has ended. [`Embedded::stop`] does the same without
 /// blocking.
 #[derive(Debug)]
 pub struct Embedded {
@@ -91,10 +91,11 @@ pub struct Embedded {
 }
 
 impl Embedded {
-    /// Begins to start the database in `folder`, creating the cluster where it is missing, and returns at once.
+    /// Begins to start the database in `folder`, creates the cluster if it is missing, and returns at once.
     ///
     /// # Errors
-    /// [`Error::Io`] where the system has no thread left.
+    ///
+    /// Returns [`Error::Io`] if the system refuses a thread.
     pub fn launch(folder: &Path, settings: Settings) -> Result<Self, Error> {
         let (orders, ordered) = watch::channel(Order::Run);
         let (first, started) = oneshot::channel();
@@ -121,11 +122,12 @@ impl Embedded {
         Ok(embedded)
     }
 
-    /// Waits until the database accepts connections for the first time, however long its recovery takes. It is safe to
-    /// cancel and to call again.
+    /// Waits until the database accepts connections for the first time, however long its recovery takes. Cancel safe;
+    /// can be called again.
     ///
     /// # Errors
-    /// What keeps the database from starting, in words that say how to mend it. It is not retried then.
+    ///
+    /// Returns why the database cannot start and how to fix it. It is not retried.
     pub async fn started(&mut self) -> Result<(), Error> {
         let Some(started) = &mut self.started else { return Ok(()) };
         let result = started.await.unwrap_or(Err(Error::Stopped));
@@ -133,20 +135,21 @@ impl Embedded {
         result
     }
 
-    /// How to connect to its database, once [`Embedded::ensure_database`] has made it.
+    /// How to connect to its database after [`Embedded::ensure_database`].
     pub fn connection(&self) -> tokio_postgres::Config {
         self.connection_to(DATABASE)
     }
 
-    /// How to connect to one of its databases; `postgres` is always there.
+    /// How to connect to one of its databases. `postgres` always exists.
     pub fn connection_to(&self, database: &str) -> tokio_postgres::Config {
         connection_in(&self.sockets, database)
     }
 
-    /// Makes the server's database where it is missing.
+    /// Creates the server's database if it is missing.
     ///
     /// # Errors
-    /// As every statement's.
+    ///
+    /// Returns the error of the statement.
     pub async fn ensure_database(&self) -> Result<(), super::Error> {
         let (client, connection) =
             self.connection_to("postgres").connect(tokio_postgres::NoTls).await?;
@@ -169,13 +172,13 @@ impl Embedded {
         self.orders.closed().await;
     }
 
-    /// As [`Embedded::stop`], by an immediate shutdown: the next start recovers from the write-ahead log.
+    /// As [`Embedded::stop`], with an immediate shutdown: the next start recovers from the write-ahead log.
     pub async fn stop_now(&mut self) {
         self.order(Order::StopNow);
         self.orders.closed().await;
     }
 
-    /// Raises the order; a weaker one than before changes nothing.
+    /// Raises the order. A weaker order than the present one changes nothing.
     fn order(&self, order: Order) {
         self.orders.send_if_modified(|given| {
             let is_stricter = order > *given;
@@ -189,13 +192,13 @@ impl Drop for Embedded {
     fn drop(&mut self) {
         self.order(Order::Stop);
         if let Some(thread) = self.thread.take() {
-            // An error is a panic of the thread, which has been logged.
+            // An error is a panic of the thread, which was logged.
             thread.join().ok();
         }
     }
 }
 
-/// How to connect to the server's database in `folder` where a server runs it at present.
+/// How to connect to the server's database in `folder`; `None` if no server runs it now.
 pub async fn running(folder: &Path) -> Option<tokio_postgres::Config> {
     let connection = connection_in(&socket_folder(&folder.canonicalize().ok()?), DATABASE);
     let (client, driver) = connection.connect(tokio_postgres::NoTls).await.ok()?;
@@ -217,7 +220,7 @@ fn connection_in(sockets: &Path, database: &str) -> tokio_postgres::Config {
     config
 }
 
-/// Where the sockets go: beside the data, unless the path would be too long for a socket.
+/// The folder of the sockets: beside the data, unless the path is too long for a socket.
 fn socket_folder(folder: &Path) -> PathBuf {
     let beside = folder.join("run");
     let file_name = format!("/.s.PGSQL.{PORT}");

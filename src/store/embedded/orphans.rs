@@ -1,7 +1,7 @@
 //! Reaping orphaned processes as process 1.
 //!
-//! A database that is killed leaves its worker processes behind. They end by themselves and are then zombies until process 1
-//! waits for them. In a container without an init, process 1 is the server.
+//! A database that is killed leaves its worker processes behind. They end by themselves and remain zombies until
+//! process 1 waits for them. In a container without an init, process 1 is the server.
 
 use std::fs;
 use std::process;
@@ -9,17 +9,17 @@ use std::process;
 use rustix::process::{Pid, WaitOptions, waitpid};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Reaps orphans where the server is process 1, and does nothing elsewhere.
+/// Reaps orphans if the server is process 1. Otherwise it does nothing.
 pub(super) struct Orphans(Option<Signal>);
 
 impl Orphans {
-    /// Subscribes to SIGCHLD where the server is process 1.
+    /// Subscribes to SIGCHLD if the server is process 1.
     pub(super) fn listen() -> Self {
         let is_first = process::id() == 1;
         Self(is_first.then(|| signal(SignalKind::child()).ok()).flatten())
     }
 
-    /// Reaps orphans whenever a child ends, for ever. `own` is the only child that other code waits for.
+    /// Reaps orphans whenever a child ends. Never returns. `own` is the only child that other code waits for.
     pub(super) async fn reap_all_but(&mut self, own: Option<u32>) {
         if let Some(ends) = &mut self.0 {
             loop {
@@ -44,10 +44,10 @@ fn reap(own: Option<u32>) {
     }
 }
 
-/// Whether that process is a child of this one that has ended.
+/// Whether the process is a child of this one that has ended.
 fn is_ended_child(id: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-    // The name in parentheses may hold anything, so the state and the parent are what follows the last of them.
+    // The name in parentheses may contain any character, so the fields begin after the last parenthesis.
     let mut fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
     fields.next() == Some("Z") && fields.next() == Some(&process::id().to_string())
 }

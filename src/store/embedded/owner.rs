@@ -1,4 +1,4 @@
-//! Who runs Postgres, which refuses to run as root.
+//! The user that runs Postgres, which refuses to run as root.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -11,14 +11,14 @@ use super::{Error, io_error, set_mode};
 /// The user that owns the cluster and runs the database.
 #[derive(Debug)]
 pub(super) enum Owner {
-    /// Whoever runs the server.
+    /// The user that runs the server.
     Same,
-    /// Another user, as the server runs as root.
+    /// Another user, because the server runs as root.
     Other { name: &'static str, uid: u32, gid: u32 },
 }
 
 impl Owner {
-    /// The server's own user; for root the user `postgres`, or `nobody` where there is none.
+    /// The server's own user. For root it is `postgres`, or `nobody` if there is no such user.
     pub(super) fn choose() -> Result<Self, Error> {
         if !rustix::process::geteuid().is_root() {
             return Ok(Self::Same);
@@ -35,7 +35,7 @@ impl Owner {
         }
     }
 
-    /// Makes a folder that only the owner can enter.
+    /// Creates a folder that only the owner can enter.
     pub(super) fn make_private(&self, folder: &Path) -> Result<(), Error> {
         let what = || format!("making {}", folder.display());
         fs::create_dir_all(folder).map_err(io_error(what()))?;
@@ -46,7 +46,7 @@ impl Owner {
         Ok(())
     }
 
-    /// Checks that the owner can pass through `folder` and all folders above it.
+    /// Checks that the owner can enter `folder` and all folders above it.
     pub(super) fn check_passage(&self, folder: &Path) -> Result<(), Error> {
         let Self::Other { name, uid, gid } = *self else { return Ok(()) };
         for ancestor in folder.ancestors() {
@@ -69,7 +69,7 @@ impl Owner {
     }
 }
 
-/// What `id` says of a user.
+/// The number that `id` prints for a user.
 fn number(flag: &str, user: &str) -> Option<u32> {
     let output = Command::new("id").args([flag, user]).output().ok()?;
     output.status.success().then_some(())?;

@@ -1,9 +1,9 @@
 //! The thread that owns the database's process from the first start to the last stop.
 //!
-//! On Linux the kernel signals a child when the thread that started it ends (`PR_SET_PDEATHSIG`); this stops the database of
-//! a killed server. Therefore one thread starts the process, restarts it when it ends by itself, and ends only after it.
-//! All waits are asynchronous, so an order to stop is obeyed during `initdb`, start, recovery and the pauses between
-//! attempts.
+//! On Linux the kernel signals a child when the thread that started it ends (`PR_SET_PDEATHSIG`), which stops the
+//! database of a killed server. Therefore one thread starts the process, restarts it when it ends by itself, and ends
+//! after it. All waits are asynchronous, so an order to stop takes effect during `initdb`, start, recovery and the
+//! pauses between attempts.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -25,7 +25,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(30);
 /// How long an immediate shutdown may take.
 const STOP_NOW_LIMIT: Duration = Duration::from_secs(6);
 
-/// What the process is to do. Orders only become stricter.
+/// What the process has to do. Orders only become stricter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Order {
     Run,
@@ -41,8 +41,8 @@ struct Supervisor {
     orphans: Orphans,
 }
 
-/// Runs the database in `folder` until it is ordered to stop. Sends the result of the first start through `started`, and
-/// returns where that failed.
+/// Runs the database in `folder` until it is ordered to stop. Sends the result of the first start to `started`, and
+/// returns if that failed.
 pub(super) fn run(
     folder: PathBuf,
     settings: Settings,
@@ -86,7 +86,7 @@ impl Supervisor {
         }
     }
 
-    /// Retries until the database has started. `None` when ordered to stop.
+    /// Retries until the database has started. `None` if ordered to stop.
     async fn start_again(&mut self) -> Option<Child> {
         let mut pause = FIRST_RETRY;
         loop {
@@ -106,7 +106,8 @@ impl Supervisor {
     /// Starts the process and waits until it accepts connections.
     ///
     /// # Errors
-    /// What keeps it from starting; [`Error::Stopped`] when ordered to stop.
+    ///
+    /// Returns why the database cannot start, or [`Error::Stopped`] if ordered to stop.
     async fn start(&mut self) -> Result<Child, Error> {
         tokio::select! {
             prepared = self.cluster.prepare() => prepared?,
@@ -122,8 +123,8 @@ impl Supervisor {
         }
     }
 
-    /// Stops the process: fast shutdown first, immediate shutdown after a time limit or on [`Order::StopNow`], then
-    /// SIGKILL.
+    /// Stops the process: first by a fast shutdown; after a time limit or on [`Order::StopNow`] by an immediate
+    /// shutdown; then by SIGKILL.
     async fn end(&mut self, mut child: Child) {
         signal(&child, Signal::INT);
         tokio::select! {
@@ -141,7 +142,7 @@ impl Supervisor {
     }
 }
 
-/// Waits for that order or a stricter one.
+/// Waits for this order or a stricter one.
 async fn ordered(orders: &mut watch::Receiver<Order>, order: Order) {
     if orders.wait_for(|given| *given >= order).await.is_err() {
         // The sender always sends `Stop` before it is dropped, so this is not reached without an order.
