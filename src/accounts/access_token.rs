@@ -1,4 +1,4 @@
-//! Access tokens: short-lived JWTs, signed with HMAC-SHA-256, that say which player and which session.
+//! Access tokens: short-lived JWTs, signed with HMAC-SHA-256, that name a player and a session.
 
 use std::sync::Once;
 use std::time::Duration;
@@ -25,15 +25,15 @@ struct Claims {
     sub: Uuid,
     /// The session.
     sid: Uuid,
-    /// Seconds since the Unix epoch, as is `exp`.
+    /// Seconds since the Unix epoch, like `exp`.
     iat: i64,
     exp: i64,
 }
 
-/// Signs and checks access tokens.
+/// Signs and verifies access tokens.
 pub struct AccessTokens {
     signing_key: EncodingKey,
-    /// The present key, then the one before.
+    /// The present key, then the previous one.
     verifying_keys: Vec<DecodingKey>,
     validation: Validation,
     ttl: Duration,
@@ -41,11 +41,11 @@ pub struct AccessTokens {
 }
 
 impl AccessTokens {
-    /// Signs with `secret`, and accepts what was signed with `previous` too.
+    /// Signs with `secret`, and accepts tokens that were signed with `previous` too.
     pub fn new(secret: Secret, previous: Option<&Secret>, ttl: Duration) -> Self {
         install_hs256();
         let mut validation = Validation::new(Algorithm::HS256);
-        // The expiry is checked against the database's time, which the library does not know.
+        // The expiry is compared with the database's time, which the library does not know.
         validation.validate_exp = false;
         validation.required_spec_claims.clear();
         validation.set_issuer(&[ISSUER]);
@@ -59,12 +59,12 @@ impl AccessTokens {
         }
     }
 
-    /// How long a token holds.
+    /// How long a token is valid.
     pub fn ttl(&self) -> Duration {
         self.ttl
     }
 
-    /// A token for a session, valid from `now` on.
+    /// A token for a session, issued at `now`.
     pub fn issue(&self, identity: Identity, now: Timestamp) -> Result<String, Error> {
         let issued = now.as_micros().div_euclid(1_000_000);
         let claims = Claims {
@@ -78,10 +78,11 @@ impl AccessTokens {
             .map_err(|_| Error::Unauthenticated)
     }
 
-    /// Who a token speaks for at `now`.
+    /// Verifies a token at `now`.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`] or [`Error::TokenExpired`].
+    ///
+    /// Returns [`Error::Unauthenticated`] or [`Error::TokenExpired`].
     pub fn verify(&self, token: &str, now: Timestamp) -> Result<Verified, Error> {
         let decode = |key| jsonwebtoken::decode::<Claims>(token, key, &self.validation).ok();
         let claims = self.verifying_keys.iter().find_map(decode).ok_or(Error::Unauthenticated)?;
@@ -93,7 +94,7 @@ impl AccessTokens {
         Ok(Verified { identity: Identity { player, session }, expires_at })
     }
 
-    /// A tag that only this server can make, for `purpose` and `parts`: the first 16 bytes of their HMAC.
+    /// A tag for `purpose` and `parts` that only this server can make: the first 16 bytes of their HMAC.
     pub fn tag(&self, purpose: &str, parts: &[&[u8]]) -> [u8; 16] {
         let mut mac = keyed(self.secret.reveal().as_bytes());
         mac.update(purpose.as_bytes());
@@ -112,7 +113,7 @@ fn keyed(key: &[u8]) -> Hmac<Sha256> {
         .unwrap_or_else(|_| unreachable!("HMAC takes keys of any length"))
 }
 
-/// HS256 for `jsonwebtoken`, whose own set of algorithms would bring RSA and elliptic curves along.
+/// HS256 for `jsonwebtoken`. The library's own set of algorithms would add RSA and elliptic curves.
 struct Hs256(Hmac<Sha256>);
 
 impl Signer<Vec<u8>> for Hs256 {

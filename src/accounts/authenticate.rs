@@ -1,4 +1,4 @@
-//! Who a request comes from.
+//! Authenticating requests.
 
 use uuid::Uuid;
 
@@ -13,30 +13,32 @@ pub struct Identity {
     pub session: Uuid,
 }
 
-/// What an access token says.
+/// The content of a valid access token.
 #[derive(Clone, Copy, Debug)]
 pub struct Verified {
-    /// Whom it was made for.
+    /// The player and the session.
     pub identity: Identity,
-    /// From when on it does not hold any more.
+    /// When the token expires.
     pub expires_at: Timestamp,
 }
 
 impl Accounts {
-    /// Who an access token speaks for. Asks no store: what has been revoked is known in memory.
+    /// Verifies an access token. Needs no store, because revocations are kept in memory.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`], [`Error::TokenExpired`] or [`Error::Banned`].
+    ///
+    /// Returns [`Error::Unauthenticated`], [`Error::TokenExpired`] or [`Error::Banned`].
     pub fn authenticate(&self, token: &str) -> Result<Verified, Error> {
         let verified = self.access_tokens.verify(token, self.clock.now())?;
         self.check_revoked(verified.identity)?;
         Ok(verified)
     }
 
-    /// Whether whoever was let in before may still come in.
+    /// Checks that the session and the player of a token that was verified before are not revoked.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`] or [`Error::Banned`].
+    ///
+    /// Returns [`Error::Unauthenticated`] or [`Error::Banned`].
     pub fn check_revoked(&self, identity: Identity) -> Result<(), Error> {
         match self.revocations.reason(identity.player) {
             Some(Reason::PlayerBanned) => return Err(Error::Banned),
@@ -49,15 +51,16 @@ impl Accounts {
         Ok(())
     }
 
-    /// Who an access token was made for, be it revoked since.
+    /// The player and session of an access token, even if they are revoked.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`] or [`Error::TokenExpired`].
+    ///
+    /// Returns [`Error::Unauthenticated`] or [`Error::TokenExpired`].
     pub fn identify(&self, token: &str) -> Result<Identity, Error> {
         Ok(self.access_tokens.verify(token, self.clock.now())?.identity)
     }
 
-    /// A tag that only this server can make, to bind opaque values such as cursors to a player.
+    /// A tag that only this server can make, which binds opaque values such as cursors to a player.
     pub fn tag(&self, purpose: &str, parts: &[&[u8]]) -> [u8; 16] {
         self.access_tokens.tag(purpose, parts)
     }

@@ -1,4 +1,4 @@
-//! Deleting an account, for good.
+//! Deleting an account permanently.
 
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -8,19 +8,20 @@ use super::{Accounts, Error};
 use crate::store::idempotency::Keys;
 use crate::store::pulse::Reason;
 
-/// How much of a key's hash is kept with an outcome.
+/// How many bytes of a key's hash are stored with an outcome.
 const KEY_HASH_BYTES: usize = 16;
 
 impl Accounts {
-    /// Removes a player with all that is held of it. `key` is the request's idempotency key.
+    /// Deletes a player and all its data. `key` is the request's idempotency key.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`] where there is no such player any more, [`Error::KeyReused`] where the key belongs to
+    ///
+    /// Returns [`Error::Unauthenticated`] if the player no longer exists, or [`Error::KeyReused`] if the key belongs to
     /// another request.
     pub async fn delete_player(&self, player: Uuid, key: Option<&str>) -> Result<(), Error> {
         let now = self.clock.now();
         let hash = key.map(Sha256::digest);
-        // A deletion leaves no record of itself, so one that is found is another request's.
+        // A deletion stores no record, so a record with this key belongs to another request.
         let mut keys = Keys::default();
         if let Some(short) = hash.as_ref().and_then(|hash| hash.get(..KEY_HASH_BYTES)) {
             keys.push(player, short);
@@ -39,9 +40,10 @@ impl Accounts {
         Ok(())
     }
 
-    /// Whether a request with that idempotency key is what deleted the player.
+    /// Whether the request with this idempotency key deleted the player.
     ///
     /// # Errors
+    ///
     /// Returns the error of the statement.
     pub async fn was_deleted_by(&self, player: Uuid, key: &str) -> Result<bool, Error> {
         let stored = self.store.deletion_key_hash(player).await?;

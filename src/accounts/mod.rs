@@ -1,4 +1,4 @@
-//! Who a player is: guests, names and passwords, sessions and their tokens, and what ends them.
+//! Accounts: guests, usernames and passwords, sessions and their tokens, and what ends a session.
 
 mod access_token;
 mod authenticate;
@@ -27,15 +27,15 @@ use crate::catalogue::{Catalogues, Unconfirmed};
 use crate::clock::Clock;
 use crate::store::{self, Store};
 
-/// Why an account call is refused.
+/// Why a call about accounts is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The token is missing, not ours, or has been revoked.
+    /// The token is missing, invalid or revoked.
     #[error("the token does not hold")]
     Unauthenticated,
     #[error("the token has expired")]
     TokenExpired,
-    /// Name and password do not belong together.
+    /// The password is not the one of the username.
     #[error("wrong username or password")]
     InvalidCredentials,
     #[error("the player is banned")]
@@ -46,7 +46,7 @@ pub enum Error {
     AlreadyRegistered,
     #[error("there is no such session")]
     NoSuchSession,
-    /// More sign-ins are waiting than can be served soon.
+    /// More sign-ins wait than can be served soon.
     #[error("too many sign-ins at once")]
     Overloaded,
     /// The idempotency key belongs to another request.
@@ -58,16 +58,16 @@ pub enum Error {
     Store(#[from] store::Error),
 }
 
-/// What a client holds of a session.
+/// The tokens of a session.
 #[derive(Clone, Debug)]
 pub struct Tokens {
     pub access_token: String,
-    /// How long the access token holds.
+    /// How long the access token is valid.
     pub expires_in: Duration,
     pub refresh_token: String,
 }
 
-/// All calls about accounts.
+/// All use cases of accounts.
 pub struct Accounts {
     store: Store,
     players: Players,
@@ -81,7 +81,7 @@ pub struct Accounts {
 }
 
 impl Accounts {
-    /// Wires the parts together.
+    /// Wires the parts.
     pub fn new(
         store: Store,
         players: Players,
@@ -104,12 +104,12 @@ impl Accounts {
         }
     }
 
-    /// What must not be trusted any more.
+    /// Sessions and players that must be rejected.
     pub fn revocations(&self) -> &Revocations {
         &self.revocations
     }
 
-    /// For how long a revocation matters: as long as any access token.
+    /// How long a revocation matters, which is the lifetime of an access token.
     pub fn access_token_ttl(&self) -> Duration {
         self.access_tokens.ttl()
     }

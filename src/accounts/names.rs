@@ -1,16 +1,17 @@
-//! What may be a username, a password, a display name.
+//! Rules for usernames, passwords and display names.
 
 use std::fmt;
 
 use crate::domain::text::{self, TextLimits, UnfitText};
 
-/// How long a display name may be.
+/// The limits of a display name.
 pub const DISPLAY_NAME: TextLimits = TextLimits { characters: 24, bytes: 256 };
 
-/// The username that a text means: 3 to 24 of `[a-z0-9_]` after case folding.
+/// The username in `text`: 3 to 24 characters of `[a-z0-9_]` after case folding.
 ///
 /// # Errors
-/// What it must be.
+///
+/// Returns the rule.
 pub fn username(text: &str) -> Result<String, &'static str> {
     let folded = text.to_ascii_lowercase();
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
@@ -21,20 +22,21 @@ pub fn username(text: &str) -> Result<String, &'static str> {
     }
 }
 
-/// The display name that a text means.
+/// The display name in `text`.
 ///
 /// # Errors
-/// Why others may not be shown it.
+///
+/// Returns why it cannot be shown to other players.
 pub fn display_name(text: &str) -> Result<String, UnfitText> {
     text::shown(text, DISPLAY_NAME)
 }
 
-/// A password, in its composed form (NFC): keyboards differ in how they write an accent or a Hangul syllable.
+/// A password in its composed form (NFC), because keyboards write accents and Hangul syllables differently.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Password {
-    /// The form that is kept, as a hash.
+    /// The form whose hash is stored.
     pub(super) composed: String,
-    /// As it was typed, where that is another form.
+    /// The typed form, if it differs.
     pub(super) typed: Option<String>,
 }
 
@@ -42,21 +44,22 @@ impl Password {
     /// A new password: 8 to 128 characters (code points, composed).
     ///
     /// # Errors
-    /// What it must be.
+    ///
+    /// Returns the rule.
     pub fn new(text: String) -> Result<Self, &'static str> {
         let password = Self::claimed(text);
         let length = password.composed.chars().count();
         if is_long_enough(length) { Ok(password) } else { Err("must be 8 to 128 characters") }
     }
 
-    /// What somebody claims to be a password. One that was never accepted as a new one, in either form, is empty.
+    /// A password that a client sent for verification. It is empty if neither form could be a valid password.
     pub fn claimed(text: String) -> Self {
         let composed = text::composed(&text);
         if composed == text {
             let is_possible = is_long_enough(text.chars().count());
             return Self { composed: if is_possible { text } else { String::new() }, typed: None };
         }
-        // Passwords were kept as they were typed once, and counted so.
+        // Earlier releases stored and counted passwords in the typed form.
         let is_possible =
             is_long_enough(composed.chars().count()) || is_long_enough(text.chars().count());
         if is_possible { Self { composed, typed: Some(text) } } else { Self::default() }

@@ -1,4 +1,4 @@
-//! Hashing passwords, off the threads that answer requests and only so many at a time.
+//! Hashing passwords, on other threads than those that serve requests, and only a few at the same time.
 
 use std::sync::{Arc, LazyLock};
 
@@ -14,30 +14,30 @@ const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
 
-/// Sign-ins that may wait for each one that is being hashed; beyond, a newcomer is sent away.
+/// Sign-ins that may wait for each hash that is being calculated. Further ones are refused.
 const WAITING_PER_WORKER: usize = 32;
 
-/// A hash of nothing in particular, to spend the same time on a name that nobody has.
+/// A hash that is verified for an unknown username, so that the answer takes as long as for a known one.
 static DECOY: LazyLock<String> = LazyLock::new(|| hash_now("decoy").unwrap_or_default());
 
-/// What came of comparing a password with a hash.
+/// The result of comparing a password with a hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Match {
     Wrong,
     Right,
-    /// The hash is of the password as it was typed and not of its composed form, as it was made before passwords were composed.
+    /// The hash belongs to the typed form of the password. Earlier releases hashed that form.
     AsTyped,
 }
 
-/// Hashes and verifies.
+/// Hashes and verifies passwords.
 pub struct PasswordHasher {
     workers: Arc<Semaphore>,
-    /// A place for everybody who works or waits.
+    /// A permit for each sign-in that is served or waits.
     places: Semaphore,
 }
 
 impl PasswordHasher {
-    /// Hashes at most `concurrency` passwords at a time.
+    /// Hashes at most `concurrency` passwords at the same time.
     pub fn new(concurrency: usize) -> Self {
         Self {
             workers: Arc::new(Semaphore::new(concurrency)),
@@ -48,15 +48,17 @@ impl PasswordHasher {
     /// The hash of a password, in PHC form.
     ///
     /// # Errors
-    /// [`Error::Overloaded`] where too many wait.
+    ///
+    /// Returns [`Error::Overloaded`] if too many sign-ins wait.
     pub async fn hash(&self, password: Password) -> Result<String, Error> {
         self.run(move || hash_now(&password.composed)).await?.ok_or(Error::Overloaded)
     }
 
-    /// Compares a password with `hash`. Without a hash it takes as long, and is wrong.
+    /// Compares a password with `hash`. Without a hash it takes as long, and the result is that the password is wrong.
     ///
     /// # Errors
-    /// [`Error::Overloaded`] where too many wait.
+    ///
+    /// Returns [`Error::Overloaded`] if too many sign-ins wait.
     pub async fn verify(&self, password: Password, hash: Option<String>) -> Result<Match, Error> {
         self.run(move || {
             let known = hash.is_some();
@@ -81,8 +83,7 @@ impl PasswordHasher {
         let _place = self.places.try_acquire().map_err(|_| Error::Overloaded)?;
         let worker = Arc::clone(&self.workers).acquire_owned().await;
         let worker = worker.map_err(|_| Error::Overloaded)?;
-        // The permit goes with the work: a client that hangs up must not make room for another hash before this one
-        // ends.
+        // The permit is released when the hash is finished, even if the client closes its connection before.
         let work = move || {
             let _worker = worker;
             work()
@@ -105,7 +106,8 @@ impl Accounts {
     /// Replaces a player's password and ends its other sessions.
     ///
     /// # Errors
-    /// [`Error::InvalidCredentials`] where `current` is not the password, or the player is a guest.
+    ///
+    /// Returns [`Error::InvalidCredentials`] if `current` is not the password or the player is a guest.
     pub async fn change_password(
         &self,
         identity: Identity,
@@ -122,7 +124,7 @@ impl Accounts {
         let changed =
             transaction.change_password(identity.player, &password_hash, &hash, now).await?;
         if !changed {
-            // Another change was first, so `current` is not the password any more.
+            // Another change came first, so `current` is no longer the password.
             transaction.rollback().await?;
             return Err(Error::InvalidCredentials);
         }

@@ -1,9 +1,10 @@
-//! Refresh tokens: opaque to clients, kept as a hash, each good for one successor.
+//! Refresh tokens: opaque to clients, stored as a hash, each valid for one successor.
 //!
-//! A token is the player's id, the session's id, a generation, and a secret. The first secret is random; each next one
-//! is the HMAC of the one before under the session's chain key, which never leaves the database. So the same successor
-//! can be given again after a lost answer though only a hash is stored, a thief of one token cannot make the next, and
-//! an old token that comes back can be told from a made-up one by walking the chain forward.
+//! A token consists of the player's id, the session's id, a generation, and a secret. The first secret is random. Each
+//! next secret is the HMAC of the previous one with the session's chain key, which never leaves the database. Therefore
+//! the same successor can be issued again after an answer was lost, although only a hash is stored; a thief of one
+//! token cannot calculate the next; and an old token can be distinguished from a forged one by calculating the chain
+//! from it.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -18,7 +19,7 @@ const ID_BYTES: usize = 16;
 const SECRET_BYTES: usize = 32;
 const TOKEN_BYTES: usize = 2 * ID_BYTES + 4 + SECRET_BYTES;
 
-/// A refresh token, taken apart.
+/// A parsed refresh token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RefreshToken {
     pub(super) identity: Identity,
@@ -37,7 +38,7 @@ impl RefreshToken {
         self.after(1, chain_key)
     }
 
-    /// The token that replaces this one after so many steps.
+    /// The token that follows this one after `steps` steps.
     fn after(&self, steps: u32, chain_key: &[u8]) -> Self {
         let keyed = Hmac::<Sha256>::new_from_slice(chain_key)
             .unwrap_or_else(|_| unreachable!("HMAC takes keys of any length"));
@@ -50,17 +51,17 @@ impl RefreshToken {
         Self { identity: self.identity, generation, secret }
     }
 
-    /// What is stored of it. The secret is 256 random bits, so a plain hash cannot be searched.
+    /// The stored hash. The secret has 256 random bits, so a plain hash cannot be reversed by search.
     pub(super) fn hash(&self) -> [u8; 32] {
         Sha256::digest(self.secret).into()
     }
 
-    /// Whether `hash` is this token's.
+    /// Whether `hash` is the hash of this token.
     pub(super) fn matches(&self, hash: &[u8]) -> bool {
         self.hash().as_slice().ct_eq(hash).into()
     }
 
-    /// Whether this token leads to the one of that `hash` in so many steps. Each costs an HMAC.
+    /// Whether the token with this `hash` follows this one after `steps` steps. Each step costs an HMAC.
     pub(super) fn leads_to(&self, chain_key: &[u8], steps: u32, hash: &[u8]) -> bool {
         self.after(steps, chain_key).matches(hash)
     }
@@ -75,7 +76,7 @@ impl RefreshToken {
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// The token of that text, where it has the form of one.
+    /// Parses a token; `None` if the text does not have its form.
     pub(super) fn decode(text: &str) -> Option<Self> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok().filter(|bytes| bytes.len() == TOKEN_BYTES)?;
         let (player, rest) = bytes.split_first_chunk::<ID_BYTES>()?;

@@ -1,9 +1,9 @@
-//! Telling a replaced refresh token from a made-up one, at a bounded cost.
+//! Distinguishing a replaced refresh token from a forged one, at a bounded cost.
 //!
 //! Checking an old token costs one step (an HMAC) for each refresh since, so a client that knows the ids in a session's
-//! tokens could make the server check made-up ones. Each session therefore has an allowance of steps. A token whose check
-//! would exceed it counts as replaced without a check: no genuine old token is missed, and only a client that knows those
-//! ids can end a session this way.
+//! tokens could make the server check forged tokens. Each session therefore has an allowance of steps. A token whose
+//! check would exceed it counts as replaced without a check: no genuine old token is missed, and only a client that
+//! knows those ids can end a session this way.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,12 +16,12 @@ use crate::domain::Timestamp;
 use crate::generations::Generations;
 use crate::store::sessions::SessionRecord;
 
-/// Steps that the tokens of one session may cost within [`MEMORY_SECONDS`]: about 20 ms of processor time. A session that is
-/// refreshed every 15 minutes reaches so many generations after 200 days.
+/// Steps that the tokens of one session may cost within [`MEMORY_SECONDS`]: about 20 ms of processor time. A session
+/// that is refreshed every 15 minutes has this many generations after 200 days.
 const ALLOWANCE: u32 = 20_000;
 /// Seconds after the first step of a session until its allowance is full again.
 const MEMORY_SECONDS: f64 = 600.0;
-/// Sessions in each generation of those that are remembered.
+/// Sessions in each of the two generations that are kept.
 const MAX_SESSIONS: usize = 10_000;
 /// Checks of more steps run on the blocking pool and not on a thread that answers requests.
 const STEPS_AT_ONCE: u32 = 64;

@@ -1,4 +1,4 @@
-//! Sessions and players that must not be trusted though their access tokens have not expired.
+//! Sessions and players whose access tokens are rejected although they have not expired.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::domain::Timestamp;
 use crate::store::pulse::{Reason, Revocation};
 
-/// What this instance has heard of, from the feed in the database or by its own doing.
+/// The revocations that this instance knows, from the database or because it made them.
 #[derive(Debug, Default)]
 pub struct Revocations {
     reasons: RwLock<HashMap<Uuid, (Reason, Timestamp)>>,
@@ -17,7 +17,7 @@ pub struct Revocations {
 }
 
 impl Revocations {
-    /// Takes in revocations, in the order in which they were made.
+    /// Adds revocations in the order in which they were made.
     pub fn learn(&self, revocations: &[Revocation], now: Timestamp) {
         if revocations.is_empty() {
             return;
@@ -32,30 +32,30 @@ impl Revocations {
         self.generation.fetch_add(1, Ordering::Release);
     }
 
-    /// Forgets everything and takes in what a database of another epoch has revoked.
+    /// Replaces all revocations by those of a database of another epoch.
     pub fn restart(&self, revocations: &[Revocation], now: Timestamp) {
         self.reasons.write().unwrap_or_else(PoisonError::into_inner).clear();
         self.learn(revocations, now);
         self.generation.fetch_add(1, Ordering::Release);
     }
 
-    /// Rises when anything is heard: whom was trusted in this generation still is.
+    /// Rises with every revocation. A session that was checked in the present generation is still valid.
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// Takes in one revocation.
+    /// Adds a revocation.
     pub fn note(&self, subject: Uuid, reason: Reason, now: Timestamp) {
         self.learn(&[Revocation { subject, reason }], now);
     }
 
-    /// Why a session or player is not trusted; nothing where it is.
+    /// Why a session or player is rejected; `None` if it is not.
     pub fn reason(&self, subject: Uuid) -> Option<Reason> {
         let reasons = self.reasons.read().unwrap_or_else(PoisonError::into_inner);
         reasons.get(&subject).map(|&(reason, _)| reason)
     }
 
-    /// Forgets what was heard before `before`: no access token is that old.
+    /// Removes revocations from before `before`, because no access token is that old.
     pub fn forget_before(&self, before: Timestamp) {
         let mut reasons = self.reasons.write().unwrap_or_else(PoisonError::into_inner);
         reasons.retain(|_, &mut (_, heard)| heard >= before);

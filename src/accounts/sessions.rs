@@ -1,4 +1,4 @@
-//! Sessions: their tokens, refreshing them, and ending them.
+//! Sessions: their tokens, refreshing and ending them.
 
 use uuid::Uuid;
 
@@ -9,10 +9,10 @@ use crate::id::new_id;
 use crate::store::pulse::Reason;
 use crate::store::sessions::{ListedSession, NewSession};
 
-/// For how long, in seconds, a refresh token that has been replaced still yields its successor.
+/// Seconds for which a replaced refresh token still gives its successor.
 const REPEAT_SECONDS: f64 = 30.0;
 
-/// How much of a user agent is kept.
+/// How many characters of a user agent are stored.
 const MAX_USER_AGENT_LENGTH: usize = 200;
 
 impl Accounts {
@@ -49,18 +49,20 @@ impl Accounts {
         })
     }
 
-    /// New tokens for a refresh token. A repeat within 30 s, while the successor is unused, yields that same successor;
-    /// any other repeat means that two hold the token, and ends the session.
+    /// Issues new tokens for a refresh token. A repeat within 30 s, while the successor is unused, returns the same
+    /// successor. Any other repeat means that two clients have the token, and ends the session.
     ///
-    /// Two holders of a token are not detected as long as both always refresh within 30 s of each other: both then get the
-    /// same tokens, as two tabs of one browser do. The first refresh that comes later, or after the successor was used,
-    /// ends the session.
+    /// Two clients with the same token are not detected while both always refresh within 30 s of each other: both then
+    /// get the same tokens, like two tabs of one browser. The first refresh that comes later, or after the successor
+    /// was used, ends the session.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`], [`Error::TokenExpired`] or [`Error::Banned`].
+    ///
+    /// Returns [`Error::Unauthenticated`], [`Error::TokenExpired`] or [`Error::Banned`].
     pub async fn refresh(&self, text: &str) -> Result<Tokens, Error> {
         let token = RefreshToken::decode(text).ok_or(Error::Unauthenticated)?;
-        // Of two that refresh at once one loses the update; it then finds the token replaced, and gets its successor.
+        // If two requests refresh at the same time, the update of one fails. In the next round it finds the token
+        // replaced and returns its successor.
         for _ in 0..3 {
             if let Some(tokens) = self.try_refresh(&token).await? {
                 return Ok(tokens);
@@ -111,11 +113,12 @@ impl Accounts {
         Ok(self.store.list_sessions(player, self.clock.now()).await?)
     }
 
-    /// Ends one of a player's sessions: its tokens stop working on this instance at once, on the others within two
+    /// Ends one of a player's sessions. Its tokens are rejected by this instance at once and by others within two
     /// seconds.
     ///
     /// # Errors
-    /// [`Error::NoSuchSession`].
+    ///
+    /// Returns [`Error::NoSuchSession`].
     pub async fn end_session(&self, player: Uuid, session: Uuid) -> Result<(), Error> {
         if !self.store.end_session(player, session, self.clock.substitute()).await? {
             return Err(Error::NoSuchSession);
@@ -124,9 +127,10 @@ impl Accounts {
         Ok(())
     }
 
-    /// Ends the session that asks. Another request, here or elsewhere, may have been first: then it has ended as well.
+    /// Ends the session of the request. If another request ended it first, that is no error.
     ///
     /// # Errors
+    ///
     /// Returns the error of the statement.
     pub async fn log_out(&self, identity: Identity) -> Result<(), Error> {
         match self.end_session(identity.player, identity.session).await {
@@ -135,9 +139,10 @@ impl Accounts {
         }
     }
 
-    /// Ends all of a player's sessions but the one that asks.
+    /// Ends all sessions of a player except that of the request.
     ///
     /// # Errors
+    ///
     /// Returns the error of the statement.
     pub async fn end_other_sessions(&self, identity: Identity) -> Result<(), Error> {
         let (kept, substitute) = ([identity.session], self.clock.substitute());

@@ -1,4 +1,4 @@
-//! Becoming a player: as a guest, with a name, or again.
+//! Signing in: as a guest, with a new username, or with an existing one.
 
 use uuid::Uuid;
 
@@ -15,12 +15,12 @@ use crate::store::sessions::NewSession;
 pub struct SignedIn {
     pub player: Uuid,
     pub display_name: String,
-    /// Guests have none.
+    /// `None` for guests.
     pub username: Option<String>,
     pub tokens: Tokens,
 }
 
-/// What somebody registers with; all of it checked.
+/// The validated content of a registration.
 #[derive(Clone, Debug)]
 pub struct Registration {
     pub username: String,
@@ -29,25 +29,27 @@ pub struct Registration {
 }
 
 impl Accounts {
-    /// A player at once, with nothing asked.
+    /// Creates a guest.
     ///
     /// # Errors
+    ///
     /// Returns the error of the statement.
     pub async fn create_guest(&self, user_agent: Option<&str>) -> Result<SignedIn, Error> {
         self.create(guest_name(), None, user_agent).await
     }
 
-    /// A player with a name to sign in by.
+    /// Creates a player with a username.
     ///
     /// # Errors
-    /// [`Error::UsernameTaken`].
+    ///
+    /// Returns [`Error::UsernameTaken`].
     pub async fn register(
         &self,
         registration: Registration,
         user_agent: Option<&str>,
     ) -> Result<SignedIn, Error> {
         let Registration { username, password, display_name } = registration;
-        // Hashing is dear; a name that is plainly taken need not cost one.
+        // Hashing is expensive, so a username that is certainly taken is refused before.
         if self.store.find_account(&username).await?.is_some() {
             return Err(Error::UsernameTaken);
         }
@@ -87,11 +89,12 @@ impl Accounts {
         })
     }
 
-    /// Gives a guest a name and a password in place, with its progress, and ends its other sessions. Asked again with
-    /// the same name and password it answers again.
+    /// Gives a guest a username and a password, keeps its progress, and ends its other sessions. A repeat with the same
+    /// username and password succeeds again.
     ///
     /// # Errors
-    /// [`Error::UsernameTaken`] or [`Error::AlreadyRegistered`].
+    ///
+    /// Returns [`Error::UsernameTaken`] or [`Error::AlreadyRegistered`].
     pub async fn upgrade_guest(
         &self,
         guest: Identity,
@@ -136,7 +139,7 @@ impl Accounts {
                 transaction.rollback().await?;
                 guard.confirm();
                 let account = self.store.find_account_of(guest.player).await?;
-                // No account and yet no guest: the player is gone.
+                // There is no account and the player is not a guest: it was deleted.
                 let account = account.ok_or(Error::Unauthenticated)?;
                 self.upgrade_again(account, registration, user_agent).await
             }
@@ -148,7 +151,7 @@ impl Accounts {
         }
     }
 
-    /// Somebody registers who is registered: a repeat after a lost answer, or another attempt that came first.
+    /// The player is registered already: this is a repeat after a lost answer, or another request came first.
     async fn upgrade_again(
         &self,
         account: Account,
@@ -162,10 +165,12 @@ impl Accounts {
         }
     }
 
-    /// Signs in by name. A wrong name and a wrong password are one answer, in like time.
+    /// Signs in with a username. An unknown username and a wrong password have the same answer after about the same
+    /// time.
     ///
     /// # Errors
-    /// [`Error::InvalidCredentials`] or [`Error::Banned`].
+    ///
+    /// Returns [`Error::InvalidCredentials`] or [`Error::Banned`].
     pub async fn login(
         &self,
         username: Option<&str>,
@@ -180,8 +185,8 @@ impl Accounts {
         self.sign_in(account, user_agent).await
     }
 
-    /// The account, where the password is its own; it takes as long where there is none. Where the hash is of the password
-    /// as it was typed, one of the composed form takes its place.
+    /// The account, if the password is its own. Takes as long if there is no account. A stored hash of the typed form
+    /// is replaced by one of the composed form.
     pub(super) async fn verified(
         &self,
         account: Option<Account>,
@@ -197,7 +202,7 @@ impl Accounts {
         if self.store.renew_hash(account.player_id, &account.password_hash, &hash).await? {
             return Ok(Some(Account { password_hash: hash, ..account }));
         }
-        // It was replaced meanwhile: by another sign-in with this password, or by another password.
+        // The hash was replaced meanwhile: by another sign-in with this password, or by another password.
         let account = self.store.find_account(&account.username).await?;
         let hash = account.as_ref().map(|it| it.password_hash.clone());
         let found = self.hasher.verify(password, hash).await?;
@@ -220,8 +225,8 @@ impl Accounts {
     }
 
     async fn begin_session(&self, account: &Account, session: &NewSession) -> Result<(), Error> {
-        // Nothing is written for a player who was deleted or banned, or whose password has changed, since the account
-        // was read. Whoever changes it holds the player: it either ends this session too, or is seen here.
+        // Nothing is written if the player was deleted or banned, or its password changed, since the account was read.
+        // A transaction that changes it locks the player, so it either ends this session too or is seen here.
         let mut transaction = self.store.begin().await?;
         transaction.share_player(account.player_id).await?;
         let hash = Some(account.password_hash.as_str());

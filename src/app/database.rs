@@ -1,4 +1,4 @@
-//! Which database the server uses: a given one, or its own.
+//! The database of the server: an external or an embedded one.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use crate::data_dir::DataDir;
 use crate::store::embedded::{self, Embedded};
 use crate::store::{self, Endpoint, Identity};
 
-/// The database, and whatever has to live as long as it is used.
+/// The database, and what must live as long as it is used.
 pub struct Database {
     endpoint: Endpoint,
     own: Option<Own>,
@@ -21,10 +21,11 @@ struct Own {
 }
 
 impl Database {
-    /// Prepares the configured database. One of our own begins to start, and is restarted whenever it ends by itself.
+    /// Prepares the configured database. An embedded one begins to start, and is restarted whenever it ends by itself.
     ///
     /// # Errors
-    /// Where the data folder cannot be used.
+    ///
+    /// Returns an error if the data folder cannot be used.
     pub fn launch(config: &DatabaseConfig) -> Result<Self, Error> {
         if let Some(endpoint) = given(config) {
             return Ok(Self { endpoint, own: None });
@@ -40,10 +41,11 @@ impl Database {
         Ok(Self { endpoint, own: Some(Own { embedded, folder }) })
     }
 
-    /// As [`Database::launch`], and waits until one of our own is ready.
+    /// As [`Database::launch`], and waits until an embedded database is ready.
     ///
     /// # Errors
-    /// What keeps our own from starting.
+    ///
+    /// Returns why an embedded database cannot start.
     pub async fn open(config: &DatabaseConfig) -> Result<Self, Error> {
         let mut database = Self::launch(config)?;
         database.started().await?;
@@ -51,10 +53,11 @@ impl Database {
         Ok(database)
     }
 
-    /// As [`Database::open`], but one of our own that a server runs already is shared with that server.
+    /// As [`Database::open`], but shares an embedded database that a server runs already.
     ///
     /// # Errors
-    /// What keeps our own from starting.
+    ///
+    /// Returns why an embedded database cannot start.
     pub async fn attach(config: &DatabaseConfig) -> Result<Self, Error> {
         if config.url.is_none()
             && let Some(connection) = embedded::running(Path::new(&config.data_dir)).await
@@ -64,39 +67,42 @@ impl Database {
         Self::open(config).await
     }
 
-    /// Waits for the first start of one of our own, however long its recovery takes.
+    /// Waits for the first start of an embedded database, however long its recovery takes.
     ///
     /// # Errors
-    /// What keeps our own from starting.
+    ///
+    /// Returns why an embedded database cannot start.
     pub async fn started(&mut self) -> Result<(), Error> {
         let Some(own) = &mut self.own else { return Ok(()) };
         Ok(own.embedded.started().await?)
     }
 
-    /// Makes the server's database within one of our own where it is missing.
+    /// Creates the server's database in an embedded one if it is missing.
     ///
     /// # Errors
-    /// As every statement's; it can be called again.
+    ///
+    /// Returns the error of the statement; can be called again.
     pub async fn ensure(&self) -> Result<(), store::Error> {
         let Some(own) = &self.own else { return Ok(()) };
         own.embedded.ensure_database().await
     }
 
-    /// How to connect to it.
+    /// How to connect to the database.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
 
-    /// The secret that is kept beside the data of a database of our own.
+    /// The secret that is stored beside an embedded database.
     ///
     /// # Errors
-    /// Where it cannot be read or written.
+    ///
+    /// Returns an error if it cannot be read or written.
     pub fn secret(&self) -> Result<Option<Secret>, Error> {
         let own = self.own.as_ref().map(|own| own.folder.secret()).transpose()?;
         Ok(own.map(Secret::new))
     }
 
-    /// Stops a database of our own and waits for its end.
+    /// Stops an embedded database and waits for its end.
     pub async fn close(&mut self) {
         if let Some(own) = &mut self.own {
             own.embedded.stop().await;
@@ -111,7 +117,7 @@ impl Database {
     }
 }
 
-/// The given database, where one is.
+/// The external database, if one is configured.
 fn given(config: &DatabaseConfig) -> Option<Endpoint> {
     let url = config.url.as_ref()?;
     Some(Endpoint {

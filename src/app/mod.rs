@@ -1,4 +1,4 @@
-//! Wiring: from a configuration to a server that runs and stops.
+//! Wiring: from a configuration to a running server, and the other commands.
 
 mod commands;
 mod database;
@@ -13,7 +13,7 @@ pub use server::{Server, Settings};
 
 use crate::{data_dir, store, supervisor};
 
-/// Why the server does not run.
+/// Why the server cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]

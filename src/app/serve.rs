@@ -1,4 +1,4 @@
-//! Running a server from its start to its end.
+//! Running a server from start to end.
 
 use std::future::pending;
 use std::io::Write;
@@ -19,18 +19,18 @@ use crate::config::{Config, HttpConfig, Role};
 /// How the process was asked to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stop {
-    /// By an orchestrator, whose balancer takes a moment to notice: SIGTERM.
+    /// SIGTERM, by an orchestrator whose load balancer takes a moment to notice.
     Gently,
-    /// By somebody at a terminal: SIGINT.
+    /// SIGINT, by a person at a terminal.
     Now,
 }
 
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(2);
-/// How long requests that have begun may take when the server stops.
+/// How long requests in flight may take during a shutdown.
 const IN_FLIGHT_LIMIT: Duration = Duration::from_secs(4);
 const IN_FLIGHT_POLL: Duration = Duration::from_millis(10);
-/// How long the server may take to close where something is amiss.
+/// How long closing may take after a fault.
 const FAULT_LIMIT: Duration = Duration::from_secs(4);
 
 /// The signals that ask the process to end.
@@ -56,11 +56,12 @@ impl Stops {
     }
 }
 
-/// Runs the server until it is asked to end. It listens before its database is ready, so that it answers probes and obeys
-/// signals while a database of its own starts or recovers.
+/// Runs the server until it is asked to end. It listens before its database is ready, so it answers probes and obeys
+/// signals while an embedded database starts or recovers.
 ///
 /// # Errors
-/// What keeps it from running.
+///
+/// Returns why it cannot run.
 pub async fn serve(config: Config) -> Result<(), Error> {
     let mut stops = Stops::listen()?;
     let listener = bind(config.http.host, config.http.port)?;
@@ -87,7 +88,8 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     let _operator_port = metrics_server
         .map(|operator_port| server.supervisor.spawn("the operator port", operator_port.map(drop)));
     tracing::info!(%address, "listening");
-    // Until the last request is answered everything goes on: the pulse too, without which nothing can be changed.
+    // Everything continues until the last request is answered, including the poller, without which mutations are
+    // refused.
     let outcome = tokio::select! {
         () = drain(&server, &handle, &mut stops, config.http.drain_delay) => Ok(()),
         fault = work(&server, &mut database, address) => Err(fault),
@@ -97,7 +99,7 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     let close = close(&server, &handle, &mut database, &mut stops);
     match &outcome {
         Ok(()) => close.await,
-        // What is left may wait for what has ended.
+        // The remaining parts may wait for the one that has ended.
         Err(_) => {
             if timeout(FAULT_LIMIT, close).await.is_err() {
                 database.close_now().await;
@@ -107,7 +109,8 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     outcome
 }
 
-/// Stops the parts in order, the database last. On a further signal it shuts the database down immediately and returns.
+/// Stops the parts in order, the database last. After another signal it shuts the database down immediately and
+/// returns.
 async fn close(server: &Server, http: &ServerHandle, database: &mut Database, stops: &mut Stops) {
     let in_order = async {
         http.stop(true).await;
@@ -124,7 +127,8 @@ async fn close(server: &Server, http: &ServerHandle, database: &mut Database, st
     }
 }
 
-/// The operator port. One that nobody asked for is given up where it is taken, as a second server on the machine finds.
+/// Binds the operator port. If the default port is in use, as by a second server on the machine, there is no operator
+/// port.
 fn bind_metrics(config: &HttpConfig) -> Result<Option<std::net::TcpListener>, Error> {
     match bind(config.metrics_host, config.metrics_port) {
         Ok(listener) => Ok(Some(listener)),
@@ -136,7 +140,7 @@ fn bind_metrics(config: &HttpConfig) -> Result<Option<std::net::TcpListener>, Er
     }
 }
 
-/// Makes the server ready, then keeps it so. Returns only where it cannot become ready.
+/// Makes the server ready and keeps it running. Returns only if it cannot become ready.
 async fn work(server: &Arc<Server>, database: &mut Database, address: SocketAddr) -> Error {
     if let Err(error) = prepare(server, database).await {
         return error;
@@ -170,7 +174,7 @@ async fn prepare(server: &Server, database: &mut Database) -> Result<(), Error> 
     }
 }
 
-/// One line, on standard output, for people and scripts.
+/// Prints one line on standard output, for people and scripts.
 fn announce(address: SocketAddr, role: Role) {
     let line = if role.answers() {
         format!("Idlewatt listens on http://{address}, try it at http://{address}/docs")
@@ -179,15 +183,15 @@ fn announce(address: SocketAddr, role: Role) {
     };
     tracing::info!(%address, "ready");
     let mut out = std::io::stdout().lock();
-    // Nobody may be listening on standard output; the server runs all the same.
+    // Standard output may be closed. The server runs in any case.
     if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
         tracing::debug!("standard output is closed");
     }
 }
 
-/// Waits until the process is asked to end, asks balancers to go elsewhere, gives them time to, and lets requests and jobs
-/// that have begun finish. On a second signal it no longer waits for balancers. Before the server was ever ready it does not
-/// wait for them at all, as none sends it requests.
+/// Waits until the process is asked to end, tells load balancers to use other instances, gives them time to do so, and
+/// lets requests and jobs in flight finish. After a second signal it no longer waits for load balancers. A server that
+/// was never ready does not wait for them, because it receives no requests.
 async fn drain(server: &Server, http: &ServerHandle, stops: &mut Stops, delay: Duration) {
     let stop = stops.next().await;
     server.health.drain();

@@ -1,4 +1,4 @@
-//! The parts of a server, wired to each other.
+//! The parts of a server and their wiring.
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -36,26 +36,26 @@ const POOL_TIMEOUT: Duration = Duration::from_secs(2);
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A suspended Neon compute takes some seconds to wake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the last word to the other instances may take.
+/// Time-out of the last message to the other instances.
 const FAREWELL_LIMIT: Duration = Duration::from_millis(500);
-/// How long open connections are waited for when the server stops; requests have been answered by then.
+/// Seconds to wait for open connections during a shutdown. Requests are answered by then.
 const SHUTDOWN_SECONDS: u64 = 1;
 
-/// What a server is made of.
+/// What a server is built from.
 pub struct Settings {
     pub config: Config,
     pub endpoint: Endpoint,
-    /// The secret that access tokens are signed with.
+    /// The secret that signs access tokens.
     pub secret: Secret,
     pub clock: Arc<dyn Clock>,
-    /// Nobody else writes the database, as it is the server's own.
+    /// Whether no other process writes the database, because it is the server's embedded one.
     pub alone: bool,
 }
 
-/// A server's parts. Nothing listens yet.
+/// The parts of a server. Nothing listens yet.
 pub struct Server {
     pub store: Store,
-    /// None where the configuration names none.
+    /// `None` if no Redis is configured.
     pub redis: Option<Redis>,
     pub peers: Peers,
     pub players: Players,
@@ -69,11 +69,11 @@ pub struct Server {
     pub health: Arc<Health>,
     pub metrics: Metrics,
     pub jobs: Arc<Jobs>,
-    /// Notices should a lane end, or anything else that the server cannot do without.
+    /// Reports when a lane, or another part that the server needs, has ended.
     pub supervisor: Supervisor,
     /// What this process does.
     pub role: Role,
-    /// The epoch of the database that everything in memory was learned in; [`NO_EPOCH`] at first.
+    /// The epoch of the database in which everything in memory was read; [`NO_EPOCH`] at first.
     pub(super) known_epoch: AtomicU64,
     api: Api,
     workers: usize,
@@ -81,10 +81,11 @@ pub struct Server {
 }
 
 impl Server {
-    /// Wires the parts. Call it within a runtime, which will open the connection to Redis.
+    /// Wires the parts. Call it within a Tokio runtime, which opens the connection to Redis.
     ///
     /// # Errors
-    /// Where settings contradict each other.
+    ///
+    /// Returns an error if settings contradict each other.
     #[expect(
         clippy::too_many_lines,
         reason = "a list of the parts, in the order in which they need each other"
@@ -161,7 +162,7 @@ impl Server {
         );
         let limiter = Arc::new(Limiter::new(
             quotas(&config.limits),
-            // Who answers no request uses no bucket, and no part of one need be kept for it.
+            // A process that serves no requests uses no token buckets, so it needs no share of them.
             redis
                 .clone()
                 .filter(|_| role.answers())
@@ -189,7 +190,7 @@ impl Server {
             }),
             rankings_pages: Arc::default(),
         };
-        // Every topic is registered by now.
+        // All topics are registered at this point.
         peers.start();
         let (workers, keep_alive) = (config.http.workers, config.http.keep_alive);
         Ok(Self {
@@ -216,10 +217,10 @@ impl Server {
         })
     }
 
-    /// Tells the other instances of the end and closes the connections to the stores; calls fail from then on.
+    /// Tells the other instances that this one ends, and closes the connections to the stores. Later calls fail.
     pub async fn close(&self) {
         if self.redis.is_none() {
-            // So that the others need not wait until the note of its silence lapses.
+            // Otherwise the other instances would wait until the note expires.
             let forgotten = self.store.forget_silence(self.peers.instance());
             drop(timeout(FAREWELL_LIMIT, forgotten).await);
         }
@@ -232,15 +233,17 @@ impl Server {
         }
     }
 
-    /// Serves the API on `listener`, or probes alone where the process only works on jobs, once it is awaited or spawned.
+    /// Serves the API on `listener`, or only probes if the process only runs jobs, when the result is awaited or
+    /// spawned.
     ///
     /// # Errors
-    /// Where the listener cannot be used.
+    ///
+    /// Returns an error if the listener cannot be used.
     pub fn listen(&self, listener: TcpListener) -> Result<HttpServerFuture, Error> {
         let api = self.api.clone();
         let routes = if self.role.answers() { http::routes } else { http::probe_routes };
         let server = HttpServer::new(move || {
-            // Once a worker thread, on its own runtime.
+            // Once in each worker thread, on its own runtime.
             actix_web::rt::spawn(lanes::deliver());
             App::new()
                 .app_data(web::Data::new(api.clone()))
@@ -259,10 +262,11 @@ impl Server {
             .run())
     }
 
-    /// Serves the operator port on `listener` once it is awaited or spawned.
+    /// Serves the operator port on `listener` when the result is awaited or spawned.
     ///
     /// # Errors
-    /// Where the listener cannot be used.
+    ///
+    /// Returns an error if the listener cannot be used.
     pub fn listen_for_operators(&self, listener: TcpListener) -> Result<HttpServerFuture, Error> {
         let metrics = web::Data::new(self.metrics.clone());
         let server = HttpServer::new(move || {
@@ -274,9 +278,10 @@ impl Server {
     }
 }
 
-/// The handle to the database, with the configuration's pool.
+/// A store for the database, with the configured size of its pool.
 ///
 /// # Errors
+///
 /// As [`Store::new`].
 pub(super) fn store(config: &Config, endpoint: Endpoint) -> Result<Store, Error> {
     Ok(Store::new(StoreOptions {
@@ -292,7 +297,7 @@ fn tokens(auth: &AuthConfig, secret: Secret) -> AccessTokens {
     AccessTokens::new(secret, auth.jwt_secret_previous.as_ref(), auth.access_token_ttl)
 }
 
-/// What the configuration allows.
+/// The configured limits.
 fn quotas(config: &LimitConfig) -> Quotas {
     let calls = Quota::per_second(config.per_second, config.burst);
     Quotas::default()
@@ -302,10 +307,11 @@ fn quotas(config: &LimitConfig) -> Quotas {
         .with(Policy::Login, Quota::per_minute(config.login_per_username_per_minute))
 }
 
-/// Takes a port.
+/// Binds a port.
 ///
 /// # Errors
-/// Where it is taken, or the address is not this machine's.
+///
+/// Returns an error if the port is in use, or if the address does not belong to this machine.
 pub(super) fn bind(host: IpAddr, port: u16) -> Result<TcpListener, Error> {
     let address = SocketAddr::new(host, port);
     TcpListener::bind(address)

@@ -1,8 +1,8 @@
-//! The catalogue that is in force, and changing it.
+//! The catalogue in force, and changing it.
 //!
-//! Every instance reads the newest version's number twice a second. A change is in force three seconds after it is
-//! made; an instance that could not confirm its catalogue for two refuses mutations. So none applies an old catalogue
-//! after a new one began.
+//! Every instance reads the latest version's number twice a second. A change is in force three seconds after it was
+//! made. An instance that could not confirm its catalogue for two seconds refuses mutations. So no instance applies an
+//! old catalogue after a new one has begun.
 
 mod replace;
 
@@ -16,25 +16,25 @@ use crate::domain::{Catalogue, CatalogueItems, Rules, Timeline, Timestamp};
 use crate::store::catalogues::{NewCatalogue, VERSION_TAKEN};
 use crate::store::{self, Store};
 
-/// How far ahead a change comes into force, in seconds.
+/// Seconds between a change and the time at which it is in force.
 const NOTICE_SECONDS: f64 = 3.0;
 
-/// For how long a confirmation holds.
+/// How long a confirmation is valid.
 const CONFIRMED_FOR: Duration = Duration::from_secs(2);
 
-/// How long storing a change may take, in seconds: with [`CONFIRMED_FOR`] less than the notice, so that whoever is still
-/// confirmed when it comes into force has heard of it.
+/// Seconds that storing a change may take. Together with [`CONFIRMED_FOR`] it is less than the notice, so an instance
+/// whose confirmation is still valid when the change comes into force knows the change.
 const STORING_SECONDS: f64 = 0.5;
 
-/// The catalogue that a new database begins with.
+/// The catalogue of a new database.
 const SEED: &str = include_str!("../../sql/catalogue.json");
 
-/// No catalogue is known, or it may not be the newest.
+/// No catalogue is known, or the known one may not be the latest.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the catalogue or the time is not confirmed")]
 pub struct Unconfirmed;
 
-/// The versions of the catalogue as this instance knows them.
+/// The versions of the catalogue that this instance knows.
 pub struct Catalogues {
     store: Store,
     clock: Arc<dyn Clock>,
@@ -46,30 +46,31 @@ pub struct Catalogues {
 struct Known {
     versions: Vec<Arc<Catalogue>>,
     timeline: Option<Arc<Timeline>>,
-    /// When the question was sent whose answer last confirmed the newest version.
+    /// When the question was sent whose answer last confirmed the latest version.
     confirmed_at: Option<Instant>,
 }
 
 impl Catalogues {
-    /// Knows nothing yet.
+    /// No version is known yet.
     pub fn new(store: Store, clock: Arc<dyn Clock>, rules: Rules) -> Self {
         Self { store, clock, rules: Arc::new(rules), known: RwLock::default() }
     }
 
-    /// The timeline as far as it is known: right for reading.
+    /// The known timeline, for reading.
     ///
     /// # Errors
-    /// [`Unconfirmed`] before the first version is loaded.
+    ///
+    /// Returns [`Unconfirmed`] before the first version is loaded.
     pub fn timeline(&self) -> Result<Arc<Timeline>, Unconfirmed> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         known.timeline.clone().ok_or(Unconfirmed)
     }
 
-    /// The timeline, certain to hold every version in force, and the time now, which can be trusted: right for changing a
-    /// player.
+    /// The timeline with certainly every version in force, and a reliable time, for changing a player.
     ///
     /// # Errors
-    /// [`Unconfirmed`] where that is not certain.
+    ///
+    /// Returns [`Unconfirmed`] if that is not certain.
     pub fn confirmed_timeline(&self) -> Result<(Arc<Timeline>, Timestamp), Unconfirmed> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let of_this_epoch = |at: Instant| self.store.identity().knows(at);
@@ -79,10 +80,11 @@ impl Catalogues {
         timeline.zip(self.clock.steady_now()).ok_or(Unconfirmed)
     }
 
-    /// Takes in that at `sent` the newest version was `newest`, loading what is new.
+    /// Notes that the latest version at `sent` was `newest`, and loads new versions.
     ///
     /// # Errors
-    /// As every statement's; nothing is confirmed then.
+    ///
+    /// Returns the error of the statement; nothing is confirmed then.
     pub async fn confirm(&self, newest: u64, sent: Instant) -> Result<(), store::Error> {
         let held = {
             let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
@@ -94,10 +96,11 @@ impl Catalogues {
         Ok(())
     }
 
-    /// Takes the versions of a database of another epoch for those that were known.
+    /// Replaces the known versions by those of a database of another epoch.
     ///
     /// # Errors
-    /// As every statement's; what was known stays, unconfirmed.
+    ///
+    /// Returns the error of the statement; the known versions stay, unconfirmed.
     pub async fn restart(&self) -> Result<(), store::Error> {
         let sent = Instant::now();
         let loaded = self.store.catalogues_newer_than(0).await?;
@@ -107,9 +110,10 @@ impl Catalogues {
         Ok(())
     }
 
-    /// Stores the catalogue that comes with the server, where the database has none.
+    /// Stores the catalogue of the build if the database has none.
     ///
     /// # Errors
+    ///
     /// Returns the error of the statement.
     pub async fn seed(&self) -> Result<(), store::Error> {
         if !self.store.catalogues_newer_than(0).await?.is_empty() {
@@ -125,16 +129,17 @@ impl Catalogues {
             created_at: now,
         };
         match self.store.insert_catalogue(&first, None).await {
-            // Another instance was first.
+            // Another instance came first.
             Err(error) if error.is_constraint(VERSION_TAKEN) => Ok(()),
             result => result.map(drop),
         }
     }
 
-    /// The catalogue that a new database begins with.
+    /// The catalogue of a new database.
     ///
     /// # Errors
-    /// Where the file in the build is not one.
+    ///
+    /// Returns an error if the file in the build is not valid.
     pub fn seed_items() -> Result<CatalogueItems, store::Error> {
         serde_json::from_str(SEED)
             .map_err(|error| store::Error::Corrupt(format!("sql/catalogue.json: {error}")))

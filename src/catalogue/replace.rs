@@ -10,10 +10,10 @@ use crate::store::catalogues::{NewCatalogue, VERSION_TAKEN};
 /// Why a catalogue is not put in force.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplaceError {
-    /// It contradicts itself, or takes away what somebody owns.
+    /// It is inconsistent, or removes an item that a player owns.
     #[error("the catalogue has faults")]
     Faulty(Vec<CatalogueFault>),
-    /// It was made from a version that is no longer the newest, which is given.
+    /// It is based on a version that is no longer the latest; the value is the latest one.
     #[error("the newest catalogue is version {0}")]
     Outdated(u64),
     #[error(transparent)]
@@ -21,11 +21,12 @@ pub enum ReplaceError {
 }
 
 impl Catalogues {
-    /// Checks `items` whole and stores them as the next version, in force in three seconds, if `is_expected` accepts the
-    /// newest version so far.
+    /// Validates `items` and stores them as the next version, in force in three seconds, if `is_expected` accepts the
+    /// latest version.
     ///
     /// # Errors
-    /// As [`ReplaceError`] lists; nothing is stored then.
+    ///
+    /// Returns a [`ReplaceError`]; nothing is stored then.
     pub async fn replace(
         &self,
         items: CatalogueItems,
@@ -68,7 +69,7 @@ impl Catalogues {
         Ok(Arc::clone(timeline.newest()))
     }
 
-    /// Until when, on the database's clock, a change that was made at `now` may be stored.
+    /// The latest time, on the database's clock, at which a change that was made at `now` may be stored.
     fn latest_storing(&self, now: Timestamp) -> Option<Timestamp> {
         self.clock.is_the_databases().then(|| now.plus_seconds(STORING_SECONDS))
     }
@@ -77,8 +78,8 @@ impl Catalogues {
         self.timeline().map_or(0, |timeline| timeline.newest().version)
     }
 
-    /// Faults for what `items` would take away from a player. A purchase that crosses with this check does no harm: the
-    /// definitions of removed items are kept for those who own them.
+    /// Errors for items that `items` would remove although a player owns them. A purchase at the same time does no
+    /// harm, because the definitions of removed items are kept for their owners.
     async fn owned_but_missing(
         &self,
         newest: &Catalogue,

@@ -1,4 +1,4 @@
-//! What kinds of jobs there are.
+//! Kinds of jobs.
 
 use std::fmt;
 use std::future::Future;
@@ -8,12 +8,12 @@ use std::sync::Arc;
 use super::schedule::Schedule;
 use super::work::{Error, Finished, Work};
 
-/// Attempts that a job has unless its kind says otherwise: with the pauses between them they take about ten minutes.
+/// The default number of attempts. With the pauses between them they take about ten minutes.
 const MAX_ATTEMPTS: i32 = 8;
 
 type Handling = Pin<Box<dyn Future<Output = Result<Finished, Error>> + Send>>;
 
-/// A kind of job: its name, when it is enqueued by itself, and what it does.
+/// A kind of job: its name, its schedule, and its handler.
 #[derive(Clone)]
 pub struct Kind {
     pub(super) name: &'static str,
@@ -23,7 +23,7 @@ pub struct Kind {
 }
 
 impl Kind {
-    /// A kind that is only enqueued by hand. Its handler ends with what [`Work::finish`] gives.
+    /// A kind without a schedule. The handler ends with the result of [`Work::finish`].
     pub fn new<F, Fut>(name: &'static str, handler: F) -> Self
     where
         F: Fn(Work) -> Fut + Send + Sync + 'static,
@@ -37,19 +37,19 @@ impl Kind {
         }
     }
 
-    /// Enqueues one at each turn of `schedule`.
+    /// Adds a schedule, which enqueues a job at each turn.
     #[must_use]
     pub fn on(self, schedule: Schedule) -> Self {
         Self { schedule: Some(schedule), ..self }
     }
 
-    /// Gives its jobs that many attempts.
+    /// Sets the number of attempts.
     #[must_use]
     pub fn with_max_attempts(self, max_attempts: i32) -> Self {
         Self { max_attempts, ..self }
     }
 
-    /// Its name in the database and in the metrics.
+    /// The name in the database and in the metrics.
     pub fn name(&self) -> &'static str {
         self.name
     }

@@ -1,7 +1,8 @@
-//! Work off the request path: apalis' workers over a queue in Postgres.
+//! Background jobs: apalis' workers over a queue in Postgres.
 //!
-//! A job's effect commits in one transaction with the note that it is done, and only while its lease holds. So a worker
-//! may die or stall at any point: somebody else takes the job over, and nothing is lost, done twice or done late.
+//! A job's effect and the note that it is done are committed in one transaction, and only while its lease is valid. So
+//! a worker may crash or stall at any point: another worker takes the job over, and nothing is lost, done twice or done
+//! late.
 //!
 //! A new kind is one line in [`kinds`] and a handler: `async fn(Work) -> Result<Finished, Error>`.
 
@@ -39,13 +40,13 @@ use crate::telemetry::metrics::Metrics;
 use queue::Queue;
 use runner::Runner;
 
-/// How long a worker that ended by itself, which it should not, is left alone.
+/// The pause before a worker that ended unexpectedly is restarted.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
-/// How long jobs may take to end when the process does.
+/// How long running jobs may take during a shutdown.
 const DRAIN_LIMIT: Duration = Duration::from_secs(25);
 
-/// Every kind of job that the server knows.
+/// Every kind of job.
 pub fn kinds() -> Vec<Kind> {
     let minutes = |count| Schedule::every(Duration::from_mins(count));
     let hours = |count| Schedule::every(Duration::from_hours(count));
@@ -69,9 +70,10 @@ pub struct Jobs {
 }
 
 impl Jobs {
-    /// Jobs of those kinds. Nothing runs yet.
+    /// Jobs of these kinds. Nothing runs yet.
     ///
     /// # Errors
+    ///
     /// As [`store::Store::new`].
     pub fn new(
         parts: Parts,
@@ -99,18 +101,18 @@ impl Jobs {
         Ok(Self { runner, stop, working: Mutex::default() })
     }
 
-    /// This process' name among the workers; no other process, and no later start, has it.
+    /// The name of this process as a worker. No other process and no later start has the same name.
     pub fn worker(&self) -> &str {
         &self.runner.worker
     }
 
-    /// Begins to work on jobs, until they are drained. `supervisor` notices should it end before.
+    /// Starts to run jobs, until they are drained. `supervisor` is notified if this ends before.
     pub fn start(self: &Arc<Self>, supervisor: &Supervisor) {
         let (jobs, guard) = (Arc::clone(self), supervisor.guard("the work on jobs"));
         let mut stopped = self.stop.subscribe();
         let working = tokio::spawn(async move {
             let patience = async {
-                // It ends with the sender too.
+                // Also ends when the sender is dropped.
                 drop(stopped.wait_for(|it| *it).await);
                 sleep(DRAIN_LIMIT).await;
             };
@@ -125,8 +127,9 @@ impl Jobs {
         *self.working.lock().unwrap_or_else(PoisonError::into_inner) = Some(working);
     }
 
-    /// Takes no further jobs and returns when those that run have ended: one of a single step at its end, one of several at
-    /// the end of its step. What takes too long is left to whoever takes it over.
+    /// Takes no further jobs and returns when the running ones have ended: a job of one step at its end, a job of
+    /// several steps at the end of the present step. A job that takes too long is left to the worker that takes it
+    /// over.
     pub async fn drain(&self) {
         self.stop.send_replace(true);
         let working = self.working.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -137,7 +140,7 @@ impl Jobs {
         }
     }
 
-    /// Closes the jobs' own connections; whoever still works fails from then on.
+    /// Closes the jobs' own connections. Jobs that still run fail.
     pub fn close(&self) {
         self.runner.store.close();
         self.runner.sweep_store.close();
@@ -158,10 +161,11 @@ impl Jobs {
         });
     }
 
-    /// Enqueues a job for now. Returns false where its kind has one of that key.
+    /// Enqueues a job that is due now. Returns false if there is a job of its kind with its key.
     ///
     /// # Errors
-    /// [`store::Error::Statement`] for a kind that is not known; else as every statement's.
+    ///
+    /// Returns [`store::Error::Statement`] for an unknown kind, otherwise the error of the statement.
     pub async fn enqueue(
         &self,
         kind: &str,
@@ -185,10 +189,12 @@ impl Jobs {
         runner.parts.store.enqueue_job(&job).await
     }
 
-    /// Enqueues what the schedules have due, then runs here and now, one after the other, every job that is due; returns
-    /// how many attempts that were. Where the time stands still, as in tests, a job that fails waits for it to move.
+    /// Enqueues what the schedules require, then runs every due job one after the other, and returns the number of
+    /// attempts. Under a clock that stands still, as in tests, a failed job is retried only after the clock was
+    /// advanced.
     ///
     /// # Errors
+    ///
     /// Returns the error of the statement.
     pub async fn run_due(&self) -> Result<usize, store::Error> {
         self.runner.fire_due(&mut Vec::new(), self.runner.parts.clock.now()).await?;
@@ -204,7 +210,7 @@ impl Jobs {
         let runner = Arc::clone(&self.runner);
         let mut stopped = self.stop.subscribe();
         let stop = async move {
-            // It ends with the sender too.
+            // Also ends when the sender is dropped.
             stopped.wait_for(|it| *it).await.map(drop).or(Ok::<_, WorkerError>(()))
         };
         WorkerBuilder::new(runner.worker.as_str())

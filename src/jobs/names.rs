@@ -1,4 +1,4 @@
-//! Folding display names, so that searches find them in any case.
+//! Folding display names, so that searches ignore case.
 
 use uuid::Uuid;
 
@@ -8,7 +8,7 @@ use crate::store::names::FoldedNames;
 /// Names that one step folds.
 const NAMES: u32 = 1_000;
 
-/// Folds the display names that no search has folded yet, including those that were stored before names were folded.
+/// Folds the display names that have no folded form yet, including those that were stored before names were folded.
 pub(super) async fn fold(work: Work) -> Result<Finished, Error> {
     let mut after = work.progress::<After>()?.map_or(Uuid::nil(), |it| it.after);
     loop {

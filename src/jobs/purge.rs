@@ -1,23 +1,23 @@
-//! Forgetting what has lapsed.
+//! Deleting expired data.
 
 use uuid::Uuid;
 
 use super::work::{After, Error, Finished, Work};
 use crate::cache::InvalidationGuard;
 
-/// Rows that a statement forgets at most.
+/// Rows that one statement deletes at most.
 const CHUNK: u64 = 1_000;
-/// Guests that one step removes.
+/// Guests that one step deletes.
 const GUESTS: u32 = 200;
 const DAY_SECONDS: f64 = 86_400.0;
-/// Guests who never did anything are kept this long after they were last seen, in seconds.
+/// Seconds after which a guest who never did anything is deleted.
 const IDLE_GUEST_SECONDS: f64 = 30.0 * DAY_SECONDS;
-/// Jobs are kept this long after they were done, in seconds.
+/// Seconds for which finished jobs are kept.
 const DONE_JOB_SECONDS: f64 = DAY_SECONDS;
-/// Revocations are kept this much longer than the access tokens that they are about, in seconds.
+/// Seconds for which revocations are kept longer than the access tokens that they concern.
 const REVOCATION_MARGIN_SECONDS: f64 = 600.0;
 
-/// Forgets sessions that have lapsed.
+/// Deletes expired sessions.
 pub(super) async fn sessions(work: Work) -> Result<Finished, Error> {
     loop {
         let mut step = work.begin().await?;
@@ -31,7 +31,7 @@ pub(super) async fn sessions(work: Work) -> Result<Finished, Error> {
     }
 }
 
-/// Forgets revocations older than any access token.
+/// Deletes revocations older than any access token.
 pub(super) async fn revocations(work: Work) -> Result<Finished, Error> {
     let horizon = work.parts.accounts.access_token_ttl().as_secs_f64() + REVOCATION_MARGIN_SECONDS;
     let mut step = work.begin().await?;
@@ -39,7 +39,7 @@ pub(super) async fn revocations(work: Work) -> Result<Finished, Error> {
     work.finish(step).await
 }
 
-/// Empties the slots of idempotency records whose turn comes next.
+/// Empties the slots of idempotency records that are next.
 pub(super) async fn idempotency_slots(work: Work) -> Result<Finished, Error> {
     match work.parts.store.empty_idle_slots(work.lease(), work.parts.clock.substitute()).await? {
         Some(_) => Ok(Finished::by_statement()),
@@ -47,7 +47,7 @@ pub(super) async fn idempotency_slots(work: Work) -> Result<Finished, Error> {
     }
 }
 
-/// Removes guests who never did anything and have been away for thirty days.
+/// Deletes guests who never did anything and were absent for thirty days.
 pub(super) async fn guests(work: Work) -> Result<Finished, Error> {
     let mut after = work.progress::<After>()?.map_or(Uuid::nil(), |it| it.after);
     loop {
@@ -75,7 +75,7 @@ pub(super) async fn guests(work: Work) -> Result<Finished, Error> {
     }
 }
 
-/// Forgets jobs that were done long ago.
+/// Deletes jobs that finished long ago.
 pub(super) async fn finished_jobs(work: Work) -> Result<Finished, Error> {
     loop {
         let mut step = work.begin().await?;

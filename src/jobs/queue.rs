@@ -1,7 +1,7 @@
-//! The queue as apalis sees it: an apalis `Backend` over Postgres.
+//! The queue as an apalis `Backend` over Postgres.
 //!
-//! It hands out a job only when the worker has a hand free, so that no lease runs for a job that only waits. And it never
-//! fails: to apalis an error of the backend is the end of the worker, whereas a database that is away comes back.
+//! It claims a job only when the worker can run it at once, so that no lease runs while a job waits. It never fails:
+//! apalis ends a worker when its backend fails, but an unavailable database comes back.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -18,7 +18,7 @@ use tokio::time::{Sleep, sleep};
 use super::runner::Runner;
 use crate::store::jobs::ClaimedJob;
 
-/// How long an empty queue is left alone.
+/// The pause after the queue was found empty.
 pub(super) const POLL: Duration = Duration::from_secs(1);
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -31,11 +31,11 @@ pub(super) struct Queue {
 
 enum State {
     Idle,
-    /// A job is being asked for.
+    /// A job is being claimed.
     Asking(Boxed<Option<ClaimedJob>>),
-    /// There was none.
+    /// The queue was empty.
     Resting(Pin<Box<Sleep>>),
-    /// A job that came when the worker was stopping is being put back.
+    /// A job was claimed while the worker was stopping and is being requeued.
     HandingBack(Boxed<()>),
 }
 
@@ -57,7 +57,7 @@ impl Queue {
     fn hand_back(&self, job: ClaimedJob) -> Boxed<()> {
         let runner = Arc::clone(&self.runner);
         Box::pin(async move {
-            // Where that fails the lease lapses.
+            // If this fails, the lease expires.
             if let Err(error) = runner.parts.store.hand_back_job(job.lease).await {
                 tracing::warn!(%error, "a job could not be handed back");
             }

@@ -1,4 +1,4 @@
-//! One attempt at a job: its handler, its lease, and what is noted when it fails.
+//! One attempt at a job: its handler, its lease, and what is noted after a failure.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,12 +16,12 @@ use crate::store::jobs::{ClaimedJob, JobStatus, Lease};
 use crate::store::{self, Store};
 use crate::telemetry::metrics::Metrics;
 
-/// Renewals of a lease in its length: two may fail before it lapses.
+/// Renewals within the length of a lease. Two of them may fail before the lease expires.
 const RENEWALS: u32 = 3;
-/// The pause after the first failed attempt, doubled after each further one.
+/// The pause in seconds after the first failed attempt. It is doubled after each further one.
 const FIRST_BACK_OFF: f64 = 4.0;
 const LONGEST_BACK_OFF: f64 = 900.0;
-/// Of an error's text this much is kept.
+/// How many characters of an error are stored.
 const MAX_ERROR_CHARS: usize = 2_000;
 
 /// What all attempts of a process share.
@@ -35,7 +35,7 @@ pub(super) struct Runner {
     pub health: Arc<Health>,
     pub metrics: Metrics,
     pub stop: watch::Receiver<bool>,
-    /// Whether jobs that are due have to wait.
+    /// Whether jobs that are due must wait.
     pub behind: AtomicBool,
 }
 
@@ -43,11 +43,11 @@ pub(super) struct Runner {
 enum End {
     Finished,
     Failed(String),
-    /// Somebody else has the job: there is nothing to note.
+    /// Another worker has the job, so there is nothing to note.
     LeaseLost,
 }
 
-/// A task that ends with its handle.
+/// A task that is aborted when its handle is dropped.
 struct Handling(JoinHandle<Result<Finished, Error>>);
 
 impl Drop for Handling {
@@ -61,7 +61,7 @@ impl Runner {
         self.kinds.iter().find(|kind| kind.name == name)
     }
 
-    /// Takes the next job that is due.
+    /// Claims the next due job.
     pub(super) async fn claim(&self) -> Result<Option<ClaimedJob>, store::Error> {
         let kinds: Vec<&str> = self.kinds.iter().map(|kind| kind.name).collect();
         let started = Instant::now();
@@ -78,7 +78,7 @@ impl Runner {
         claimed
     }
 
-    /// Makes an attempt at a job and notes what came of it.
+    /// Makes an attempt at a job and stores the result.
     pub(super) async fn run(self: Arc<Self>, job: ClaimedJob) {
         let started = Instant::now();
         let (lease, name, attempt) = (job.lease, job.kind.clone(), job.attempt);
@@ -92,7 +92,7 @@ impl Runner {
             sweep_store: self.sweep_store.clone(),
             stop: self.stop.clone(),
         };
-        // A task of its own, so that a panic is a failure like any other.
+        // A separate task, so that a panic is a failure like any other.
         let mut handling = Handling(tokio::spawn((kind.handler)(work)));
         let end = tokio::select! {
             result = &mut handling.0 => ended(result),
@@ -111,7 +111,7 @@ impl Runner {
         }
     }
 
-    /// Renews a lease; returns when it is lost, or may be.
+    /// Renews a lease. Returns when it is lost or may be lost.
     async fn keep_lease(&self, lease: Lease) {
         let length = self.config.lease;
         let pause = length / RENEWALS;
@@ -143,9 +143,9 @@ impl Runner {
                 tracing::error!(kind, job = %lease.job, error, "a job is a dead letter");
             }
             Ok(Some(_)) => tracing::warn!(kind, job = %lease.job, attempt, error, "a job failed"),
-            // Done in spite of an answer that got lost, discarded, or taken over.
+            // The job was finished although the answer was lost, or it was discarded or taken over.
             Ok(None) => tracing::warn!(kind, job = %lease.job, error, "the lease was lost"),
-            // When the lease lapses somebody takes the job over.
+            // When the lease expires another worker takes the job over.
             Err(cause) => tracing::warn!(kind, %cause, error, "a failure could not be noted"),
         }
     }
@@ -160,8 +160,8 @@ fn ended(result: Result<Result<Finished, Error>, JoinError>) -> End {
     }
 }
 
-/// Seconds to wait after failed attempt number `attempt`: twice as long each time, and by chance up to a quarter longer, so
-/// that what failed together is not tried together.
+/// Seconds to wait after failed attempt number `attempt`: twice as long after each attempt, and randomly up to a
+/// quarter longer, so that jobs that failed together are not retried together.
 fn back_off(attempt: i32, chance: f64) -> f64 {
     let doublings = attempt.clamp(1, 30) - 1;
     let pause = (FIRST_BACK_OFF * f64::powi(2.0, doublings)).min(LONGEST_BACK_OFF);
@@ -176,7 +176,7 @@ mod tests {
     use crate::config::{Config, Source};
     use crate::jobs::queue::POLL;
 
-    /// The longest that a job may lie with a worker that died.
+    /// The longest time until another worker takes over the job of one that crashed.
     const TAKE_OVER_LIMIT: Duration = Duration::from_secs(30);
 
     #[test]

@@ -1,4 +1,4 @@
-//! When jobs are enqueued by themselves.
+//! Schedules of jobs.
 
 use std::time::Duration;
 
@@ -12,16 +12,17 @@ use crate::id::new_id;
 use crate::store;
 use crate::store::jobs::NewJob;
 
-/// How often the schedules are looked at.
+/// How often the schedules are evaluated.
 const TICK: Duration = Duration::from_secs(1);
-/// How often the queue is looked over.
+/// After how many ticks the queue is checked.
 const TICKS_PER_CHECK: u32 = 5;
-/// Jobs that have been due for longer than this have too few workers, in seconds.
+/// Seconds that a job may be due before there are too few workers.
 const BEHIND_AFTER_SECONDS: f64 = 60.0;
 
-/// Turns at equal distances, the same for every instance: they are counted from the Unix epoch, a Thursday at 00:00 UTC.
+/// Turns at equal intervals, the same for every instance, because they are counted from the Unix epoch, a Thursday at
+/// 00:00 UTC.
 ///
-/// Of turns that nobody was there for only the last is made up for.
+/// If no instance was running for several turns, only the last one is made up for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Schedule {
     period: Duration,
@@ -29,7 +30,7 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// A turn at each multiple of `period`, which is at least a second.
+    /// A turn at each multiple of `period`, which must be at least a second.
     pub const fn every(period: Duration) -> Self {
         Self { period, offset: Duration::ZERO }
     }
@@ -45,7 +46,7 @@ impl Schedule {
         Self { offset: self.offset.saturating_add(offset), ..self }
     }
 
-    /// The last turn at or before `now`.
+    /// The latest turn at or before `now`.
     pub fn turn_at(&self, now: Timestamp) -> Timestamp {
         let micros = |span: Duration| i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
         let (period, offset) = (micros(self.period).max(1), micros(self.offset));
@@ -58,7 +59,7 @@ impl Schedule {
 pub(super) type Fired = Vec<(&'static str, Timestamp)>;
 
 impl Runner {
-    /// Enqueues jobs when their turn comes and looks after the queue, until `stopped`.
+    /// Enqueues jobs at their turns and checks the queue, until `stopped`.
     pub(super) async fn keep_schedule(&self, mut stopped: watch::Receiver<bool>) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -69,7 +70,7 @@ impl Runner {
                 _ = ticks.tick() => {}
                 _ = stopped.wait_for(|it| *it) => return,
             }
-            // A time that jumps could skip turns for good: they never go back.
+            // A clock that jumped ahead could skip turns permanently, because turns never go back.
             if let Some(now) = self.parts.clock.steady_now()
                 && let Err(error) = self.fire_due(&mut fired, now).await
             {
@@ -84,8 +85,8 @@ impl Runner {
         }
     }
 
-    /// Enqueues a job for each kind whose turn has come at `now`, unless `fired` tells or the database knows that it has
-    /// been enqueued.
+    /// Enqueues a job for each kind whose turn has come at `now`, unless it is known from `fired` or the database that
+    /// it was enqueued.
     pub(super) async fn fire_due(
         &self,
         fired: &mut Fired,
@@ -114,7 +115,7 @@ impl Runner {
         Ok(())
     }
 
-    /// Buries jobs that killed their workers, and tells how the queue fares.
+    /// Makes dead letters of jobs whose workers crashed, and updates the queue's metrics.
     async fn check_queue(&self) -> Result<(), store::Error> {
         let now = self.parts.clock.now();
         for kind in self.parts.store.bury_lapsed(now).await? {
@@ -129,7 +130,7 @@ impl Runner {
     }
 }
 
-/// A turn as the unique key of its job.
+/// The unique key of a turn's job.
 fn key_of(turn: Timestamp) -> String {
     jiff::Timestamp::from_microsecond(turn.as_micros())
         .map_or_else(|_| turn.as_micros().to_string(), |turn| turn.to_string())

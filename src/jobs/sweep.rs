@@ -1,8 +1,8 @@
-//! Settling players who have been away for a while, so that what the database says of them is never old.
+//! Settling players who were absent for a while, so that their rows are never far out of date.
 //!
-//! It settles in single statements, each a transaction of its own that notes the sweep's progress too: however a worker
-//! dies or freezes, it holds no row. A statement that would keep a player waiting is ended by its session's time limit;
-//! the next one takes fewer players.
+//! Each statement is a transaction of its own that also stores the sweep's progress, so a worker that crashes or
+//! freezes never holds a row lock. The session's time limit ends a statement that would keep a player waiting; the next
+//! statement then takes fewer players.
 
 use serde_json::json;
 use uuid::Uuid;
@@ -13,16 +13,16 @@ use crate::store;
 use crate::store::players::PlayerRecord;
 use crate::store::sweep::{AbsentPlayer, SettledPlayer, SweepTime};
 
-/// Players not seen for this long are swept, in seconds.
+/// Seconds after which an absent player is settled.
 const ABSENT_AFTER_SECONDS: f64 = 600.0;
-/// Players looked up at once.
+/// Players that one query finds.
 const LOOKED_UP: i64 = 5_000;
-/// Players settled by one statement at most.
+/// Players that one statement settles at most.
 const MOST_AT_ONCE: usize = 500;
-/// Statements that may fail in a row at the least size before the attempt is given up.
+/// Failures in a row of statements of the smallest size, after which the attempt is given up.
 const MOST_FAILURES: u32 = 20;
 
-/// Settles every player who has not been seen for ten minutes and whose row says less than the formula.
+/// Settles every player who was not seen for ten minutes and whose row contains less energy than the formula gives.
 pub(super) async fn sweep(work: Work) -> Result<Finished, Error> {
     let mut after = work.progress::<After>()?.map_or(Uuid::nil(), |it| it.after);
     let mut pace = Pace { at_once: MOST_AT_ONCE, failures: 0 };
@@ -56,7 +56,7 @@ pub(super) async fn sweep(work: Work) -> Result<Finished, Error> {
     }
 }
 
-/// How many players are settled at once: half as many after a statement that took too long, slowly more otherwise.
+/// How many players one statement settles: half as many after a statement that took too long, slowly more otherwise.
 struct Pace {
     at_once: usize,
     failures: u32,
@@ -81,7 +81,7 @@ impl Pace {
     }
 }
 
-/// Settles some players; the sweep has then come from `before` to the last of them.
+/// Settles some players. The sweep has progressed from `before` to the last of them afterwards.
 async fn settle(
     work: &Work,
     timeline: &Timeline,
@@ -94,8 +94,8 @@ async fn settle(
     };
     let (plain, others) = (ids(true), ids(false));
     if !others.is_empty() {
-        // These are left to the rules: a change of the catalogue or the end of a season lies between their last settle and
-        // now, or their rate is so small that Postgres would not multiply it.
+        // The rules settle these players: the catalogue changed or a season ended since their last settle, or their
+        // production is too small for Postgres to multiply.
         let records = work.store().load_players(&others).await?;
         let absent = records.into_iter().filter(|it| it.player.last_seen_at < time.unseen_since);
         let settled: Vec<_> = absent.map(|record| by_the_rules(record, timeline, time)).collect();

@@ -1,4 +1,4 @@
-//! A job in the hands of its handler.
+//! A job as its handler sees it.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::rankings::Rankings;
 use crate::store::jobs::Lease;
 use crate::store::{self, Store, Transaction};
 
-/// All that handlers may reach.
+/// What handlers can use.
 pub struct Parts {
     pub store: Store,
     pub players: Players,
@@ -27,45 +27,46 @@ pub struct Parts {
     pub rankings: Arc<Rankings>,
 }
 
-/// The progress of a job that walks over players in the order of their ids. It is stored with the job.
+/// The progress of a job that visits players in the order of their ids. It is stored with the job.
 #[derive(Serialize, Deserialize)]
 pub(super) struct After {
-    /// The last player of the steps that are done.
+    /// The last player of the finished steps.
     pub(super) after: Uuid,
 }
 
-/// Why an attempt at a job has failed.
+/// Why an attempt at a job failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]
     Store(#[from] store::Error),
     #[error("not ready: {0}")]
     NotReady(#[from] Unconfirmed),
-    /// Somebody else has the job by now: whatever was to be written is not.
+    /// Another worker has the job, so nothing of this attempt is written.
     #[error("the lease was lost")]
     LeaseLost,
     #[error("{0}")]
     Other(String),
 }
 
-/// What a handler ends with: the job is done, or handed back.
+/// The result of a handler: the job is done or requeued.
 #[derive(Debug)]
 pub struct Finished(());
 
 impl Finished {
-    /// What a handler ends with whose last statement has noted by itself that the job is done.
+    /// The result of a handler whose last statement has marked the job as done.
     pub(super) fn by_statement() -> Self {
         Self(())
     }
 }
 
-/// A job that runs, and the lease that lets it have an effect.
+/// A running job and its lease.
 ///
-/// A job is one step or several. A step is a transaction from [`Work::begin`] to [`Work::finish`] or [`Work::advance`],
-/// which commit it only while the lease holds. A job that is taken over goes on from the last step that was committed.
+/// A job has one step or several. A step is a transaction from [`Work::begin`] to [`Work::finish`] or
+/// [`Work::advance`], which commit it only while the lease is valid. A job that is taken over continues after the last
+/// committed step.
 pub struct Work {
     pub parts: Arc<Parts>,
-    /// What it was enqueued with.
+    /// The arguments with which it was enqueued.
     pub arguments: Value,
     pub(super) progress: Option<Value>,
     pub(super) lease: Lease,
@@ -77,31 +78,32 @@ pub struct Work {
 }
 
 impl Work {
-    /// The time.
+    /// The present time.
     pub fn now(&self) -> Timestamp {
         self.parts.clock.now()
     }
 
-    /// Connections for statements that may take long, outside of any step: they must have no effect.
+    /// Connections for statements that may take long, outside of a step. They must not write.
     pub fn store(&self) -> &Store {
         &self.store
     }
 
-    /// The right to finish this job, for statements that ask for it themselves.
+    /// The right to finish this job, for statements that check it themselves.
     pub fn lease(&self) -> Lease {
         self.lease
     }
 
-    /// How far an earlier attempt has come, as the last [`Work::advance`] said.
+    /// The progress that the last [`Work::advance`] stored.
     ///
     /// # Errors
-    /// Where it is none of this type.
+    ///
+    /// Returns an error if it has another type.
     pub fn progress<T: DeserializeOwned>(&self) -> Result<Option<T>, Error> {
         let progress = self.progress.clone().map(serde_json::from_value).transpose();
         progress.map_err(|error| Error::Other(format!("the job's progress: {error}")))
     }
 
-    /// Whether the process is about to end. A job of several steps hands itself back then.
+    /// Whether the process is shutting down. A job of several steps requeues itself then.
     pub fn is_stopping(&self) -> bool {
         *self.stop.borrow()
     }
@@ -114,10 +116,11 @@ impl Work {
         Ok(self.store.begin().await?)
     }
 
-    /// Commits a step with the note of how far the job has come.
+    /// Commits a step together with the job's progress.
     ///
     /// # Errors
-    /// [`Error::LeaseLost`], and nothing is committed; else as every statement's.
+    ///
+    /// Returns [`Error::LeaseLost`] without a commit, otherwise the error of the statement.
     pub async fn advance(
         &self,
         mut step: Transaction,
@@ -132,10 +135,11 @@ impl Work {
         Err(Error::LeaseLost)
     }
 
-    /// Commits the last step with the note that the job is done.
+    /// Commits the last step and marks the job as done.
     ///
     /// # Errors
-    /// [`Error::LeaseLost`], and nothing is committed; else as every statement's.
+    ///
+    /// Returns [`Error::LeaseLost`] without a commit, otherwise the error of the statement.
     pub async fn finish(&self, mut step: Transaction) -> Result<Finished, Error> {
         if step.finish_job(self.lease, self.now()).await? {
             step.commit().await?;
@@ -145,10 +149,11 @@ impl Work {
         Err(Error::LeaseLost)
     }
 
-    /// Puts the job back for somebody else to go on with at once; it counts as no attempt.
+    /// Requeues the job so that another worker continues at once. This does not count as an attempt.
     ///
     /// # Errors
-    /// [`Error::LeaseLost`]; else as every statement's.
+    ///
+    /// Returns [`Error::LeaseLost`], otherwise the error of the statement.
     pub async fn hand_back(&self) -> Result<Finished, Error> {
         let held = self.parts.store.hand_back_job(self.lease).await?;
         if held { Ok(Finished(())) } else { Err(Error::LeaseLost) }

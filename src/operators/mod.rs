@@ -1,4 +1,4 @@
-//! What operators do to players and jobs. Each change leaves a line in the audit log.
+//! What operators do with players and jobs. Each change writes an entry in the audit log.
 
 use std::sync::Arc;
 
@@ -17,10 +17,10 @@ use crate::store::{self, Store};
 
 /// Display names that a search folds in one statement.
 const CHUNK: i64 = 1_000;
-/// Statements by which a search folds names at most.
+/// Statements with which one search folds names at most.
 const MOST_CHUNKS: u32 = 10;
 
-/// All calls of operators about players and jobs.
+/// All use cases of operators.
 pub struct Operators {
     store: Store,
     players: Players,
@@ -30,7 +30,7 @@ pub struct Operators {
 }
 
 impl Operators {
-    /// Wires the parts together.
+    /// Wires the parts.
     pub fn new(
         store: Store,
         players: Players,
@@ -41,9 +41,10 @@ impl Operators {
         Self { store, players, clock, accounts, game }
     }
 
-    /// Up to `limit` players that match `text`, newest first, from below `before` on, and whether there are more.
+    /// Up to `limit` players below `before` that match `text`, newest first, and whether there are more.
     ///
     /// # Errors
+    ///
     /// Returns the error of the statement.
     pub async fn search(
         &self,
@@ -51,10 +52,10 @@ impl Operators {
         before: Option<Uuid>,
         limit: usize,
     ) -> Result<(Vec<FoundPlayer>, bool), store::Error> {
-        // By id and in the list of all no name is looked at.
+        // A search by id and the list of all players need no names.
         let is_by_name = !text.is_empty() && Uuid::parse_str(text).is_err();
         if is_by_name && let Err(error) = self.fold_names().await {
-            // As where the database takes no writes. What is folded already is found all the same.
+            // For example because the database accepts no writes. Names that are folded already are found in any case.
             tracing::debug!(%error, "names could not be folded");
         }
         let asked = i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1;
@@ -64,8 +65,8 @@ impl Operators {
         Ok((players, more))
     }
 
-    /// Folds display names that are new since the last search, so that this one finds them. Of very many the rest is left to
-    /// the job that folds names.
+    /// Folds display names that are new since the last search, so that this search finds them. If there are very many,
+    /// the job that folds names does the rest.
     async fn fold_names(&self) -> Result<(), store::Error> {
         let mut after = Uuid::nil();
         for _ in 0..MOST_CHUNKS {
@@ -81,18 +82,20 @@ impl Operators {
         Ok(())
     }
 
-    /// Everything that is held about a player.
+    /// All data about a player.
     ///
     /// # Errors
-    /// [`game::Error::NoSuchPlayer`].
+    ///
+    /// Returns [`game::Error::NoSuchPlayer`].
     pub async fn inspect(&self, player: Uuid) -> Result<Export, game::Error> {
         self.game.export(player).await
     }
 
-    /// Bans a player or lifts the ban. Asked for what is so already, it changes nothing.
+    /// Bans a player or lifts the ban. A repeat changes nothing.
     ///
     /// # Errors
-    /// [`game::Error::NoSuchPlayer`].
+    ///
+    /// Returns [`game::Error::NoSuchPlayer`].
     pub async fn set_banned(
         &self,
         player: Uuid,
@@ -112,17 +115,19 @@ impl Operators {
         self.game.look_up(player).await.map(drop)
     }
 
-    /// Gives a player energy, with a line in its ledger and in the audit log. Not more than once for one idempotency key.
+    /// Gives a player energy, with an entry in its ledger and in the audit log, once for each idempotency key.
     ///
     /// # Errors
-    /// As those of [`Game::perform`].
+    ///
+    /// As [`Game::perform`].
     pub async fn grant(&self, request: Request) -> Result<Answer, game::Error> {
         self.game.perform(request).await
     }
 
-    /// Up to `limit` jobs of that status, or all, newest first, from below `before` on, and whether there are more.
+    /// Up to `limit` jobs below `before`, newest first, of one status or of all, and whether there are more.
     ///
     /// # Errors
+    ///
     /// Returns the error of the statement.
     pub async fn list_jobs(
         &self,
@@ -137,18 +142,20 @@ impl Operators {
         Ok((jobs, more))
     }
 
-    /// Lets a dead letter, or a job that waits, run at once with all its attempts. Returns whether it could be; nothing
-    /// where there is no such job.
+    /// Makes a dead letter or a waiting job due at once, with all its attempts. Returns whether its status allowed
+    /// this, or `None` if there is no such job.
     ///
     /// # Errors
+    ///
     /// Returns the error of the statement.
     pub async fn retry_job(&self, job: Uuid) -> Result<Option<bool>, store::Error> {
         self.store.retry_job(job, self.clock.now()).await
     }
 
-    /// Removes a job; nothing comes of one that runs. Returns whether there was one.
+    /// Removes a job. If it is running, its result is discarded. Returns whether there was one.
     ///
     /// # Errors
+    ///
     /// Returns the error of the statement.
     pub async fn discard_job(&self, job: Uuid) -> Result<bool, store::Error> {
         self.store.discard_job(job, self.clock.now()).await

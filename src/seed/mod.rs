@@ -1,4 +1,4 @@
-//! Plausible players by the million, for trying things out at size.
+//! Generating plausible players, up to millions, for experiments with much data.
 
 mod names;
 mod player;
@@ -12,15 +12,16 @@ use crate::store::seed::SeedPlayer;
 use crate::store::{self, Store};
 use progress::Progress;
 
-/// Players written at once.
+/// Players in one write.
 const WRITTEN_AT_ONCE: u64 = 20_000;
-/// How long writing them may take.
+/// Time-out of one write.
 const WRITE_LIMIT: Duration = Duration::from_mins(2);
 
-/// Adds `count` players who began in the last three months and were last there at some time since, up to `now`.
+/// Adds `count` players who started in the last three months and were last present some time since then.
 ///
 /// # Errors
-/// As every statement's. What was written before stays.
+///
+/// Returns the error of the statement. Players that were written before stay.
 pub async fn seed(
     store: &Store,
     timeline: Arc<Timeline>,
@@ -32,7 +33,7 @@ pub async fn seed(
     let mut next = make(&timeline, now, left).await?;
     while !next.is_empty() {
         left -= next.len() as u64;
-        // While these are written the next ones are made.
+        // While these players are written the next ones are generated.
         let (written, made) =
             tokio::join!(store.copy_players(&next, WRITE_LIMIT), make(&timeline, now, left));
         written?;
@@ -44,7 +45,7 @@ pub async fn seed(
     Ok(())
 }
 
-/// Makes the next players off the threads that talk to the database.
+/// Generates the next players on other threads than those that talk to the database.
 async fn make(
     timeline: &Arc<Timeline>,
     now: Timestamp,

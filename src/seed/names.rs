@@ -1,4 +1,4 @@
-//! Names for players who have none.
+//! Random display names.
 
 const FIRST: [&str; 24] = [
     "Amber", "Bold", "Calm", "Dusty", "Eager", "Fuzzy", "Gentle", "Humming", "Idle", "Jolly",

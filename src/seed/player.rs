@@ -1,4 +1,4 @@
-//! One plausible player: the further it has come, the more it owns.
+//! One plausible player: the further it has progressed, the more it owns.
 
 use uuid::Uuid;
 
@@ -8,19 +8,19 @@ use crate::store::players::PlayerRecord;
 use crate::store::seed::SeedPlayer;
 
 const DAY: f64 = 86_400.0;
-/// How long ago the first of them began, in days.
+/// The age of the oldest player, in days.
 const OLDEST_DAYS: f64 = 90.0;
-/// Decades of lifetime energy between those who have just begun and those who have come furthest.
+/// Powers of ten of lifetime energy between new players and those who have progressed furthest.
 const DECADES: f64 = 15.0;
 
-/// A player out of thin air, as it would stand at `now`.
+/// A random player as it would be at `now`.
 pub(super) fn plausible(timeline: &Timeline, now: Timestamp) -> SeedPlayer {
     let created_at = now.plus_seconds(-chance() * OLDEST_DAYS * DAY);
-    // Most were last there long ago, some a moment ago.
+    // Most players were last present long ago, a few a moment ago.
     let present = now.seconds_since(created_at) * (1.0 - chance().powi(3));
     let seen_at = created_at.plus_seconds(present).min(now);
     let mut player = Player::new(names::random().into(), &timeline.rules, seen_at);
-    // Many have begun, few have come far.
+    // Many players have started, few have progressed far.
     let lifetime = 10f64.powf(DECADES * chance().powi(3)) * (0.5 + chance());
     let catalogue = timeline.at(seen_at);
     for generator in &catalogue.items().generators {
@@ -67,12 +67,12 @@ pub(super) fn plausible(timeline: &Timeline, now: Timestamp) -> SeedPlayer {
     }
 }
 
-/// Anything from 0 to 1.
+/// A random number from 0 to 1.
 fn chance() -> f64 {
     rand::random()
 }
 
-/// An id of that time.
+/// A player's id of that time.
 fn id(at: Timestamp) -> Uuid {
     let micros = at.as_micros().unsigned_abs();
     let nanos = u32::try_from(micros % 1_000_000).unwrap_or(0) * 1000;
@@ -98,7 +98,7 @@ mod tests {
             assert_eq!(player.season, Season::at(player.settled_at));
             assert!(*accrues_until > player.settled_at);
         }
-        // They differ as players do.
+        // The players differ from each other.
         let producing = players.iter().filter(|it| it.energy_per_second > 0.0).count();
         assert!((300..3000).contains(&producing), "{producing}");
         let mut ids: Vec<_> = players.iter().map(|it| it.record.id).collect();

@@ -1,4 +1,4 @@
-//! `idlewatt doctor`: checks the configuration and every dependency, and says what to mend.
+//! `idlewatt doctor`: checks the configuration and every dependency, and says what to fix.
 
 use std::time::{Duration, Instant};
 
@@ -10,20 +10,20 @@ use crate::redis_client::Redis;
 use crate::store::{self, Store, StoreOptions};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// A machine whose clock is further off than this, in seconds, has logs that are hard to read.
+/// If this machine's clock differs by more seconds than this, its logs are hard to compare.
 const CLOCK_TOLERANCE_SECONDS: f64 = 2.0;
 
-/// An instance needs so many connections at least: for its lane, for requests, and for jobs.
+/// An instance needs at least this many connections: for its lane, for requests, and for jobs.
 const FEWEST_CONNECTIONS: i32 = 3;
 
-/// What a check found.
+/// The result of a check.
 struct Finding {
     part: &'static str,
-    /// What is well, or what to mend.
+    /// What is fine, or what to fix.
     result: Result<String, String>,
 }
 
-/// Checks everything and prints what it finds. Returns whether all is well.
+/// Checks everything and prints the results. Returns whether everything is fine.
 pub async fn diagnose(config: &Config) -> bool {
     let mut findings = vec![ports(config)];
     findings.extend(database(config).await);
@@ -101,7 +101,7 @@ async fn connect(database: &Database, config: &Config) -> Result<(Store, Duratio
     Ok((store, started.elapsed()))
 }
 
-/// Nothing where none is configured.
+/// `None` if no Redis is configured.
 async fn redis(config: &Config) -> Option<Finding> {
     let redis = config.redis.as_ref()?;
     let remedy = "check REDIS_URL, REDIS_CA_FILE, the network and that it takes writes; the server runs without it";

@@ -1,5 +1,5 @@
-//! `idlewatt healthcheck`: asks the server of the same configuration how it is, for containers, which have no other
-//! program to ask with.
+//! `idlewatt healthcheck`: asks the server of the same configuration for its health. For containers, which have no
+//! other HTTP client.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -9,13 +9,14 @@ use crate::app::Error;
 use crate::config::HttpConfig;
 
 const LIMIT: Duration = Duration::from_secs(3);
-/// The answer's first line is all that matters.
+/// Only the first line of the answer matters.
 const MAX_ANSWER_BYTES: u64 = 4096;
 
-/// Asks whether the server lives or, with `ready`, whether it should be sent requests.
+/// Asks whether the server is alive or, with `ready`, whether it should receive requests.
 ///
 /// # Errors
-/// Where it does not answer in three seconds, or not with 200.
+///
+/// Returns an error if it does not answer within three seconds, or not with 200.
 pub fn check_health(config: &HttpConfig, ready: bool) -> Result<(), Error> {
     let path = if ready { "/readyz" } else { "/healthz" };
     let address = SocketAddr::new(reachable(config.host), config.port);
@@ -28,7 +29,7 @@ pub fn check_health(config: &HttpConfig, ready: bool) -> Result<(), Error> {
     Err(Error::Other(format!("{address}{path}: {status}")))
 }
 
-/// Where a server that listens on `host` is reached from the same machine.
+/// The address at which a server that listens on `host` is reached from the same machine.
 fn reachable(host: IpAddr) -> IpAddr {
     match host {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),

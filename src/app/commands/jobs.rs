@@ -1,4 +1,4 @@
-//! `idlewatt jobs`: looking at jobs and mending what failed, where there is no token at hand or no server answers.
+//! `idlewatt jobs`: listing jobs and retrying failed ones without an operator token and without a running server.
 
 use std::time::Duration;
 
@@ -10,10 +10,11 @@ use crate::store::{Store, StoreOptions};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Does what `command` asks. Returns false where there is no such job, or it could not be.
+/// Runs `command`. Returns false if there is no such job, or if its status does not allow it.
 ///
 /// # Errors
-/// What keeps it from the database.
+///
+/// Returns why the database cannot be used.
 pub async fn manage_jobs(config: &Config, command: JobsCommand) -> Result<bool, Error> {
     let mut database = Database::attach(&config.database).await?;
     let store = Store::new(StoreOptions {
@@ -72,7 +73,7 @@ impl From<JobStatusArgument> for JobStatus {
     }
 }
 
-/// A job in one line, in columns.
+/// A job as one line with columns.
 fn line(job: &JobRecord) -> String {
     let JobRecord { id, kind, unique_key, attempt, max_attempts, .. } = job;
     let status = job.status.as_str();

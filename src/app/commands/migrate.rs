@@ -1,12 +1,13 @@
-//! `idlewatt migrate`: the schema alone.
+//! `idlewatt migrate`: updates the schema and does nothing else.
 
 use crate::app::{Database, Error, server};
 use crate::config::Config;
 
-/// Brings the schema up to date.
+/// Updates the schema.
 ///
 /// # Errors
-/// What keeps it from that.
+///
+/// Returns why that failed.
 pub async fn migrate(config: &Config) -> Result<(), Error> {
     let mut database = Database::open(&config.database).await?;
     let store = server::store(config, database.endpoint().clone())?;

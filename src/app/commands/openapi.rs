@@ -5,10 +5,11 @@ use std::io::{self, Write};
 use crate::app::Error;
 use crate::http::openapi_document;
 
-/// Prints the OpenAPI document, in lines that can be compared.
+/// Prints the OpenAPI document, formatted for comparison by line.
 ///
 /// # Errors
-/// Where standard output takes no more.
+///
+/// Returns an error if standard output cannot be written.
 pub fn print_document() -> Result<(), Error> {
     writeln!(io::stdout(), "{:#}", openapi_document())
         .map_err(|error| Error::Other(format!("cannot print the document: {error}")))

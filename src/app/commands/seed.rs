@@ -1,4 +1,4 @@
-//! `idlewatt seed`: plausible players.
+//! `idlewatt seed`: adds plausible players.
 
 use std::sync::Arc;
 
@@ -7,10 +7,11 @@ use crate::clock::DatabaseClock;
 use crate::config::{Config, Secret};
 use crate::seed;
 
-/// Adds `players` players. Servers that run meanwhile rank them with their next rebuild.
+/// Adds `players` players. Running servers rank them after their next rebuild.
 ///
 /// # Errors
-/// What keeps it from that.
+///
+/// Returns why that failed.
 pub async fn seed(config: &Config, players: u64) -> Result<(), Error> {
     let mut database = Database::open(&config.database).await?;
     let server = Server::build(Settings {

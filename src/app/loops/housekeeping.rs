@@ -1,4 +1,4 @@
-//! Forgetting what has lapsed in this process' memory; what has lapsed in the database is forgotten by jobs.
+//! Removing expired entries from this process' memory. Jobs do the same in the database.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use crate::telemetry::strangers;
 
 const INTERVAL: Duration = Duration::from_mins(1);
 
-/// Revocations are remembered this much longer than the access tokens that they are about, in seconds.
+/// Seconds for which revocations are kept longer than the access tokens that they concern.
 const MARGIN_SECONDS: f64 = 600.0;
 
 impl Server {
-    /// Cleans up once a minute, for ever.
+    /// Cleans up once a minute. Never returns.
     pub async fn keep_house(&self) {
         let mut ticks = tokio::time::interval(INTERVAL);
         loop {

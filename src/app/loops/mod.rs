@@ -1,4 +1,4 @@
-//! What goes on for as long as the server runs.
+//! Tasks that run for as long as the server does.
 
 mod housekeeping;
 mod pulse;
@@ -14,8 +14,8 @@ use crate::app::Server;
 use crate::supervisor::Task;
 
 impl Server {
-    /// Begins the pulse, the housekeeping, the watch over writes and the upkeep of the rankings. They end with what is returned; should one end
-    /// by itself, the supervisor notices.
+    /// Starts the poller, the housekeeping, the watch over writes and the upkeep of the rankings. They end when the
+    /// returned tasks are dropped. If one ends by itself, the supervisor is notified.
     pub fn keep_up(self: &Arc<Self>) -> Vec<Task> {
         let server = || Arc::clone(self);
         let mut tasks = vec![

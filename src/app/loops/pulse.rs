@@ -1,5 +1,5 @@
-//! The question that each instance asks the database twice a second: what time it is, whether the catalogue has
-//! changed, and what must not be trusted any more.
+//! The poller: the query that each instance sends twice a second for the time, the latest catalogue, the identity of
+//! the database and new revocations.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -15,22 +15,22 @@ use crate::store::pulse::Pulse;
 
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// A revocation may matter for so many seconds longer than an access token is valid, as it may be made while the last one is
-/// issued.
+/// Seconds for which a revocation matters longer than an access token is valid, because it may be made while the last
+/// token is being issued.
 const REVOCATION_MARGIN_SECONDS: f64 = 30.0;
 
-/// What [`Server::known_epoch`] is before the database was asked for the first time.
+/// The value of [`Server::known_epoch`] before the first answer of the database.
 pub(in crate::app) const NO_EPOCH: u64 = 0;
 
 impl Server {
-    /// Asks once. `feed` says which revocations are to be read.
+    /// Polls once. `feed` says which revocations to read.
     async fn beat(&self, feed: &mut Feed) -> Result<(), store::Error> {
         let sent = Instant::now();
         let instance = self.peers.instance();
         if let Some(lasts) = self.peers.silence_to_note()
             && let Err(error) = self.store.note_silence(instance, lasts).await
         {
-            // A database that takes no writes takes none of players either. It is tried again with the next pulse.
+            // If the database accepts no writes, it accepts none of players either. The next poll tries again.
             tracing::debug!(%error, "it cannot be noted that changes are not announced");
             self.peers.forget_silence();
         }
@@ -39,7 +39,7 @@ impl Server {
         let known = self.known_epoch.load(Ordering::Relaxed);
         if known != epoch.number() {
             if known != NO_EPOCH {
-                // Apart, as it is rare and large.
+                // Boxed, because it is rare and large.
                 feed.restart();
                 pulse = Box::pin(self.begin_epoch(instance, feed)).await?;
             }
@@ -60,7 +60,7 @@ impl Server {
         Ok(())
     }
 
-    /// Reads again everything that was kept of the database, as it was replaced or restored to an earlier state.
+    /// Reads everything again that is kept of the database, because it was replaced or restored to an earlier state.
     async fn begin_epoch(&self, instance: Uuid, feed: &Feed) -> Result<Pulse, store::Error> {
         let identity = self.store.identity();
         tracing::warn!(epoch = %identity.epoch(), "the database was restored or replaced");
@@ -73,20 +73,21 @@ impl Server {
         Ok(pulse)
     }
 
-    /// The feed of revocations before anything was read of it. One matters for the life of an access token.
+    /// The feed of revocations before anything was read. A revocation matters for the lifetime of an access token.
     fn feed(&self) -> Feed {
         Feed::new(self.accounts.access_token_ttl().as_secs_f64() + REVOCATION_MARGIN_SECONDS)
     }
 
-    /// Brings the database up to date and asks for the first time. Afterwards requests can be served.
+    /// Updates the schema and polls for the first time. Requests can be served afterwards.
     ///
     /// # Errors
-    /// As every statement's; it can be called again.
+    ///
+    /// Returns the error of the statement; can be called again.
     pub async fn prepare(&self) -> Result<(), store::Error> {
         for name in self.store.migrate().await? {
             tracing::info!(migration = name, "migrated");
         }
-        // The first answer sets the clock, by which the second one asks.
+        // The first answer sets the clock, which the second poll uses.
         self.beat(&mut self.feed()).await?;
         self.catalogues.seed().await?;
         self.beat(&mut self.feed()).await?;
@@ -94,7 +95,7 @@ impl Server {
         Ok(())
     }
 
-    /// Asks for ever.
+    /// Polls twice a second. Never returns.
     pub async fn keep_pulse(&self) {
         let mut ticks = tokio::time::interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -105,7 +106,7 @@ impl Server {
             tokio::select! {
                 _ = ticks.tick() => {}
                 () = self.store.identity().renewal_wanted() => {}
-                // Until everything is learned anew nothing can be changed.
+                // Until everything is read again, mutations are refused.
                 _ = identities.changed() => {}
             }
             match self.beat(&mut feed).await {

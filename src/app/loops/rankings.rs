@@ -1,5 +1,5 @@
-//! The upkeep of the rankings: publishing and rebuilding. Every instance does its part, as it alone knows whom it saw, and
-//! boards in its own memory are nobody else's. Final standings are made by a job.
+//! The upkeep of the rankings: publishing and rebuilding. Every instance takes part, because it alone knows which
+//! players it saw, and boards in its memory serve no other instance. A job makes the final standings.
 
 use std::time::{Duration, Instant};
 
@@ -8,16 +8,19 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use crate::app::Server;
 use crate::rankings::{Error, Unavailable};
 
-/// Between two publications. With the second for which pages are kept it is well below the ten that scores may be old.
+/// The interval of publications. Together with the second for which pages are kept it is well below the ten seconds
+/// that scores may be old.
 const PUBLISH_INTERVAL: Duration = Duration::from_secs(4);
-/// How often it is asked whether the boards have to be built anew, where nobody asks for it before.
+/// How often to check whether the boards must be rebuilt, if nothing asks for it before.
 const REBUILD_INTERVAL: Duration = Duration::from_secs(15);
-/// Between two rebuilds at the least, and two attempts. After a rebuild that took longer, the pause is as long as that: boards
-/// that are lost again and again, as Redis has too little memory for them, occupy Postgres for half of the time at most.
+/// The shortest pause between two rebuilds and between two attempts. After a rebuild that took longer, the pause is as
+/// long as the rebuild: boards that are lost repeatedly, because Redis has too little memory for them, use Postgres for
+/// at most half of the time.
 const REBUILD_PAUSE: Duration = Duration::from_millis(500);
 
 impl Server {
-    /// Looks after the rankings, for ever. Who answers no requests sees nobody, and has no use for boards in its memory.
+    /// Publishes and rebuilds. Never returns. An instance that serves no requests sees no players and needs no boards
+    /// in its memory.
     pub async fn keep_rankings(&self) {
         let publishing = async {
             if self.role.answers() {
@@ -49,9 +52,9 @@ impl Server {
                 matches!(rebuilt, Ok(Some(_)) | Err(Error::Unavailable(Unavailable::CutShort)));
             let pause = if has_read { began.elapsed() } else { Duration::ZERO };
             note("rebuilding", rebuilt);
-            // Every request that finds the boards wanting asks for a rebuild.
+            // Every request that finds the boards incomplete asks for a rebuild.
             sleep(pause.max(REBUILD_PAUSE)).await;
-            // Who waits in vain asks all the same: others may have died of their rebuild.
+            // Checks after a time-out too, because another instance may have crashed during its rebuild.
             drop(timeout(REBUILD_INTERVAL, self.rankings.wanted()).await);
         }
     }

@@ -1,52 +1,54 @@
-//! Which revocations each pulse asks for, so that none is missed however late it is committed.
+//! Which revocations each poll reads, so that none is missed however late it is committed.
 //!
-//! A revocation draws its number when it is written and can be read once it is committed, which may be much later where the
-//! disk or a standby is slow. Meanwhile its number is missing below those that were read. So each pulse asks for what is above
-//! the highest number that was read, and for those that were missing below it. A number that was drawn by a transaction
-//! that was rolled back stays missing; it is forgotten when no access token is left that it could be about.
+//! A revocation gets its number when it is written and is visible when it is committed, which may be much later if the
+//! disk or a standby is slow. Until then its number is missing below those that were read. So each poll reads the
+//! revocations above the highest number that was read, and those that were missing below it. The number of a
+//! transaction that was rolled back stays missing; it is forgotten when every access token that it could concern has
+//! expired.
 
 use std::collections::BTreeMap;
 
 use crate::domain::Timestamp;
 use crate::store::pulse::{Pulse, Unread};
 
-/// What was made so lately, in seconds, is asked for in any case: rows of the version before are stamped by the caller.
+/// Revocations of the last seconds are read in any case, because the release before stamps them with the caller's time.
 const OVERLAP_SECONDS: f64 = 30.0;
-/// Numbers that may be missing. Beyond, all that may matter is read each time, until what is missing cannot matter any more.
+/// Numbers that may be missing. If there are more, every poll reads all revocations that may matter, until the missing
+/// ones cannot matter any more.
 const MOST_MISSING: usize = 1000;
-/// So many numbers below the first one that was read may belong to transactions that had not ended by then.
+/// This many numbers below the first one that was read may belong to transactions that had not ended by then.
 const LOOKED_BACK: i64 = 64;
 
-/// What is left to read of the feed.
+/// What is left to read.
 #[derive(Debug)]
 pub(super) struct Feed {
-    /// For how many seconds a revocation matters.
+    /// Seconds for which a revocation matters.
     longest: f64,
-    /// The highest number there was at the last pulse; none before the first, and after an outage.
+    /// The highest number at the last poll; `None` before the first poll and after an outage.
     last: Option<i64>,
-    /// Numbers below it that could not be read, and since when they have been missing.
+    /// Lower numbers that could not be read, and since when they are missing.
     missing: BTreeMap<i64, Timestamp>,
-    /// Until when all that may matter is read each time.
+    /// Until when every poll reads all revocations that may matter.
     unsure_until: Option<Timestamp>,
 }
 
 impl Feed {
-    /// Nothing has been read yet of a feed whose revocations matter for so many seconds.
+    /// A feed of which nothing was read, whose revocations matter for `longest` seconds.
     pub(super) fn new(longest: f64) -> Self {
         Self { longest, last: None, missing: BTreeMap::new(), unsure_until: None }
     }
 
-    /// Has everything that may matter read again, after an outage. What was missing before it still is.
+    /// Makes the next poll read everything that may matter, after an outage. Missing numbers stay missing.
     pub(super) fn read_again(&mut self) {
         self.last = None;
     }
 
-    /// Forgets all that was read, because the database was replaced or restored and its numbers restart.
+    /// Forgets everything, because the database was replaced or restored and its numbers restart.
     pub(super) fn restart(&mut self) {
         *self = Self::new(self.longest);
     }
 
-    /// What to ask for at `now`.
+    /// What to read at `now`.
     pub(super) fn unread(&self, now: Timestamp) -> Unread {
         let unsure = self.last.is_none() || self.unsure_until.is_some_and(|until| now < until);
         let seconds = if unsure { self.longest } else { OVERLAP_SECONDS };
@@ -57,7 +59,7 @@ impl Feed {
         }
     }
 
-    /// Notes what was read of the feed at `now`.
+    /// Notes what was read at `now`.
     pub(super) fn note(&mut self, pulse: &Pulse, now: Timestamp) {
         let read = &pulse.revocation_numbers;
         let top = pulse.last_revocation.max(self.last.unwrap_or(0));
@@ -92,7 +94,7 @@ mod tests {
         Timestamp::from_micros(1_700_000_000_000_000).plus_seconds(seconds)
     }
 
-    /// A pulse that read those numbers, where `last` was the highest that could be read.
+    /// A poll that read these numbers, where `last` was the highest visible one.
     fn pulse(read: &[i64], last: i64) -> Pulse {
         Pulse {
             now: at(0.0),
@@ -137,7 +139,7 @@ mod tests {
         feed.note(&pulse(&[101, 104], 104), at(1.0));
         let Unread { above, missing, .. } = feed.unread(at(500.0));
         assert_eq!((above, missing), (104, vec![102, 103]));
-        // The highest is read, and then one that was committed late.
+        // The highest number is read first, and then one that was committed late.
         feed.note(&pulse(&[105], 105), at(500.0));
         feed.note(&pulse(&[102], 105), at(501.0));
         assert_eq!(feed.unread(at(502.0)).missing, [103]);
@@ -159,7 +161,7 @@ mod tests {
         feed.note(&pulse(&[500, 502], 502), at(0.0));
         let missing = feed.unread(at(1.0)).missing;
         assert_eq!(missing, (436..500).chain([501]).collect::<Vec<_>>());
-        // Nothing was revoked lately, but long ago.
+        // The last revocation was long ago.
         let mut feed = Feed::new(LONGEST);
         feed.note(&pulse(&[], 502), at(0.0));
         assert_eq!(feed.unread(at(1.0)).missing, (439..=502).collect::<Vec<_>>());
@@ -173,7 +175,7 @@ mod tests {
         assert_eq!((since, missing, above), (at(2.0 - LONGEST), vec![], 5_000));
         feed.note(&pulse(&[5_001], 5_001), at(LONGEST + 1.0));
         assert_eq!(feed.unread(at(LONGEST + 1.0)).since, at(LONGEST + 1.0 - OVERLAP_SECONDS));
-        // As many that are there are nothing to be unsure of.
+        // Numbers that were read are not missing, however many they are.
         let mut feed = read_to_100();
         let many: Vec<i64> = (101..=5_000).collect();
         feed.note(&pulse(&many, 5_000), at(1.0));

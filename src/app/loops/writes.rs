@@ -1,4 +1,4 @@
-//! Watching whether the database takes writes.
+//! Watching whether the database accepts writes.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use crate::store::Refusal;
 const INTERVAL: Duration = Duration::from_secs(1);
 
 impl Server {
-    /// Finds out once a second whether the database takes writes, for ever. While it does nothing is asked, as statements and
-    /// the pulse tell; while it does not a small write is tried.
+    /// Checks once a second whether the database accepts writes. Never returns. While it does, nothing is sent, because
+    /// statements and the poller notice a change. While it does not, a small write is tried.
     pub async fn watch_writes(&self) {
         let mut ticks = interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
