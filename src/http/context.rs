@@ -15,7 +15,8 @@ use crate::rankings::Rankings;
 use crate::redis_client::Redis;
 use crate::telemetry::metrics::Metrics;
 
-/// All that handlers may reach. Each worker thread has a copy, as counting who uses a shared one would be shared too.
+/// Everything that handlers can use. Each worker thread has a copy, because all threads would write the reference count
+/// of a shared one.
 #[derive(Clone)]
 pub struct Api {
     pub accounts: Arc<Accounts>,
@@ -24,7 +25,7 @@ pub struct Api {
     pub operators: Arc<Operators>,
     pub rankings: Arc<Rankings>,
     pub health: Arc<Health>,
-    /// None where the configuration names none.
+    /// `None` if no Redis is configured.
     pub redis: Option<Redis>,
     pub limits: Arc<Limits>,
     pub shedding: Arc<Shedding>,
@@ -33,13 +34,13 @@ pub struct Api {
     pub rankings_pages: Arc<RankingsPages>,
 }
 
-/// What the configuration says about HTTP.
+/// The configuration of the API.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Without one the admin routes are 404.
+    /// Without a token the admin routes answer 404.
     pub admin_token: Option<Secret>,
-    /// Origins of pages that may call.
+    /// Origins of pages that may call the API.
     pub cors_allowed_origins: Origins,
-    /// Proxies whose word for the client's address is taken.
+    /// The number of proxies in front whose information about the client's address is trusted.
     pub trusted_proxy_hops: usize,
 }

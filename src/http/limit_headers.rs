@@ -11,27 +11,28 @@ use crate::limit::{Limiter, Policy, Quota, Verdict};
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
-/// Values of `RateLimit` that are kept ready-made for each policy; deeper buckets write theirs anew.
+/// Values of `RateLimit` that are rendered in advance for each policy. A larger bucket renders its values for each
+/// answer.
 const READY: u32 = 1024;
 
-/// The limiter, and the headers that tell of it.
+/// The limiter, and the rendered headers.
 #[derive(Debug)]
 pub struct Limits {
     pub limiter: Arc<Limiter>,
     texts: [Option<Texts>; Policy::ALL.len()],
 }
 
-/// A policy in headers.
+/// The rendered headers of a policy.
 #[derive(Debug)]
 struct Texts {
     quota: Quota,
     policy: HeaderValue,
-    /// By what is left.
+    /// Values of `RateLimit`, indexed by the remaining tokens.
     left: Vec<HeaderValue>,
 }
 
 impl Limits {
-    /// Prepares the headers of every policy.
+    /// Renders the headers of every policy.
     pub fn new(limiter: Arc<Limiter>) -> Self {
         let texts = Policy::ALL.map(|policy| {
             let quota = limiter.quota(policy)?;
@@ -42,7 +43,7 @@ impl Limits {
         Self { limiter, texts }
     }
 
-    /// Says in an answer's headers what came of the checks.
+    /// Writes the result of the checks into the headers of an answer.
     pub fn write(&self, headers: &mut HeaderMap, verdicts: &[Verdict]) {
         if let [verdict] = verdicts
             && verdict.is_allowed()
@@ -79,7 +80,7 @@ fn policy_text(policy: Policy, quota: Quota) -> String {
     format!("\"{}\";q={};w={window}", policy.name(), quota.burst)
 }
 
-/// `t` is when all of the quota is there again, if nothing is asked until then.
+/// `t` is the time until the quota is full again without further requests.
 fn left_text(policy: Policy, quota: Quota, left: u32) -> String {
     let missing = Duration::from_nanos(quota.worth(quota.burst.saturating_sub(left)));
     limit_text(policy, left, whole_seconds(missing))
@@ -89,7 +90,7 @@ fn limit_text(policy: Policy, left: u32, seconds: u64) -> String {
     format!("\"{}\";r={left};t={seconds}", policy.name())
 }
 
-/// Rounded up.
+/// Whole seconds, rounded up.
 fn whole_seconds(duration: Duration) -> u64 {
     duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
 }

@@ -1,5 +1,5 @@
-//! HTTP: routes, what handlers take and answer, and the OpenAPI document. Handlers hold no rules; they read a request,
-//! make one call below, and write what came of it.
+//! HTTP: routes, handlers, middleware, and the OpenAPI document. The only modules that use actix-web are this one and
+//! `app`.
 
 mod context;
 pub mod extract;

@@ -9,26 +9,26 @@ use crate::api::problem::Problem;
 
 /// The media type of JSON.
 pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
-/// Of answers that nobody may keep.
+/// `Cache-Control` of answers that no cache may keep.
 pub const NEVER_KEPT: HeaderValue = HeaderValue::from_static("no-store");
 
-/// What every answer to a GET that shows something of the caller's own carries: it depends on who asks.
+/// The header of every answer to a GET that depends on the caller.
 pub const VARY_BY_CALLER: (HeaderName, HeaderValue) =
     (header::VARY, HeaderValue::from_static("Authorization"));
 
-/// As [`json`], for a GET whose answer depends on who asks.
+/// As [`json`], for a GET whose answer depends on the caller.
 pub fn private_json(body: &impl Serialize) -> HttpResponse {
     let mut response = HttpResponse::Ok();
     response.insert_header(VARY_BY_CALLER);
     json_with(response, body)
 }
 
-/// An answer with a JSON body, which nobody may keep: it may hold tokens, and is a player's own.
+/// An answer with a JSON body that no cache may keep, because it may contain tokens or a player's own data.
 pub fn json(status: StatusCode, body: &impl Serialize) -> HttpResponse {
     json_with(HttpResponse::build(status), body)
 }
 
-/// As [`json`], with headers that are set already. Only a `Cache-Control` among them lets the answer be kept.
+/// As [`json`], with headers that are set already. A `Cache-Control` among them replaces the default.
 pub fn json_with(mut response: HttpResponseBuilder, body: &impl Serialize) -> HttpResponse {
     match serde_json::to_vec(body) {
         Ok(body) => {

@@ -10,7 +10,7 @@ use foldhash::fast::RandomState;
 
 use crate::telemetry::metrics::{Metrics, RouteMetrics};
 
-/// The counters of the routes that one worker serves, found by the path without asking the router for its template.
+/// The metrics of the routes that one worker thread serves, found by the path without asking the router.
 #[derive(Debug, Default)]
 pub struct RouteCounters(RefCell<HashMap<Box<str>, RouteMetrics, RandomState>>);
 
@@ -30,14 +30,14 @@ impl RouteCounters {
         }
         let mut counters = route_metrics(request, metrics);
         counters.count(method, status.as_u16(), duration);
-        // Only a path that is its own template is kept: of those there are as many as routes.
+        // Only a path without variables is kept, so there are at most as many entries as routes.
         if request.match_pattern().as_deref() == Some(request.path()) {
             known.insert(request.path().into(), counters);
         }
     }
 }
 
-/// The template of the route; one for all that is none.
+/// The label of the route that a request matched.
 pub fn route(request: &HttpRequest) -> String {
     template(request.match_pattern())
 }

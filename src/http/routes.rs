@@ -10,7 +10,7 @@ use crate::http::handlers::{admin, auth, catalogue, docs, health, me, players, r
 use crate::http::middleware::limits::Limited;
 use crate::http::middleware::shed::Shed;
 
-/// Registers every route. They are tried in this order, so those that are called once a second come first.
+/// Registers every route. They are matched in this order, so those that clients call every second come first.
 pub fn routes(config: &mut web::ServiceConfig) {
     config
         .app_data(web::PathConfig::default().error_handler(|_, _| nowhere().into()))
@@ -21,7 +21,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
                 .configure(admin_routes)
                 .default_service(web::to(unknown_path))
                 .wrap(Limited)
-                // Before everything else: whoever is turned away costs as little as can be.
+                // The outermost layer, so that a refused request costs as little as possible.
                 .wrap(Shed),
         )
         .configure(probe_routes)
@@ -31,7 +31,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .default_service(web::to(unknown_path));
 }
 
-/// Registers what probes ask; all else is unknown.
+/// Registers the probes. All other paths are unknown.
 pub fn probe_routes(config: &mut web::ServiceConfig) {
     config
         .service(Endpoint::at("/healthz").get(health::healthz).resource())
@@ -85,7 +85,7 @@ fn game_routes(config: &mut web::ServiceConfig) {
 fn admin_routes(config: &mut web::ServiceConfig) {
     use admin::{jobs, players};
     let scope = web::scope("/admin").guard(guard::fn_guard(|context| {
-        // Without operators the paths are as unknown as any other, whatever the method.
+        // If no operator token is configured these paths are unknown, for any method.
         let api = context.app_data::<web::Data<Api>>();
         api.is_some_and(|api| api.options.admin_token.is_some())
     }));
@@ -113,7 +113,7 @@ fn admin_routes(config: &mut web::ServiceConfig) {
     );
 }
 
-/// A path and its methods. What is not among them is answered 405 with an `Allow` of those that are.
+/// A path and its methods. Other methods are answered 405 with the header `Allow`.
 struct Endpoint {
     path: &'static str,
     routes: Vec<Route>,
@@ -177,7 +177,7 @@ impl Endpoint {
         F::Output: Responder + 'static,
     {
         self.methods.extend(methods.clone());
-        // Not the framework's own guards, which note with every request the methods that they were asked for.
+        // The framework's own guards would store the allowed methods with every request.
         let guard = guard::fn_guard(move |context| methods.contains(&context.head().method));
         self.routes.push(web::route().guard(guard).to(handler));
         self

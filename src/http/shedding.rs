@@ -1,8 +1,8 @@
-//! Turning mutations away before they wait too long.
+//! Load shedding: refusing mutations that would have to wait too long.
 //!
-//! Whoever is let in waits behind all that were let in before, so their number bounds the wait. How many that may be
-//! depends on the machine and the database, and is learned: as many as are answered within [`TARGET`]. The surplus is
-//! answered at once, before its token is checked or its body is read, so that it costs those that were let in little.
+//! An admitted mutation waits behind all that were admitted before, so their number determines the wait. The admissible
+//! number depends on the machine and the database and is learned: as many as are answered within [`TARGET`]. Excess
+//! mutations are refused before the token is checked or the body is read, so that they cost the admitted ones little.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -10,26 +10,26 @@ use std::time::{Duration, Instant};
 
 use crate::telemetry::metrics::Metrics;
 
-/// How long mutations may take that are let in, on average, where it is their number that makes them wait.
+/// The average time that admitted mutations may take if their number is what makes them wait.
 const TARGET: Duration = Duration::from_millis(100);
-/// Mutations that are let in however slow they are: as many as one commit takes. A distant database is slow, but not busy.
+/// Mutations that are always admitted: as many as one commit takes. A distant database is slow but not overloaded.
 const LEAST: usize = 512;
-/// Mutations that are let in before it is known how many are served in time.
+/// Mutations that are admitted until it is known how many are answered in time.
 const USUAL: usize = 1024;
-/// Mutations that are let in at most: as many as may wait in a lane.
+/// The largest limit: as many as may wait in a lane.
 const MOST: usize = 8192;
-/// How many make a crowd. With fewer it is not looked how long they take, so that those who are let in anyhow, which is
-/// to say always, cost next to nothing.
+/// The number in flight from which response times are measured. Below it, which is nearly always the case, admission
+/// costs next to nothing.
 const CROWD: usize = LEAST / 2;
-/// For how long it is looked before the limit is set anew.
+/// How long response times are measured before the limit is adjusted.
 const WINDOW: Duration = Duration::from_millis(100);
-/// How much it may rise or fall at a time.
+/// The largest factors by which the limit rises or falls at a time.
 const MOST_RISE: f64 = 2.0;
 const MOST_FALL: f64 = 0.5;
-/// A log line for so much time in which requests are turned away.
+/// The interval of log lines while requests are refused.
 const TOLD_EVERY: Duration = Duration::from_secs(10);
 
-/// Lets mutations in, or not.
+/// Admits mutations or refuses them.
 #[derive(Debug)]
 pub struct Shedding {
     in_flight: AtomicUsize,
@@ -39,32 +39,32 @@ pub struct Shedding {
     metrics: Metrics,
 }
 
-/// What has been seen since the limit was last set.
+/// What was measured since the limit was last adjusted.
 #[derive(Debug)]
 struct Window {
-    /// What the microseconds below are counted from.
+    /// The start of the microseconds below.
     epoch: Instant,
-    /// When the limit was set. Who was let in before says nothing of it.
+    /// When the limit was adjusted. Mutations that were admitted before do not count.
     began: AtomicU64,
-    /// When it is set next.
+    /// When the limit is adjusted next.
     ends: AtomicU64,
     answered: AtomicU64,
-    /// Microseconds that those took together.
+    /// The sum of their response times in microseconds.
     waited: AtomicU64,
     most_in_flight: AtomicUsize,
 }
 
-/// That a mutation was let in. It is handed back with [`Shedding::leave`] or [`Shedding::carried_out`].
+/// The admission of a mutation. It must be returned with [`Shedding::leave`] or [`Shedding::carried_out`].
 #[derive(Clone, Copy, Debug)]
 #[must_use]
 pub struct Admission {
     at: Instant,
-    /// Whether there are so many before it that it matters how long it takes.
+    /// Whether its response time is measured.
     crowded: bool,
 }
 
 impl Shedding {
-    /// Nothing is in flight yet.
+    /// A value without mutations in flight.
     pub fn new(metrics: Metrics, now: Instant) -> Self {
         metrics.mutations_limit.set(gauge(USUAL));
         Self {
@@ -83,7 +83,7 @@ impl Shedding {
         }
     }
 
-    /// Lets a mutation in; none where there are too many before it.
+    /// Admits a mutation; `None` if too many are in flight.
     pub fn admit(&self, now: Instant) -> Option<Admission> {
         let (before, limit) =
             (self.in_flight.fetch_add(1, Ordering::Relaxed), self.limit.load(Ordering::Relaxed));
@@ -100,12 +100,12 @@ impl Shedding {
         Some(Admission { at: now, crowded })
     }
 
-    /// Takes back that a mutation was let in which was not carried out: refusals take no time and tell nothing.
+    /// Ends the admission of a mutation that was refused later. Refusals take no time, so they do not count.
     pub fn leave(&self, _: Admission) {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Takes in that a mutation was carried out.
+    /// Ends the admission of a mutation that was carried out.
     pub fn carried_out(&self, admission: Admission, now: Instant) {
         if admission.crowded {
             self.learn(admission.at, now);
@@ -113,7 +113,7 @@ impl Shedding {
         self.leave(admission);
     }
 
-    /// Takes in that a mutation took from `at` until `now`.
+    /// Measures a mutation that took from `at` until `now`.
     fn learn(&self, at: Instant, now: Instant) {
         let (window, relaxed) = (&self.window, Ordering::Relaxed);
         let (let_in, answered) = (window.time(at), window.time(now));
@@ -127,8 +127,8 @@ impl Shedding {
             return;
         }
         let wait = window.waited.load(relaxed) / window.answered.load(relaxed).max(1);
-        // The next ends when some have been answered who were let in under the new limit. One of those who see the end of
-        // this one begins it.
+        // The next window must include answers to mutations that were admitted under the new limit. One of the threads
+        // that see the end of this window begins the next one.
         let next = answered + wait + micros(WINDOW);
         if window.ends.compare_exchange(ends, next, relaxed, relaxed).is_ok() {
             let most = window.most_in_flight.swap(0, relaxed);
@@ -141,7 +141,7 @@ impl Shedding {
         }
     }
 
-    /// Says in the log that requests are turned away, but not for each.
+    /// Logs that requests are refused, but not for each one.
     fn tell(&self, now: Instant, limit: usize) {
         let Ok(mut told_at) = self.told_at.try_lock() else { return };
         if told_at.is_none_or(|at| now.saturating_duration_since(at) >= TOLD_EVERY) {
@@ -155,14 +155,14 @@ impl Shedding {
 }
 
 impl Window {
-    /// An instant as the window's parts tell it.
+    /// An instant in the units of the window.
     fn time(&self, instant: Instant) -> u64 {
         micros(instant.saturating_duration_since(self.epoch))
     }
 }
 
-/// The limit after a window in which at most `most` were in flight and took `wait` on average. So many are answered in a
-/// time, whatever their number, once there are too many; so the wait is in proportion to the number.
+/// The limit after a window with at most `most` mutations in flight that took `wait` on average. Above the capacity the
+/// throughput is constant, so the wait is proportional to the number in flight.
 fn next_limit(limit: usize, most: usize, wait: Duration) -> usize {
     let ratio = TARGET.as_secs_f64() / wait.as_secs_f64().max(1e-6);
     let next = if ratio < 1.0 {
@@ -170,7 +170,7 @@ fn next_limit(limit: usize, most: usize, wait: Duration) -> usize {
     } else if most >= limit {
         limit as f64 * ratio
     } else {
-        // A limit that nobody reached is neither confirmed nor refuted.
+        // A limit that was not reached is neither too high nor too low.
         limit.max(USUAL) as f64
     };
     let (lowest, highest) = (limit as f64 * MOST_FALL, limit as f64 * MOST_RISE);

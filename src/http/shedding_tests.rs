@@ -1,4 +1,4 @@
-//! Shedding before a lane that is simulated, step by step.
+//! Tests of load shedding with a lane that is simulated step by step.
 
 use std::collections::VecDeque;
 
@@ -6,10 +6,10 @@ use super::*;
 
 const STEP: Duration = Duration::from_millis(1);
 
-/// A lane that carries out so many mutations a second, in their order, and those that come to it.
+/// A lane with a given capacity in mutations per second, and its clients.
 struct World {
     now: Instant,
-    /// What is left of the last steps: fractions of a mutation.
+    /// The fractions of a mutation that are left from earlier steps.
     due: f64,
     done: f64,
     refused: usize,
@@ -21,7 +21,7 @@ impl World {
         Self { now, due: 0.0, done: 0.0, refused: 0, waits: Vec::new() }
     }
 
-    /// Goes on for so many seconds with that many mutations a second, of which so many can be carried out.
+    /// Simulates `seconds` with the given arrivals per second and capacity per second.
     fn go_on(
         &mut self,
         shedding: &Shedding,
@@ -40,7 +40,7 @@ impl World {
                     None => self.refused += 1,
                 }
             }
-            // What an idle lane could have done is lost.
+            // Unused capacity cannot be saved.
             self.done = (self.done + capacity * STEP.as_secs_f64()).min(queue.len() as f64 + 1.0);
             while self.done >= 1.0 {
                 self.done -= 1.0;
@@ -78,7 +78,7 @@ fn of_twice_what_can_be_served_the_surplus_is_turned_away_and_nobody_else_waits_
     for capacity in [4_000.0, 13_000.0, 40_000.0, 100_000.0] {
         let (shedding, now) = shedding();
         let (mut world, mut queue) = (World::new(now), VecDeque::new());
-        // In the first second it learns, and what is let in while it tries more may wait twice as long.
+        // The limit is learned in the first second. While it rises, admitted mutations may wait twice as long.
         world.go_on(&shedding, &mut queue, 1.0, (2.0 * capacity, capacity));
         let learning = USUAL as f64 / capacity + 2.0 * TARGET.as_secs_f64();
         assert!(world.quantile(1.0) < Duration::from_secs_f64(learning), "{capacity} a second");
@@ -114,7 +114,7 @@ fn a_pause_turns_nobody_away_where_little_is_asked() {
     let (shedding, now) = shedding();
     let (mut world, mut queue) = (World::new(now), VecDeque::new());
     for _ in 0..5 {
-        // A checkpoint, or a row that somebody holds.
+        // A checkpoint, or a locked row.
         world.go_on(&shedding, &mut queue, 0.5, (1000.0, 0.0));
         world.go_on(&shedding, &mut queue, 2.0, (1000.0, 20_000.0));
     }

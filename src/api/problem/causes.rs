@@ -1,4 +1,4 @@
-//! Which problem each failure of the layers below is to a client.
+//! Which problem each error of the modules below becomes.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use crate::domain::text::number;
 use crate::domain::{CatalogueFault, Refusal};
 use crate::{accounts, game, rankings, store};
 
-/// A change whose answer did not come may have been made.
+/// The change may have been made if its answer was lost.
 const FATE_UNKNOWN: &str =
     "Nothing was applied, unless a repeat with the same Idempotency-Key says otherwise.";
 
@@ -25,7 +25,7 @@ impl From<game::Error> for Problem {
     fn from(error: game::Error) -> Self {
         match error {
             game::Error::Refused(refusal) => (&refusal).into(),
-            // A token outlives its player by some minutes.
+            // An access token may outlive its player by some minutes.
             game::Error::NoSuchPlayer => {
                 Self::new(Code::Unauthenticated, "There is no such player.")
             }

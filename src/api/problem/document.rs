@@ -1,5 +1,5 @@
-//! Problems in the OpenAPI document. Each code has a schema of its own, so that `code` tells a client which members there
-//! are.
+//! Problems in the OpenAPI document. Each code has its own schema, so that `code` tells a client which members the
+//! problem has.
 
 use std::borrow::Cow;
 
@@ -12,9 +12,9 @@ use utoipa::{PartialSchema, ToSchema};
 use super::Code;
 use crate::limit::Policy;
 
-/// Members that every problem has, for people.
+/// The members of every problem that are for people.
 const DETAILS: &str = "ProblemDetails";
-/// What tells of which request a problem is.
+/// The members that identify the request.
 const TRACE: &str = "RequestTrace";
 
 impl Code {
@@ -44,11 +44,11 @@ impl Code {
         Self::Unavailable,
     ];
 
-    /// Those that an action among several may be refused with.
+    /// The codes that one of several actions may be refused with.
     const OF_ACTIONS: [Self; 4] =
         [Self::NotFound, Self::InsufficientEnergy, Self::RequirementNotMet, Self::AlreadyOwned];
 
-    /// The name of its schema: `InsufficientEnergyProblem`.
+    /// The name of the schema, such as `InsufficientEnergyProblem`.
     fn schema_name(self) -> String {
         let words = self.names().0.split('_').map(|word| {
             let (first, rest) = word.split_at(1);
@@ -61,7 +61,7 @@ impl Code {
         Ref::from_schema_name(self.schema_name())
     }
 
-    /// Its schema, without the request's id.
+    /// The schema, without the request's id.
     fn schema(self) -> Schema {
         let (name, title) = self.names();
         let mut object = ObjectBuilder::new()
@@ -80,7 +80,7 @@ impl Code {
         all.description(Some(title)).build().into()
     }
 
-    /// The members that it always has beside those of all problems.
+    /// The additional members that a problem with this code always has.
     fn members(self) -> Vec<(&'static str, RefOr<Schema>)> {
         let amount = || number(Type::Number, KnownFormat::Double);
         let count = || number(Type::Integer, KnownFormat::Int64);
@@ -103,7 +103,7 @@ impl Code {
     }
 }
 
-/// That value and no other.
+/// A schema with a single value.
 fn only(kind: Type, value: impl Into<serde_json::Value>) -> ObjectBuilder {
     ObjectBuilder::new().schema_type(kind).enum_values(Some([value.into()]))
 }
@@ -117,7 +117,7 @@ fn text(description: &str) -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::String).description(Some(description))
 }
 
-/// One of these, told apart by `code`.
+/// One of several problems, distinguished by `code`.
 fn one_of(codes: &[Code]) -> RefOr<Schema> {
     match codes {
         [code] => code.reference().into(),
@@ -134,7 +134,7 @@ pub fn body(codes: &[Code]) -> Schema {
     AllOfBuilder::new().item(Ref::from_schema_name(TRACE)).item(one_of(codes)).build().into()
 }
 
-/// The schemas of all problems, by their names.
+/// The schemas of all problems with their names.
 pub fn schemas() -> Vec<(String, Schema)> {
     let details = ObjectBuilder::new()
         .schema_type(Type::Object)
@@ -166,7 +166,7 @@ pub fn schemas() -> Vec<(String, Schema)> {
     shared.into_iter().chain(Code::ALL.map(|code| (code.schema_name(), code.schema()))).collect()
 }
 
-/// The problem of an action that was refused, as the document tells of it.
+/// The schema of the problem of a refused action.
 #[derive(Debug)]
 pub struct RefusedAction;
 

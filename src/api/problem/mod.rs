@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 pub use document::{RefusedAction, body as body_schema, schemas};
 
-/// What went wrong, for programs. Clients may rely on these.
+/// The code of a problem, for programs. Codes never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Code {
     InvalidRequest,
@@ -64,7 +64,7 @@ impl Code {
         }
     }
 
-    /// The name on the wire and the title for people.
+    /// The name in JSON, and the title for people.
     pub fn names(self) -> (&'static str, &'static str) {
         match self {
             Self::InvalidRequest => ("invalid_request", "The request is malformed"),
@@ -95,19 +95,19 @@ impl Code {
     }
 }
 
-/// A field at fault.
+/// A field with an error.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {
-    /// Where: `quantity`, `actions[2].id`.
+    /// The path of the field, such as `quantity` or `actions[2].id`.
     #[schema(example = "quantity")]
     pub field: String,
     pub message: String,
 }
 
-/// The body of every answer that is no success: `application/problem+json`.
+/// The body of every error: `application/problem+json`.
 #[derive(Debug, Serialize)]
 struct ProblemBody<'a> {
-    /// Identifies the kind of problem; the code, as a URN.
+    /// Identifies the kind of problem: the code as a URN.
     #[serde(rename = "type", serialize_with = "urn")]
     kind: &'static str,
     title: &'static str,
@@ -115,11 +115,11 @@ struct ProblemBody<'a> {
     detail: &'a str,
     /// For programs.
     code: &'static str,
-    /// For support; the value of `X-Request-Id`.
+    /// For support requests; the same as the header `X-Request-Id`.
     request_id: &'a str,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     errors: &'a [FieldError],
-    /// Members of this problem alone, such as `required` and `available`.
+    /// Members of this kind of problem, such as `required` and `available`.
     #[serde(flatten)]
     extensions: &'a Members,
 }
@@ -128,7 +128,7 @@ fn urn<S: Serializer>(name: &str, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&format_args!("urn:idlewatt:problem:{name}"))
 }
 
-/// Members of a problem, in their order.
+/// Members of a problem, in order.
 #[derive(Debug, Default)]
 struct Members(Vec<(&'static str, Value)>);
 
@@ -138,7 +138,7 @@ impl Serialize for Members {
     }
 }
 
-/// A problem on its way to the client.
+/// An error that is answered to a client.
 #[derive(Debug)]
 pub struct Problem(Box<Parts>);
 
@@ -150,12 +150,12 @@ struct Parts {
     extensions: Members,
     retry_after_seconds: Option<u64>,
     allow: Option<String>,
-    /// For the log alone.
+    /// For the log only.
     cause: Option<String>,
 }
 
 impl Problem {
-    /// A problem of that kind; `detail` is for people.
+    /// A problem with a code; `detail` is for people.
     pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
         Self(Box::new(Parts {
             code,
@@ -168,19 +168,19 @@ impl Problem {
         }))
     }
 
-    /// Something the path names does not exist.
+    /// Something in the path does not exist.
     pub fn not_found(what: &'static str) -> Self {
         Self::new(Code::NotFound, what)
     }
 
-    /// The resource does not know the method; `allow` lists those that it knows.
+    /// The resource does not allow the method; `allow` lists the methods that it allows.
     pub fn method_not_allowed(allow: String) -> Self {
         let mut problem = Self::new(Code::MethodNotAllowed, format!("Allowed are {allow}."));
         problem.0.allow = Some(allow);
         problem
     }
 
-    /// A field is at fault in a request that is malformed.
+    /// A field has an error that makes the request malformed.
     pub fn malformed(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self::fields(
             Code::InvalidRequest,
@@ -188,13 +188,13 @@ impl Problem {
         )
     }
 
-    /// A field of a well-formed request holds what is not acceptable.
+    /// A field of a well-formed request has an unacceptable value.
     pub fn unacceptable(field: impl Into<String>, message: impl Into<String>) -> Self {
         let error = FieldError { field: field.into(), message: message.into() };
         Self::fields(Code::ValidationFailed, vec![error])
     }
 
-    /// Fields are at fault.
+    /// Several fields have errors.
     pub fn fields(code: Code, errors: Vec<FieldError>) -> Self {
         let said: Vec<_> = errors.iter().map(|it| format!("{} {}", it.field, it.message)).collect();
         let mut problem = Self::new(code, format!("{}.", said.join("; ")));
@@ -202,7 +202,7 @@ impl Problem {
         problem
     }
 
-    /// Too much was asked. The same call is allowed after `millis` milliseconds.
+    /// There were too many calls. The same call is allowed after `millis` milliseconds.
     pub fn rate_limited(policy: &'static str, millis: u64) -> Self {
         let mut problem = Self::new(Code::RateLimited, "Wait as long as retry_after_ms says.")
             .with("retry_after_ms", millis)
@@ -211,7 +211,7 @@ impl Problem {
         problem
     }
 
-    /// Come back in a moment. `cause` is only logged.
+    /// The client should retry soon. `cause` is only logged.
     pub fn unavailable(detail: &'static str, cause: impl fmt::Display) -> Self {
         let mut problem = Self::new(Code::Unavailable, detail);
         problem.0.retry_after_seconds = Some(1);
@@ -219,7 +219,8 @@ impl Problem {
         problem
     }
 
-    /// Come back in a moment: more is asked than can be served. It is not logged, as that would only be more to do.
+    /// The client should retry soon, because there are more requests than can be served. Not logged, because logging
+    /// would be additional load.
     pub fn busy() -> Self {
         let mut problem = Self::new(
             Code::Unavailable,
@@ -229,7 +230,7 @@ impl Problem {
         problem
     }
 
-    /// A fault of ours. `cause` is only logged.
+    /// A fault of the server. `cause` is only logged.
     pub fn internal(cause: impl fmt::Display) -> Self {
         let mut problem = Self::new(Code::Internal, "The fault is logged under the request id.");
         problem.0.cause = Some(cause.to_string());
@@ -243,7 +244,7 @@ impl Problem {
         self
     }
 
-    /// What went wrong, for programs.
+    /// The code, for programs.
     pub fn code(&self) -> Code {
         self.0.code
     }
@@ -258,14 +259,14 @@ impl Problem {
         self.0.allow.as_deref()
     }
 
-    /// What to log: faults of ours and of the stores; nothing for a client's.
+    /// What to log: faults of the server and of the stores; `None` for errors of clients.
     pub fn cause(&self) -> Option<&str> {
         self.0.cause.as_deref()
     }
 
-    /// The body, for a request of that id.
+    /// The body, for a request with this id.
     pub fn body(&self, request_id: &str) -> Vec<u8> {
-        // Most bodies fit, so that they are written in one go.
+        // Most bodies fit, so the buffer need not grow.
         let mut body = Vec::with_capacity(512);
         match serde_json::to_writer(&mut body, &self.content(request_id)) {
             Ok(()) => body,
@@ -273,7 +274,7 @@ impl Problem {
         }
     }
 
-    /// The problem as a member of a larger answer, without a request id of its own.
+    /// The problem as a member of a larger answer, without a request id.
     pub fn to_value(&self) -> Value {
         let mut value = serde_json::to_value(self.content("")).unwrap_or_default();
         if let Some(members) = value.as_object_mut() {

@@ -8,22 +8,23 @@ use super::time::rfc3339;
 use crate::accounts::{SignedIn, Tokens};
 use crate::store::sessions::ListedSession;
 
-/// Nothing is asked of a guest.
+/// A request to create a guest, which has no members.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GuestRequest {}
 
-/// A name to sign in by.
+/// A registration.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RegisterRequest {
-    /// Kept in lower case, and nobody else's.
+    /// Stored in lower case; unique.
     #[schema(min_length = 3, max_length = 24, pattern = "^[A-Za-z0-9_]+$", example = "ada")]
     pub username: String,
     #[schema(min_length = 8, max_length = 128, example = "correct horse battery")]
     pub password: String,
-    /// 1 to 24 characters as people count them and at most 256 bytes, without the space around them; at least one can be seen,
-    /// and none is a control character or turns the direction of text. The username, or the guest's name, where absent.
+    /// 1 to 24 characters as people count them and at most 256 bytes, without surrounding white space. At least one
+    /// must be visible, and none may be a control character or change the direction of text. The default is the
+    /// username, or the guest's present name.
     #[serde(default)]
     #[schema(min_length = 1, max_length = 256, example = "Ada")]
     pub display_name: Option<String>,
@@ -53,27 +54,27 @@ pub struct PasswordRequest {
     pub new_password: String,
 }
 
-/// Who signed in.
+/// The player who signed in.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = SignedInPlayer)]
 pub struct PlayerWire {
     pub id: Uuid,
     pub display_name: String,
-    /// Null for guests, who have none.
+    /// Null for guests.
     #[schema(required)]
     pub username: Option<String>,
 }
 
-/// What a client holds of a session.
+/// The tokens of a session.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Tokens)]
 pub struct TokensWire {
     /// Sent as `Authorization: Bearer`.
     pub access_token: String,
     pub token_type: TokenTypeWire,
-    /// Seconds that the access token holds.
+    /// Seconds for which the access token is valid.
     pub expires_in: u64,
-    /// Good for one refresh.
+    /// Valid for one refresh.
     pub refresh_token: String,
 }
 
@@ -111,10 +112,10 @@ pub struct SessionWire {
     pub last_refreshed_at: String,
     #[schema(format = DateTime)]
     pub expires_at: String,
-    /// What the client called itself; null where it did not.
+    /// The `User-Agent` with which the session was created; null if there was none.
     #[schema(required)]
     pub user_agent: Option<String>,
-    /// Whether it is the session that asks.
+    /// Whether the request belongs to this session.
     pub current: bool,
 }
 
@@ -137,7 +138,7 @@ impl From<SignedIn> for SignedInWire {
 }
 
 impl SessionWire {
-    /// A session as seen from the session `current`.
+    /// A session in the list of the session `current`.
     pub fn new(session: ListedSession, current: Uuid) -> Self {
         Self {
             id: session.id,

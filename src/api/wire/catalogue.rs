@@ -11,7 +11,7 @@ use crate::domain::{
     Catalogue, CatalogueItems, Effect, Generator, Requirement, Rules, Slug, Upgrade,
 };
 
-/// A machine that makes energy.
+/// A machine that produces energy.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[schema(as = Generator)]
 pub struct GeneratorWire {
@@ -19,15 +19,15 @@ pub struct GeneratorWire {
     pub id: String,
     pub name: String,
     pub description: String,
-    /// With `k` owned the next `n` cost `base_cost * cost_growth^k * (cost_growth^n - 1) / (cost_growth - 1)`.
+    /// If `k` are owned, the next `n` cost `base_cost * cost_growth^k * (cost_growth^n - 1) / (cost_growth - 1)`.
     pub base_cost: f64,
     pub cost_growth: f64,
     pub base_energy_per_second: f64,
-    /// Retired ones cannot be bought and go on producing.
+    /// False for a retired generator: it cannot be bought, but those owned produce energy.
     pub available: bool,
 }
 
-/// A lasting improvement, bought once between two prestiges.
+/// A permanent improvement, bought once between two prestiges.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[schema(as = Upgrade)]
 pub struct UpgradeWire {
@@ -37,14 +37,14 @@ pub struct UpgradeWire {
     pub description: String,
     pub cost: f64,
     pub effect: EffectWire,
-    /// What a player must have before it can be bought; null where that is nothing.
+    /// What a player must have before it can be bought; null if there is no requirement.
     #[schema(required)]
     pub requires: Option<RequirementWire>,
-    /// Retired ones cannot be bought and keep their effect.
+    /// False for a retired upgrade: it cannot be bought, but keeps its effect for its owners.
     pub available: bool,
 }
 
-/// A generator of a catalogue to put in force.
+/// A generator of a new catalogue.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GeneratorRequest {
@@ -60,12 +60,12 @@ pub struct GeneratorRequest {
     pub cost_growth: f64,
     #[schema(minimum = 1e-6, maximum = 1e300)]
     pub base_energy_per_second: f64,
-    /// True where absent; false retires it.
+    /// The default is true; false retires it.
     #[serde(default = "available")]
     pub available: bool,
 }
 
-/// An upgrade of a catalogue to put in force.
+/// An upgrade of a new catalogue.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UpgradeRequest {
@@ -80,7 +80,7 @@ pub struct UpgradeRequest {
     pub effect: EffectWire,
     #[serde(default)]
     pub requires: Option<RequirementWire>,
-    /// True where absent; false retires it.
+    /// The default is true; false retires it.
     #[serde(default = "available")]
     pub available: bool,
 }
@@ -89,19 +89,19 @@ fn available() -> bool {
     true
 }
 
-/// What an upgrade does.
+/// The effect of an upgrade.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 #[schema(as = Effect)]
 pub enum EffectWire {
-    /// Multiplies what one kind of generator makes.
+    /// Multiplies the production of one kind of generator.
     GeneratorMultiplier {
         #[schema(min_length = 1, max_length = 64, pattern = "^[a-z0-9_]+$")]
         generator: String,
         #[schema(minimum = 1, maximum = 1e300)]
         multiplier: f64,
     },
-    /// Multiplies what all generators make.
+    /// Multiplies the production of all generators.
     GlobalMultiplier {
         #[schema(minimum = 1, maximum = 1e300)]
         multiplier: f64,
@@ -116,14 +116,14 @@ pub enum EffectWire {
         #[schema(minimum = 1e-6, maximum = 1)]
         share: f64,
     },
-    /// Lengthens the time that production goes on without the player.
+    /// Extends the time for which production continues while the player is absent.
     OfflineCap {
         #[schema(minimum = 1, maximum = 31_622_400)]
         seconds: f64,
     },
 }
 
-/// What an upgrade asks for beside its cost.
+/// What an upgrade requires in addition to its cost.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 #[schema(as = Requirement)]
@@ -141,22 +141,22 @@ pub enum RequirementWire {
     },
 }
 
-/// Numbers of the game that are no catalogue data.
+/// Constants of the game that are not in the catalogue.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = Rules)]
 pub struct RulesWire {
     /// Before upgrades.
     pub energy_per_click: f64,
-    /// Clicks credited per second in the long run.
+    /// Clicks that are credited per second on average.
     pub clicks_per_second: f64,
-    /// Clicks credited at once after a pause.
+    /// Clicks that are credited at once after a pause.
     pub click_burst: f64,
-    /// How long production goes on without the player, before upgrades.
+    /// Seconds for which production continues while the player is absent, before upgrades.
     pub offline_cap_seconds: f64,
     /// Prestige gives `floor(sqrt(lifetime_energy / energy_per_core))` cores.
     pub energy_per_core: f64,
-    /// Share that each core adds to all production.
+    /// The fraction that each core adds to the production.
     pub bonus_per_core: f64,
 }
 
@@ -165,7 +165,7 @@ pub struct RulesWire {
 #[schema(as = Catalog)]
 pub struct CatalogWire {
     pub version: u64,
-    /// When it came, or comes, into force for everybody.
+    /// When it is in force for all players.
     #[schema(format = DateTime)]
     pub effective_at: String,
     pub generators: Vec<GeneratorWire>,
@@ -173,18 +173,18 @@ pub struct CatalogWire {
     pub rules: RulesWire,
 }
 
-/// The newest catalogue, and the version in force where that is another one.
+/// The latest catalogue, and the version in force.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[schema(as = AdminCatalog)]
 pub struct AdminCatalogWire {
     #[serde(flatten)]
     pub catalog: CatalogWire,
-    /// The version in force now; another than `version` while a change is ahead.
+    /// The version in force now. It differs from `version` while a change is not in force yet.
     pub version_in_force: u64,
 }
 
-/// A catalogue to put in force. What `GET` answers can be changed and sent back: `version`, `effective_at` and
-/// `version_in_force` are given by the server and disregarded, `rules` must be as they are.
+/// A catalogue to put in force. The answer to `GET` can be changed and sent back: `version`, `effective_at` and
+/// `version_in_force` are set by the server and ignored; `rules` must be unchanged.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CatalogRequest {
@@ -289,7 +289,7 @@ impl From<&Requirement> for RequirementWire {
     }
 }
 
-/// A name in a request that cannot be an item's: where, and what it must be.
+/// An invalid name in a request: its field, and the rule for names.
 pub type BadName = (String, &'static str);
 
 fn slug(text: String, field: impl FnOnce() -> String) -> Result<Slug, BadName> {
@@ -297,10 +297,11 @@ fn slug(text: String, field: impl FnOnce() -> String) -> Result<Slug, BadName> {
 }
 
 impl CatalogRequest {
-    /// The items that it lists. Only names are checked here, the rest is the domain's.
+    /// The items of the catalogue. Only names are validated here; the domain validates the rest.
     ///
     /// # Errors
-    /// The first name that cannot be one.
+    ///
+    /// Returns the first invalid name.
     pub fn into_items(self) -> Result<CatalogueItems, BadName> {
         let generators = self.generators.into_iter().enumerate().map(|(index, it)| {
             Ok(Generator {

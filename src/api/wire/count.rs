@@ -1,5 +1,5 @@
-//! Counts in bodies. They are read as raw JSON first, so that a number of the wrong size (422) can be told from
-//! something that is no number at all (400).
+//! Counts in requests. They are read as raw JSON first, so that a number out of range (422) can be distinguished from a
+//! value that is not a number (400).
 
 use serde_json::value::RawValue;
 
@@ -10,7 +10,8 @@ use crate::domain::{MAX_QUANTITY, Quantity};
 /// A whole number from 1 to `most`.
 ///
 /// # Errors
-/// 400 for what is no number, 422 for another number.
+///
+/// Returns 400 if the value is not a number, 422 for any other number.
 pub fn read_count(field: &str, raw: &RawValue, most: u64) -> Result<u64, Problem> {
     let text = raw.get();
     let range = || format!("must be a whole number from 1 to {most}");
@@ -24,7 +25,8 @@ pub fn read_count(field: &str, raw: &RawValue, most: u64) -> Result<u64, Problem
 /// A whole number from 1 to a million, or `"max"`.
 ///
 /// # Errors
-/// 400 for what is neither number nor text, 422 for another number or text.
+///
+/// Returns 400 if the value is neither a number nor a text, 422 for any other number or text.
 pub fn read_quantity(field: &str, raw: &RawValue) -> Result<Quantity, Problem> {
     let text = raw.get();
     if text == "\"max\"" {

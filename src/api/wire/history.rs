@@ -1,4 +1,4 @@
-//! What has happened to a player, and what is held about it.
+//! The history of a player, and all data about it.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -15,16 +15,16 @@ use crate::store::ledger::LedgerLine;
 use crate::store::operators::AuditEntry;
 use crate::store::seasons::SeasonResult;
 
-/// A part of a list.
+/// A page of a list.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Page<T: ToSchema> {
     pub entries: Vec<T>,
-    /// Send it as `cursor` for the next part; null at the end.
+    /// Send it as `cursor` to get the next page; null on the last page.
     #[schema(required)]
     pub next_cursor: Option<String>,
 }
 
-/// What a line of the ledger is of: the names that the rules give them.
+/// The kind of a ledger entry.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = LedgerKind)]
@@ -35,19 +35,19 @@ pub enum LedgerKindWire {
     Grant,
 }
 
-/// A line of the ledger: `balance_after = balance_after of the line before + earned + delta`.
+/// An entry of the ledger: `balance_after = balance_after of the previous entry + earned + delta`.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = LedgerEntry)]
 pub struct LedgerEntryWire {
-    /// The version of the state that it led to.
+    /// The version of the state after the change.
     pub id: u64,
     #[schema(format = DateTime)]
     pub at: String,
     #[schema(value_type = LedgerKindWire)]
     pub kind: String,
-    /// What was bought, the cores reached, or the reason of the grant.
+    /// The item that was bought, the number of cores, or the reason of the grant.
     pub reference: String,
-    /// All that production and clicks brought since the line before.
+    /// Everything that production and clicks added since the previous entry.
     pub earned: f64,
     pub delta: f64,
     pub balance_after: f64,
@@ -67,7 +67,7 @@ impl From<LedgerLine> for LedgerEntryWire {
     }
 }
 
-/// What anybody may know of a player.
+/// The public profile of a player.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Profile)]
 pub struct ProfileWire {
@@ -93,7 +93,7 @@ impl From<&State> for ProfileWire {
     }
 }
 
-/// Something an operator did.
+/// An action of an operator.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = AuditEntry)]
 pub struct AuditEntryWire {
@@ -109,18 +109,18 @@ impl From<AuditEntry> for AuditEntryWire {
     }
 }
 
-/// A request that carried an idempotency key and is still remembered.
+/// A stored request that had an idempotency key.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ExportedRequest)]
 pub struct ExportedRequestWire {
-    /// The key itself is not kept.
+    /// The start of the key's SHA-256 hash; the key itself is not stored.
     pub key_sha256_prefix: String,
     #[schema(format = DateTime)]
     pub at: String,
     pub outcome: Value,
 }
 
-/// What a player reached in a season.
+/// A player's result in a season.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = SeasonResult)]
 pub struct SeasonResultWire {
@@ -138,7 +138,7 @@ impl From<SeasonResult> for SeasonResultWire {
     }
 }
 
-/// Everything that is held about a player.
+/// All data about a player.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Export)]
 pub struct ExportWire {
@@ -151,15 +151,15 @@ pub struct ExportWire {
     /// Newest first.
     pub ledger: Vec<LedgerEntryWire>,
     pub sessions: Vec<SessionWire>,
-    /// What the player reached in the seasons that it has left, newest first.
+    /// The player's results in the seasons that it has left, newest first.
     pub seasons: Vec<SeasonResultWire>,
     pub remembered_requests: Vec<ExportedRequestWire>,
-    /// What operators did to the player.
+    /// Actions of operators that concern the player.
     pub audit: Vec<AuditEntryWire>,
 }
 
 impl ExportWire {
-    /// The export as asked for by the session `current`.
+    /// The export for the session `current`.
     pub fn new(export: Export, current: Uuid) -> Self {
         let State { record, epoch, timeline, now, .. } = &export.state;
         Self {

@@ -1,4 +1,4 @@
-//! The shapes of JSON: what `api.md` calls the wire contract. They stand apart from the domain so that neither binds
+//! The JSON of requests and answers. These types are separate from those of the domain, so that each can change without
 //! the other.
 
 mod auth;

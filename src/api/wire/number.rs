@@ -1,16 +1,16 @@
-//! Whole numbers: those that are kept as doubles, and those that clients write as such. Engines whose only number is a double,
-//! as Godot's and Lua's, write 29 as `29.0`.
+//! Whole numbers: those that are stored as doubles, and those that clients write as doubles. Engines whose only number
+//! is a double, such as Godot's and Lua's, write 29 as `29.0`.
 
 use std::fmt;
 
 use serde::de::{Error, Unexpected, Visitor};
 use serde::{Deserializer, Serialize, Serializer};
 
-/// The largest double below which every whole number is one.
+/// Up to this double, every whole number can be represented.
 const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
-/// Writes a whole number without a fraction as far as doubles are exact.
+/// Writes a whole number without a fraction, as far as doubles are exact.
 pub fn whole<S: Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     if (0.0..=MAX_EXACT).contains(number) {
         serializer.serialize_u64(*number as u64)
@@ -34,12 +34,12 @@ pub fn read_whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::
     deserializer.deserialize_any(WholeVisitor { takes_text: false })
 }
 
-/// As `read_whole`, where the number may be null.
+/// As [`read_whole`], but the number may be null.
 pub fn read_optional<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     deserializer.deserialize_option(Optional { takes_text: false })
 }
 
-/// As `read_whole`, for a parameter of a query, which is a text.
+/// As [`read_whole`], for a query parameter, which is a text.
 pub fn read_parameter<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,
@@ -83,7 +83,7 @@ impl Visitor<'_> for WholeVisitor {
         if let Ok(number) = text.parse() {
             return Ok(number);
         }
-        // `5.0` as in JSON, and no other form of a double.
+        // `5.0` as in JSON; no other form of a double is accepted.
         let is_zero = |rest: &str| !rest.is_empty() && rest.bytes().all(|it| it == b'0');
         let whole = text.split_once('.').filter(|(_, rest)| is_zero(rest));
         whole.and_then(|(whole, _)| whole.parse().ok()).ok_or(wrong)

@@ -1,5 +1,5 @@
-//! JSON objects. Left alone, a struct is also read from an array of its fields in their order, which no document
-//! promises.
+//! JSON objects. By default serde also accepts an array of a struct's fields in their order, which the document does
+//! not allow.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -11,7 +11,7 @@ use serde_json::error::Category;
 
 use crate::api::problem::Problem;
 
-/// A value that is read from an object and from nothing else.
+/// A value that is read from an object only.
 #[derive(Debug)]
 pub struct Object<T>(pub T);
 
@@ -35,8 +35,8 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
     }
 }
 
-/// Reads a member that is there, for `#[serde(default, deserialize_with)]`. Left alone, an `Option` takes null for a member
-/// that is absent.
+/// Reads a member that is present, for `#[serde(default, deserialize_with)]`. By default serde treats null like an
+/// absent member.
 pub fn present<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,
@@ -58,12 +58,13 @@ where
 /// Reads a request from the bytes of a JSON object.
 ///
 /// # Errors
-/// 400 that names the field at fault, or `body` if the bytes are not one JSON object.
+///
+/// Returns 400 with the field that has an error, or `body` if the bytes are not one JSON object.
 pub fn read_object<T: DeserializeOwned>(raw: &[u8]) -> Result<T, Problem> {
     let mut json = serde_json::Deserializer::from_slice(raw);
     let Object(value) = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let message = error.inner().to_string();
-        // What is no JSON has no fields, but for a text with half a character: its place is known.
+        // Text that is not JSON has no fields, except for half of a surrogate pair, whose position is known.
         let is_json = error.inner().classify() == Category::Data || message.contains("escape");
         let path = if is_json { error.path().to_string() } else { ".".to_owned() };
         let field = field_at_fault(&path, &message);
@@ -73,7 +74,7 @@ pub fn read_object<T: DeserializeOwned>(raw: &[u8]) -> Result<T, Problem> {
     Ok(value)
 }
 
-/// The field that an error is about. The path ends at the object; what is missing from it is only in the message.
+/// The field that an error concerns. The path ends at the object; the name of a missing field is only in the message.
 fn field_at_fault(path: &str, message: &str) -> String {
     let missing = message.strip_prefix("missing field `").and_then(|rest| rest.split_once('`'));
     match (path, missing) {

@@ -1,4 +1,4 @@
-//! What mutations ask for and answer.
+//! Requests and outcomes of mutations.
 
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
@@ -29,13 +29,13 @@ pub struct ClicksRequest {
 pub struct GeneratorPurchaseRequest {
     #[schema(value_type = QuantityWire)]
     quantity: Box<RawValue>,
-    /// Buy only where the state is still of this version.
+    /// Buy only if the state has this version.
     #[serde(default, deserialize_with = "read_optional")]
     #[schema(maximum = 9_007_199_254_740_991_u64)]
     pub expected_version: Option<u64>,
 }
 
-/// A whole number, or `"max"` for as many as the energy buys.
+/// A whole number, or `"max"` for as many as the energy suffices for.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 #[schema(as = Quantity)]
@@ -45,12 +45,12 @@ pub enum QuantityWire {
     Max(MaxWire),
 }
 
-/// How many: a whole number, which `29.0` is too.
+/// A whole number; `29.0` is accepted too.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Count, minimum = 1, maximum = 1_000_000)]
 pub struct CountWire(pub u64);
 
-/// As many as the energy buys.
+/// As many as the energy suffices for.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = Max)]
@@ -58,22 +58,22 @@ pub enum MaxWire {
     Max,
 }
 
-/// A purchase or prestige with nothing to say but, perhaps, the version that it expects.
+/// A purchase or prestige, optionally with an expected version.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExpectingRequest {
-    /// Apply only where the state is still of this version.
+    /// Apply only if the state has this version.
     #[serde(default, deserialize_with = "read_optional")]
     #[schema(maximum = 9_007_199_254_740_991_u64)]
     pub expected_version: Option<u64>,
 }
 
-/// Another display name.
+/// A new display name.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RenameRequest {
-    /// 1 to 24 characters as people count them and at most 256 bytes, without the space around them; at least one can be seen,
-    /// and none is a control character or turns the direction of text.
+    /// 1 to 24 characters as people count them and at most 256 bytes, without surrounding white space. At least one
+    /// must be visible, and none may be a control character or change the direction of text.
     #[schema(min_length = 1, max_length = 256, example = "Ada")]
     pub display_name: String,
 }
@@ -87,7 +87,7 @@ pub struct ActionsRequest {
     actions: Vec<ActionMembers>,
 }
 
-/// One action: `type` says what, and which members there are.
+/// One action. `type` determines the other members.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 #[schema(as = Action)]
@@ -107,7 +107,8 @@ pub enum ActionWire {
     },
 }
 
-/// One action as it is read: members of every type, so that faults name the member. A member that is there is not null.
+/// One action as it is parsed: it has the members of every type, so that errors name the member. A member that is
+/// present is not null.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ActionMembers {
@@ -122,10 +123,11 @@ struct ActionMembers {
 }
 
 impl ClicksRequest {
-    /// The command that it asks for.
+    /// The command of the request.
     ///
     /// # Errors
-    /// 400 or 422, naming the field.
+    ///
+    /// Returns 400 or 422 with the field.
     pub fn command(&self) -> Result<Command, Problem> {
         let clicks = read_count("clicks", &self.clicks, MAX_CLICKS)?;
         Ok(Command::Act(Action::Click { clicks }))
@@ -133,20 +135,22 @@ impl ClicksRequest {
 }
 
 impl GeneratorPurchaseRequest {
-    /// The quantity that it asks for.
+    /// The quantity of the request.
     ///
     /// # Errors
-    /// 400 or 422, naming the field.
+    ///
+    /// Returns 400 or 422 with the field.
     pub fn quantity(&self) -> Result<Quantity, Problem> {
         read_quantity("quantity", &self.quantity)
     }
 }
 
 impl ActionsRequest {
-    /// The command that it asks for.
+    /// The command of the request.
     ///
     /// # Errors
-    /// 400 or 422, naming the field.
+    ///
+    /// Returns 400 or 422 with the field.
     pub fn command(&self) -> Result<Command, Problem> {
         if !(1..=MAX_ACTIONS).contains(&self.actions.len()) {
             let message = format!("must have 1 to {MAX_ACTIONS} entries");
@@ -186,26 +190,26 @@ impl ActionMembers {
         }
     }
 
-    /// The item that it names. A name that no item can have is like one that none has: refused alone, not with its
-    /// neighbours.
+    /// The item that the action names. A name that no item can have is treated like an unknown item: only this action
+    /// is refused.
     fn item(&self, field: &str) -> Result<Slug, Problem> {
         let id = self.id.as_ref().ok_or_else(|| Problem::malformed(field, "is missing"))?;
         Ok(Slug::try_from(id.as_str()).unwrap_or_else(|_| Slug::unknown()))
     }
 }
 
-/// What clicking came to.
+/// The outcome of clicking.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ClicksOutcome)]
 pub struct ClicksWire {
-    /// How many were credited; those past the allowed rate are not.
+    /// How many clicks were credited. Clicks beyond the allowed rate are not credited.
     pub accepted: u64,
     #[serde(skip_serializing_if = "StatePlace::is_added_later")]
     #[schema(value_type = StateWire, required)]
     pub state: StatePlace,
 }
 
-/// What a purchase of generators came to.
+/// The outcome of a purchase of generators.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = GeneratorPurchaseOutcome)]
 pub struct GeneratorPurchaseWire {
@@ -216,7 +220,7 @@ pub struct GeneratorPurchaseWire {
     pub state: StatePlace,
 }
 
-/// What the purchase of an upgrade came to.
+/// The outcome of a purchase of an upgrade.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = UpgradePurchaseOutcome)]
 pub struct UpgradePurchaseWire {
@@ -226,7 +230,7 @@ pub struct UpgradePurchaseWire {
     pub state: StatePlace,
 }
 
-/// What prestige came to.
+/// The outcome of prestige.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = PrestigeOutcome)]
 pub struct PrestigeWire {
@@ -237,7 +241,7 @@ pub struct PrestigeWire {
     pub state: StatePlace,
 }
 
-/// What several actions came to, in their order.
+/// The outcomes of several actions, in their order.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ActionsOutcome)]
 pub struct ActionsWire {
@@ -247,7 +251,7 @@ pub struct ActionsWire {
     pub state: StatePlace,
 }
 
-/// What an action came to: with `status` 200 its outcome, with another its problem.
+/// The result of an action: its outcome if `status` is 200, otherwise its problem.
 #[derive(Debug, ToSchema)]
 #[serde(untagged)]
 #[schema(as = ActionResult)]
@@ -262,19 +266,19 @@ fn status_ok() -> Object {
     ObjectBuilder::new().schema_type(Type::Integer).enum_values(Some([200])).build()
 }
 
-/// What an applied action came to.
+/// The outcome of an applied action.
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AppliedAction {
     #[schema(schema_with = status_ok)]
     status: u16,
-    /// Of clicks: how many were credited.
+    /// For clicks: how many were credited.
     #[schema(value_type = u64, required = false)]
     accepted: Option<u64>,
-    /// Of generators: how many were bought.
+    /// For generators: how many were bought.
     #[schema(value_type = u64, required = false)]
     purchased: Option<u64>,
-    /// Of purchases.
+    /// For purchases: the cost.
     #[schema(value_type = f64, required = false)]
     spent: Option<f64>,
 }

@@ -10,7 +10,7 @@ use super::time::rfc3339;
 use crate::domain::{Season, Timestamp};
 use crate::rankings::{Board, Entry, List, SeasonOverview, SeasonState, Standings, Surroundings};
 
-/// What players are ranked by.
+/// The quantity by which players are ranked.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = Board)]
@@ -42,7 +42,7 @@ pub enum SeasonBoardWire {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = RankingEntry)]
 pub struct RankingEntryWire {
-    /// From 1 on. Equal scores share no rank: the older player comes first.
+    /// Starts at 1. Players with equal scores have different ranks: the older player comes first.
     pub rank: u64,
     pub player_id: Uuid,
     pub display_name: String,
@@ -64,18 +64,18 @@ fn entries(list: List) -> Vec<RankingEntryWire> {
     list.entries.into_iter().map(Into::into).collect()
 }
 
-/// A part of a board.
+/// A page of a board.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = Rankings)]
 pub struct RankingsWire {
     pub board: BoardWire,
-    /// When the newest scores were reckoned.
+    /// When the latest scores were calculated.
     #[schema(format = DateTime)]
     pub as_of: String,
     pub total_players: u64,
-    /// The best first.
+    /// Best first.
     pub entries: Vec<RankingEntryWire>,
-    /// Whether a store is away, so that newer scores are missing.
+    /// Whether newer scores are missing because a store is unavailable.
     pub stale: bool,
 }
 
@@ -91,19 +91,19 @@ impl RankingsWire {
     }
 }
 
-/// A player among its neighbours.
+/// A player and its neighbours.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = OwnRanking)]
 pub struct OwnRankingWire {
     pub board: BoardWire,
-    /// When the newest scores were reckoned.
+    /// When the latest scores were calculated.
     #[schema(format = DateTime)]
     pub as_of: String,
     pub rank: u64,
     pub score: f64,
-    /// How many of the other players rank below, in percent: 100 for the first, 0 for the last, 100 for who is alone.
+    /// The percentage of the other players that rank below: 100 for the first, 0 for the last, 100 for the only player.
     pub percentile: f64,
-    /// The player with up to `around` neighbours on each side, the best first.
+    /// The player with up to `around` neighbours on each side, best first.
     pub entries: Vec<RankingEntryWire>,
 }
 
@@ -124,7 +124,7 @@ impl OwnRankingWire {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = Season)]
 pub struct SeasonWire {
-    /// Its ISO week.
+    /// The ISO week.
     #[schema(example = "2026-w02")]
     pub id: String,
     #[schema(format = DateTime)]
@@ -132,12 +132,12 @@ pub struct SeasonWire {
     #[schema(format = DateTime)]
     pub ends_at: String,
     pub state: SeasonStateWire,
-    /// How many players the final standings rank; null before they are made.
+    /// How many players the final standings rank; null before they exist.
     #[schema(required)]
     pub ranked_players: Option<u64>,
 }
 
-/// How a season fares. It is `closing` from its end until its final standings are made, half a minute later or so.
+/// The state of a season. It is `closing` from its end until its final standings exist, about half a minute later.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = SeasonState)]
@@ -164,24 +164,24 @@ impl From<SeasonOverview> for SeasonWire {
     }
 }
 
-/// A part of a season's standings.
+/// A page of a season's standings.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = SeasonRankings)]
 pub struct SeasonRankingsWire {
     #[schema(example = "2026-w02")]
     pub season: String,
     pub board: SeasonBoardWire,
-    /// Whether they do not change any more.
+    /// Whether the standings are final.
     #[serde(rename = "final")]
     pub is_final: bool,
-    /// When the newest scores were reckoned: for final standings the season's end.
+    /// When the latest scores were calculated; for final standings the end of the season.
     #[schema(format = DateTime)]
     pub as_of: String,
-    /// How many are ranked; in final standings also those who were deleted since, whose ranks are left out.
+    /// How many players are ranked. Final standings count players who were deleted since, whose ranks are left out.
     pub total_players: u64,
-    /// The best first.
+    /// Best first.
     pub entries: Vec<RankingEntryWire>,
-    /// Whether a store is away, so that newer scores are missing.
+    /// Whether newer scores are missing because a store is unavailable.
     pub stale: bool,
 }
 
@@ -199,16 +199,16 @@ impl SeasonRankingsWire {
     }
 }
 
-/// A season by its ISO week: `2026-w02`.
+/// The id of a season: its ISO week, such as `2026-w02`.
 pub fn season_id(season: Season) -> String {
-    // Seasons that no clock tells of end at the calendar's edges.
+    // Seasons outside of the calendar's range get the id of its first or last week.
     let edge = if season.number() < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
     let start = jiff::Timestamp::from_microsecond(season.starts_at().as_micros()).unwrap_or(edge);
     let week = Offset::UTC.to_datetime(start).date().iso_week_date();
     format!("{:04}-w{:02}", week.year(), week.week())
 }
 
-/// The season of that id, written just so.
+/// The season with this id; `None` if the id has another form.
 pub fn season_of_id(id: &str) -> Option<Season> {
     let (year, week) = id.split_once("-w")?;
     let week = ISOWeekDate::new(year.parse().ok()?, week.parse().ok()?, Weekday::Monday).ok()?;
@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn seasons_are_named_by_their_iso_week() {
         let season = |micros| Season::at(Timestamp::from_micros(micros));
-        // 2026-01-05, 2026-12-28 (of a year with 53 weeks) and 2025-12-29, Mondays.
+        // Mondays: 2026-01-05, 2026-12-28 (in a year with 53 weeks) and 2025-12-29.
         for (micros, id) in [
             (1_767_571_200_000_000, "2026-w02"),
             (1_798_416_000_000_000, "2026-w53"),

@@ -10,39 +10,39 @@ use crate::domain::{Away, Timeline, Timestamp};
 use crate::identity::Epoch;
 use crate::store::players::PlayerRecord;
 
-/// A player's numbers at `server_time`. Between versions a client extrapolates `energy + energy_per_second * (t -
+/// A player's state at `server_time`. Between versions a client extrapolates `energy + energy_per_second * (t -
 /// server_time)`, up to `accrues_until`.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = State)]
 pub struct StateWire {
     pub player_id: Uuid,
     pub display_name: String,
-    /// Null for guests, who have none.
+    /// Null for guests.
     #[schema(required)]
     pub username: Option<String>,
     pub energy: f64,
-    /// All that production and clicks ever brought.
+    /// The sum of all energy from production and clicks.
     pub lifetime_energy: f64,
     pub energy_per_second: f64,
     pub energy_per_click: f64,
     #[serde(serialize_with = "whole")]
     pub cores: f64,
-    /// Rises by one with every applied mutation. Keep the state with the highest that you have seen within an `epoch`.
+    /// Rises by one with every applied mutation. Within an `epoch`, keep the state with the highest version.
     pub version: u64,
-    /// Those owned, in the catalogue's order.
+    /// The generators that are owned, in the catalogue's order.
     pub generators: Vec<OwnedGeneratorWire>,
-    /// Those owned.
+    /// The upgrades that are owned.
     pub upgrades: Vec<String>,
-    /// Changes when the database was restored or replaced, and so may have gone back: take the state then, whatever its
-    /// version.
+    /// Changes when the database was restored or replaced and so may have gone back to an earlier state. Accept the
+    /// state of a new epoch whatever its version is.
     #[schema(example = "5b1c8e0f9a7d2346")]
     pub epoch: String,
-    /// Until when production goes on if the player does not come back.
+    /// When production stops if the player does not come back.
     #[schema(format = DateTime)]
     pub accrues_until: String,
     #[schema(format = DateTime)]
     pub server_time: String,
-    /// An absence of more than a minute: there until the next mutation or for 30 s.
+    /// The last absence, if it was longer than a minute. Present for 30 s or until the next mutation.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = AwayWire, required = false)]
     pub away: Option<AwayWire>,
@@ -60,26 +60,26 @@ impl StatePlace {
     }
 }
 
-/// What a player has of one generator.
+/// One generator of which the player owns units.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = OwnedGenerator)]
 pub struct OwnedGeneratorWire {
     #[schema(example = "wind_turbine")]
     pub id: String,
     pub owned: u64,
-    /// Null where the next one cannot be bought at any price.
+    /// Null if the next unit cannot be bought.
     #[schema(required)]
     pub next_cost: Option<f64>,
-    /// What all of them make.
+    /// The production of all owned units.
     pub energy_per_second: f64,
 }
 
-/// What happened while the player was away.
+/// An absence of the player.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Away)]
 pub struct AwayWire {
     pub seconds: f64,
-    /// The part of it in which production went on.
+    /// The seconds of the absence for which production continued.
     pub credited_seconds: f64,
     pub energy: f64,
 }

@@ -2,9 +2,9 @@
 
 use crate::domain::Timestamp;
 
-/// `2026-11-21T10:00:00.000Z`. Fractions of a millisecond are cut off.
+/// Formats a time like `2026-11-21T10:00:00.000Z`. Fractions of a millisecond are cut off.
 pub fn rfc3339(time: Timestamp) -> String {
-    // Times outside the calendar's years, which no clock tells, end at its edges.
+    // Times outside of the calendar's range become its first or last time.
     let edge = if time.as_micros() < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
     let time = jiff::Timestamp::from_microsecond(time.as_micros()).unwrap_or(edge);
     format!("{time:.3}")
@@ -12,7 +12,7 @@ pub fn rfc3339(time: Timestamp) -> String {
 
 const DAY_SECONDS: i64 = 86_400;
 
-/// Appends what [`rfc3339`] says, without going through a calendar for times of our age.
+/// Appends the same text as [`rfc3339`]. Times of our era do not need the calendar library.
 pub fn write_rfc3339(text: &mut Vec<u8>, time: Timestamp) {
     let millis = time.as_micros().div_euclid(1000);
     let (seconds, millis) = (millis.div_euclid(1000), millis.rem_euclid(1000));
@@ -40,8 +40,8 @@ pub fn write_rfc3339(text: &mut Vec<u8>, time: Timestamp) {
     text.extend_from_slice(&written);
 }
 
-/// Year, month and day of a day counted from the Unix epoch, in eras of 400 years that begin with March (Howard
-/// Hinnant, chrono-compatible low-level date algorithms).
+/// Year, month and day of a day counted from the Unix epoch, calculated with eras of 400 years that begin in March
+/// (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms").
 fn civil(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));

@@ -15,17 +15,17 @@ use tokio::time::timeout;
 use crate::api::problem::{Code, Problem};
 use crate::api::wire::read_object;
 
-/// The largest body.
+/// The largest accepted body.
 const MAX_BYTES: usize = 64 * 1024;
 
-/// How long a body may take to come.
+/// Time-out for receiving a body.
 const READ_LIMIT: Duration = Duration::from_secs(10);
 
-/// A JSON body of that type. An empty one counts as `{}`.
+/// A JSON body. An empty body counts as `{}`.
 #[derive(Debug)]
 pub struct Body<T> {
     pub value: T,
-    /// As it was sent.
+    /// The bytes of the body.
     pub raw: Bytes,
 }
 
@@ -58,7 +58,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
     }
 }
 
-/// Whether a header says that the body is compressed, or encoded in another way.
+/// Whether a header says that the body is compressed or encoded in another way.
 fn is_encoded(headers: &HeaderMap) -> bool {
     headers.get_all(header::CONTENT_ENCODING).any(|value| {
         let codings = value.to_str().unwrap_or("unknown").split(',').map(str::trim);

@@ -1,5 +1,5 @@
-//! The client's address: the peer's, or what the trusted proxies in front say. Each proxy appends whom it heard from, so
-//! the lists are read from the right, and nothing left of what the outermost trusted proxy wrote is believed.
+//! The client's address: the peer's, or the one that trusted proxies report. Each proxy appends the address of its own
+//! peer, so lists are read from the right, and everything left of the outermost trusted proxy's entry is ignored.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -10,7 +10,8 @@ use super::forwarded;
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED: HeaderName = HeaderName::from_static("forwarded");
 
-/// The address of the client behind `hops` trusted proxies. What they did not say is answered by who is nearest.
+/// The address of the client behind `hops` trusted proxies. If they did not report it, the nearest known address is
+/// returned.
 pub fn client_address(peer: Option<SocketAddr>, headers: &HeaderMap, hops: usize) -> IpAddr {
     let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
     if hops == 0 {
@@ -26,14 +27,15 @@ pub fn client_address(peer: Option<SocketAddr>, headers: &HeaderMap, hops: usize
         (Some(one), None) if !headers.contains_key(FORWARDED) => one,
         (None, Some(one)) if !headers.contains_key(X_FORWARDED_FOR) => one,
         (Some(one), Some(other)) if one.to_canonical() == other.to_canonical() => one,
-        // Proxies write one of the two, or the same in both. The other is the client's own then, and which one it is
-        // cannot be told, even if one of them cannot be read: the client shares the proxy's bucket.
+        // Proxies write one of the headers, or the same address in both. Otherwise the client wrote one of them, and it
+        // is unknown which one, even if one cannot be parsed: the client shares the proxy's bucket then.
         _ => peer,
     }
 }
 
-/// What the outermost of `hops` proxies wrote into a list, or the nearest to it that is an address. `read` gives the
-/// addresses of a line in their order, none for an element that has no address, and nothing where the line is not a list.
+/// The address that the outermost of `hops` proxies wrote into a list, or the nearest to it that is valid. `read`
+/// returns the addresses of a line in order, `None` for an element without an address, and `None` for a line that is
+/// not a list.
 fn said(
     headers: &HeaderMap,
     name: &HeaderName,
@@ -44,7 +46,7 @@ fn said(
     let mut left = hops;
     let lines: Vec<_> = headers.get_all(name).collect();
     for line in lines.iter().rev() {
-        // What is not text is no proxy's; what is left of it is not believed either.
+        // A proxy does not write invalid text. Everything left of it is ignored.
         let Ok(line) = line.to_str() else { break };
         let addresses = read(line);
         if addresses.is_empty() {
@@ -54,7 +56,7 @@ fn said(
             if left == 0 {
                 return found;
             }
-            // Instead of an obfuscated or unknown address the one that the next nearer proxy wrote counts.
+            // Instead of an obfuscated or unknown address, that of the next nearer proxy counts.
             let Some(address) = address else { return found };
             found = Some(address);
             left -= 1;
@@ -63,8 +65,8 @@ fn said(
     found
 }
 
-/// An address with or without a port: `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:80`. In
-/// place of a port there may be a name for it, such as `_a1`.
+/// An address with or without a port: `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:80`.
+/// The port may be a name such as `_a1`.
 fn address(text: &str) -> Option<IpAddr> {
     let text = text.trim_matches([' ', '\t']);
     if let Ok(address) = text.parse::<IpAddr>() {
@@ -124,7 +126,7 @@ mod tests {
         assert_eq!(seen(1, &lines), "10.0.0.8");
         assert_eq!(seen(2, &lines), "10.0.0.7");
         assert_eq!(seen(3, &lines), "192.0.2.1");
-        // More hops than elements: the outermost proxy that wrote is believed.
+        // With more hops than elements, the outermost proxy that wrote an element counts.
         assert_eq!(seen(9, &lines[1..]), "10.0.0.7");
         assert_eq!(seen(2, &[]), PEER);
     }
@@ -139,7 +141,7 @@ mod tests {
             ("for=\"192.0.2.43:_a1\"", "192.0.2.43"),
             ("for=\"[2001:db8::1]:_a-1\"", "2001:db8::1"),
             ("for=\"1\\92.0.2.43\"", "192.0.2.43"),
-            // Proxies leave the quotes out where they should not.
+            // Some proxies omit required quotes.
             ("for=192.0.2.43:47011", "192.0.2.43"),
             ("for=[2001:db8::1]:80", "2001:db8::1"),
             ("for=2001:db8::1", "2001:db8::1"),
@@ -161,8 +163,8 @@ mod tests {
         }
     }
 
-    /// The proxy appends to the line that the client wrote, and puts the client's Host header into its element, which it
-    /// writes as the standard says.
+    /// The proxy appends to the line that the client wrote, and its element contains the client's Host header, quoted
+    /// as the standard requires.
     #[test]
     fn no_header_and_no_host_lets_a_client_choose_its_address() {
         let pieces = ["", "\"", "\\", ",", ";", "for=6.6.6.6", "x=", "x", " "];
@@ -172,7 +174,7 @@ mod tests {
             .flat_map(|text| pieces.iter().map(move |c| format!("{text}{c}")))
             .flat_map(|text| pieces.iter().map(move |d| format!("{text}{d}")))
             .collect();
-        // A client's header may begin with anything; its end decides how the rest is read.
+        // A client's header may begin with anything, and its end determines how the rest is parsed.
         let headers = ["for=6.6.6.6", "for=6.6.6.6;x=\"", "for=6.6.6.6;x=\"\\", "x=\"\\\\\"", "\""];
         for host in &texts {
             let quoted = host.replace('\\', "\\\\").replace('"', "\\\"");
@@ -187,7 +189,7 @@ mod tests {
                     let appended = format!("{header}, {element}");
                     let address = seen(1, &[(&FORWARDED, &appended)]);
                     assert!(["192.0.2.1", PEER].contains(&&*address), "{appended}: {address}");
-                    // A second proxy heard the first one, and was told the same host.
+                    // A second proxy received from the first one, with the same host.
                     let twice = format!("{appended}, for=10.0.0.7;host=\"{quoted}\"");
                     let address = seen(2, &[(&FORWARDED, &twice)]);
                     let allowed = ["192.0.2.1", "10.0.0.7", PEER];
@@ -195,14 +197,14 @@ mod tests {
                 }
             }
         }
-        // Where the client's line stands by itself, it does not matter what is in it.
+        // If the client's line is a separate one, its content does not matter.
         for header in &texts {
             let lines = [(&FORWARDED, &**header), (&FORWARDED, "for=192.0.2.1")];
             assert_eq!(seen(1, &lines), "192.0.2.1", "{header}");
         }
     }
 
-    /// The proxy appends to one of the headers; the client writes what comes before in it, and all of the other.
+    /// The proxy appends to one of the headers. The client controls the beginning of that one and all of the other.
     #[test]
     fn a_header_that_cannot_be_read_does_not_make_the_other_one_believed() {
         let plain = HeaderValue::from_bytes(b"\xff, 192.0.2.1").expect("a value");
@@ -264,7 +266,7 @@ mod tests {
 
     #[test]
     fn a_header_of_the_clients_own_gains_nothing() {
-        // Behind a proxy that writes the one, the client writes the other.
+        // Behind a proxy that writes one header, the client writes the other.
         let honest = (&X_FORWARDED_FOR, "192.0.2.1");
         assert_eq!(seen(1, &[honest, (&FORWARDED, "for=6.6.6.6")]), PEER);
         let honest = (&FORWARDED, "for=192.0.2.1");

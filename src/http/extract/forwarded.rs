@@ -1,18 +1,19 @@
-//! The header `Forwarded`, as RFC 7239 says: a list of elements, each of which is pairs of a name and a value that are
-//! separated by semicolons. A value may be a quoted string, in which commas and semicolons separate nothing and a backslash
-//! stands before a byte that means itself.
+//! The header `Forwarded` (RFC 7239): a list of elements, each of which has pairs of a name and a value that are
+//! separated by semicolons. A value may be a quoted string, in which commas and semicolons do not separate and a
+//! backslash escapes the next byte.
 
 use std::borrow::Cow;
 
-/// The value of the parameter `for` of each element of a line; none of an element without it, and of one that is malformed.
-/// Empty elements are left out. Nothing where a quoted string does not end: which commas separate elements is not known then.
+/// The value of the parameter `for` of each element of a line; `None` for an element without it and for a malformed
+/// one. Empty elements are skipped. Returns `None` if a quoted string does not end, because it is unknown then which
+/// commas separate elements.
 pub(super) fn nodes(line: &str) -> Option<Vec<Option<Cow<'_, str>>>> {
     let elements = separated(line, b',')?;
     let elements = elements.into_iter().map(trimmed).filter(|element| !element.is_empty());
     Some(elements.map(node).collect())
 }
 
-/// The parts of a text between separators that are outside of quoted strings.
+/// The parts of a text between separators outside of quoted strings.
 fn separated(text: &str, separator: u8) -> Option<Vec<&str>> {
     let (mut parts, mut start) = (Vec::new(), 0);
     let (mut is_quoted, mut is_escaped) = (false, false);
@@ -32,8 +33,8 @@ fn separated(text: &str, separator: u8) -> Option<Vec<&str>> {
     (!is_quoted).then_some(parts)
 }
 
-/// The value of `for`. An element is read whole: in one that names a parameter twice, or that has anything which is no pair,
-/// a client may have a part.
+/// The value of `for`. The whole element is parsed: a client may have written part of an element that repeats a
+/// parameter or contains something other than pairs.
 fn node(element: &str) -> Option<Cow<'_, str>> {
     let (mut names, mut found) = (Vec::<&str>::new(), None);
     for pair in separated(element, b';')?.into_iter().map(trimmed).filter(|it| !it.is_empty()) {
@@ -50,8 +51,8 @@ fn node(element: &str) -> Option<Cow<'_, str>> {
     found
 }
 
-/// What a value means, if it is one: a quoted string, or a word. The standard lets a word have no colons and brackets, but
-/// proxies write addresses so.
+/// The unquoted value, if it is valid: a quoted string or a word. The standard allows no colons and brackets in a word,
+/// but proxies write addresses that way.
 fn unquoted(value: &str) -> Option<Cow<'_, str>> {
     let Some(rest) = value.strip_prefix('"') else {
         let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"\"\\,;=".contains(&byte);
@@ -74,7 +75,7 @@ fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(is_part)
 }
 
-/// Without the blanks around it.
+/// The text without surrounding spaces and tabs.
 fn trimmed(text: &str) -> &str {
     text.trim_matches([' ', '\t'])
 }

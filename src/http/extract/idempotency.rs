@@ -11,23 +11,23 @@ use crate::game::{Asked, IdempotencyKey};
 const HEADER: &str = "Idempotency-Key";
 const MAX_LENGTH: usize = 255;
 
-/// The key that a request carries, if any.
+/// The key of a request, if it has one.
 #[derive(Debug)]
 pub struct Key {
     pub text: Option<String>,
-    /// What it was sent for: method and path.
+    /// The method and path of the request.
     target: String,
 }
 
 impl Key {
-    /// As [`Key::of`], for an operator: its keys never meet those of the player that it acts on.
+    /// As [`Key::of`], for an operator: its keys never equal those of the player that it acts on.
     pub fn of_operator(&self, asked: Asked<'_>) -> Option<IdempotencyKey> {
-        // A space is in no player's key.
+        // A player's key cannot contain a space.
         let key = self.text.as_deref().map(|key| format!("operator {key}"));
         key.map(|key| IdempotencyKey::new(&key, &self.target, asked))
     }
 
-    /// The key together with what it was sent for.
+    /// The key, combined with the content of the request.
     pub fn of(&self, asked: Asked<'_>) -> Option<IdempotencyKey> {
         self.text.as_deref().map(|key| IdempotencyKey::new(key, &self.target, asked))
     }

@@ -1,4 +1,4 @@
-//! What handlers take from a request, checked.
+//! Validated parts of requests, for handlers.
 
 mod body;
 pub mod client_address;
@@ -22,19 +22,19 @@ use uuid::Uuid;
 use crate::api::problem::Problem;
 use crate::domain::Slug;
 
-/// The client's name for itself.
+/// The `User-Agent` of the client.
 pub fn user_agent(request: &HttpRequest) -> Option<&str> {
     request.headers().get(header::USER_AGENT)?.to_str().ok()
 }
 
-/// The item that a part of the path names.
+/// The item that a segment of the path names.
 pub fn slug(text: &str, missing: &'static str) -> Result<Slug, Problem> {
     Slug::try_from(text).map_err(|_| Problem::not_found(missing))
 }
 
-/// The player or session that a part of the path names.
+/// The player or session that a segment of the path names.
 pub fn id(text: &str, missing: &'static str) -> Result<Uuid, Problem> {
-    // Only the usual form: other spellings of the same id would be other addresses of the same thing.
+    // Only the usual form is accepted: other spellings of an id would be further addresses of the same resource.
     let usual = text.len() == 36;
     Uuid::try_parse(text).ok().filter(|_| usual).ok_or_else(|| Problem::not_found(missing))
 }

@@ -1,4 +1,4 @@
-//! Whether an operator asks.
+//! Authenticating operators.
 
 use std::future::{Ready, ready};
 
@@ -10,7 +10,7 @@ use super::player::bearer;
 use crate::api::problem::{Code, Problem};
 use crate::http::Api;
 
-/// Somebody who has shown the operators' token.
+/// A caller with the operator token.
 #[derive(Clone, Copy, Debug)]
 pub struct Operator;
 
@@ -41,7 +41,7 @@ fn check(request: &HttpRequest) -> Result<Operator, Problem> {
     }
 }
 
-/// Whether it is the operators' token.
+/// Whether a token is the operator token.
 pub fn is_operator(token: &str, api: &Api) -> bool {
     let expected = api.options.admin_token.as_ref();
     expected.is_some_and(|it| token.as_bytes().ct_eq(it.reveal().as_bytes()).into())

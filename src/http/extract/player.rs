@@ -1,4 +1,4 @@
-//! Who asks.
+//! Authenticating players.
 
 use std::future::{Ready, ready};
 
@@ -12,11 +12,11 @@ use crate::http::Api;
 use crate::http::thread_state::thread_state;
 use crate::http::token_cache::Caller;
 
-/// A player, where a token was shown; it must hold then.
+/// The player of the access token, if there is a token. An invalid token is refused.
 #[derive(Clone, Copy, Debug)]
 pub struct MaybeCaller(pub Option<Identity>);
 
-/// The token of the `Authorization` header: nothing without the header.
+/// The token of the `Authorization` header; `None` without the header.
 pub fn bearer(request: &HttpRequest) -> Option<Result<&str, Problem>> {
     let value = request.headers().get(header::AUTHORIZATION)?;
     let token = value.as_bytes().split_first_chunk().and_then(|(scheme, token): (&[u8; 7], _)| {
@@ -57,7 +57,7 @@ impl FromRequest for Caller {
     }
 }
 
-/// Whom a token was made for, be it revoked since.
+/// The player and session of an access token, even if they are revoked.
 pub fn former_caller(request: &HttpRequest, api: &Api) -> Result<Option<Identity>, Problem> {
     match bearer(request).transpose()? {
         Some(token) => match api.accounts.identify(token) {

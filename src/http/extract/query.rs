@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use crate::api::problem::Problem;
 
-/// A query string of that type.
+/// A parsed query string.
 #[derive(Debug)]
 pub struct Query<T>(pub T);
 
@@ -28,7 +28,7 @@ fn parse<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
     })
 }
 
-/// The first parameter that is refused on its own; no query needs any.
+/// The first parameter that is invalid by itself. No query has required parameters.
 fn parameter_at_fault<T: DeserializeOwned>(query: &str) -> Option<String> {
     let parameters: Vec<(String, String)> = serde_urlencoded::from_str(query).ok()?;
     let refused = |parameter: &(String, String)| {
@@ -38,10 +38,11 @@ fn parameter_at_fault<T: DeserializeOwned>(query: &str) -> Option<String> {
     parameters.into_iter().find(refused).map(|(name, _)| name)
 }
 
-/// The length of a page: 50 unless told, at most 100.
+/// The length of a page: 50 by default, at most 100.
 ///
 /// # Errors
-/// 400 for another number.
+///
+/// Returns 400 for any other number.
 pub fn page_limit(limit: Option<usize>) -> Result<usize, Problem> {
     let limit = limit.unwrap_or(50);
     let message = "must be a whole number from 1 to 100";

@@ -12,7 +12,7 @@ use crate::api::wire::{
 use crate::http::extract::{Body, Caller, MaybeCaller, id, user_agent};
 use crate::http::{Api, json, private_json};
 
-/// Become a player at once, with nothing asked.
+/// Create a guest and sign in.
 #[utoipa::path(
     post, path = "/api/v1/auth/guest", tag = "auth", operation_id = "createGuest", request_body = GuestRequest,
     responses((status = 201, body = SignedInWire))
@@ -27,9 +27,9 @@ pub async fn create_guest(
     Ok(json(StatusCode::CREATED, &SignedInWire::from(signed_in)))
 }
 
-/// Become a player with a name to sign in by. With a guest's token that guest is upgraded in place: its progress is
-/// kept, its other sessions end, and a repeat with the same name and password is answered again. Without a token a
-/// repeat is told that the name is taken; sign in then.
+/// Create a player with a username and sign in. With a guest's access token the guest is upgraded: it keeps its
+/// progress, its other sessions end, and a repeat with the same username and password succeeds again. Without a token,
+/// a repeat is answered that the username is taken; sign in then.
 #[utoipa::path(
     post, path = "/api/v1/auth/register", tag = "auth", operation_id = "registerPlayer", request_body = RegisterRequest,
     responses((status = 201, body = SignedInWire)), security((), ("player" = []))
@@ -78,7 +78,7 @@ fn checked<T>(
     }
 }
 
-/// Sign in by name.
+/// Sign in with a username.
 #[utoipa::path(
     post, path = "/api/v1/auth/login", tag = "auth", operation_id = "logIn", request_body = LoginRequest,
     responses((status = 200, body = SignedInWire))
@@ -89,7 +89,7 @@ pub async fn login(
     body: Body<LoginRequest>,
 ) -> Result<HttpResponse, Problem> {
     let LoginRequest { username, password } = body.value;
-    // What cannot be a name or a password is a wrong one, and answered as such.
+    // An invalid username or password is answered like a wrong one.
     let username = accounts::username(&username).ok();
     let password = Password::claimed(password);
     if let Some(username) = &username {
@@ -100,8 +100,8 @@ pub async fn login(
     Ok(json(StatusCode::OK, &SignedInWire::from(signed_in)))
 }
 
-/// Replace tokens. A refresh token is good for one refresh; a repeat within 30 s, while its successor is unused, yields
-/// that same successor; any other reuse ends the session.
+/// Replace the tokens of a session. A refresh token is valid for one refresh. A repeat within 30 s, while the new
+/// refresh token is unused, returns the same new tokens. Any other reuse ends the session.
 #[utoipa::path(
     post, path = "/api/v1/auth/refresh", tag = "auth", operation_id = "refreshTokens", request_body = RefreshRequest,
     responses((status = 200, body = RefreshedWire))
@@ -114,7 +114,7 @@ pub async fn refresh(
     Ok(json(StatusCode::OK, &RefreshedWire { tokens: tokens.into() }))
 }
 
-/// End this session: its tokens stop working on every instance within two seconds.
+/// End this session. Every instance rejects its tokens within two seconds.
 #[utoipa::path(
     post, path = "/api/v1/auth/logout", tag = "auth", operation_id = "logOut", responses((status = 204)),
     security(("player" = []))
@@ -152,7 +152,7 @@ pub async fn end_session(
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// End all of the player's sessions but this one.
+/// End all sessions of the player except this one.
 #[utoipa::path(
     delete, path = "/api/v1/auth/sessions", tag = "auth", operation_id = "endOtherSessions", responses((status = 204)),
     security(("player" = []))

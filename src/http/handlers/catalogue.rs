@@ -7,7 +7,7 @@ use crate::api::wire::CatalogWire;
 use crate::http::Api;
 use crate::http::thread_state::thread_state;
 
-/// Read what can be bought, and the rules.
+/// Read the catalogue in force and the rules.
 #[utoipa::path(
     get, path = "/api/v1/catalog", tag = "game", operation_id = "readCatalog",
     params(("If-None-Match" = Option<String>, Header)),

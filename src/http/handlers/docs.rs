@@ -1,4 +1,4 @@
-//! The OpenAPI document and the page to try it.
+//! The OpenAPI document, and a page for trying the API.
 
 use std::sync::{Arc, LazyLock};
 
@@ -10,7 +10,7 @@ use crate::api::problem::Problem;
 use crate::http::openapi;
 use crate::http::pages::ready::Ready;
 
-/// As compact JSON, made once.
+/// The document as compact JSON, rendered once.
 static DOCUMENT: LazyLock<Result<Ready, Problem>> =
     LazyLock::new(|| Ready::new(openapi::document().to_string().into_bytes()));
 
@@ -23,7 +23,7 @@ pub async fn openapi_json(request: HttpRequest) -> Result<HttpResponse, Problem>
     Ok(document.answer(&request, HeaderValue::from_static("public, max-age=60")))
 }
 
-/// The page's address: its files are below `/docs/`.
+/// Redirects to the page, whose files are below `/docs/`.
 pub async fn docs() -> HttpResponse {
     HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "/docs/")).finish()
 }

@@ -1,4 +1,4 @@
-//! What balancers and probes ask.
+//! Health checks for load balancers and probes.
 
 use std::time::Duration;
 
@@ -11,14 +11,14 @@ use utoipa::ToSchema;
 use crate::health::{Health, JobsHealth, Readiness, WritesHealth};
 use crate::http::Api;
 
-/// Whether the process lives.
+/// Whether the process is alive.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Health)]
 pub struct HealthWire {
     status: HealthStatusWire,
 }
 
-/// It lives, or it would not answer.
+/// Always `ok`.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = HealthStatus)]
@@ -26,7 +26,7 @@ pub enum HealthStatusWire {
     Ok,
 }
 
-/// Whether the process should be sent requests.
+/// Whether the process should receive requests.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Readiness)]
 pub struct ReadinessWire {
@@ -34,7 +34,7 @@ pub struct ReadinessWire {
     checks: ChecksWire,
 }
 
-/// How the process fares as a whole.
+/// The state of the process.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = ReadinessStatus)]
@@ -45,7 +45,7 @@ pub enum ReadinessStatusWire {
     Draining,
 }
 
-/// How the parts fare.
+/// The state of each dependency.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Checks)]
 pub struct ChecksWire {
@@ -54,18 +54,18 @@ pub struct ChecksWire {
     jobs: CheckWire,
 }
 
-/// How a part fares.
+/// The state of a dependency.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Check)]
 pub struct CheckWire {
     status: CheckStatusWire,
-    /// To the microsecond; null where there is no answer to time.
+    /// In milliseconds, with a precision of a microsecond; null if there was no answer.
     #[schema(required)]
     latency_ms: Option<f64>,
 }
 
-/// How a part fares. `read_only`: Postgres answers and takes no writes, as a standby does. `degraded`: Postgres takes no writes,
-/// as its disk is full or does not work; or jobs that are due have to wait.
+/// The state of a dependency. `read_only`: Postgres accepts no writes, like a standby. `degraded`: Postgres accepts no
+/// writes because its disk is full or faulty, or jobs that are due must wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = CheckStatus)]
@@ -79,7 +79,7 @@ pub enum CheckStatusWire {
 
 const DISABLED: CheckWire = CheckWire { status: CheckStatusWire::Disabled, latency_ms: None };
 
-/// Ask whether the process lives.
+/// Check whether the process is alive.
 #[utoipa::path(
     get, path = "/healthz", tag = "operators", operation_id = "checkHealth", responses((status = 200, body = HealthWire))
 )]
@@ -87,7 +87,7 @@ pub async fn healthz() -> HttpResponse {
     respond(StatusCode::OK, &HealthWire { status: HealthStatusWire::Ok })
 }
 
-/// Ask whether the process should be sent requests.
+/// Check whether the process should receive requests.
 #[utoipa::path(
     get, path = "/readyz", tag = "operators", operation_id = "checkReadiness",
     responses(
@@ -141,7 +141,7 @@ fn jobs(health: JobsHealth) -> CheckWire {
     CheckWire { status, latency_ms: latency.map(millis) }
 }
 
-/// In whole microseconds, as nobody reads the noise of doubles.
+/// Milliseconds, rounded to whole microseconds so that no digits of rounding noise appear.
 fn millis(latency: Duration) -> f64 {
     (latency.as_secs_f64() * 1e6).round() / 1e3
 }

@@ -1,4 +1,4 @@
-//! The player's own calls.
+//! The API of the signed-in player.
 
 use actix_web::http::header;
 use actix_web::http::header::HeaderValue;
@@ -21,10 +21,10 @@ use crate::http::pages::{cursor, etag};
 use crate::http::{Api, JSON, NEVER_KEPT, VARY_BY_CALLER, json_with, private_json};
 
 const PRIVATE: HeaderValue = HeaderValue::from_static("private, no-cache");
-/// What an answer to a repeat carries.
+/// The header of an answer to a repeated request.
 const REPLAYED: (&str, &str) = ("Idempotency-Replayed", "true");
 
-/// Read the state. With `If-None-Match` nothing is sent while nothing has changed that the client cannot extrapolate.
+/// Read the state. With `If-None-Match` the answer is 304 while nothing has changed that the client cannot extrapolate.
 #[utoipa::path(
     get, path = "/api/v1/me", tag = "game", operation_id = "readState",
     params(("If-None-Match" = Option<String>, Header)),
@@ -44,7 +44,7 @@ pub async fn read_state(
     let tag = page.tag()?;
     let unchanged = etag::matches(&request, &tag);
     let mut response = if unchanged { HttpResponse::NotModified() } else { HttpResponse::Ok() };
-    // To append to no headers is cheaper than to insert, which looks for what it replaces.
+    // Appending a header is cheaper than inserting one, which searches for a value to replace.
     response.append_header((header::ETAG, tag));
     response.append_header((header::CACHE_CONTROL, PRIVATE));
     response.append_header(VARY_BY_CALLER);
@@ -56,7 +56,7 @@ pub async fn read_state(
     Ok(response.append_header((header::CONTENT_TYPE, JSON)).body(body))
 }
 
-/// What a mutation was sent with.
+/// A mutation as it was sent.
 struct Sent<'a> {
     caller: Caller,
     key: &'a Key,
@@ -64,7 +64,7 @@ struct Sent<'a> {
     expected_version: Option<u64>,
 }
 
-/// What a mutation came to, and the handle of the player's cache entry.
+/// The answer to a mutation, and the handle of the player's cache entry.
 pub struct Answered {
     pub answer: Answer,
     pub handle: CacheHandle,
@@ -103,12 +103,12 @@ fn respond(answer: &Answer, body: Vec<u8>) -> HttpResponse {
     response.body(body)
 }
 
-/// The outcome of another kind of command than was sent: a remembered one that was tampered with.
+/// A stored outcome belongs to another kind of command than the request, so the record was tampered with.
 fn mismatched(outcome: &Outcome) -> Problem {
     Problem::internal(format!("an outcome of another kind: {outcome:?}"))
 }
 
-/// Click. Clicks past the allowed rate are not credited, and say so in `accepted`.
+/// Click. Clicks beyond the allowed rate are not credited; `accepted` is the number of credited clicks.
 #[utoipa::path(
     post, path = "/api/v1/me/clicks", tag = "game", operation_id = "sendClicks", request_body = ClicksRequest,
     params(("Idempotency-Key" = Option<String>, Header)),
@@ -131,7 +131,7 @@ pub async fn click(
     }
 }
 
-/// Buy generators: all of `quantity` or none; `"max"` buys what is affordable.
+/// Buy generators: `quantity` of them or none. `"max"` buys as many as are affordable.
 #[utoipa::path(
     post, path = "/api/v1/me/generators/{id}/purchase", tag = "game", operation_id = "buyGenerators",
     request_body = GeneratorPurchaseRequest,
@@ -194,7 +194,7 @@ pub async fn buy_upgrade(
     }
 }
 
-/// Begin anew with more cores.
+/// Reset the player in exchange for more cores.
 #[utoipa::path(
     post, path = "/api/v1/me/prestige", tag = "game", operation_id = "prestige", request_body = ExpectingRequest,
     params(("Idempotency-Key" = Option<String>, Header)),
@@ -217,7 +217,7 @@ pub async fn prestige(
     }
 }
 
-/// Do up to 32 things in order, in one commit. Each has its own outcome or problem.
+/// Perform up to 32 actions in order, in one commit. Each has its own outcome or problem.
 #[utoipa::path(
     post, path = "/api/v1/me/actions", tag = "game", operation_id = "performActions", request_body = ActionsRequest,
     params(("Idempotency-Key" = Option<String>, Header)),
@@ -241,7 +241,7 @@ pub async fn act(
     }
 }
 
-/// Take another display name.
+/// Change the display name.
 #[utoipa::path(
     patch, path = "/api/v1/me", tag = "game", operation_id = "renamePlayer", request_body = RenameRequest,
     params(("Idempotency-Key" = Option<String>, Header)),
@@ -264,7 +264,7 @@ pub async fn rename(
     Ok(respond(&answer, body))
 }
 
-/// Delete the account with everything that is held of it.
+/// Delete the account and all data about the player.
 #[utoipa::path(
     delete, path = "/api/v1/me", tag = "game", operation_id = "deletePlayer",
     params(("Idempotency-Key" = Option<String>, Header)),
@@ -285,7 +285,7 @@ pub async fn delete_player(
         }
         Err(problem) => problem,
     };
-    // The deleted player's token does not hold any more, but a repeat of the deletion is still its own.
+    // The deleted player's token is no longer valid, but a repeat of the deletion must succeed.
     if let (Some(key), Some(former)) = (&key.text, former_caller(&request, &api)?)
         && api.accounts.was_deleted_by(former.player, key).await?
     {
@@ -294,16 +294,16 @@ pub async fn delete_player(
     Err(refused)
 }
 
-/// Which part of the ledger.
+/// The query of the ledger.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct LedgerQuery {
-    /// Lines at most.
+    /// The largest number of entries.
     #[serde(default, deserialize_with = "read_parameter")]
     #[param(minimum = 1, maximum = 100, default = 50)]
     limit: Option<usize>,
-    /// The `next_cursor` of the part before.
+    /// The `next_cursor` of the previous page.
     #[serde(default)]
     #[param(min_length = 1, max_length = 200, pattern = "^[A-Za-z0-9_-]+$")]
     cursor: Option<String>,
@@ -335,7 +335,7 @@ pub async fn read_ledger(
     Ok(private_json(&page))
 }
 
-/// Take everything that is held about the player.
+/// Download all data about the player.
 #[utoipa::path(
     get, path = "/api/v1/me/export", tag = "game", operation_id = "exportPlayer", responses((status = 200, body = ExportWire)),
     security(("player" = []))

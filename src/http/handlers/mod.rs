@@ -1,4 +1,5 @@
-//! One function for each route: it reads a request, makes one call below, and writes the answer. Handlers hold no rules.
+//! One function for each route: it reads a request, makes one call below, and writes the answer. Handlers contain no
+//! rules of the game.
 
 pub mod admin;
 pub mod auth;

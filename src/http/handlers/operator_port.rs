@@ -1,4 +1,4 @@
-//! The operator port: what must not be open to the world.
+//! The operator port, which must not be reachable by the public.
 
 use actix_web::{HttpResponse, web};
 

@@ -1,4 +1,4 @@
-//! What anybody may see of players.
+//! Public data about players.
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};

@@ -18,59 +18,59 @@ use crate::http::pages::ready::{Content, Page};
 use crate::http::{Api, private_json};
 use crate::rankings::{Board, Error, Unavailable};
 
-/// For how long a page of a board is kept. Scores are published every four seconds, so none is older than ten.
+/// How long a page of a board is kept. Scores are published every four seconds, so none is older than ten seconds.
 const KEEP_BOARD: Duration = Duration::from_secs(1);
-/// Final standings change by bans and deletions only.
+/// Final standings change only by bans and deletions.
 const KEEP_FINAL: Duration = Duration::from_secs(5);
-/// What shared caches may do: less than it takes the page to change.
+/// How long shared caches may keep a page: less than the page takes to change.
 const CACHE_CONTROL: HeaderValue = HeaderValue::from_static("public, max-age=1");
 
-/// How long a request waits for boards that are being built, as they are after a start.
+/// How long a request waits for boards that are being built, as after a start.
 const PATIENCE: Duration = Duration::from_secs(2);
 const ASK_AGAIN: Duration = Duration::from_millis(20);
 
-/// Ranks beyond this are nobody's.
+/// The largest offset. No board has as many players.
 const MAX_OFFSET: u64 = 1_000_000_000;
-/// Neighbours on each side.
+/// The number of neighbours on each side.
 const DEFAULT_AROUND: usize = 5;
 const MAX_AROUND: usize = 25;
 
-/// Which part of a board.
+/// The query of a board.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct RankingsQuery {
-    /// What players are ranked by.
+    /// The board.
     #[serde(default)]
     #[param(value_type = Option<BoardWire>, default = "lifetime_energy")]
     board: Option<String>,
-    /// Players at most.
+    /// The largest number of players.
     #[serde(default, deserialize_with = "read_parameter")]
     #[param(minimum = 1, maximum = 100, default = 50)]
     limit: Option<usize>,
-    /// How many of the best are left out.
+    /// How many of the best players to skip.
     #[serde(default, deserialize_with = "read_parameter")]
     #[param(minimum = 0, maximum = 1_000_000_000, default = 0)]
     offset: Option<u64>,
 }
 
-/// Which neighbours.
+/// The query of the own ranking.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct OwnRankingQuery {
-    /// What players are ranked by.
+    /// The board.
     #[serde(default)]
     #[param(value_type = Option<BoardWire>, default = "lifetime_energy")]
     board: Option<String>,
-    /// Neighbours on each side at most.
+    /// The largest number of neighbours on each side.
     #[serde(default, deserialize_with = "read_parameter")]
     #[param(minimum = 0, maximum = 25, default = 5)]
     around: Option<usize>,
 }
 
-/// Read a part of a board. Scores of players who were seen or changed in the last minute are at most 10 s old, those of
-/// others 10 minutes.
+/// Read a page of a board. Scores of players who were seen or changed in the last minute are at most 10 s old, those of
+/// other players at most 10 minutes.
 #[utoipa::path(
     get, path = "/api/v1/rankings", tag = "rankings", operation_id = "readRankings",
     params(RankingsQuery, ("If-None-Match" = Option<String>, Header)),
@@ -94,7 +94,7 @@ pub async fn read_rankings(
     serve(&api, &request, key, KEEP_BOARD, load).await
 }
 
-/// Read where one stands, and who stands next to one.
+/// Read the own rank and the neighbours on a board.
 #[utoipa::path(
     get, path = "/api/v1/rankings/me", tag = "rankings", operation_id = "readOwnRanking", params(OwnRankingQuery),
     responses((status = 200, body = OwnRankingWire)), security(("player" = []))
@@ -120,7 +120,7 @@ fn board(name: Option<&str>) -> Result<Board, Problem> {
     Board::named(name).ok_or_else(|| Problem::not_found("There is no such board."))
 }
 
-/// Offset and length of a page.
+/// The offset and the length of a page.
 pub(super) fn part(offset: Option<u64>, limit: Option<usize>) -> Result<(usize, usize), Problem> {
     let limit = page_limit(limit)?;
     let offset = offset.unwrap_or(0);
@@ -129,7 +129,7 @@ pub(super) fn part(offset: Option<u64>, limit: Option<usize>) -> Result<(usize, 
     Ok((fits.ok_or_else(|| Problem::malformed("offset", message))?, limit))
 }
 
-/// Answers with a part of a season's standings.
+/// Answers with a page of a season's standings.
 pub(super) async fn serve_season(
     api: &Api,
     request: &HttpRequest,
@@ -146,7 +146,7 @@ pub(super) async fn serve_season(
     serve(api, request, key, keep, load).await
 }
 
-/// Answers with a page that is kept, or that `load` makes.
+/// Answers with a kept page, or with the one that `load` makes.
 async fn serve(
     api: &Api,
     request: &HttpRequest,
@@ -157,7 +157,7 @@ async fn serve(
     let generation = api.rankings.generation();
     let make = async || {
         let content = match load().await {
-            // Rather the last page than waiting for a new one.
+            // An old page is better than waiting for a new one.
             Err(Error::Unavailable(Unavailable::Incomplete)) if !api.rankings_pages.holds(key) => {
                 patiently(&load).await?
             }
@@ -170,7 +170,7 @@ async fn serve(
         Failed::Load(error) => error.into(),
         Failed::Page(problem) => problem,
     })?;
-    // Without Postgres nobody's scores are brought up to date.
+    // Without Postgres no scores are updated.
     let stale = found.is_last || api.health.database_latency().is_none();
     Ok(found.page.ready(stale)?.answer(request, CACHE_CONTROL))
 }
@@ -187,7 +187,7 @@ impl From<Error> for Failed {
 }
 
 impl Failed {
-    /// Whether a store is away, so that the last page is answered.
+    /// Whether a store is unavailable, so that the last page is served.
     fn gives_way(&self) -> bool {
         match self {
             Self::Load(Error::Unavailable(_)) => true,
@@ -197,7 +197,7 @@ impl Failed {
     }
 }
 
-/// Asks again for a moment where the boards are being built.
+/// Retries for a moment while the boards are being built.
 async fn patiently<T>(ask: impl AsyncFn() -> Result<T, Error>) -> Result<T, Error> {
     let asked = Instant::now();
     loop {

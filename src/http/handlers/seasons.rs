@@ -13,31 +13,31 @@ use crate::http::handlers::rankings::{part, serve_season};
 use crate::http::pages::cursor;
 use crate::http::{Api, json};
 
-/// Which part of the list.
+/// The query of the list.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct SeasonsQuery {
-    /// Seasons at most.
+    /// The largest number of seasons.
     #[serde(default, deserialize_with = "read_parameter")]
     #[param(minimum = 1, maximum = 100, default = 50)]
     limit: Option<usize>,
-    /// The `next_cursor` of the part before.
+    /// The `next_cursor` of the previous page.
     #[serde(default)]
     #[param(min_length = 1, max_length = 200, pattern = "^[A-Za-z0-9_-]+$")]
     cursor: Option<String>,
 }
 
-/// Which part of the standings.
+/// The query of the standings.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct StandingsQuery {
-    /// Ranks at most.
+    /// The largest number of ranks.
     #[serde(default, deserialize_with = "read_parameter")]
     #[param(minimum = 1, maximum = 100, default = 50)]
     limit: Option<usize>,
-    /// How many of the best are left out.
+    /// How many of the best players to skip.
     #[serde(default, deserialize_with = "read_parameter")]
     #[param(minimum = 0, maximum = 1_000_000_000, default = 0)]
     offset: Option<u64>,
@@ -66,9 +66,8 @@ pub async fn list_seasons(
     Ok(json(StatusCode::OK, &page))
 }
 
-/// Read a part of a season's standings. Those of the present one are as they are now, those of past ones as they were at the
-/// end.
-/// For half a minute or so after its end a season has none: 503.
+/// Read a page of a season's standings: the present ones of the running season, the final ones of past seasons. A
+/// season has no standings for about half a minute after its end: 503.
 #[utoipa::path(
     get, path = "/api/v1/seasons/{id}/rankings", tag = "rankings", operation_id = "readSeasonRankings",
     params(

@@ -1,5 +1,5 @@
-//! Which pages may call the API from another origin (the CORS protocol of the Fetch standard). It is done at the edge, so that it
-//! holds for every answer: those of routes, those of a server that is starting, and those to requests that panicked.
+//! Which pages of other origins may call the API (the CORS protocol of the Fetch standard). This is the outermost
+//! layer, so that it applies to every answer, including those of a server that is starting and those after a panic.
 
 use actix_web::HttpResponse;
 use actix_web::dev::ServiceRequest;
@@ -15,31 +15,31 @@ use crate::http::Options;
 
 const ALLOWED_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
 
-/// What a page may send: the API's own headers, and those by which tracing libraries link what a page does to what the server
-/// does.
+/// The headers that a page may send: those of the API, and those with which tracing libraries link the spans of page
+/// and server.
 const ALLOWED_HEADERS: &str = "authorization, baggage, content-type, idempotency-key, if-match, if-none-match, \
                                sentry-trace, traceparent, tracestate, x-request-id";
 
-/// What a page may read of an answer, besides what every page may.
+/// The headers that a page may read in addition to those that every page may read.
 const EXPOSED_HEADERS: &str =
     "etag, idempotency-replayed, ratelimit, ratelimit-policy, retry-after, x-request-id";
 
-/// For how long a browser may remember the answer to a preflight, in seconds. Browsers have lower limits of their own.
+/// Seconds for which a browser may cache the answer to a preflight. Browsers have lower limits of their own.
 const MAX_AGE: &str = "86400";
 
-/// What answers depend on where there are configured origins.
+/// The headers on which answers depend if origins are configured.
 const VARY_BY_ORIGIN: &str =
     "Origin, Access-Control-Request-Method, Access-Control-Request-Headers";
 
-/// The page that a request comes from, where the configuration names origins.
+/// The page that sent a request, if origins are configured.
 #[derive(Clone, Debug)]
 pub(super) struct Page {
-    /// Its origin, if it may call.
+    /// Its origin, if the page may call the API.
     allowed: Option<HeaderValue>,
 }
 
 impl Page {
-    /// The page that a request comes from; nothing where the configuration names no origin, as CORS has no part in it then.
+    /// The page that sent a request; `None` if no origin is configured, because CORS is not used then.
     pub(super) fn of(options: &Options, headers: &HeaderMap) -> Option<Self> {
         if options.cors_allowed_origins.is_empty() {
             return None;
@@ -51,10 +51,12 @@ impl Page {
         Some(Self { allowed: headers.get(ORIGIN).filter(is_allowed).cloned() })
     }
 
-    /// The answer to a preflight, but for what [`Page::grant`] adds; nothing where the request is none.
+    /// The answer to a preflight, except for the headers that [`Page::grant`] adds; `None` if the request is not a
+    /// preflight.
     ///
     /// # Errors
-    /// 400 where the page may not send what it asks about. It is granted nothing at all then.
+    ///
+    /// Returns 400 if the page may not send what it asks for. It gets no permission then.
     pub(super) fn preflight(
         &mut self,
         request: &ServiceRequest,
@@ -85,9 +87,9 @@ impl Page {
         Some(Ok(response.finish()))
     }
 
-    /// Says in an answer's headers that it depends on the origin, and lets a page that may call read it.
+    /// Adds headers that say that the answer depends on the origin, and that let an allowed page read it.
     pub(super) fn grant(self, headers: &mut HeaderMap) {
-        // In one line with what is there already, as some caches and clients look at one only.
+        // Added to the existing line, because some caches and clients read only one.
         let before = headers.get(VARY).and_then(|value| value.to_str().ok());
         let vary = before.map(|before| format!("{before}, {VARY_BY_ORIGIN}"));
         let vary = vary.and_then(|vary| HeaderValue::try_from(vary).ok());
@@ -100,7 +102,7 @@ impl Page {
     }
 }
 
-/// Whether a list of names holds all of another, which may have empty elements (RFC 9110, section 5.6.1).
+/// Whether a list contains all names of another one, which may have empty elements (RFC 9110, section 5.6.1).
 fn lists(allowed: &str, names: &HeaderValue) -> bool {
     let Ok(names) = names.to_str() else { return false };
     let mut names = names.split(',').map(str::trim).filter(|name| !name.is_empty());

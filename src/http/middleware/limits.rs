@@ -1,4 +1,4 @@
-//! Rate limits at the door: whose bucket a call is taken from, what it costs, and what the answer says of it.
+//! Rate limits: which token bucket a call uses, what it costs, and the headers of the answer.
 
 use std::future::{Ready, ready};
 use std::pin::Pin;
@@ -18,7 +18,7 @@ use crate::http::extract::{bearer, is_operator};
 use crate::http::thread_state::thread_state;
 use crate::limit::{Key, Policy, Verdict};
 
-/// Lets calls through to the routes, or refuses them. Wraps all that is below `/api/v1`.
+/// Lets calls pass to the routes below `/api/v1`, or refuses them.
 pub struct Limited;
 
 impl<S> Transform<S, ServiceRequest> for Limited
@@ -71,15 +71,15 @@ where
     }
 }
 
-/// A call on its way past a limit.
+/// The future of a limited call.
 pub enum LimitedCall<F> {
     /// Not limited.
     Free(F),
-    /// Let through.
+    /// Allowed.
     Allowed(F, web::Data<Api>, Verdict),
-    /// Answered here.
+    /// Refused.
     Refused(Ready<Result<ServiceResponse, Error>>),
-    /// Redis is asked first.
+    /// Redis must answer first.
     Asking(LocalBoxFuture<'static, Result<ServiceResponse, Error>>),
 }
 
@@ -114,7 +114,7 @@ where
             Self::Free(call) => call.poll_unpin(context),
             Self::Allowed(call, api, verdict) => {
                 let mut response = task::ready!(call.poll_unpin(context))?;
-                // A sign-in is limited by username too, which its handler does.
+                // The handler of a sign-in checks a further limit, by username.
                 let further = match verdict.policy {
                     Policy::Auth => response.request().extensions().get::<Verdict>().copied(),
                     _ => None,
@@ -131,20 +131,20 @@ where
     }
 }
 
-/// Where a call's tokens are taken from, and how many.
+/// The token bucket of a call, and how many tokens the call takes.
 struct Bucket {
     policy: Policy,
     key: Key,
     cost: u32,
 }
 
-/// Whose bucket a call is taken from, and what it costs there. Preflights and operators are not limited.
+/// The bucket of a call and its cost. Preflights and operators are not limited.
 fn bucket(request: &ServiceRequest, api: &Api) -> Option<Bucket> {
     if request.method() == Method::OPTIONS {
         return None;
     }
     let address = || Key::address(api.client_address(request.request()));
-    // As it is routed, so that no other spelling of a path is another path.
+    // The path as it is routed, so that another spelling of a path has the same limit.
     let path = request.match_info().unprocessed();
     let cost = cost(request.method(), path);
     let bucket = |policy, key| Some(Bucket { policy, key, cost });
@@ -166,10 +166,10 @@ fn bucket(request: &ServiceRequest, api: &Api) -> Option<Bucket> {
     }
 }
 
-/// What a call costs: more than one token where it makes the server work for many.
+/// The cost of a call: more than one token if it causes much work.
 fn cost(method: &Method, path: &str) -> u32 {
     match path {
-        // Reads everything there is of a player.
+        // Reads all data about a player.
         "/me/export" => 4,
         // Hashes two passwords.
         "/auth/password" if method == Method::POST => 4,
@@ -184,15 +184,17 @@ fn refusal(verdict: &Verdict) -> Option<Problem> {
 }
 
 impl Api {
-    /// The address of the client that a request comes from.
+    /// The address of the client that sent a request.
     fn client_address(&self, request: &HttpRequest) -> std::net::IpAddr {
         client_address(request.peer_addr(), request.headers(), self.options.trusted_proxy_hops)
     }
 
-    /// Takes a token of a username, so that guesses at one account are few from however many addresses.
+    /// Takes a token of the username's bucket, which limits guesses of one account's password from any number of
+    /// addresses.
     ///
     /// # Errors
-    /// 429.
+    ///
+    /// Returns 429 if there is none.
     pub async fn limit_login(&self, request: &HttpRequest, username: &str) -> Result<(), Problem> {
         let key = Key::username(username);
         let Some(verdict) = self.limits.limiter.check(Policy::Login, key, 1).await else {

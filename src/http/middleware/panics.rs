@@ -1,4 +1,4 @@
-//! Requests whose handling panics: they fail alone, and are answered as any fault of the server is.
+//! Requests whose handling panics: only that request fails, and it is answered like any fault of the server.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -10,13 +10,13 @@ use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderVal
 use crate::api::problem::Problem;
 use crate::http::middleware::cors::Page;
 
-/// Runs a part of handling a request; none where it panicked. What a request shares with others is guarded by locks that
-/// outlive a panic and by values that give back what they hold when they are dropped.
+/// Runs a part of handling a request; `None` if it panicked. State that requests share is protected by locks that
+/// ignore poisoning, and by guards that release what they hold when they are dropped.
 pub(super) fn caught<T>(part: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(part)).ok()
 }
 
-/// The answer to such a request, which came from `page`. The panic itself has been written to standard error where it happened.
+/// The answer to a request that panicked. The panic itself was written to standard error when it happened.
 pub(super) fn answer(request_id: (HeaderName, HeaderValue), page: Option<Page>) -> Error {
     let id = request_id.1.to_str().unwrap_or_default();
     tracing::error!(request.id = id, "a request panicked");

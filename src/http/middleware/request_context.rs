@@ -1,4 +1,4 @@
-//! What every request passes: its id, its count, its log line, and the form of its problems.
+//! The outermost middleware: request ids, metrics, the log line, and the bodies of problems.
 
 use std::future::{Ready, ready};
 use std::mem;
@@ -31,7 +31,7 @@ use crate::telemetry::spans;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_REQUEST_ID_LENGTH: usize = 128;
 
-/// Wraps the whole of the routes.
+/// Wraps all routes.
 pub struct RequestContext;
 
 impl<S> Transform<S, ServiceRequest> for RequestContext
@@ -49,7 +49,7 @@ where
     }
 }
 
-/// Routes behind the edge.
+/// Routes behind the middleware.
 pub struct RequestContextService<S> {
     routes: S,
 }
@@ -104,16 +104,16 @@ where
 }
 
 pin_project! {
-    /// A request on its way through.
+    /// The future of a request.
     pub struct RequestContextCall<F> {
-        // None once it has panicked.
+        // `None` after a panic.
         #[pin]
         call: Option<F>,
-        // What is answered, where that is known before it may be given.
+        // The answer, if it is known before it may be sent.
         answer: Option<ServiceResponse>,
         // Whether the body has certainly not been read yet.
         body_awaited: bool,
-        // What is known of the request at the edge, until it is answered.
+        // The context of the request, until it is answered.
         passage: Option<Passage>,
     }
 }
@@ -122,7 +122,7 @@ struct Passage {
     started: Instant,
     method: &'static str,
     id: HeaderValue,
-    // Nothing where no page may call.
+    // `None` if no origin is configured.
     page: Option<Page>,
     span: Span,
     api: web::Data<Api>,
@@ -147,7 +147,7 @@ where
             (None, None) => None,
         };
         let Some(polled) = polled else {
-            // What it holds is given back before it is answered.
+            // Releases what the call holds before the answer is sent.
             this.call.set(None);
             return Poll::Ready(Err(match this.passage.take() {
                 Some(passage) => passage.panicked(),
@@ -156,8 +156,8 @@ where
         };
         let response = task::ready!(polled)?;
         if body_awaited {
-            // Refused at once. A client would lose its connection for the sake of a body that nobody has read, and come
-            // back with a new one: in the meantime the server takes in what came along with the head.
+            // The request was refused at once. If the answer were sent before the body is read, the client would lose
+            // its connection. Pending once lets the server read what arrived together with the head.
             *this.answer = Some(response);
             context.waker().wake_by_ref();
             return Poll::Pending;
@@ -170,7 +170,7 @@ where
 }
 
 impl Passage {
-    /// Counts a request whose handling panicked, and makes its answer. Its route is not known any more.
+    /// Counts a request whose handling panicked, and makes its answer. The route is not known any more.
     fn panicked(self) -> Error {
         let mut route = self.api.metrics.route(template(None));
         let status = StatusCode::INTERNAL_SERVER_ERROR.as_u16();
@@ -210,7 +210,7 @@ impl Passage {
     }
 }
 
-/// The request as a collector is told of it: neither its path nor anything of its headers.
+/// The tracing span of a request. It contains neither the path nor the value of a header.
 fn span(request: &ServiceRequest, id: &HeaderValue) -> Span {
     let span = tracing::trace_span!(
         target: "idlewatt::spans",
@@ -229,7 +229,7 @@ fn span(request: &ServiceRequest, id: &HeaderValue) -> Span {
     span
 }
 
-/// Counts a request as being answered until it is dropped, be it because the client hung up.
+/// Counts a request as in flight until it is dropped, which also happens when the client closes its connection.
 struct InFlight(Level);
 
 impl InFlight {
@@ -250,7 +250,7 @@ fn has_body(request: &ServiceRequest) -> bool {
     headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING)
 }
 
-/// The caller's own id, where it sent a sane one.
+/// The client's request id if it is valid, otherwise a new one.
 fn request_id(request: &ServiceRequest, now: Timestamp) -> HeaderValue {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(byte);
     let sane = |value: &&HeaderValue| {
@@ -264,7 +264,7 @@ fn request_id(request: &ServiceRequest, now: Timestamp) -> HeaderValue {
     })
 }
 
-/// Methods that are not ours share a label, so that nobody can make labels at will.
+/// The label of a method. Unknown methods share a label, so that clients cannot create labels.
 fn method_label(method: &actix_web::http::Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",
@@ -278,7 +278,7 @@ fn method_label(method: &actix_web::http::Method) -> &'static str {
     }
 }
 
-/// Writes the problem's body and the headers that every response carries.
+/// Writes the body of a problem and the headers of every answer.
 fn finish(response: ServiceResponse, id: &HeaderValue, draining: bool) -> ServiceResponse {
     let body = response.response().error().map(|error| {
         let id = id.to_str().unwrap_or_default();
@@ -286,7 +286,7 @@ fn finish(response: ServiceResponse, id: &HeaderValue, draining: bool) -> Servic
             log(problem, id);
             return problem.body(id);
         }
-        // An error of the framework's own; its text is its own too, and is not passed on.
+        // An error of the framework. Its text is not sent to the client.
         tracing::debug!(request.id = id, %error, "refused by the framework");
         let problem = if error.as_response_error().status_code().is_server_error() {
             Problem::internal(error)
@@ -307,7 +307,7 @@ fn finish(response: ServiceResponse, id: &HeaderValue, draining: bool) -> Servic
     };
     response.headers_mut().append(REQUEST_ID, id.clone());
     if draining {
-        // Balancers and clients then open their next connection elsewhere.
+        // Load balancers and clients then open their next connection to another instance.
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
     response

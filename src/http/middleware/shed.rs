@@ -14,7 +14,7 @@ use crate::api::problem::Problem;
 use crate::http::Api;
 use crate::http::shedding::Admission;
 
-/// Lets requests through to the routes, unless they are players' mutations and there are too many.
+/// Lets requests pass to the routes, unless they are mutations of players and too many are in flight.
 pub struct Shed;
 
 impl<S> Transform<S, ServiceRequest> for Shed
@@ -32,7 +32,7 @@ where
     }
 }
 
-/// Routes behind the shedding.
+/// Routes behind the middleware.
 pub struct ShedService<S> {
     routes: S,
 }
@@ -60,7 +60,7 @@ where
 }
 
 pin_project! {
-    /// A request on its way through.
+    /// The future of a request.
     #[project = ShedProjection]
     pub enum ShedCall<F> {
         Through { #[pin] call: F },
@@ -69,7 +69,8 @@ pin_project! {
     }
 }
 
-/// The place of a mutation among those in flight, until it is dropped, be it because the client hung up.
+/// The place of a mutation among those in flight, until it is dropped, which also happens when the client closes its
+/// connection.
 pub struct Place {
     api: web::Data<Api>,
     admission: Option<Admission>,
@@ -105,8 +106,8 @@ where
     }
 }
 
-/// Whether it is to be written in a lane. Reading goes on, and so does signing in, which has a queue of its own, and what
-/// operators do.
+/// Whether a request is written by a lane. Other requests are not limited here: reads, sign-ins, which have their own
+/// queue, and requests of operators.
 fn is_mutation(request: &ServiceRequest) -> bool {
     let reads = [Method::GET, Method::HEAD, Method::OPTIONS];
     !reads.contains(request.method()) && request.match_info().unprocessed().starts_with("/me")

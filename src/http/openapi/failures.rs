@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::{Operation, is_admin, is_limited};
 use crate::api::problem::{Code, body_schema};
 
-/// Lists the problems of an operation by status. Equal ones are one component.
+/// Adds the problems of an operation by status. Equal ones share a component.
 pub fn list(operation: &mut Operation<'_>, components: &mut Map<String, Value>) {
     let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
     for code in codes(operation) {
@@ -41,7 +41,7 @@ fn codes(operation: &Operation<'_>) -> BTreeSet<Code> {
         codes.extend([Code::Unauthenticated, Code::TokenExpired, Code::PlayerBanned]);
     }
     if is_admin(operation.path) {
-        // Without operators there is nothing at their paths.
+        // If no operator token is configured, these paths do not exist.
         codes.extend([Code::Unauthenticated, Code::Forbidden, Code::NotFound]);
     }
     if operation.has_body() {
@@ -61,7 +61,7 @@ fn codes(operation: &Operation<'_>) -> BTreeSet<Code> {
     codes
 }
 
-/// What follows from nothing but the operation itself.
+/// The codes that are specific to an operation.
 fn own(id: &str) -> &'static [Code] {
     use Code::{
         AlreadyOwned, AlreadyRegistered, InsufficientEnergy, InvalidCredentials, NothingToGain,

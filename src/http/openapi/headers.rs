@@ -1,4 +1,4 @@
-//! Headers and parameters that many operations share; each is described once.
+//! Headers and parameters that many operations share. Each is described once.
 
 use serde_json::{Map, Value, json};
 
@@ -67,7 +67,7 @@ pub fn parameters() -> Value {
     })
 }
 
-/// Names the headers that the answers of an operation carry.
+/// Adds references to the headers of an operation's answers.
 pub fn name(operation: &mut Operation<'_>, components: &mut Map<String, Value>) {
     let is_limited = is_limited(operation.path);
     let takes_key = operation.has_parameter("header", Some("Idempotency-Key"));
@@ -75,7 +75,7 @@ pub fn name(operation: &mut Operation<'_>, components: &mut Map<String, Value>) 
     for (status, response) in operation.member("responses") {
         let is_success = status < &"4".to_owned();
         let mut names = vec![("X-Request-Id", "RequestId")];
-        // Operators are limited only until they have shown their token.
+        // Operators are limited only while they are not authenticated.
         if is_limited && !(is_admin && is_success) {
             names.extend([("RateLimit-Policy", "RateLimitPolicy"), ("RateLimit", "RateLimit")]);
         }

@@ -1,4 +1,4 @@
-//! The OpenAPI document, made from the handlers.
+//! The OpenAPI document, generated from the handlers.
 
 mod failures;
 mod headers;
@@ -74,7 +74,7 @@ use crate::http::handlers::{admin, auth, catalogue, health, me, players, ranking
 )]
 struct Api;
 
-/// The document: what the handlers' annotations say, and what holds for all of them.
+/// The document: the annotations of the handlers, and what all operations have in common.
 pub fn document() -> Value {
     let mut document = serde_json::to_value(Api::openapi()).unwrap_or_default();
     tidy::name_pages(&mut document);
@@ -111,7 +111,7 @@ fn is_admin(path: &str) -> bool {
     path.starts_with("/api/v1/admin/")
 }
 
-/// An operation on its way into the document.
+/// An operation while the document is built.
 struct Operation<'a> {
     path: &'a str,
     value: &'a mut Map<String, Value>,
@@ -122,7 +122,7 @@ impl Operation<'_> {
         self.value.get("operationId").and_then(Value::as_str).unwrap_or_default()
     }
 
-    /// Whether a token of that scheme may be sent.
+    /// Whether the operation accepts a token of this scheme.
     fn asks_for(&self, scheme: &str) -> bool {
         let schemes = self.value.get("security").and_then(Value::as_array);
         schemes.into_iter().flatten().any(|it| it.get(scheme).is_some())
@@ -132,7 +132,7 @@ impl Operation<'_> {
         self.value.contains_key("requestBody")
     }
 
-    /// Whether it takes a parameter there, of that name if one is given.
+    /// Whether the operation has a parameter in `place`, with this name if one is given.
     fn has_parameter(&self, place: &str, name: Option<&str>) -> bool {
         let parameters = self.value.get("parameters").and_then(Value::as_array);
         parameters.into_iter().flatten().any(|parameter| {
@@ -140,7 +140,7 @@ impl Operation<'_> {
         })
     }
 
-    /// A member that is an object, made where it is not there.
+    /// A member that is an object, created if it is missing.
     fn member(&mut self, name: &str) -> &mut Map<String, Value> {
         let member = self.value.entry(name).or_insert_with(|| Map::new().into());
         if !member.is_object() {

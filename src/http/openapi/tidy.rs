@@ -1,4 +1,4 @@
-//! What the macros write otherwise than a document for clients should have it.
+//! Changes to what the macros generate, so that the document suits clients.
 
 use actix_web::http::StatusCode;
 use serde_json::{Map, Value, json};
@@ -18,7 +18,7 @@ pub fn divide_text(operation: &mut Operation<'_>) {
     }
 }
 
-/// Makes lines that a comment was broken into one, everywhere.
+/// Joins the lines of wrapped comments, everywhere in the document.
 pub fn join_lines(value: &mut Value) {
     match value {
         Value::Object(members) => {
@@ -37,8 +37,8 @@ pub fn join_lines(value: &mut Value) {
     }
 }
 
-/// Names the parameters that are shared, and says of the others what their names can be. A parameter is absent or a text; it
-/// has no null.
+/// Replaces shared parameters by references, and restricts the names of the others. A parameter is absent or a text; it
+/// is never null.
 pub fn parameters(operation: &mut Operation<'_>, shared: &Value) {
     let Some(Value::Array(parameters)) = operation.value.get_mut("parameters") else { return };
     for parameter in parameters {
@@ -55,7 +55,7 @@ pub fn parameters(operation: &mut Operation<'_>, shared: &Value) {
     }
 }
 
-/// An empty body counts as `{}`, so a body of which nothing is required need not be sent.
+/// An empty body counts as `{}`, so a body without required members is optional.
 pub fn body(operation: &mut Operation<'_>, schemas: &Map<String, Value>) {
     let Some(body) = operation.value.get_mut("requestBody") else { return };
     let reference = body.pointer("/content/application~1json/schema/$ref").and_then(Value::as_str);
@@ -63,7 +63,7 @@ pub fn body(operation: &mut Operation<'_>, schemas: &Map<String, Value>) {
     body["required"] = schema.is_none_or(|schema| schema.get("required").is_some()).into();
 }
 
-/// Says of every answer what its status says, where nothing else is said.
+/// Describes every answer without a description by its status.
 pub fn describe_answers(operation: &mut Operation<'_>) {
     for (status, response) in operation.member("responses") {
         let status = status.parse().ok().and_then(|status| StatusCode::from_u16(status).ok());
@@ -76,7 +76,7 @@ pub fn describe_answers(operation: &mut Operation<'_>) {
     }
 }
 
-/// What is told apart by a member has no members but those of its kind.
+/// Forbids additional members in the variants of tagged unions.
 pub fn close_unions(schemas: &mut Map<String, Value>) {
     for schema in schemas.values_mut() {
         let options = schema.get_mut("oneOf").and_then(Value::as_array_mut);
@@ -88,7 +88,7 @@ pub fn close_unions(schemas: &mut Map<String, Value>) {
     }
 }
 
-/// Gives pages, which are made of one generic type, names and named entries: `Page_Session` becomes `SessionPage`.
+/// Names the instances of the generic page type and their entries: `Page_Session` becomes `SessionPage`.
 pub fn name_pages(document: &mut Value) {
     let mut renamed = Vec::new();
     if let Some(schemas) = document["components"]["schemas"].as_object_mut() {

@@ -13,7 +13,7 @@ use crate::domain::{Catalogue, Rules};
 
 const PUBLIC: HeaderValue = HeaderValue::from_static("public, max-age=5");
 
-/// The page of the catalogue in force, made once for each catalogue.
+/// The rendered catalogue in force, once for each version.
 #[derive(Debug, Default)]
 pub struct CatalogPage(RefCell<Option<Page>>);
 

@@ -1,4 +1,4 @@
-//! Cursors: opaque, and bound to the list that they were made for.
+//! Cursors of lists: opaque to clients, and valid only for the list that issued them.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -9,17 +9,18 @@ use crate::http::Api;
 
 const TAG_BYTES: usize = 16;
 
-/// The cursor of a position in a list. `list` names it, `owner` says whose it is.
+/// The cursor of a position in the list `list` of `owner`.
 pub fn encode(api: &Api, list: &str, owner: &[u8], position: &[u8]) -> String {
     let mut bytes = position.to_vec();
     bytes.extend_from_slice(&api.accounts.tag(list, &[owner, position]));
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// The position that a cursor of that list names.
+/// The position of a cursor of that list.
 ///
 /// # Errors
-/// 400 for what is no cursor of that list.
+///
+/// Returns 400 for any other text.
 pub fn decode(api: &Api, list: &str, owner: &[u8], cursor: &str) -> Result<Vec<u8>, Problem> {
     let invalid = || Problem::malformed("cursor", "is not one that this list gave");
     let mut bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| invalid())?;

@@ -6,15 +6,15 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
-/// Bytes of the SHA-256 digest that a tag holds.
+/// Bytes of the SHA-256 digest in an entity tag.
 const DIGEST_BYTES: usize = 15;
 
-/// A digest of a body for a strong tag: different bodies have different digests, on every server and database.
+/// The digest of a body for a strong entity tag. Different bodies have different digests on all servers and databases.
 pub fn digest(body: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(&Sha256::digest(body)[..DIGEST_BYTES])
 }
 
-/// Whether `If-None-Match` names this tag, compared weakly as RFC 9110 asks of it.
+/// Whether `If-None-Match` contains this tag, by the weak comparison that RFC 9110 requires.
 pub fn matches(request: &HttpRequest, etag: &HeaderValue) -> bool {
     let mut asked = request.headers().get_all(header::IF_NONE_MATCH).peekable();
     if asked.peek().is_none() {
@@ -27,7 +27,7 @@ pub fn matches(request: &HttpRequest, etag: &HeaderValue) -> bool {
         .any(|tag| tag.trim() == "*" || opaque(tag) == wanted)
 }
 
-/// The tag without the mark of weakness.
+/// The tag without the prefix of a weak one.
 fn opaque(tag: &str) -> &str {
     tag.trim().trim_start_matches("W/")
 }

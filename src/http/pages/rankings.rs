@@ -7,7 +7,7 @@ use crate::rankings::Board;
 /// The pages of boards and seasons.
 pub type RankingsPages = ReadyPages<PageKey>;
 
-/// What was asked for.
+/// Identifies a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PageKey {
     pub list: ListKey,
@@ -15,11 +15,11 @@ pub struct PageKey {
     pub limit: usize,
 }
 
-/// Of which list.
+/// The list of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ListKey {
     Board(Board),
-    /// While it runs and afterwards are two lists.
+    /// The standings of a running season and its final standings are different lists.
     Season {
         season: Season,
         running: bool,

@@ -1,4 +1,4 @@
-//! Pages that many ask for, kept as ready-made bytes for a moment.
+//! Pages that many clients request, kept as rendered bytes for a moment.
 
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
@@ -16,7 +16,7 @@ use crate::http::pages::etag;
 /// Pages in each of the two generations.
 const CAPACITY: usize = 500;
 
-/// A body with its strong tag.
+/// A body with its strong entity tag.
 #[derive(Clone, Debug)]
 pub struct Ready {
     etag: HeaderValue,
@@ -24,21 +24,22 @@ pub struct Ready {
 }
 
 impl Ready {
-    /// Computes the tag of a body.
+    /// Calculates the entity tag of a body.
     ///
     /// # Errors
-    /// None in practice: a digest is plain text.
+    ///
+    /// None in practice, because a digest is plain text.
     pub fn new(body: Vec<u8>) -> Result<Self, Problem> {
         let etag = format!("\"{}\"", etag::digest(&body));
         let etag = HeaderValue::from_str(&etag).map_err(Problem::internal)?;
         Ok(Self { etag, body: Bytes::from(body) })
     }
 
-    /// Answers with it, or that the asker has it already.
+    /// Answers with the body, or with 304 if the client has it.
     pub fn answer(&self, request: &HttpRequest, cache_control: HeaderValue) -> HttpResponse {
         let unchanged = etag::matches(request, &self.etag);
         let mut response = if unchanged { HttpResponse::NotModified() } else { HttpResponse::Ok() };
-        // To append to no headers is cheaper than to insert, which looks for what it replaces.
+        // Appending a header is cheaper than inserting one, which searches for a value to replace.
         response
             .append_header((header::ETAG, self.etag.clone()))
             .append_header((header::CACHE_CONTROL, cache_control));
@@ -49,40 +50,43 @@ impl Ready {
     }
 }
 
-/// What pages are made of.
+/// The content of a page.
 pub trait Content: Send + Sync {
     /// The JSON, which says whether newer scores are missing.
     ///
     /// # Errors
-    /// Where it has no JSON.
+    ///
+    /// Those of serde.
     fn body(&self, stale: bool) -> Result<Vec<u8>, serde_json::Error>;
 }
 
-/// A page that was loaded.
+/// A loaded page.
 pub struct Page {
     content: Box<dyn Content>,
     fresh: Ready,
     stale: OnceLock<Ready>,
-    /// What the boards' generation was.
+    /// The generation of the boards from which the page was made.
     generation: u64,
     loaded_at: Instant,
 }
 
 impl Page {
-    /// Makes a page of what was asked for when the boards were of that generation.
+    /// Makes a page from boards of this generation.
     ///
     /// # Errors
-    /// Where it has no JSON.
+    ///
+    /// Those of serde.
     pub fn new(content: Box<dyn Content>, generation: u64) -> Result<Self, Problem> {
         let fresh = Ready::new(content.body(false).map_err(Problem::internal)?)?;
         let (stale, loaded_at) = (OnceLock::new(), Instant::now());
         Ok(Self { content, fresh, stale, generation, loaded_at })
     }
 
-    /// Its bytes, which say whether newer scores are missing.
+    /// The rendered page, which says whether newer scores are missing.
     ///
     /// # Errors
-    /// Where it has no JSON.
+    ///
+    /// Those of serde.
     pub fn ready(&self, stale: bool) -> Result<&Ready, Problem> {
         if !stale {
             return Ok(&self.fresh);
@@ -95,11 +99,11 @@ impl Page {
     }
 }
 
-/// Where a page is kept.
+/// The place of a page.
 #[derive(Default)]
 struct Slot {
     page: RwLock<Option<Arc<Page>>>,
-    /// Held by whoever loads: concurrent askers make one load.
+    /// Locked during a load, so that concurrent requests cause one load.
     loading: tokio::sync::Mutex<()>,
 }
 
@@ -118,7 +122,7 @@ impl<K: Copy + Eq + Hash> Default for ReadyPages<K> {
     }
 }
 
-/// A page, and whether it is the last one there was, as no newer one can be had.
+/// A page, and whether it is an old one because a newer one could not be loaded.
 pub struct Found {
     pub page: Arc<Page>,
     pub is_last: bool,
@@ -130,16 +134,17 @@ impl<K: Copy + Eq + Hash> ReadyPages<K> {
         Arc::clone(slots.get_or_default(key))
     }
 
-    /// Whether a page was ever loaded for that.
+    /// Whether a page was ever loaded for this key.
     pub fn holds(&self, key: K) -> bool {
         self.slot(key).page().is_some()
     }
 
-    /// The page, as it was made no longer than `keep` ago and since `generation`; else as `load` makes it anew. Where it
-    /// cannot be loaded the last one is answered.
+    /// The page, if it is not older than `keep` and was made from boards of `generation`; otherwise the one that `load`
+    /// makes. If loading fails, the last page is returned.
     ///
     /// # Errors
-    /// What `load` says, where no page was ever loaded.
+    ///
+    /// Returns the error of `load` if no page was ever loaded.
     pub async fn get<E>(
         &self,
         key: K,
@@ -157,7 +162,7 @@ impl<K: Copy + Eq + Hash> ReadyPages<K> {
         }
         let _loading = match (slot.loading.try_lock(), held) {
             (Ok(loading), _) => loading,
-            // Somebody is at it. What was right a moment ago need not wait.
+            // Another request is loading. A page that was fresh a moment ago need not wait.
             (Err(_), Some(page)) if page.loaded_at.elapsed() < 2 * keep => {
                 return Ok(Found { page, is_last: false });
             }

@@ -1,4 +1,4 @@
-//! Changing the catalogue.
+//! Reading and replacing the catalogue, for operators.
 
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -32,15 +32,15 @@ fn digest(catalog: &CatalogWire) -> Result<String, Problem> {
     Ok(etag::digest(&serde_json::to_vec(catalog).map_err(Problem::internal)?))
 }
 
-/// The catalogue that `If-Match` names, by its tag or by its version alone. The version in force, which the tag names too, is
-/// not compared.
+/// The catalogue in `If-Match`: its entity tag or its version. The version in force, which is part of the tag, is not
+/// compared.
 struct Expected {
     version: u64,
     digest: Option<String>,
 }
 
 impl Expected {
-    /// What the request names; `None` where any catalogue will do.
+    /// The catalogue that the request expects; `None` for any.
     fn of(request: &HttpRequest) -> Result<Option<Self>, Problem> {
         let Some(value) = request.headers().get(header::IF_MATCH) else { return Ok(None) };
         let text = value.to_str().unwrap_or_default().trim();
@@ -66,7 +66,7 @@ impl Expected {
     }
 }
 
-/// Read the newest catalogue, in force or about to be.
+/// Read the latest catalogue, which may not be in force yet.
 #[utoipa::path(
     get, path = "/api/v1/admin/catalog", tag = "admin", operation_id = "adminReadCatalog",
     responses((status = 200, body = AdminCatalogWire, headers(("ETag" = String)))),
@@ -77,9 +77,9 @@ pub async fn read_catalog(api: web::Data<Api>, _: Operator) -> Result<HttpRespon
     answer(&api, timeline.newest(), &timeline)
 }
 
-/// Put a catalogue in force, on every instance in three seconds. What somebody owns cannot be left out: retire it with
-/// `"available": false`. With `If-Match`, a tag as `GET` answers it or a version in quotes, only where nobody has changed it
-/// meanwhile.
+/// Replace the catalogue. The new one is in force on every instance after three seconds. Items that a player owns
+/// cannot be removed; retire them with `"available": false`. With `If-Match`, an entity tag of `GET` or a version in
+/// quotes, the catalogue is replaced only if it has not changed since.
 #[utoipa::path(
     put, path = "/api/v1/admin/catalog", tag = "admin", operation_id = "adminReplaceCatalog", request_body = CatalogRequest,
     params(("If-Match" = Option<String>, Header)),

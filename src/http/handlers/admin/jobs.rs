@@ -1,4 +1,4 @@
-//! Looking at jobs, and what operators do about those that failed.
+//! Listing jobs, retrying and discarding failed ones.
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
@@ -17,26 +17,26 @@ use crate::store::jobs::{JobRecord, JobStatus};
 const MISSING: &str = "There is no such job.";
 const LIST: &str = "admin jobs";
 
-/// Which jobs.
+/// The query of the list of jobs.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct JobsQuery {
-    /// Only those of this status; all where absent.
+    /// Only jobs with this status.
     #[serde(default)]
     #[param(value_type = Option<JobStatusWire>)]
     status: Option<String>,
-    /// Jobs at most.
+    /// The largest number of jobs.
     #[serde(default, deserialize_with = "read_parameter")]
     #[param(minimum = 1, maximum = 100, default = 50)]
     limit: Option<usize>,
-    /// The `next_cursor` of the part before.
+    /// The `next_cursor` of the previous page.
     #[serde(default)]
     #[param(min_length = 1, max_length = 200, pattern = "^[A-Za-z0-9_-]+$")]
     cursor: Option<String>,
 }
 
-/// How a job fares. Of one that is `dead` the last attempt has failed.
+/// The status of a job. `dead` means that the last attempt failed.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = JobStatus)]
@@ -65,29 +65,29 @@ pub struct JobWire {
     id: Uuid,
     #[schema(example = "sweep")]
     kind: String,
-    /// Of one kind there is never more than one job of a key; of a scheduled one it is its turn.
+    /// There is at most one job of a kind with the same key. For a scheduled job it is the turn.
     #[schema(example = "2026-11-21T10:00:00Z")]
     key: String,
     status: JobStatusWire,
-    /// Which attempt was begun last.
+    /// The number of the latest attempt.
     attempt: i32,
     max_attempts: i32,
-    /// What it was enqueued with.
+    /// The arguments of the job.
     #[schema(value_type = Object)]
     arguments: Value,
     #[schema(format = DateTime)]
     created_at: String,
-    /// It does not run before.
+    /// The earliest time at which it runs.
     #[schema(format = DateTime)]
     run_after: String,
     #[schema(required, format = DateTime)]
     started_at: Option<String>,
     #[schema(required, format = DateTime)]
     finished_at: Option<String>,
-    /// Who began it last.
+    /// The worker of the latest attempt.
     #[schema(required)]
     worker: Option<String>,
-    /// Why it failed last.
+    /// The error of the latest failure.
     #[schema(required)]
     error: Option<String>,
 }
@@ -138,7 +138,7 @@ pub async fn list_jobs(
     Ok(json(StatusCode::OK, &page))
 }
 
-/// Let a dead letter, or a job that waits, run at once with all its attempts.
+/// Make a dead letter or a waiting job due at once, with all its attempts.
 #[utoipa::path(
     post, path = "/api/v1/admin/jobs/{id}/retry", tag = "admin", operation_id = "adminRetryJob", params(("id" = Uuid, Path)),
     responses((status = 204)),
@@ -158,7 +158,7 @@ pub async fn retry_job(
     }
 }
 
-/// Remove a job; nothing comes of one that runs.
+/// Remove a job. If it is running, its result is discarded.
 #[utoipa::path(
     delete, path = "/api/v1/admin/jobs/{id}", tag = "admin", operation_id = "adminDiscardJob", params(("id" = Uuid, Path)),
     responses((status = 204)), security(("operator" = []))

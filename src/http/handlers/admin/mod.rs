@@ -1,4 +1,4 @@
-//! What operators call.
+//! The operators' API.
 
 pub mod catalogue;
 pub mod jobs;

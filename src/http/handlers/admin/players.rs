@@ -1,4 +1,4 @@
-//! Looking players up and changing them.
+//! Searching and changing players.
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
@@ -22,20 +22,20 @@ const LIST: &str = "admin players";
 const REASON: TextLimits = TextLimits { characters: 200, bytes: 1024 };
 const MAX_GRANT: f64 = 1e300;
 
-/// Which players.
+/// The query of the search.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct PlayersQuery {
-    /// An id, the beginning of a username, or a part of a display name; everybody where absent.
+    /// An id, the start of a username, or a part of a display name. The default matches all players.
     #[serde(default)]
     #[param(pattern = "^[^\\u0000]*$")]
     query: Option<String>,
-    /// Players at most.
+    /// The largest number of players.
     #[serde(default, deserialize_with = "read_parameter")]
     #[param(minimum = 1, maximum = 100, default = 50)]
     limit: Option<usize>,
-    /// The `next_cursor` of the part before.
+    /// The `next_cursor` of the previous page.
     #[serde(default)]
     #[param(min_length = 1, max_length = 200, pattern = "^[A-Za-z0-9_-]+$")]
     cursor: Option<String>,
@@ -47,14 +47,14 @@ pub struct PlayersQuery {
 pub struct FoundPlayerWire {
     player_id: Uuid,
     display_name: String,
-    /// Null for guests, who have none.
+    /// Null for guests.
     #[schema(required)]
     username: Option<String>,
     #[schema(format = DateTime)]
     created_at: String,
     #[schema(format = DateTime)]
     last_seen_at: String,
-    /// Null where the player is not banned.
+    /// Null if the player is not banned.
     #[schema(required, format = DateTime)]
     banned_at: Option<String>,
 }
@@ -72,30 +72,30 @@ impl From<FoundPlayer> for FoundPlayerWire {
     }
 }
 
-/// Why. It is kept in the audit log.
+/// The reason, which is stored in the audit log.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BanRequest {
-    /// 1 to 200 characters as people count them and at most 1024 bytes, without the space around them; none is a control
-    /// character.
+    /// 1 to 200 characters as people count them and at most 1024 bytes, without surrounding white space. Control
+    /// characters are not allowed.
     #[serde(default)]
     #[schema(min_length = 1, max_length = 1024, example = "a script")]
     reason: Option<String>,
 }
 
-/// A gift of energy.
+/// A grant of energy.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GrantRequest {
     #[schema(exclusive_minimum = 0, maximum = 1e300, example = 1000)]
     energy: f64,
-    /// The player sees it in its ledger. 1 to 200 characters as people count them and at most 1024 bytes, without the space
-    /// around them; none is a control character.
+    /// Shown in the player's ledger. 1 to 200 characters as people count them and at most 1024 bytes, without
+    /// surrounding white space. Control characters are not allowed.
     #[schema(min_length = 1, max_length = 1024, example = "a prize")]
     reason: String,
 }
 
-/// What a gift led to.
+/// The result of a grant.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = GrantOutcome)]
 pub struct GrantWire {
@@ -132,7 +132,7 @@ pub async fn search_players(
     Ok(json(StatusCode::OK, &page))
 }
 
-/// Read everything that is held about a player.
+/// Read all data about a player.
 #[utoipa::path(
     get, path = "/api/v1/admin/players/{id}", tag = "admin", operation_id = "adminReadPlayer",
     params(("id" = Uuid, Path)), responses((status = 200, body = ExportWire)),
@@ -148,7 +148,7 @@ pub async fn read_player(
     Ok(json(StatusCode::OK, &ExportWire::new(export, Uuid::nil())))
 }
 
-/// Ban a player: its tokens are refused on every instance within two seconds.
+/// Ban a player. Every instance rejects its tokens within two seconds.
 #[utoipa::path(
     post, path = "/api/v1/admin/players/{id}/ban", tag = "admin", operation_id = "adminBanPlayer", request_body = BanRequest,
     params(("id" = Uuid, Path)), responses((status = 204)), security(("operator" = []))
@@ -188,7 +188,7 @@ async fn set_banned(
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// Give a player energy, with a line in its ledger.
+/// Grant a player energy, with an entry in its ledger.
 #[utoipa::path(
     post, path = "/api/v1/admin/players/{id}/grant", tag = "admin", operation_id = "adminGrantEnergy", request_body = GrantRequest,
     params(("id" = Uuid, Path), ("Idempotency-Key" = Option<String>, Header)),
@@ -220,7 +220,7 @@ fn check_reason(reason: &str) -> Result<String, Problem> {
     text::shown(reason, REASON).map_err(|unfit| Problem::unacceptable("reason", unfit.to_string()))
 }
 
-/// To an operator a missing player is a wrong address, not a wrong token.
+/// For an operator an unknown player is an unknown resource, not an invalid token.
 fn found(error: game::Error) -> Problem {
     match error {
         game::Error::NoSuchPlayer => Problem::not_found(MISSING),

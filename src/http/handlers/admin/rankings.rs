@@ -1,4 +1,4 @@
-//! Building the rankings anew.
+//! Rebuilding the rankings.
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
@@ -9,14 +9,14 @@ use crate::api::problem::Problem;
 use crate::http::extract::Operator;
 use crate::http::{Api, json};
 
-/// What was begun.
+/// The result of the request.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = RankingsRebuild)]
 pub struct RebuildWire {
     status: RebuildStatusWire,
 }
 
-/// Whether a rebuild has `started`, or one was `running` already, after which this one follows.
+/// Whether a rebuild has `started`, or another one is `running` and this one follows it.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = RebuildStatus)]
@@ -25,7 +25,8 @@ pub enum RebuildStatusWire {
     Running,
 }
 
-/// Build the rankings anew from the database. It goes on after the answer; the boards are served meanwhile.
+/// Rebuild the rankings from the database. The rebuild continues after the answer, and the present boards are served
+/// meanwhile.
 #[utoipa::path(
     post, path = "/api/v1/admin/rankings/rebuild", tag = "admin", operation_id = "adminRebuildRankings",
     responses((status = 202, body = RebuildWire)), security(("operator" = []))
