@@ -144,7 +144,7 @@ impl Clock for DatabaseClock {
                 self.latest.fetch_max(held, Ordering::Relaxed);
                 tracing::warn!(
                     seconds = -error as f64 / 1e6,
-                    "the database's clock stepped back: production waits until it is where it was, clicks and purchases go on"
+                    "the database's clock stepped back: production pauses until it has caught up, clicks and purchases continue"
                 );
             } else {
                 let seconds = error as f64 / 1e6;

@@ -12,7 +12,7 @@ pub struct Supervisor(watch::Sender<Option<Fault>>);
 
 /// A part of the process has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{part} {}, without which the server cannot go on", if *panicked { "panicked" } else { "ended" })]
+#[error("{part} {}, and the server cannot continue without it", if *panicked { "panicked" } else { "ended" })]
 pub struct Fault {
     pub part: &'static str,
     pub panicked: bool,

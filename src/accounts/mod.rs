@@ -31,7 +31,7 @@ use crate::store::{self, Store};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The token is missing, invalid or revoked.
-    #[error("the token does not hold")]
+    #[error("the token is invalid")]
     Unauthenticated,
     #[error("the token has expired")]
     TokenExpired,
@@ -42,7 +42,7 @@ pub enum Error {
     Banned,
     #[error("the username is taken")]
     UsernameTaken,
-    #[error("the player is registered already")]
+    #[error("the player is already registered")]
     AlreadyRegistered,
     #[error("there is no such session")]
     NoSuchSession,

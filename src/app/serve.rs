@@ -121,7 +121,7 @@ async fn close(server: &Server, http: &ServerHandle, database: &mut Database, st
     tokio::select! {
         () = in_order => tracing::info!("stopped"),
         _ = stops.next() => {
-            tracing::warn!("asked again to end: stopping immediately");
+            tracing::warn!("second signal: stopping immediately");
             database.close_now().await;
         }
     }
@@ -134,7 +134,7 @@ fn bind_metrics(config: &HttpConfig) -> Result<Option<std::net::TcpListener>, Er
         Ok(listener) => Ok(Some(listener)),
         Err(error) if config.metrics_port_is_set => Err(error),
         Err(error) => {
-            tracing::warn!(%error, "there are no metrics; set METRICS_PORT");
+            tracing::warn!(%error, "metrics are not served; set METRICS_PORT");
             Ok(None)
         }
     }
@@ -210,7 +210,10 @@ async fn drain(server: &Server, http: &ServerHandle, stops: &mut Stops, delay: D
             }
         };
         if timeout(IN_FLIGHT_LIMIT, finished).await.is_err() {
-            tracing::warn!(requests = server.metrics.in_flight.get(), "requests are cut off");
+            tracing::warn!(
+                requests = server.metrics.in_flight.get(),
+                "requests in flight are aborted"
+            );
         }
     };
     tokio::join!(requests, server.jobs.drain());

@@ -93,7 +93,7 @@ impl Remote {
             redis::cmd("DEL").arg(key).exec_async(&mut connection).await
         });
         if let Err(error) = removed.await {
-            tracing::debug!(%error, "a player was not removed from Redis");
+            tracing::debug!(%error, "a player was not deleted from Redis");
         }
     }
 
@@ -114,7 +114,7 @@ impl Remote {
             put.invoke_async::<i64>(&mut connection).await
         });
         if let Err(error) = put.await {
-            tracing::debug!(%error, "a player was not put into Redis");
+            tracing::debug!(%error, "a player was not written to Redis");
         }
     }
 }

@@ -11,10 +11,10 @@ use crate::store::catalogues::{NewCatalogue, VERSION_TAKEN};
 #[derive(Debug, thiserror::Error)]
 pub enum ReplaceError {
     /// It is inconsistent, or removes an item that a player owns.
-    #[error("the catalogue has faults")]
+    #[error("the catalogue is invalid")]
     Faulty(Vec<CatalogueFault>),
     /// It is based on a version that is no longer the latest; the value is the latest one.
-    #[error("the newest catalogue is version {0}")]
+    #[error("the latest catalogue is version {0}")]
     Outdated(u64),
     #[error(transparent)]
     Store(#[from] store::Error),

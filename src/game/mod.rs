@@ -34,7 +34,7 @@ use writer::Writer;
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     /// The rules refuse it.
-    #[error("the rules refuse it")]
+    #[error("refused by the rules")]
     Refused(Refusal),
     #[error("there is no such player")]
     NoSuchPlayer,
@@ -44,14 +44,14 @@ pub enum Error {
     #[error("the idempotency key was used for another request")]
     KeyReused,
     /// More commands wait than can be served soon.
-    #[error("too many commands wait")]
+    #[error("too many commands are waiting")]
     Overloaded,
     #[error("not ready: {0}")]
     NotReady(#[from] Unconfirmed),
     /// A store is away. Of a change the fate is unknown; a repeat with the same key tells.
     #[error("unavailable: {0}")]
     Unavailable(String),
-    #[error("internal fault: {0}")]
+    #[error("internal error: {0}")]
     Internal(String),
 }
 

@@ -202,7 +202,7 @@ fn other_method(request: &HttpRequest, allow: String) -> Result<HttpResponse, Pr
 }
 
 fn nowhere() -> Problem {
-    Problem::not_found("There is nothing at this path.")
+    Problem::not_found("This path does not exist.")
 }
 
 async fn unknown_path() -> Result<HttpResponse, Problem> {

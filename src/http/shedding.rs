@@ -146,10 +146,7 @@ impl Shedding {
         let Ok(mut told_at) = self.told_at.try_lock() else { return };
         if told_at.is_none_or(|at| now.saturating_duration_since(at) >= TOLD_EVERY) {
             *told_at = Some(now);
-            tracing::warn!(
-                limit,
-                "more mutations than can be served soon; the surplus is turned away"
-            );
+            tracing::warn!(limit, "overloaded; excess mutations are refused");
         }
     }
 }

@@ -119,7 +119,7 @@ impl Jobs {
             tokio::select! {
                 () = jobs.work() => {}
                 () = patience => {
-                    tracing::warn!("jobs are cut off, and taken over when their leases lapse");
+                    tracing::warn!("running jobs are aborted; other workers take them over when their leases expire");
                 }
             }
             guard.finish();
@@ -136,7 +136,7 @@ impl Jobs {
         if let Some(working) = working
             && let Err(error) = working.await
         {
-            tracing::error!(%error, "the work on jobs had ended before");
+            tracing::error!(%error, "the worker had already ended");
         }
     }
 
@@ -151,7 +151,7 @@ impl Jobs {
         tokio::join!(self.runner.keep_schedule(stopped.clone()), async {
             while !*stopped.borrow() {
                 if let Err(error) = self.run_worker().await {
-                    tracing::error!(%error, "the worker ended and is started again");
+                    tracing::error!(%error, "the worker ended and is restarted");
                     tokio::select! {
                         () = sleep(RESTART_PAUSE) => {}
                         _ = stopped.wait_for(|it| *it) => {}

@@ -48,7 +48,7 @@ impl Queue {
         let runner = Arc::clone(&self.runner);
         Box::pin(async move {
             runner.claim().await.unwrap_or_else(|error| {
-                tracing::warn!(%error, "the queue of jobs does not answer");
+                tracing::warn!(%error, "the queue of jobs does not respond");
                 None
             })
         })
@@ -59,7 +59,7 @@ impl Queue {
         Box::pin(async move {
             // If this fails, the lease expires.
             if let Err(error) = runner.parts.store.hand_back_job(job.lease).await {
-                tracing::warn!(%error, "a job could not be handed back");
+                tracing::warn!(%error, "a job could not be requeued");
             }
         })
     }

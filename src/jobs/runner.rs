@@ -146,7 +146,7 @@ impl Runner {
             // The job was finished although the answer was lost, or it was discarded or taken over.
             Ok(None) => tracing::warn!(kind, job = %lease.job, error, "the lease was lost"),
             // When the lease expires another worker takes the job over.
-            Err(cause) => tracing::warn!(kind, %cause, error, "a failure could not be noted"),
+            Err(cause) => tracing::warn!(kind, %cause, error, "a failure could not be stored"),
         }
     }
 }

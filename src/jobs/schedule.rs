@@ -74,12 +74,12 @@ impl Runner {
             if let Some(now) = self.parts.clock.steady_now()
                 && let Err(error) = self.fire_due(&mut fired, now).await
             {
-                tracing::warn!(%error, "schedules could not be kept and are tried again");
+                tracing::warn!(%error, "scheduled jobs could not be enqueued; retrying");
             }
             if ticked % TICKS_PER_CHECK == 0
                 && let Err(error) = self.check_queue().await
             {
-                tracing::warn!(%error, "the queue of jobs could not be looked over");
+                tracing::warn!(%error, "the queue of jobs could not be checked");
             }
             ticked = ticked.wrapping_add(1);
         }
@@ -119,7 +119,7 @@ impl Runner {
     async fn check_queue(&self) -> Result<(), store::Error> {
         let now = self.parts.clock.now();
         for kind in self.parts.store.bury_lapsed(now).await? {
-            tracing::error!(kind, "a job is a dead letter: its worker died in the last attempt");
+            tracing::error!(kind, "a job is a dead letter: its worker crashed in the last attempt");
         }
         let stats = self.parts.store.job_stats(now).await?;
         let age = stats.oldest_due.map_or(0.0, |due| now.seconds_since(due).max(0.0));

@@ -70,7 +70,7 @@ pub(super) async fn leave(shared: &Inner) {
         redis::cmd("HDEL").arg(key).arg(id).exec_async(&mut connection).await
     });
     if let Err(error) = told.await {
-        tracing::debug!(%error, "Redis is not told that an instance ends");
+        tracing::debug!(%error, "Redis could not be told that this instance ends");
     }
 }
 
@@ -87,7 +87,7 @@ async fn follow(shared: &Inner, peers: &mut Peers) {
             peers.hear(shared.now(), presence);
         }
         Err(error) => {
-            tracing::debug!(%error, "Redis does not tell what instances there are");
+            tracing::debug!(%error, "the list of instances could not be read from Redis");
             shared.contact.unanswered(sent);
             peers.miss(shared.now());
         }

@@ -123,7 +123,7 @@ impl Inner {
             InFlight::new(asking, Box::pin(take(connection, name, quota, question)))
         });
         let answer = answer.await.inspect_err(|error| {
-            tracing::debug!(%error, "a limit is kept without Redis");
+            tracing::debug!(%error, "a limit is applied without Redis");
             self.contact.unanswered(sent);
             self.contact.pause(self.now());
         });

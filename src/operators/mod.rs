@@ -56,7 +56,7 @@ impl Operators {
         let is_by_name = !text.is_empty() && Uuid::parse_str(text).is_err();
         if is_by_name && let Err(error) = self.fold_names().await {
             // For example because the database accepts no writes. Names that are folded already are found in any case.
-            tracing::debug!(%error, "names could not be folded");
+            tracing::debug!(%error, "display names could not be folded");
         }
         let asked = i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1;
         let mut players = self.store.search_players(text, before, asked).await?;

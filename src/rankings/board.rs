@@ -161,6 +161,6 @@ pub enum Unavailable {
     #[error("Redis: {0}")]
     Redis(#[from] crate::redis_client::Away),
     /// Another rebuild took over, a part of what was built is gone, or the boards were reset meanwhile.
-    #[error("cut short by another rebuild, by a loss in Redis or by a reset")]
+    #[error("interrupted by another rebuild, by a loss in Redis or by a reset")]
     CutShort,
 }

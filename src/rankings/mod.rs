@@ -48,7 +48,7 @@ pub enum Error {
     #[error("there is no such season")]
     NoSuchSeason,
     /// The season has ended and its final standings are not made yet.
-    #[error("the season is being closed")]
+    #[error("the final standings of the season are not ready yet")]
     Closing,
     #[error("not ready: {0}")]
     NotReady(#[from] Unconfirmed),

@@ -133,7 +133,7 @@ impl Rankings {
         self.metrics.rebuilds.inc();
         self.metrics.rebuild_seconds.set(seconds);
         self.metrics.rebuild_players.set(i64::try_from(players).unwrap_or(i64::MAX));
-        tracing::info!(players, seconds, "the rankings were built anew");
+        tracing::info!(players, seconds, "the rankings were rebuilt");
         Ok(Some(Rebuilt { players }))
     }
 

@@ -41,9 +41,9 @@ pub(super) async fn keep(redis: Redis) {
             }
             Err(error) => {
                 if told {
-                    tracing::debug!(%error, "Redis is still away");
+                    tracing::debug!(%error, "Redis is still unavailable");
                 } else {
-                    tracing::warn!(%error, "Redis cannot be used; trying again");
+                    tracing::warn!(%error, "Redis is unavailable; retrying");
                 }
                 told = true;
                 // It has not been open, so it has refused nothing after all.

@@ -209,7 +209,7 @@ impl Redis {
         *self.0.connection.write().unwrap_or_else(PoisonError::into_inner) = Some(connection);
         self.0.is_up.store(true, Ordering::Relaxed);
         if !self.0.up.send_replace(true) {
-            tracing::info!("Redis is there");
+            tracing::info!("Redis is available");
         }
         self.0.metrics.redis_up.set(1);
     }
@@ -218,7 +218,7 @@ impl Redis {
         self.0.connection.write().unwrap_or_else(PoisonError::into_inner).take();
         self.0.is_up.store(false, Ordering::Relaxed);
         if self.0.up.send_replace(false) {
-            tracing::warn!(reason, "Redis is away; what it does is done without it");
+            tracing::warn!(reason, "Redis is unavailable; the server continues without it");
             self.0.metrics.redis_breaker_opened.inc();
         }
         self.0.metrics.redis_up.set(0);
@@ -239,7 +239,7 @@ impl Redis {
             self.0.refused.fetch_or(refused, Ordering::Relaxed);
             self.disconnect(&describe(error));
         } else if is_of_type(error) {
-            tracing::warn!("a key in Redis held something that is not ours; it is replaced");
+            tracing::warn!("a key in Redis had another type and is replaced");
         } else {
             tracing::error!(error = describe(error), "Redis refused a command");
         }

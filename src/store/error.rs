@@ -10,7 +10,7 @@ pub enum Error {
     #[error("the database is unavailable: {0}")]
     Unavailable(String),
     /// Postgres rolled the transaction back in favour of another one. It can be tried again.
-    #[error("the transaction was rolled back for another one: {0}")]
+    #[error("the transaction was rolled back in favour of another one: {0}")]
     Contention(String),
     /// Another transaction held a row for too long. The row was certainly not written.
     #[error("a row is locked: {0}")]
@@ -19,7 +19,7 @@ pub enum Error {
     #[error("the statement took too long: {0}")]
     OutOfTime(String),
     /// A named constraint rejected a row.
-    #[error("constraint {0} refuses the row")]
+    #[error("constraint {0} rejects the row")]
     Constraint(String),
     /// A row does not contain what the code expects.
     #[error("a row is not as expected: {0}")]

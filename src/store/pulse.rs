@@ -86,7 +86,7 @@ impl Store {
         if self.identity().is_renewal_wanted()
             && let Err(error) = self.pulse(instance, &Unread::since(now)).await
         {
-            tracing::warn!(%error, "the database went back and could not be given a new epoch yet");
+            tracing::warn!(%error, "the database went back to an earlier state and has no new epoch yet");
         }
     }
 
@@ -110,7 +110,7 @@ impl Store {
         let sql = include_str!("../../sql/queries/pulse/renew_epoch.sql");
         match self.execute(sql, &[&epoch]).await {
             Ok(_) => tracing::warn!(
-                "the database went back to an earlier state; its epoch is renewed, and nothing that was read before counts"
+                "the database went back to an earlier state; it gets a new epoch, and cached rows are discarded"
             ),
             Err(error) => tracing::debug!(%error, "the epoch cannot be renewed"),
         }

@@ -26,7 +26,7 @@ impl Reports {
     pub(super) fn start(dsn: &Secret, layers: &mut Vec<AnyLayer>) -> Option<Self> {
         // The options panic at what is no DSN.
         if Dsn::from_str(dsn.reveal()).is_err() {
-            tracing::error!("SENTRY_DSN is no DSN, and nothing is reported");
+            tracing::error!("SENTRY_DSN is not a valid DSN; errors are not reported");
             return None;
         }
         let options = ClientOptions::new()

@@ -50,7 +50,7 @@ mod otlp {
         let header = HashMap::from([("traceparent".to_owned(), traceparent.to_owned())]);
         let caller = TraceContextPropagator::new().extract(&header);
         if caller.span().span_context().is_valid() && span.set_parent(caller).is_err() {
-            tracing::debug!("a span could not be given its caller");
+            tracing::debug!("the parent of a span could not be set");
         }
     }
 

@@ -107,7 +107,7 @@ async fn a_request_is_traced_from_its_caller_down_to_statements_and_commands() {
             ("RATE_LIMIT_AUTH_PER_MINUTE", "0"),
         ],
     );
-    until("Redis is there", || server.log().contains("Redis is there").then_some(()));
+    until("Redis is available", || server.log().contains("Redis is available").then_some(()));
     let (trace, caller) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
     // The limiter decides by itself while Redis has just come, or answers late.
     let mut tokens = Vec::new();
@@ -166,7 +166,7 @@ async fn an_error_is_reported_without_what_nobody_may_know() {
     let token = server.guest().await;
     send_signal(database_pid(folder.path()), "KILL");
     until("the error has come", || {
-        sentry.holds(b"the embedded database ended by itself").then_some(())
+        sentry.holds(b"the embedded database ended unexpectedly").then_some(())
     });
     assert!(sentry.holds(b"idlewatt@"));
     for hidden in [token.as_str(), secret] {

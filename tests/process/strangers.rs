@@ -56,7 +56,7 @@ async fn what_strangers_send_is_counted_and_is_no_error_however_much_is_logged()
         send_signal(database_pid(folder.path()), "KILL");
         let log = until("the last line has come", || {
             let log = server.log();
-            log.contains("ended by itself").then_some(log)
+            log.contains("ended unexpectedly").then_some(log)
         });
         let told = log.lines().find(|line| {
             line.contains("actix") && (line.contains("ERROR") || line.contains("WARN"))

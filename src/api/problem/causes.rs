@@ -8,8 +8,7 @@ use crate::domain::{CatalogueFault, Refusal};
 use crate::{accounts, game, rankings, store};
 
 /// The change may have been made if its answer was lost.
-const FATE_UNKNOWN: &str =
-    "Nothing was applied, unless a repeat with the same Idempotency-Key says otherwise.";
+const FATE_UNKNOWN: &str = "It is not known whether the change was made. Repeat the request with the same Idempotency-Key.";
 
 impl From<store::Error> for Problem {
     fn from(error: store::Error) -> Self {
@@ -32,7 +31,7 @@ impl From<game::Error> for Problem {
             game::Error::Banned => Self::new(Code::PlayerBanned, "An operator banned the player."),
             game::Error::KeyReused => Self::new(
                 Code::IdempotencyKeyReused,
-                "The key was sent before with another path or body.",
+                "This key was already used for a request with another path or body.",
             ),
             game::Error::Overloaded => Self::busy(),
             game::Error::NotReady(_) => {
@@ -49,17 +48,20 @@ impl From<accounts::Error> for Problem {
         use accounts::Error;
         match error {
             Error::Unauthenticated => {
-                Self::new(Code::Unauthenticated, "The token does not hold or no longer does.")
+                Self::new(Code::Unauthenticated, "The access token is invalid or was revoked.")
             }
-            Error::TokenExpired => Self::new(Code::TokenExpired, "Refresh it, or sign in again."),
+            Error::TokenExpired => {
+                Self::new(Code::TokenExpired, "Refresh the access token, or sign in again.")
+            }
             Error::InvalidCredentials => {
-                Self::new(Code::InvalidCredentials, "Username and password do not belong together.")
+                Self::new(Code::InvalidCredentials, "The username or the password is wrong.")
             }
             Error::Banned => Self::new(Code::PlayerBanned, "An operator banned the player."),
-            Error::UsernameTaken => Self::new(Code::UsernameTaken, "Another player has it."),
-            Error::AlreadyRegistered => {
-                Self::new(Code::AlreadyRegistered, "The player has a username and a password.")
-            }
+            Error::UsernameTaken => Self::new(Code::UsernameTaken, "This username is taken."),
+            Error::AlreadyRegistered => Self::new(
+                Code::AlreadyRegistered,
+                "The player already has a username and a password.",
+            ),
             Error::NoSuchSession => Self::not_found("The player has no such session."),
             Error::Overloaded => Self::busy(),
             Error::KeyReused => game::Error::KeyReused.into(),
@@ -76,9 +78,9 @@ impl From<rankings::Error> for Problem {
             Error::NoSuchPlayer => game::Error::NoSuchPlayer.into(),
             Error::NoSuchSeason => Self::not_found("There is no such season."),
             Error::Closing => {
-                Self::unavailable("The season's final standings are being made.", error)
+                Self::unavailable("The final standings of the season are not ready yet.", error)
             }
-            Error::Unavailable(_) => Self::unavailable("The rankings cannot be read now.", error),
+            Error::Unavailable(_) => Self::unavailable("The rankings are unavailable.", error),
             Error::NotReady(_) => Self::unavailable("The server is not ready.", error),
             Error::Store(error) => error.into(),
         }
@@ -91,8 +93,11 @@ impl From<&Refusal> for Problem {
             Refusal::UnknownGenerator => Self::not_found("The catalogue has no such generator."),
             Refusal::UnknownUpgrade => Self::not_found("The catalogue has no such upgrade."),
             Refusal::InsufficientEnergy { required, available } => {
-                let detail =
-                    format!("It costs {}, and there is {}.", number(*required), number(*available));
+                let detail = format!(
+                    "It costs {} energy, but the player has {}.",
+                    number(*required),
+                    number(*available)
+                );
                 Self::new(Code::InsufficientEnergy, detail)
                     .with("required", *required)
                     .with("available", *available)
@@ -100,7 +105,7 @@ impl From<&Refusal> for Problem {
             Refusal::Retired => Self::new(Code::RequirementNotMet, "It is no longer sold."),
             Refusal::NeedsGenerators { generator, count } => Self::new(
                 Code::RequirementNotMet,
-                format!("It takes {count} of {generator}."),
+                format!("It requires {count} of {generator}."),
             )
             .with(
                 "requires",
@@ -108,18 +113,20 @@ impl From<&Refusal> for Problem {
             ),
             Refusal::NeedsLifetimeEnergy { energy } => Self::new(
                 Code::RequirementNotMet,
-                format!("It takes {} lifetime energy.", number(*energy)),
+                format!("It requires {} lifetime energy.", number(*energy)),
             )
             .with("requires", json!({ "type": "lifetime_energy", "energy": energy })),
-            Refusal::AlreadyOwned => Self::new(Code::AlreadyOwned, "Upgrades are bought once."),
+            Refusal::AlreadyOwned => {
+                Self::new(Code::AlreadyOwned, "An upgrade can be bought only once.")
+            }
             Refusal::NothingToGain { lifetime_energy } => {
                 let detail =
-                    format!("The next core takes {} lifetime energy.", number(*lifetime_energy));
+                    format!("The next core requires {} lifetime energy.", number(*lifetime_energy));
                 Self::new(Code::NothingToGain, detail)
                     .with("required_lifetime_energy", *lifetime_energy)
             }
             Refusal::VersionMismatch { current } => {
-                Self::new(Code::VersionMismatch, format!("The version is {current} by now."))
+                Self::new(Code::VersionMismatch, format!("The present version is {current}."))
                     .with("version", *current)
             }
         }

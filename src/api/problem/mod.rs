@@ -68,29 +68,29 @@ impl Code {
     pub fn names(self) -> (&'static str, &'static str) {
         match self {
             Self::InvalidRequest => ("invalid_request", "The request is malformed"),
-            Self::Unauthenticated => ("unauthenticated", "A valid token is needed"),
+            Self::Unauthenticated => ("unauthenticated", "A valid token is required"),
             Self::TokenExpired => ("token_expired", "The token has expired"),
             Self::InvalidCredentials => ("invalid_credentials", "Wrong username or password"),
             Self::Forbidden => ("forbidden", "This is not allowed"),
             Self::PlayerBanned => ("player_banned", "The player is banned"),
-            Self::NotFound => ("not_found", "There is no such thing"),
-            Self::MethodNotAllowed => ("method_not_allowed", "The method is not allowed here"),
-            Self::InsufficientEnergy => ("insufficient_energy", "There is not enough energy"),
+            Self::NotFound => ("not_found", "Not found"),
+            Self::MethodNotAllowed => ("method_not_allowed", "Method not allowed"),
+            Self::InsufficientEnergy => ("insufficient_energy", "Not enough energy"),
             Self::RequirementNotMet => ("requirement_not_met", "A requirement is not met"),
-            Self::AlreadyOwned => ("already_owned", "The upgrade is owned already"),
-            Self::NothingToGain => ("nothing_to_gain", "Prestige would gain no core"),
+            Self::AlreadyOwned => ("already_owned", "The upgrade is already owned"),
+            Self::NothingToGain => ("nothing_to_gain", "Prestige would add no core"),
             Self::UsernameTaken => ("username_taken", "The username is taken"),
-            Self::AlreadyRegistered => ("already_registered", "The player is registered already"),
-            Self::VersionMismatch => ("version_mismatch", "The state has moved on"),
+            Self::AlreadyRegistered => ("already_registered", "The player is already registered"),
+            Self::VersionMismatch => ("version_mismatch", "The version does not match"),
             Self::PayloadTooLarge => ("payload_too_large", "The body is too large"),
             Self::UnsupportedMediaType => ("unsupported_media_type", "The body must be JSON"),
-            Self::ValidationFailed => ("validation_failed", "A value is not acceptable"),
+            Self::ValidationFailed => ("validation_failed", "A value is invalid"),
             Self::IdempotencyKeyReused => {
-                ("idempotency_key_reused", "The idempotency key belongs to another request")
+                ("idempotency_key_reused", "The idempotency key was used for another request")
             }
             Self::RateLimited => ("rate_limited", "Too many requests"),
-            Self::Internal => ("internal", "The server has a fault"),
-            Self::Unavailable => ("unavailable", "The service is unavailable for the moment"),
+            Self::Internal => ("internal", "Internal server error"),
+            Self::Unavailable => ("unavailable", "The service is temporarily unavailable"),
         }
     }
 }
@@ -175,7 +175,8 @@ impl Problem {
 
     /// The resource does not allow the method; `allow` lists the methods that it allows.
     pub fn method_not_allowed(allow: String) -> Self {
-        let mut problem = Self::new(Code::MethodNotAllowed, format!("Allowed are {allow}."));
+        let mut problem =
+            Self::new(Code::MethodNotAllowed, format!("The allowed methods are {allow}."));
         problem.0.allow = Some(allow);
         problem
     }
@@ -204,7 +205,7 @@ impl Problem {
 
     /// There were too many calls. The same call is allowed after `millis` milliseconds.
     pub fn rate_limited(policy: &'static str, millis: u64) -> Self {
-        let mut problem = Self::new(Code::RateLimited, "Wait as long as retry_after_ms says.")
+        let mut problem = Self::new(Code::RateLimited, "Retry after retry_after_ms milliseconds.")
             .with("retry_after_ms", millis)
             .with("policy", policy);
         problem.0.retry_after_seconds = Some(millis.div_ceil(1000).max(1));
@@ -222,17 +223,15 @@ impl Problem {
     /// The client should retry soon, because there are more requests than can be served. Not logged, because logging
     /// would be additional load.
     pub fn busy() -> Self {
-        let mut problem = Self::new(
-            Code::Unavailable,
-            "More is asked than can be served soon. Nothing was applied.",
-        );
+        let mut problem =
+            Self::new(Code::Unavailable, "The server is overloaded. Nothing was applied.");
         problem.0.retry_after_seconds = Some(1);
         problem
     }
 
     /// A fault of the server. `cause` is only logged.
     pub fn internal(cause: impl fmt::Display) -> Self {
-        let mut problem = Self::new(Code::Internal, "The fault is logged under the request id.");
+        let mut problem = Self::new(Code::Internal, "The error was logged with this request id.");
         problem.0.cause = Some(cause.to_string());
         problem
     }

@@ -21,7 +21,7 @@ impl Server {
             if let Some(reason) = strangers::take_accept_failure() {
                 tracing::warn!(
                     reason,
-                    "connections could not be taken in the last minute: raise the limit of open files (ulimit -n), or bound \
+                    "connections could not be accepted in the last minute: raise the limit of open files (ulimit -n), or limit \
                      connections at the proxy"
                 );
             }

@@ -31,7 +31,7 @@ impl Server {
             && let Err(error) = self.store.note_silence(instance, lasts).await
         {
             // If the database accepts no writes, it accepts none of players either. The next poll tries again.
-            tracing::debug!(%error, "it cannot be noted that changes are not announced");
+            tracing::debug!(%error, "could not note that this instance does not announce its changes");
             self.peers.forget_silence();
         }
         let mut pulse = self.store.pulse(instance, &feed.unread(self.clock.now())).await?;
@@ -112,12 +112,12 @@ impl Server {
             match self.beat(&mut feed).await {
                 Ok(()) => {
                     if std::mem::take(&mut is_away) {
-                        tracing::info!("the database answers again");
+                        tracing::info!("the database responds again");
                     }
                 }
                 Err(error) => {
                     if self.health.database_failed() {
-                        tracing::error!(%error, "the database does not answer");
+                        tracing::error!(%error, "the database does not respond");
                     }
                     self.metrics.database_up.set(0);
                     is_away = true;

@@ -62,6 +62,6 @@ impl Server {
 
 fn note<T>(what: &'static str, result: Result<T, Error>) {
     if let Err(error) = result {
-        tracing::warn!(%error, "{what} failed and is tried again soon");
+        tracing::warn!(%error, "{what} failed and is retried soon");
     }
 }

@@ -25,10 +25,10 @@ impl Server {
             });
             if self.health.writes() != writes {
                 match writes {
-                    WritesHealth::Taken => tracing::info!("the database takes writes again"),
+                    WritesHealth::Taken => tracing::info!("the database accepts writes again"),
                     WritesHealth::ReadOnly => tracing::error!("the database is read-only"),
                     WritesHealth::DiskFault => {
-                        tracing::error!("the database's disk is full or does not work");
+                        tracing::error!("the database's disk is full or faulty");
                     }
                 }
                 self.health.note_writes(writes);

@@ -37,13 +37,13 @@ impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
         let request = request.clone();
         let payload = payload.take();
         Box::pin(async move {
-            let late = || Problem::malformed("body", "did not come in time");
+            let late = || Problem::malformed("body", "was not received in time");
             let raw = timeout(READ_LIMIT, read(&request, payload)).await.map_err(|_| late())??;
             if raw.is_empty() {
                 return Ok(Self { value: read_object(b"{}")?, raw });
             }
             if is_encoded(request.headers()) {
-                let detail = "The body must not be compressed: send it without Content-Encoding.";
+                let detail = "Send the body uncompressed, without Content-Encoding.";
                 return Err(Problem::new(Code::UnsupportedMediaType, detail));
             }
             let json = request.mime_type().ok().flatten().is_some_and(|mime| {
@@ -67,7 +67,7 @@ fn is_encoded(headers: &HeaderMap) -> bool {
 }
 
 async fn read(request: &HttpRequest, mut payload: Payload) -> Result<Bytes, Problem> {
-    let too_large = || Problem::new(Code::PayloadTooLarge, "A body has at most 64 KiB.");
+    let too_large = || Problem::new(Code::PayloadTooLarge, "The body may have at most 64 KiB.");
     let announced = request.headers().get(header::CONTENT_LENGTH);
     let announced = announced.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > MAX_BYTES) {
@@ -75,8 +75,7 @@ async fn read(request: &HttpRequest, mut payload: Payload) -> Result<Bytes, Prob
     }
     let mut body = BytesMut::with_capacity(announced.unwrap_or(0));
     while let Some(chunk) = payload.next().await {
-        let chunk =
-            chunk.map_err(|_| Problem::malformed("body", "ended early or cannot be read"))?;
+        let chunk = chunk.map_err(|_| Problem::malformed("body", "is incomplete or unreadable"))?;
         if body.len() + chunk.len() > MAX_BYTES {
             return Err(too_large());
         }

@@ -27,17 +27,20 @@ fn check(request: &HttpRequest) -> Result<Operator, Problem> {
     let api = request
         .app_data::<web::Data<Api>>()
         .ok_or_else(|| Problem::internal("the application has no state"))?;
-    let unknown = || Problem::not_found("There is nothing at this path.");
+    let unknown = || Problem::not_found("This path does not exist.");
     api.options.admin_token.as_ref().ok_or_else(unknown)?;
     let token = bearer(request).transpose()?.ok_or_else(|| {
-        Problem::new(Code::Unauthenticated, "Send the operators' token as Authorization: Bearer.")
+        Problem::new(
+            Code::Unauthenticated,
+            "Send the operator token in the header Authorization: Bearer.",
+        )
     })?;
     if is_operator(token, api) {
         return Ok(Operator);
     }
     match api.accounts.identify(token) {
-        Ok(_) => Err(Problem::new(Code::Forbidden, "Players are no operators.")),
-        Err(_) => Err(Problem::new(Code::Unauthenticated, "This is not the operators' token.")),
+        Ok(_) => Err(Problem::new(Code::Forbidden, "This endpoint needs the operator token.")),
+        Err(_) => Err(Problem::new(Code::Unauthenticated, "The operator token is wrong.")),
     }
 }
 

@@ -51,7 +51,10 @@ impl FromRequest for Caller {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let missing = || {
-            Problem::new(Code::Unauthenticated, "Send the access token as Authorization: Bearer.")
+            Problem::new(
+                Code::Unauthenticated,
+                "Send the access token in the header Authorization: Bearer.",
+            )
         };
         ready(identify(request).and_then(|caller| caller.ok_or_else(missing)))
     }

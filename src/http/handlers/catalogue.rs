@@ -13,7 +13,7 @@ use crate::http::thread_state::thread_state;
     params(("If-None-Match" = Option<String>, Header)),
     responses(
         (status = 200, body = CatalogWire, headers(("ETag" = String))),
-        (status = 304, description = "It is the one that you have")
+        (status = 304, description = "Not modified")
     )
 )]
 pub async fn read_catalog(

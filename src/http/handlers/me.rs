@@ -30,7 +30,7 @@ const REPLAYED: (&str, &str) = ("Idempotency-Replayed", "true");
     params(("If-None-Match" = Option<String>, Header)),
     responses(
         (status = 200, body = StateWire, headers(("ETag" = String))),
-        (status = 304, description = "It is the one that you have")
+        (status = 304, description = "Not modified")
     ),
     security(("player" = []))
 )]

@@ -13,7 +13,7 @@ async fn metrics(metrics: web::Data<Metrics>) -> HttpResponse {
     match metrics.render() {
         Ok(text) => HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(text),
         Err(error) => {
-            tracing::error!(%error, "the metrics cannot be rendered");
+            tracing::error!(%error, "metrics could not be rendered");
             HttpResponse::InternalServerError().finish()
         }
     }

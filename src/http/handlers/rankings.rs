@@ -76,7 +76,7 @@ pub struct OwnRankingQuery {
     params(RankingsQuery, ("If-None-Match" = Option<String>, Header)),
     responses(
         (status = 200, body = RankingsWire, headers(("ETag" = String))),
-        (status = 304, description = "It is the one that you have")
+        (status = 304, description = "Not modified")
     )
 )]
 pub async fn read_rankings(

@@ -77,7 +77,7 @@ pub async fn list_seasons(
     ),
     responses(
         (status = 200, body = SeasonRankingsWire, headers(("ETag" = String))),
-        (status = 304, description = "It is the one that you have")
+        (status = 304, description = "Not modified")
     )
 )]
 pub async fn read_season_rankings(

@@ -316,7 +316,7 @@ fn finish(response: ServiceResponse, id: &HeaderValue, draining: bool) -> Servic
 fn log(problem: &Problem, id: &str) {
     let Some(cause) = problem.cause() else { return };
     if problem.status_code().as_u16() == 503 {
-        tracing::warn!(request.id = id, cause, "a request was turned away");
+        tracing::warn!(request.id = id, cause, "a request was refused");
     } else {
         tracing::error!(request.id = id, cause, "a request failed");
     }

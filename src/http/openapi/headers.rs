@@ -8,16 +8,16 @@ use super::{Operation, is_admin, is_limited};
 pub fn headers() -> Value {
     json!({
         "RequestId": {
-            "description": "The request's id: the caller's own `X-Request-Id`, where it sent a sane one.",
+            "description": "The id of the request: the client's `X-Request-Id` if it sent a valid one.",
             "required": true,
             "schema": { "type": "string", "minLength": 1, "maxLength": 128 },
         },
         "RateLimitPolicy": {
-            "description": "The limits that applied: `q` calls at most in `w` seconds.",
+            "description": "The limits that applied: at most `q` calls in `w` seconds.",
             "schema": { "type": "string", "examples": [r#""player";q=20;w=2"#] },
         },
         "RateLimit": {
-            "description": "What is left of them: `r` calls; after `t` seconds without one, all.",
+            "description": "What is left of the limits: `r` calls now, all after `t` seconds without a call.",
             "schema": { "type": "string", "examples": [r#""player";r=19;t=1"#] },
         },
         "RetryAfter": {
@@ -26,12 +26,12 @@ pub fn headers() -> Value {
             "schema": { "type": "integer", "minimum": 1 },
         },
         "ETag": {
-            "description": "The tag of what was answered, for `If-None-Match`.",
+            "description": "The entity tag of the answer, for `If-None-Match`.",
             "required": true,
             "schema": { "type": "string", "examples": [r#"W/"7-1-0""#] },
         },
         "IdempotencyReplayed": {
-            "description": "Whether it is the outcome of an earlier request with the same key.",
+            "description": "Present if this is the outcome of an earlier request with the same key.",
             "schema": { "type": "string", "enum": ["true"] },
         },
         "WwwAuthenticate": {
@@ -55,13 +55,13 @@ pub fn parameters() -> Value {
         "IfNoneMatch": {
             "name": "If-None-Match",
             "in": "header",
-            "description": "The `ETag` of an earlier answer: where nothing has changed since, the answer is 304.",
+            "description": "The `ETag` of an earlier answer. If nothing has changed since, the answer is 304.",
             "schema": { "type": "string" },
         },
         "IfMatch": {
             "name": "If-Match",
             "in": "header",
-            "description": "The `ETag` of an earlier answer, or a version in quotes: only where nobody has changed it since.",
+            "description": "The `ETag` of an earlier answer, or a version in quotes. The request succeeds only if nothing has changed since.",
             "schema": { "type": "string", "minLength": 1 },
         },
     })

@@ -22,7 +22,7 @@ pub fn encode(api: &Api, list: &str, owner: &[u8], position: &[u8]) -> String {
 ///
 /// Returns 400 for any other text.
 pub fn decode(api: &Api, list: &str, owner: &[u8], cursor: &str) -> Result<Vec<u8>, Problem> {
-    let invalid = || Problem::malformed("cursor", "is not one that this list gave");
+    let invalid = || Problem::malformed("cursor", "was not issued by this list");
     let mut bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| invalid())?;
     let length = bytes.len().checked_sub(TAG_BYTES).ok_or_else(invalid)?;
     let tag = bytes.split_off(length);

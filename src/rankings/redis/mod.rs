@@ -175,7 +175,7 @@ impl Shared {
         let finished = self.redis.with_limit(BACKGROUND_LIMIT, run).await?;
         finished.ok_or(Unavailable::CutShort)?;
         if let Err(error) = self.remove_earlier_epoch(&build.keys).await {
-            tracing::debug!(%error, "the boards of the epoch before are not removed");
+            tracing::debug!(%error, "the boards of the previous epoch were not removed");
         }
         Ok(())
     }

@@ -250,7 +250,10 @@ impl Budget {
         let now = Instant::now();
         state.refused_at = now;
         if !self.short.swap(true, Ordering::Relaxed) {
-            tracing::warn!(open, "Postgres takes no further connections; the pools share these");
+            tracing::warn!(
+                open,
+                "Postgres refuses further connections; the pools share the open ones"
+            );
         }
         if state.evicted_at.is_some_and(|at| now.duration_since(at) < SETTLE_LIMIT) {
             state.settled_at = now + SETTLE;

@@ -78,7 +78,7 @@ impl Supervisor {
                 () = ordered(&mut self.orders, Order::Stop) => return self.end(child).await,
                 () = self.orphans.reap_all_but(id) => {}
             }
-            tracing::error!("the embedded database ended by itself and is started again");
+            tracing::error!("the embedded database ended unexpectedly and is restarted");
             match self.start_again().await {
                 Some(again) => child = again,
                 None => return,

@@ -54,7 +54,7 @@ impl Expected {
             let digest = parts.nth(1).map(str::to_owned);
             Some(Self { version, digest })
         });
-        let malformed = || Problem::malformed("If-Match", "is not the tag of a catalogue");
+        let malformed = || Problem::malformed("If-Match", "is not the entity tag of a catalogue");
         expected.map(Some).ok_or_else(malformed)
     }
 
@@ -108,7 +108,7 @@ pub async fn replace_catalog(
         api.catalogues.replace(items, is_expected).await.map_err(|error| match error {
             ReplaceError::Faulty(faults) => faults.into(),
             ReplaceError::Outdated(version) => {
-                let detail = format!("The newest catalogue is version {version}.");
+                let detail = format!("The latest catalogue is version {version}.");
                 Problem::new(Code::VersionMismatch, detail).with("version", version)
             }
             ReplaceError::Store(error) => error.into(),

@@ -151,9 +151,10 @@ pub async fn retry_job(
 ) -> Result<HttpResponse, Problem> {
     match api.operators.retry_job(id(&job, MISSING)?).await? {
         Some(true) => Ok(HttpResponse::NoContent().finish()),
-        Some(false) => {
-            Err(Problem::new(Code::RequirementNotMet, "The job runs, or is done already."))
-        }
+        Some(false) => Err(Problem::new(
+            Code::RequirementNotMet,
+            "Only waiting jobs and dead letters can be retried.",
+        )),
         None => Err(Problem::not_found(MISSING)),
     }
 }

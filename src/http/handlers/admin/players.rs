@@ -117,7 +117,7 @@ pub async fn search_players(
     let PlayersQuery { query: text, limit, cursor: position } = query.0;
     let text = text.unwrap_or_default();
     if text.contains('\0') {
-        return Err(Problem::malformed("query", "must not hold a NUL"));
+        return Err(Problem::malformed("query", "must not contain a NUL character"));
     }
     let limit = page_limit(limit)?;
     let position =
