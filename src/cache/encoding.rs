@@ -16,31 +16,32 @@ const FORM: u8 = 3;
 /// A change of one player.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum Change {
-    /// The row after it.
+    /// The row after the change.
     State(Arc<PlayerRecord>),
-    /// Something changed.
+    /// The row changed; the new row is not known.
     Touched(Uuid),
-    /// The player is no more.
+    /// The player was deleted.
     Gone(Uuid),
-    /// What became of a write is not known: of one that was made from this revision, or else of one that no revision guards.
+    /// It is not known whether a write was carried out. The number is the revision that it was made from; `None` if no
+    /// revision guards it.
     Unsettled(Uuid, Option<i64>),
 }
 
-/// A player as it is kept in Redis.
+/// A player as it is stored in Redis.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Kept<R> {
-    /// When the row was right, on the database's clock: a Redis that freezes may carry a command out much later than it was
-    /// sent.
+    /// When the row was right, on the database's clock. A Redis that freezes may execute a command much later than it
+    /// was sent.
     pub(super) right_at: Timestamp,
     pub(super) record: R,
 }
 
-/// Writes a value, with the form's number in front. Nothing where it cannot be written.
+/// Encodes a value with the form's number in front; `None` if postcard fails.
 pub(super) fn encode(value: &impl Serialize) -> Option<Vec<u8>> {
     postcard::to_extend(value, vec![FORM]).ok()
 }
 
-/// Reads a value; nothing where it has another form.
+/// Decodes a value; `None` if it has another form.
 pub(super) fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Option<T> {
     let (&form, rest) = bytes.split_first()?;
     (form == FORM).then(|| postcard::from_bytes(rest).ok())?
@@ -125,7 +126,7 @@ pub(super) mod tests {
         }
     }
 
-    /// The length tells most changes of what is written: raise `FORM` when this fails, then the number.
+    /// Most changes of the form change the length: if this fails, raise `FORM` and then adapt the number.
     #[test]
     fn the_form_is_the_one_of_its_number() {
         let length = encode(&record()).expect("written").len();

@@ -1,4 +1,4 @@
-//! Changes of a player by other means than a commit of commands.
+//! Changes of a player other than by a lane's commit.
 
 use std::time::Instant;
 
@@ -8,9 +8,10 @@ use super::Players;
 use super::encoding::Change;
 use super::minimum::{GONE, Minimum};
 
-/// A change of a player by other means than a commit of commands. What was read before it ends is not served afterwards,
-/// by this instance at once and by the others once they hear of it. Dropped without being confirmed, as after an error or
-/// where the client hung up, it may still be carried out.
+/// Marks a change of a player other than by a lane's commit. When it is confirmed or dropped, rows that were read
+/// before are no longer served: by this instance at once, by others when they receive the announcement. If it is
+/// dropped without a confirmation, as after an error or when the client closes its connection, the change may still be
+/// carried out later.
 pub struct InvalidationGuard {
     players: Players,
     player: Uuid,
@@ -25,15 +26,15 @@ enum Outcome {
 }
 
 impl Players {
-    /// A player is about to be changed by other means than a commit of commands. Once what this returns is confirmed or
-    /// dropped, nothing that was read before is served any more.
+    /// Call this before a player is changed other than by a lane's commit. When the returned guard is confirmed or
+    /// dropped, rows that were read before are no longer served.
     pub fn invalidate(&self, player: Uuid) -> InvalidationGuard {
         InvalidationGuard { players: self.clone(), player, outcome: Outcome::Unknown }
     }
 }
 
 impl InvalidationGuard {
-    /// What became of it is known: it was committed, or nothing was changed.
+    /// The outcome is known: the change was committed, or nothing was changed.
     pub fn confirm(mut self) {
         self.outcome = Outcome::Known;
     }

@@ -1,4 +1,4 @@
-//! Loading a player: from Redis, or else from Postgres.
+//! Loading a player from Redis or Postgres.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,15 +15,15 @@ use super::slot::{Look, Slot};
 use crate::identity::Identity;
 use crate::store;
 
-/// A load that any number of readers wait for.
+/// A load that any number of readers can wait for.
 pub(super) type Loading = Shared<BoxFuture<'static, Result<(), Arc<store::Error>>>>;
 
 impl Players {
-    /// Begins to load a player. It goes on when nobody waits any more, as it holds a connection.
+    /// Begins to load a player. The load continues if no reader waits any more, because it uses a connection.
     pub(super) fn begin_load(&self, player: Uuid, slot: &Arc<Slot>) -> Loading {
         let (players, slot) = (self.clone(), Arc::clone(slot));
         let load = tokio::spawn(async move {
-            // Also where the load panics: the next reader begins another one.
+            // Dropped after a panic too, so that the next reader begins another load.
             let ending = Ending(Arc::clone(&slot));
             let loaded = players.load(player, &slot).await;
             drop(ending);
@@ -39,7 +39,7 @@ impl Players {
     }
 
     async fn load(&self, player: Uuid, slot: &Slot) -> Result<(), Arc<store::Error>> {
-        // Known before the row is read: a row of one epoch never comes under the keys of the next.
+        // Read before the row, so that a row of one epoch is never stored under the keys of the next.
         let remote = self.0.remote.clone().zip(self.0.identity.current());
         if let Some((remote, identity)) = &remote
             && self.load_remote(remote, *identity, player, slot).await
@@ -59,7 +59,7 @@ impl Players {
                 let wanted = identity.is_renewal_wanted();
                 self.put_in(slot, &record, sent, Instant::now());
                 if !wanted && identity.is_renewal_wanted() {
-                    // Whoever reads it is told of the new epoch with it. Apart, as it is rare and large.
+                    // The row must be served together with the new epoch. Boxed, because it is rare and large.
                     let (instance, now) = (self.0.peers.instance(), self.0.clock.now());
                     Box::pin(self.0.store.renew_epoch_if_wanted(instance, now)).await;
                 }
@@ -72,7 +72,7 @@ impl Players {
         Ok(())
     }
 
-    /// Whether Redis held something that may be served.
+    /// Whether Redis had a row or a tombstone that may be served.
     async fn load_remote(
         &self,
         remote: &Remote,

@@ -1,4 +1,4 @@
-//! The revision that a player's row is known to have reached, so that nothing older is served.
+//! The minimum revision: a row of a lower revision is out of date and must not be served.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,31 +7,32 @@ use uuid::Uuid;
 
 use crate::generations::Generations;
 
-/// The revision of a player that was deleted.
+/// The revision of the tombstone of a deleted player.
 pub(super) const GONE: i64 = i64::MAX;
 
-/// Twice as long as anything stays in Redis: what is older than a minimum that was forgotten is gone from there.
+/// Twice the TTL in Redis, so that when a minimum is forgotten, older rows have expired there.
 const GENERATION: Duration = Duration::from_secs(10);
 
-/// How long a write of unknown fate may still be carried out: far longer than Postgres takes to do what it was sent, or to
-/// notice that nobody waits for the answer.
+/// How long a write of unknown outcome may still be carried out: far longer than Postgres takes to execute it or to
+/// notice that its client is gone.
 const UNSETTLED_FOR: Duration = Duration::from_mins(10);
 
-/// No write of unknown fate is known.
+/// The value if there is no write of unknown outcome.
 const SETTLED: i64 = i64::MIN;
 
-/// What is known about the writes of a player's row.
+/// What is known about writes of a player's row.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Minimum {
     /// The highest revision that is known to be committed.
     pub(super) revision: i64,
-    /// When this process learned of it. Statements that are sent later see this revision or a higher one, unless the
-    /// database went back.
+    /// When this process learned of that revision. A statement that is sent later sees this or a higher revision,
+    /// unless the database went back to an earlier state.
     known_at: Option<Instant>,
-    /// The row may have changed then, to a revision that is not known.
+    /// When the row may have changed to an unknown revision.
     changed_at: Option<Instant>,
-    /// A write that was made from this revision has an unknown fate: it may still be carried out, and nobody would announce
-    /// it. Any higher revision settles it, as the guard of that write fails then. [`SETTLED`] where there is none.
+    /// A write that was made from this revision has an unknown outcome: it may still be carried out, without an
+    /// announcement. Any higher revision settles it, because the write's guard fails then. [`SETTLED`] if there is no
+    /// such write.
     unsettled: i64,
 }
 
@@ -41,54 +42,54 @@ impl Default for Minimum {
     }
 }
 
-/// Where a row comes from.
+/// The source of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Source {
-    /// A statement of this process, sent at the time at which the row was right.
+    /// A statement of this process. The row's time is when the statement was sent.
     Statement,
-    /// Another instance, by Redis. The time is reckoned from its clock.
+    /// Redis or another instance. The row's time is derived from another clock.
     Elsewhere,
 }
 
-/// What is to become of a row.
+/// What to do with a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Admission {
-    /// It is the newest one as far as is known.
+    /// Store it: it is the latest known row.
     Newest,
-    /// It is the truth, though it is older than one that was known at that time, before it was asked for: the database went
-    /// back in between.
+    /// Store it: it is right although a higher revision was known before the statement was sent, because the database
+    /// went back to an earlier state.
     WentBack { known_at: Option<Instant> },
-    /// It may be out of date.
+    /// Discard it: it may be out of date.
     Outdated,
 }
 
 impl Minimum {
-    /// That `revision` is committed was learned at `now`.
+    /// `revision` is known to be committed since `now`.
     pub(super) fn of_revision(revision: i64, now: Instant) -> Self {
         Self { revision, known_at: Some(now), ..Self::default() }
     }
 
-    /// The row changed at `now`, to a revision that is not known.
+    /// The row changed at `now` to an unknown revision.
     pub(super) fn of_change(now: Instant) -> Self {
         Self { changed_at: Some(now), ..Self::default() }
     }
 
-    /// What became of a write made from `base` is not known at `now`.
+    /// At `now` the outcome of a write that was made from `base` is unknown.
     pub(super) fn of_unknown_fate(base: i64, now: Instant) -> Self {
         Self { unsettled: base, ..Self::of_change(now) }
     }
 
-    /// What became of a write that no revision guards is not known at `now`: time alone settles it.
+    /// At `now` the outcome of a write that no revision guards is unknown. Only time settles it.
     pub(super) fn of_unguarded_fate(now: Instant) -> Self {
         Self::of_unknown_fate(GONE - 1, now)
     }
 
-    /// Takes in what else is known.
+    /// Adds what else is known.
     pub(super) fn raise(&mut self, other: Self) {
         if other.revision > self.revision {
             (self.revision, self.known_at) = (other.revision, other.known_at);
         } else if other.revision == self.revision {
-            // Whoever knew first: what was asked for after that sees it.
+            // The earlier of the two times: statements that were sent after it see the revision.
             self.known_at = self.known_at.into_iter().chain(other.known_at).min();
         }
         self.changed_at = self.changed_at.max(other.changed_at);
@@ -102,7 +103,7 @@ impl Minimum {
         }
     }
 
-    /// Whether a row of that revision, right at `right_at`, is to be taken in.
+    /// What to do with a row of this revision that was right at `right_at`.
     pub(super) fn admission(&self, revision: i64, right_at: Instant, source: Source) -> Admission {
         if !self.is_since_change(right_at) {
             Admission::Outdated
@@ -115,7 +116,8 @@ impl Minimum {
         }
     }
 
-    /// A row of that revision was taken in at `now`. It lowers the minimum where the database went back.
+    /// Notes that a row of this revision was stored at `now`. Lowers the minimum if the database went back to an
+    /// earlier state.
     pub(super) fn take(&mut self, revision: i64, now: Instant) {
         if revision != self.revision {
             (self.revision, self.known_at) = (revision, Some(now));
@@ -123,18 +125,18 @@ impl Minimum {
         self.settle();
     }
 
-    /// Whether what was right at `right_at` is later than any change to an unknown revision.
+    /// Whether `right_at` is after every change to an unknown revision.
     pub(super) fn is_since_change(&self, right_at: Instant) -> bool {
         self.changed_at.is_none_or(|at| right_at > at)
     }
 
-    /// Whether a write may still be carried out that nobody would announce.
+    /// Whether a write may still be carried out without an announcement.
     pub(super) fn is_unsettled(&self, now: Instant) -> bool {
         let lately = |at| now.saturating_duration_since(at) < UNSETTLED_FOR;
         self.unsettled != SETTLED && self.changed_at.is_some_and(lately)
     }
 
-    /// When it was learned that the player was deleted; none where that is not known.
+    /// When the player was known to be deleted; `None` if it is not.
     pub(super) fn gone_at(&self) -> Option<Instant> {
         self.known_at.filter(|_| self.revision == GONE)
     }
@@ -150,7 +152,7 @@ struct Remembered {
 
 impl Default for Minimums {
     fn default() -> Self {
-        // Entries are forgotten by time alone.
+        // Entries are forgotten only by time.
         let minimums = Generations::new(usize::MAX);
         Self(Mutex::new(Remembered { minimums, turned_at: None }))
     }

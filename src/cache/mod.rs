@@ -1,8 +1,8 @@
-//! Players in memory: what reads are answered from. In front of Redis, which is in front of Postgres.
+//! The cache of players: memory in front of Redis in front of Postgres.
 //!
-//! A row is kept with a time at which it was right. How long it may be served from then on is [`Trust`]'s to say; that
-//! nothing older than what was seen is served, `Slot`'s. Whoever changes a player says so here: this instance sees the
-//! change at once, the others by an announcement.
+//! A row is stored with a time at which it was right. [`Freshness`](crate::peers::Freshness) decides how long it may be
+//! served from then on, and `Slot` that no older row than one that was seen is served. Code that changes a player
+//! reports it here: this instance then sees the change at once, and the others receive an announcement.
 
 mod encoding;
 mod invalidation;
@@ -41,14 +41,14 @@ use minimum::{Admission, GONE, Minimum, Minimums, Source};
 use remote::Remote;
 use slot::{Look, Slot};
 
-/// How long after a row was right it may be served while Postgres is away, so that nothing can change: a minute beyond
-/// its time.
+/// How old a row may be that is served while Postgres is unavailable, so that it cannot change: a minute more than
+/// usual.
 const OUTAGE: Duration = Duration::from_secs(90);
-/// How long a player that nobody asks for is kept.
+/// Entries that were not read for this long are evicted.
 const IDLE: Duration = Duration::from_mins(10);
-/// Loads in a row that may be overtaken by changes.
+/// How many loads in a row may be overtaken by changes.
 const ATTEMPTS: usize = 4;
-/// What a cache is made of.
+/// What a cache is built from.
 pub struct Settings {
     pub store: Store,
     pub redis: Option<Redis>,
@@ -60,8 +60,8 @@ pub struct Settings {
     pub capacity: u64,
 }
 
-/// A player's place in the cache. Whoever comes back often holds it, and spares the look-up; one that the cache has
-/// dropped meanwhile only costs the look-up again.
+/// A handle of a player's entry. Callers that come back often keep it to avoid the lookup. If the entry was evicted,
+/// the handle looks it up again.
 #[derive(Clone)]
 pub struct CacheHandle {
     player: Uuid,
@@ -69,7 +69,7 @@ pub struct CacheHandle {
 }
 
 impl CacheHandle {
-    /// Whose it is.
+    /// The player's id.
     pub fn player(&self) -> Uuid {
         self.player
     }
@@ -86,7 +86,7 @@ impl CacheHandle {
         self.slot.page(holds, render)
     }
 
-    /// Whether it is worth noting that the player is there at `now`, which it is once a second.
+    /// Whether the player's presence should be noted at `now`. True once a second.
     pub fn is_noteworthy(&self, now: Timestamp) -> bool {
         self.slot.is_noteworthy(now)
     }
@@ -170,10 +170,11 @@ impl Players {
         self.0.identity.epoch()
     }
 
-    /// A player, where it exists, as it is `now` or was a moment ago. Readers of one player at once cause one load.
+    /// A player, if it exists, as it is at `now` or was a moment before. Concurrent reads of one player cause one load.
     ///
     /// # Errors
-    /// The store's, where nothing is known that may still be served.
+    ///
+    /// Returns the store's error if there is no row that may be served.
     pub async fn get(
         &self,
         handle: &CacheHandle,
@@ -193,7 +194,7 @@ impl Players {
                     self.0.metrics.memory_hits.inc();
                     return Ok(record);
                 }
-                // It was read for this very call, only slowly.
+                // It was read for this call, but slowly.
                 Look::Stale(record, right_at)
                     if right_at > asked && self.0.identity.trusts(right_at) =>
                 {
@@ -225,9 +226,8 @@ impl Players {
         Err(Arc::new(store::Error::Contention("a player changes faster than it is read".into())))
     }
 
-    /// The newest row that is known of a player, to fold commands from. It may be out of date, so only what a guard on
-    /// its revision confirms is certain. With it comes where the next row goes. `handle` is the player's place, where it is at
-    /// hand.
+    /// The latest known row of a player, for applying commands. It may be out of date, so only a commit that is guarded
+    /// by its revision confirms it. Also returns the handle of the entry. `handle` is used if the caller has one.
     pub fn base(
         &self,
         player: Uuid,
@@ -242,12 +242,12 @@ impl Players {
         })
     }
 
-    /// A player's place in the cache, be anything known of the player or not.
+    /// A handle of a player's entry, which may be empty.
     pub fn handle(&self, player: Uuid) -> CacheHandle {
         CacheHandle { player, slot: self.slot(player) }
     }
 
-    /// Takes in rows that were committed at `at`, by a statement sent at `sent`, and announces them.
+    /// Stores rows that were committed at `at` by a statement sent at `sent`, and announces them.
     pub fn committed(
         &self,
         rows: Vec<(Arc<PlayerRecord>, Option<CacheHandle>)>,
@@ -266,19 +266,19 @@ impl Players {
         self.0.changes.publish(
             at,
             rows.into_iter().map(|(record, _)| {
-                // The epoch has changed since: the others read the row again.
+                // If the epoch has changed meanwhile, the other instances must read the row again.
                 if known { Change::State(record) } else { Change::Touched(record.id) }
             }),
         );
     }
 
-    /// Takes in a row that was read by a statement sent at `sent`.
+    /// Stores a row that was read by a statement sent at `sent`.
     pub fn loaded(&self, record: &Arc<PlayerRecord>, sent: Instant) {
         self.keep(record, sent, Instant::now());
     }
 
-    /// What became of a write of the player's row that was made from revision `base` is not known: it may still be carried
-    /// out. Until a higher revision is seen, no instance keeps the row for long.
+    /// Notes that the outcome of a write that was made from revision `base` is unknown: it may still be carried out.
+    /// Until a higher revision is seen, no instance serves the row for long.
     pub fn fate_unknown(&self, player: Uuid, base: i64) {
         self.raise(player, Minimum::of_unknown_fate(base, Instant::now()));
         self.0.changes.publish_now(Change::Unsettled(player, Some(base)));
@@ -288,25 +288,25 @@ impl Players {
         self.0.slots.get(&player).unwrap_or_else(|| {
             let slot =
                 self.0.slots.get_with(player, || Arc::new(Slot::new(self.0.minimums.of(player))));
-            // Whoever raised the minimum while there was no slot may have done so after it was asked for above. Now that
-            // there is one, `raise` finds it.
+            // The minimum may have been raised beside the cache after it was read above, while there was no slot. Later
+            // calls of `raise` find the slot.
             slot.raise(self.0.minimums.of(player));
             slot
         })
     }
 
-    /// Puts a row that was read or written by a statement sent at `sent`, wherever the player's slot is by now.
+    /// Stores a row that was read or written by a statement sent at `sent`, in the player's present slot.
     fn keep(&self, record: &Arc<PlayerRecord>, sent: Instant, now: Instant) {
         for _ in 0..ATTEMPTS {
             if self.put_in(&self.slot(record.id), record, sent, now).is_some() {
                 return;
             }
         }
-        // The cache drops slots as fast as they are made. The row is lost, and what is known must not be.
+        // Slots are evicted as fast as they are created. The row is lost, but its revision must not be.
         self.raise(record.id, Minimum::of_revision(record.revision, now));
     }
 
-    /// Puts a row that was read or written by a statement into a slot; nothing where the slot was dropped.
+    /// Stores a row that a statement read or wrote in a slot; `None` if the slot was evicted.
     fn put_in(
         &self,
         slot: &Slot,
@@ -316,7 +316,7 @@ impl Players {
     ) -> Option<Admission> {
         let admission = slot.put(Arc::clone(record), sent, Source::Statement, now)?;
         let identity = &self.0.identity;
-        // Rows of the epoch before have gone back, as everybody knows.
+        // Rows of the previous epoch have gone back too, which is known already.
         if let Admission::WentBack { known_at } = admission
             && known_at.is_none_or(|at| identity.knows(at))
             && identity.knows(sent)
@@ -326,19 +326,19 @@ impl Players {
         Some(admission)
     }
 
-    /// Raises a player's minimum, in its slot or else beside the cache.
+    /// Raises a player's minimum revision, in its slot or else beside the cache.
     fn raise(&self, player: Uuid, minimum: Minimum) {
         if self.0.slots.get(&player).is_some_and(|slot| slot.raise(minimum)) {
             return;
         }
         self.0.minimums.raise(player, minimum, Instant::now());
-        // A slot that was made in between may have been made without it.
+        // A slot that was created in between may not have it.
         if let Some(slot) = self.0.slots.get(&player) {
             slot.raise(minimum);
         }
     }
 
-    /// Takes in what another instance changed, as it was `age` ago.
+    /// Applies a change by another instance that is `age` old.
     fn receive(&self, change: Change, age: Duration, now: Instant) {
         match change {
             Change::State(record) => {

@@ -8,7 +8,8 @@ use crate::domain::{Catalogue, Inventory, Production, Timeline, Timestamp};
 use crate::identity::Epoch;
 use crate::store::players::PlayerRecord;
 
-/// The part of a player's state that a click does not change, as bytes. Whoever renders states defines what the bytes are.
+/// The part of a player's state that a click does not change, as bytes. The module that renders states defines their
+/// meaning.
 #[derive(Debug)]
 pub struct Page {
     pub basis: Basis,
@@ -22,7 +23,7 @@ pub struct Page {
     pub tag_start: Box<[u8]>,
 }
 
-/// What a page was rendered from. All of it is compared by address where it can be.
+/// What a page was rendered from. Shared parts are compared by address.
 #[derive(Debug)]
 pub struct Basis {
     player: Uuid,
@@ -56,7 +57,7 @@ impl Basis {
         }
     }
 
-    /// Whether a page of that state has the same basis. May be false although it has, if a part was loaded again.
+    /// Whether a page of that state has the same basis. May be false for equal parts, if one of them was loaded again.
     pub fn is_of(
         &self,
         record: &PlayerRecord,

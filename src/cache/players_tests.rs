@@ -1,4 +1,4 @@
-//! The cache as a whole, without a database: slots that are dropped at the wrong moment.
+//! Tests of the whole cache without a database: slots that are evicted at the wrong moment.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use crate::clock::ManualClock;
 use crate::domain::testing::at;
 use crate::store::players::testing::guest;
 
-/// A cache in front of a database that nobody asks.
+/// A cache whose database is never used.
 fn players() -> Players {
     let (store, clock) = (store::testing::unused(), Arc::new(ManualClock::new(at(0.0))));
     Players::new(Settings {
@@ -25,13 +25,13 @@ fn record(revision: i64) -> Arc<PlayerRecord> {
     Arc::new(PlayerRecord { revision, ..guest() })
 }
 
-/// Drops the player's slot, as a full cache does.
+/// Evicts the player's slot, as a full cache does.
 fn evict(players: &Players) {
     players.0.slots.invalidate(&guest().id);
     players.0.slots.run_pending_tasks();
 }
 
-/// Whether a row of that revision that comes late out of Redis would be taken in.
+/// Whether a row of this revision that arrives late from Redis would be stored.
 fn admits(players: &Players, revision: i64) -> bool {
     let (slot, now) = (players.slot(guest().id), Instant::now());
     slot.put(record(revision), now, Source::Elsewhere, now) == Some(Admission::Newest)
@@ -64,7 +64,7 @@ async fn a_commit_finds_its_way_past_a_seat_that_was_dropped() {
     assert_eq!(kept.revision, 9);
 }
 
-/// A slot is made while the minimum is raised beside the cache: whoever comes last sees the other.
+/// A slot is created while the minimum is raised beside the cache: the later of the two sees the other.
 #[tokio::test]
 async fn a_minimum_is_not_lost_between_the_cache_and_what_lies_beside_it() {
     for _ in 0..300 {

@@ -1,4 +1,4 @@
-//! Players in Redis, for all instances: put after a load, for a few seconds, never over a newer revision.
+//! Players in Redis, shared by all instances: written after a load, for a few seconds, and never over a later revision.
 
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
@@ -13,16 +13,17 @@ use crate::identity::Identity;
 use crate::redis_client::Redis;
 use crate::store::players::PlayerRecord;
 
-/// For how long a player stays.
+/// How long a player stays in Redis.
 const TTL: Duration = Duration::from_secs(5);
-/// Digits of the revision that each value begins with, so that text compares as the numbers do.
+/// The number of digits of the revision at the start of each value. They have leading zeros, so that comparing text
+/// compares the numbers.
 const DIGITS: usize = 19;
 
-/// Puts ARGV[2] at revision ARGV[1] for ARGV[3] ms, unless a newer one is there.
+/// Writes ARGV[2] at revision ARGV[1] for ARGV[3] ms, unless there is a later revision.
 static PUT: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "local held = redis.pcall('GETRANGE', KEYS[1], 0, 18)
-         -- A key of another type is none of ours, and is replaced.
+         -- A key with another type does not belong to the server and is replaced.
          if type(held) == 'table' then held = '' end
          if held ~= '' and held > ARGV[1] then return 0 end
          redis.call('SET', KEYS[1], ARGV[1] .. ARGV[2], 'PX', ARGV[3])
@@ -30,16 +31,16 @@ static PUT: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// What Redis holds of a player.
+/// A player in Redis.
 pub(super) struct Held {
-    /// None for a player who is gone.
+    /// `None` for a tombstone.
     pub(super) record: Option<PlayerRecord>,
-    /// How long ago it was right.
+    /// How long ago the row was right.
     pub(super) age: Duration,
 }
 
-/// Players in Redis. The identity in each call is the one that was known before the row was read: a row of another epoch
-/// never comes under the keys of this one.
+/// Players in Redis. Callers pass the identity that was known before the row was read, so that a row of another epoch
+/// is never stored under the keys of this one.
 #[derive(Clone)]
 pub(super) struct Remote {
     pub(super) redis: Redis,
@@ -51,7 +52,7 @@ impl Remote {
         self.redis.key(identity, format_args!("player:{player}"))
     }
 
-    /// The player, where Redis answers and holds it.
+    /// The player, if Redis answers and has it.
     pub(super) async fn get(&self, identity: Identity, player: Uuid) -> Option<Held> {
         let key = self.key(identity, player);
         let got = self.redis.with(|mut connection| async move {
@@ -66,13 +67,13 @@ impl Remote {
             return Some(Held { record: None, age: stayed });
         }
         let kept: Kept<PlayerRecord> = decode(body)?;
-        // What stayed in Redis may have been on its way for longer.
+        // The row may have been in transit for longer than it was in Redis.
         let age = self.clock.now().seconds_since(kept.right_at).max(0.0);
         let age = Duration::try_from_secs_f64(age).ok()?.max(stayed);
         Some(Held { record: Some(kept.record), age })
     }
 
-    /// Puts a player that was right at `right_at`.
+    /// Writes a player that was right at `right_at`.
     pub(super) async fn put(&self, identity: Identity, record: &PlayerRecord, right_at: Instant) {
         let age = right_at.elapsed();
         let kept = Kept { right_at: self.clock.now().plus_seconds(-age.as_secs_f64()), record };
@@ -81,12 +82,12 @@ impl Remote {
         }
     }
 
-    /// Puts the tombstone of a player.
+    /// Writes the tombstone of a player.
     pub(super) async fn put_gone(&self, identity: Identity, player: Uuid) {
         self.write(identity, player, GONE, Vec::new(), Duration::ZERO).await;
     }
 
-    /// Removes a player whose row has changed.
+    /// Deletes a player whose row has changed.
     pub(super) async fn remove(&self, identity: Identity, player: Uuid) {
         let key = self.key(identity, player);
         let removed = self.redis.with(|mut connection| async move {

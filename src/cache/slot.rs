@@ -1,7 +1,8 @@
-//! What this instance knows of one player, and how sure it is. Pure but for the lock: the time is a parameter.
+//! What this instance knows about one player, and how reliable it is. Deterministic except for its locks: the time is a
+//! parameter.
 //!
-//! A slot never goes back: what is put is kept only where its revision is not below the highest that was ever seen, unless
-//! the database itself went back.
+//! A slot never goes back: a row is stored only if its revision is not below the highest that was seen, unless the
+//! database itself went back to an earlier state.
 
 use std::mem::size_of;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -16,41 +17,41 @@ use crate::identity::IdentityTracker;
 use crate::peers::{ALWAYS_FRESH, Freshness};
 use crate::store::players::PlayerRecord;
 
-/// For how long it is believed that there is no such player.
+/// How long it is assumed that a missing player does not exist.
 const MISSING_FOR: Duration = Duration::from_secs(1);
 
-/// How long one note that a player was there does for.
+/// The interval at which the player's presence is noted.
 const NOTED_MICROS: i64 = 1_000_000;
 
-/// What is known of one player.
+/// What is known about one player.
 #[derive(Default)]
 pub(super) struct Slot {
     known: Mutex<Known>,
-    /// The cache has dropped it: what would be put here nobody would find. Set while `known` is locked.
+    /// The cache has evicted the slot, so rows stored here would be lost. Set while `known` is locked.
     retired: AtomicBool,
     /// The rendered state of the row, or of an earlier one.
     page: Mutex<Option<Arc<Page>>>,
-    /// When it was last noted that the player was there, in microseconds; 0 at first.
+    /// When the player's presence was last noted, in microseconds; 0 at first.
     noted_at: AtomicI64,
 }
 
 #[derive(Default)]
 struct Known {
-    /// None where there is no such player, or nothing is known.
+    /// `None` if there is no such player, or if nothing is known.
     record: Option<Arc<PlayerRecord>>,
-    /// A time at which that was so; none where nothing is known.
+    /// A time at which that was right; `None` if nothing is known.
     right_at: Option<Instant>,
-    /// What the row cannot be below any more.
+    /// The minimum revision of the row.
     minimum: Minimum,
-    /// The load that is under way; apart, as there seldom is one.
+    /// The load in progress. Boxed, because there rarely is one.
     loading: Option<Box<Loading>>,
 }
 
-/// What a look at a slot finds.
+/// The result of reading a slot.
 pub(super) enum Look {
-    /// May be served.
+    /// The row may be served.
     Fresh(Option<Arc<PlayerRecord>>),
-    /// Was right at the time told, and may have changed since.
+    /// The row was right at this time and may have changed since.
     Stale(Option<Arc<PlayerRecord>>, Instant),
     Unknown,
 }
@@ -68,18 +69,17 @@ impl Slot {
         self.lock().look(now, freshness)
     }
 
-    /// The load that is under way, or else the one that `begin` begins.
+    /// The load in progress, or else the one that `begin` begins.
     pub(super) fn loading(&self, begin: impl FnOnce() -> Loading) -> Loading {
         Loading::clone(self.lock().loading.get_or_insert_with(|| Box::new(begin())))
     }
 
-    /// Ends the load that is under way.
+    /// Ends the load in progress.
     pub(super) fn loaded(&self) {
         self.lock().loading = None;
     }
 
-    /// Takes in a row that was right at `right_at`, and says what became of it. Nothing where the cache has dropped the slot:
-    /// what would be put here nobody would find.
+    /// Stores a row that was right at `right_at`, and returns what was done with it. `None` if the slot was evicted.
     pub(super) fn put(
         &self,
         record: Arc<PlayerRecord>,
@@ -91,18 +91,18 @@ impl Slot {
         (!self.is_retired()).then(|| known.put(record, right_at, source, now))
     }
 
-    /// Takes in that at `right_at` there was no such player.
+    /// Notes that there was no such player at `right_at`.
     pub(super) fn put_missing(&self, right_at: Instant) {
         let mut known = self.lock();
-        // What was seen since was created since.
+        // A row that was seen later was created later.
         if known.right_at.is_none_or(|at| at <= right_at) {
             known.record = None;
             known.right_at = Some(right_at);
         }
     }
 
-    /// Raises the minimum: what is below it is not served any more. Returns whether that is remembered here, which a slot
-    /// does not do that the cache has dropped.
+    /// Raises the minimum: rows below it are no longer served. Returns false if the slot was evicted and does not
+    /// remember it.
     pub(super) fn raise(&self, minimum: Minimum) -> bool {
         let mut known = self.lock();
         if self.is_retired() {
@@ -115,8 +115,8 @@ impl Slot {
         true
     }
 
-    /// The cache has dropped the slot, and whoever still holds it shall hold no memory. Returns what a slot that takes its
-    /// place must begin with.
+    /// Marks the slot as evicted and frees its memory, because callers may still have handles. Returns the minimum with
+    /// which another slot must begin.
     pub(super) fn retire(&self) -> Minimum {
         let mut known = self.lock();
         self.retired.store(true, Ordering::Relaxed);
@@ -136,7 +136,7 @@ impl Slot {
         if let Some(page) = kept.filter(|page| holds(page)) {
             return Ok(page);
         }
-        // Without the lock: rendering takes a while.
+        // Without the lock, because rendering takes a while.
         let page = Arc::new(render()?);
         if !self.is_retired() {
             *lock() = Some(Arc::clone(&page));
@@ -148,8 +148,8 @@ impl Slot {
         self.retired.load(Ordering::Relaxed)
     }
 
-    /// The row to fold commands from: the newest that is known, be it out of date. Not one from before a connection was lost:
-    /// behind the next one a row of the same revision may hold something else.
+    /// The row for applying commands: the latest that is known, even if it is out of date. Not a row from before a
+    /// connection was lost: the next connection may lead to a server whose row of the same revision differs.
     pub(super) fn base(&self, identity: &IdentityTracker) -> Option<Arc<PlayerRecord>> {
         let known = self.lock();
         let record = known.record.as_ref()?;
@@ -158,7 +158,7 @@ impl Slot {
         (newest && trusted).then(|| Arc::clone(record))
     }
 
-    /// Whether it is worth noting that the player is there at `now`, which it is once a second.
+    /// Whether the player's presence should be noted at `now`. True once a second.
     pub(super) fn is_noteworthy(&self, now: Timestamp) -> bool {
         let now = now.as_micros();
         let noteworthy =
@@ -169,7 +169,7 @@ impl Slot {
         noteworthy
     }
 
-    /// The bytes that the slot takes, roughly.
+    /// The size of the slot in bytes, roughly.
     pub(super) fn weight(&self) -> u32 {
         let known = self.lock();
         let record = known
@@ -180,7 +180,7 @@ impl Slot {
     }
 }
 
-/// What the cache takes for itself, as it was measured.
+/// Overhead of the cache for each entry, measured.
 const OWN: usize = 350;
 /// Bytes of a page, roughly.
 const PAGE: usize = 1024;
@@ -199,12 +199,12 @@ impl Known {
             return admission;
         }
         let same = self.record.as_ref().is_some_and(|it| it.revision == revision);
-        // A row that went back may hold something else than the one of the same revision did.
+        // After the database went back, a row of the same revision may differ.
         let same = same && admission == Admission::Newest;
         self.right_at = if same { self.right_at.max(Some(right_at)) } else { Some(right_at) };
         self.minimum.take(revision, now);
         if !same {
-            // A row that another instance has told of; one that is held elsewhere too was made from the one before.
+            // A row from another instance. A row that is used elsewhere too was made from the previous one already.
             if let (Some(before), Some(new)) = (&self.record, Arc::get_mut(&mut record)) {
                 new.share_with(before);
             }
@@ -227,7 +227,7 @@ impl Known {
                 Look::Fresh(None)
             }
             Some(record) if record.revision >= self.minimum.revision => {
-                // Of a write that may still be carried out nobody would hear.
+                // A write of unknown outcome would not be announced.
                 let settled = !self.minimum.is_unsettled(now) || age < ALWAYS_FRESH;
                 if unchanged && settled && freshness.is_fresh(right_at, now) {
                     Look::Fresh(Some(Arc::clone(record)))

@@ -1,5 +1,5 @@
-//! One player, one slot, and everything that may happen to them in any order: loads that begin and end at any time,
-//! commits here and elsewhere, announcements that come, come late or never.
+//! Model tests of one slot with everything that may happen in any order: loads that begin and end at any time, commits
+//! here and elsewhere, announcements that arrive, arrive late or never arrive.
 
 use proptest::prelude::*;
 
@@ -11,16 +11,16 @@ use crate::store::players::testing::guest;
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    /// A load sends its query, which sees the row as it is now.
+    /// A load sends its query, which sees the present row.
     BeginLoad,
-    /// One of the loads gets its answer.
+    /// One of the loads receives its answer.
     EndLoad(usize),
     CommitHere,
     /// Another instance commits.
     CommitElsewhere,
-    /// One of the announcements under way arrives.
+    /// One of the announcements arrives.
     Announce(usize),
-    /// The row changes by other means than a commit of ours, and this instance knows.
+    /// The row changes other than by a lane's commit, and this instance knows.
     Touch,
     /// Milliseconds pass.
     Wait(u64),
@@ -44,17 +44,17 @@ fn record(revision: i64) -> Arc<PlayerRecord> {
     Arc::new(PlayerRecord { revision, ..guest() })
 }
 
-/// Takes one of `items`, where there are any.
+/// Removes one of `items`, if there are any.
 fn pick<T>(items: &mut Vec<T>, index: usize) -> Option<T> {
     (!items.is_empty()).then(|| items.swap_remove(index % items.len()))
 }
 
-/// Runs the steps. `announced` says that a commit elsewhere is announced before anything else happens here.
+/// Runs the steps. `announced` means that a commit elsewhere is announced before anything else happens here.
 fn run(steps: &[Step], announced: bool) -> Result<(), TestCaseError> {
     let start = Instant::now();
     let (mut now, slot, freshness) =
         (start, Slot::default(), Freshness::new(announced, start, Arc::default()));
-    // Each revision with the time at which it became the row's.
+    // Each revision, and the time at which it was committed.
     let mut rows = vec![(1, start)];
     let (mut loads, mut announcements) = (Vec::new(), Vec::new());
     let mut seen = 0;
@@ -88,7 +88,7 @@ fn run(steps: &[Step], announced: bool) -> Result<(), TestCaseError> {
             Step::Touch => {
                 rows.push((newest + 1, now));
                 slot.raise(Minimum::of_change(now));
-                // Whatever is read in the same instant is told from what was read before.
+                // Reads in the same instant must be distinguishable from earlier ones.
                 now += Duration::from_micros(1);
             }
             Step::Wait(millis) => now += Duration::from_millis(millis),
@@ -100,7 +100,7 @@ fn run(steps: &[Step], announced: bool) -> Result<(), TestCaseError> {
                 if announced {
                     prop_assert_eq!(served, newest, "announced, and not served");
                 }
-                // The time at which it was replaced.
+                // The time at which the served revision was replaced.
                 let replaced = rows.iter().find(|(revision, _)| *revision > served);
                 if let Some((_, replaced)) = replaced {
                     let lag = now.duration_since(*replaced);
@@ -130,7 +130,7 @@ proptest! {
     }
 }
 
-/// Puts a row that a statement read at `right_at`.
+/// Stores a row that a statement read at `right_at`.
 fn put(slot: &Slot, revision: i64, right_at: Instant) -> Option<Admission> {
     slot.put(record(revision), right_at, Source::Statement, right_at)
 }

@@ -1,4 +1,4 @@
-//! One attempt to write a batch: its rows, the keys that are remembered, the folds, and the statement.
+//! One attempt to write a batch: reading rows and stored outcomes, applying the commands, and the statement.
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,32 +15,33 @@ use crate::store::idempotency::{Keys, Record};
 use crate::store::players::PlayerRecord;
 use crate::store::{self, Commit, Transaction};
 
-/// What came of an attempt.
+/// The result of an attempt.
 pub(super) struct Attempt {
-    /// One for each player of the batch, in its order.
+    /// One for each player of the batch, in order.
     pub(super) folds: Vec<Fold>,
-    /// The players whose guard held, in their order.
+    /// The players whose revision had not changed, in order.
     pub(super) written: Vec<Uuid>,
 }
 
-/// What an attempt made of a player's requests.
+/// The result of applying a player's requests.
 pub(super) enum Fold {
     /// There is no such player.
     Missing,
-    /// A request was answered before, and the row is not the one that was there when that was found out: it may lack what
-    /// the request did.
+    /// A stored outcome was found, but the row has another revision than when it was found, so the row may lack the
+    /// effect of that request.
     Outdated { revision: i64 },
-    /// To fold it panicked.
+    /// Applying the requests panicked.
     Panicked,
     Found {
-        /// Where the row was kept, and so may be out of date; none where it was just read.
+        /// The handle of the cache entry if the row came from the cache and so may be out of date; `None` if it was
+        /// just read.
         handle: Option<CacheHandle>,
         folded: Folded,
     },
 }
 
 impl Writer {
-    /// From rows that are kept, or else read now, guarded by their revisions.
+    /// Starts from rows in the cache, or reads them, and writes them guarded by their revisions.
     pub(super) async fn attempt_optimistic(
         &self,
         batch: &Batch<Writer>,
@@ -62,8 +63,9 @@ impl Writer {
                 *row = read.remove(player);
             }
         }
-        // Most keys are new: that they are is left for the commit to find out, where a row was kept and so nothing is
-        // answered without one. Who is not written then comes again, and is asked for first.
+        // Most idempotency keys are new. If the row came from the cache, the commit checks the keys, because nothing is
+        // answered without a commit then. A player that the commit skips is attempted again, and its keys are looked up
+        // first.
         let (mut asked, mut unasked) = (Keys::default(), Keys::default());
         for (group, (_, row)) in batch.groups().zip(&rows) {
             let kept = row.as_ref().is_some_and(|row| row.handle.is_some());
@@ -88,20 +90,20 @@ impl Writer {
         Ok(Attempt::new(folds, written))
     }
 
-    /// From rows that nobody else can write until the transaction ends.
+    /// Starts from rows that are locked until the transaction ends.
     pub(super) async fn attempt_locked(
         &self,
         batch: &Batch<Writer>,
         context: &FoldContext,
     ) -> Result<Attempt, store::Error> {
         let mut transaction = self.store.begin().await?;
-        // Dropped at an error, the transaction is rolled back.
+        // If this fails, the transaction is dropped, which rolls it back.
         let attempt = locked(&mut transaction, batch, context).await?;
         self.note_fate(&attempt.folds, transaction.commit().await)?;
         Ok(attempt)
     }
 
-    /// Notes of whom it is not known whether what was written for them was committed.
+    /// Notes the players for which it is not known whether their change was committed.
     fn note_fate<T>(
         &self,
         folds: &[Fold],
@@ -122,7 +124,7 @@ impl Writer {
 
 impl Attempt {
     fn new(folds: Vec<Fold>, mut written: Vec<Uuid>) -> Self {
-        // They come in this order already, but that is the plan's doing.
+        // The rows come in this order already, but only because of the query plan.
         written.sort_unstable();
         Self { folds, written }
     }
@@ -133,10 +135,10 @@ fn key_hashes<'a>(group: &Group<'a, Writer>) -> impl Iterator<Item = &'a [u8]> +
     group.requests().filter_map(|request| Some(request.key.as_ref()?.key_hash.as_slice()))
 }
 
-/// A row to fold onto.
+/// A row to which requests are applied.
 struct Row {
     record: Arc<PlayerRecord>,
-    /// As [`Fold::Found`]'s.
+    /// As in [`Fold::Found`].
     handle: Option<CacheHandle>,
 }
 
@@ -201,7 +203,7 @@ fn fold_all(
             }
             known => known.unwrap_or_default().remembered,
         };
-        // One row that the rules cannot bear must not end the lane. Nothing has been sent for it.
+        // A row for which the rules panic must not end the lane. Nothing has been sent for it yet.
         let folded =
             catch_unwind(AssertUnwindSafe(|| fold(record, group.requests(), remembered, context)));
         folded.map_or(Fold::Panicked, |folded| Fold::Found { handle, folded })
@@ -257,7 +259,7 @@ mod tests {
             let rows = std::iter::once(Some(Row { record, handle: None }));
             fold_all(&batch, rows, vec![found], &context).pop()
         };
-        // Read before the first request was committed, and the record after it.
+        // The row was read before the first request was committed, and the record after it.
         assert!(matches!(folded_from(7), Some(Fold::Outdated { revision: 7 })));
         let Some(Fold::Found { folded, .. }) = folded_from(8) else { panic!("not folded") };
         assert!(folded.answers[0].as_ref().is_ok_and(|answer| answer.replayed));
@@ -269,7 +271,7 @@ mod tests {
             |id| Request::new(Uuid::from_u128(id), Command::Act(Action::Click { clicks: 5 }));
         let batch = Batch::of_requests([1, 2].map(click));
         let context = FoldContext::testing(1.0);
-        // There is no revision after the last one, which is found out by a panic in a build that is tested.
+        // The last revision has no successor, which panics in a debug build.
         let row = |(id, revision)| {
             let record = PlayerRecord { id: Uuid::from_u128(id), revision, ..guest() };
             Some(Row { record: Arc::new(record), handle: None })

@@ -1,4 +1,4 @@
-//! Everything that is held about a player.
+//! All data about a player.
 
 use uuid::Uuid;
 
@@ -10,29 +10,30 @@ use crate::store::operators::AuditEntry;
 use crate::store::seasons::SeasonResult;
 use crate::store::sessions::ListedSession;
 
-/// Lines of the ledger read at a time.
+/// Ledger entries that one query reads.
 const PAGE: usize = 1000;
 
-/// All of it.
+/// All data about a player.
 #[derive(Clone, Debug)]
 pub struct Export {
     pub state: State,
     /// Newest first.
     pub ledger: Vec<LedgerLine>,
     pub sessions: Vec<ListedSession>,
-    /// What the player reached in the seasons that it has left, newest first.
+    /// The player's results in the seasons that it has left, newest first.
     pub seasons: Vec<SeasonResult>,
-    /// Requests that carried an idempotency key, as far as they are remembered.
+    /// Stored requests that had an idempotency key.
     pub remembered_requests: Vec<ListedRecord>,
-    /// What operators did to the player.
+    /// Actions of operators that concern the player.
     pub audit: Vec<AuditEntry>,
 }
 
 impl Game {
-    /// Everything that is held about a player.
+    /// All data about a player.
     ///
     /// # Errors
-    /// [`Error::NoSuchPlayer`].
+    ///
+    /// Returns [`Error::NoSuchPlayer`].
     pub async fn export(&self, player: Uuid) -> Result<Export, Error> {
         let state = self.look_up(player).await?;
         let mut ledger = Vec::new();

@@ -1,5 +1,5 @@
-//! Folding one player's queued requests onto its row, in order. Pure but for the log: it decides everything that a
-//! batch will write and answer for the player.
+//! Applying the queued requests of one player to its row, in order. Pure except for the log: it determines everything
+//! that a batch writes and answers for the player.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,23 +13,23 @@ use crate::store::idempotency::{Hash, NewRecord, RequestHash};
 use crate::store::players::PlayerRecord;
 use crate::store::{Change, Written};
 
-/// Outcomes remembered of a player, by the key's hash: what was asked, and what came of it.
+/// Stored outcomes of a player, by the hash of the idempotency key: the hash of the request, and the outcome.
 pub(super) type Remembered = HashMap<Hash, (RequestHash, String)>;
 
-/// What comes of a player's requests, once it is written.
+/// The result of a player's requests, valid once it is written.
 #[derive(Debug)]
 pub(super) struct Folded {
-    /// The row that it was folded from.
+    /// The row before.
     pub(super) base: Arc<PlayerRecord>,
-    /// The row to write; nothing where nothing has changed.
+    /// The row to write; `None` if nothing has changed.
     pub(super) written: Option<Arc<PlayerRecord>>,
     pub(super) ledger: Vec<LedgerEntry>,
     pub(super) records: Vec<NewRecord>,
-    /// One for each request, in their order.
+    /// One for each request, in order.
     pub(super) answers: Vec<Result<Answer, Error>>,
 }
 
-/// Folds `requests` onto `base` at a context.
+/// Applies `requests` to `base`.
 pub(super) fn fold<'a>(
     base: Arc<PlayerRecord>,
     requests: impl Iterator<Item = &'a Request>,
@@ -57,20 +57,20 @@ pub(super) fn fold<'a>(
 struct Walk<'a> {
     /// The player after the requests so far.
     present: Arc<PlayerRecord>,
-    /// Whether `present` differs from the row.
+    /// Whether `present` differs from `base`.
     written: bool,
     ledger: Vec<LedgerEntry>,
     records: Vec<NewRecord>,
     epoch: Epoch,
     timeline: &'a Arc<Timeline>,
-    /// The time of the player, which never runs backwards.
+    /// The player's time, which never goes back.
     now: Timestamp,
-    /// The time that the clock tells, by which clicks go.
+    /// The clock's time, which the click bucket uses.
     told: Timestamp,
 }
 
 impl Walk<'_> {
-    /// One request. The order is: ban, key, expected version, rules.
+    /// Applies one request. The order of checks is: ban, idempotency key, expected version, rules.
     fn step(&mut self, request: &Request, remembered: &mut Remembered) -> Result<Answer, Error> {
         let by_operator = matches!(request.command, Command::Grant { .. });
         if self.present.banned && !by_operator {
@@ -110,7 +110,7 @@ impl Walk<'_> {
         Ok(self.answer(outcome, false))
     }
 
-    /// Writes down that the player is there, where that is due: who is refused is there all the same.
+    /// Stores the player's presence if that is due. A player whose request is refused is present too.
     fn note_presence(&mut self, by_operator: bool) {
         if by_operator || !self.present.player.presence_is_due(self.now) {
             return;
@@ -120,9 +120,9 @@ impl Walk<'_> {
         self.write(record);
     }
 
-    /// Takes `record` for the present one, to be written.
+    /// Makes `record` the present row, to be written.
     fn write(&mut self, mut record: PlayerRecord) {
-        // However many commands it takes in, the row is written once.
+        // The row is written once for all requests of the batch.
         record.revision += i64::from(!self.written);
         record.catalogue_version = self.timeline.at(record.player.settled_at).version;
         self.present = Arc::new(record);
@@ -163,7 +163,7 @@ impl Walk<'_> {
 }
 
 impl Folded {
-    /// What to write of the player; nothing where nothing has changed.
+    /// What to write; `None` if nothing has changed.
     pub(super) fn change(&self, timeline: &Timeline) -> Option<Change<'_>> {
         let record = self.written.as_deref()?;
         let player = &record.player;
@@ -178,7 +178,7 @@ impl Folded {
         })
     }
 
-    /// The final scores of the seasons that the row leaves by what is written.
+    /// The final scores of the seasons that the row leaves.
     pub(super) fn finished_seasons<'a>(
         &'a self,
         timeline: &'a Timeline,

@@ -1,4 +1,4 @@
-//! When, and under which catalogues, the commands of one attempt are applied.
+//! The time and the catalogues under which the commands of one attempt are applied.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,18 +7,18 @@ use crate::domain::{Timeline, Timestamp};
 use crate::identity::Epoch;
 use crate::store;
 
-/// What the folds of one attempt share.
+/// What all players of one attempt share.
 pub(super) struct FoldContext {
-    /// The epoch of the database in which it begins: of any later one the answers would not tell the truth.
+    /// The epoch of the database when the attempt began. Answers must not claim a later one.
     pub(super) epoch: Epoch,
     pub(super) timeline: Arc<Timeline>,
     pub(super) now: Timestamp,
-    /// When that was, for rows that are read or written from then on.
+    /// The instant of `now`, for rows that are read or written from then on.
     pub(super) begun: Instant,
 }
 
-/// How old `now` may be when a batch is sent to be written. A process that was stopped in between folds anew, so that
-/// nothing that was played in a season arrives after its final standings were made.
+/// How old `now` may be when a batch is sent to Postgres. A process that was suspended in between applies the commands
+/// again, so that no score of a season arrives after its final standings were made.
 const STALE_AFTER: Duration = Duration::from_secs(10);
 
 impl FoldContext {
@@ -32,7 +32,7 @@ impl FoldContext {
 
 #[cfg(test)]
 impl FoldContext {
-    /// A context so many seconds after the start of the tests' catalogue.
+    /// A context `seconds` after the start of the tests.
     pub(super) fn testing(seconds: f64) -> Self {
         Self {
             epoch: Epoch::default(),

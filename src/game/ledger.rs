@@ -6,17 +6,18 @@ use super::{Error, Game};
 use crate::store::ledger::LedgerLine;
 
 impl Game {
-    /// Up to `limit` lines before version `before`, newest first, and whether there are more.
+    /// Up to `limit` entries below version `before`, newest first, and whether there are more.
     ///
     /// # Errors
-    /// As every read's.
+    ///
+    /// Returns the store's error.
     pub async fn ledger(
         &self,
         player: Uuid,
         before: Option<u64>,
         limit: usize,
     ) -> Result<(Vec<LedgerLine>, bool), Error> {
-        // One more than asked for tells whether there are more.
+        // One more than requested, to find out whether there are more.
         let asked = i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1;
         let before = before.unwrap_or(u64::MAX);
         let mut lines = self.store.ledger_page(player, before, asked).await?;

@@ -1,4 +1,5 @@
-//! Playing: one use case a file. Changes go through the lanes, which are the only writers of players' rows.
+//! The use cases of playing, one in each file. Changes go through a lane, which is the only writer of players' rows
+//! besides the sweep.
 
 mod attempt;
 mod export;
@@ -48,7 +49,7 @@ pub enum Error {
     Overloaded,
     #[error("not ready: {0}")]
     NotReady(#[from] Unconfirmed),
-    /// A store is away. Of a change the fate is unknown; a repeat with the same key tells.
+    /// A store is unavailable. It is not known whether a change was made; a repeat with the same key finds out.
     #[error("unavailable: {0}")]
     Unavailable(String),
     #[error("internal error: {0}")]
@@ -77,7 +78,7 @@ impl Error {
     }
 }
 
-/// All calls about playing.
+/// All use cases of playing.
 pub struct Game {
     store: Store,
     players: Players,
@@ -88,10 +89,11 @@ pub struct Game {
 }
 
 impl Game {
-    /// Wires the parts together and starts the lanes, whose end `supervisor` notices.
+    /// Wires the parts and starts the lane. `supervisor` is notified if it ends.
     ///
     /// # Errors
-    /// Where the system has no thread left for a lane.
+    ///
+    /// Returns an error if the system refuses a thread.
     pub fn start(
         store: Store,
         players: Players,
@@ -113,10 +115,11 @@ impl Game {
         Ok(Self { store, players, clock, catalogues, lanes, seen })
     }
 
-    /// Applies a command and answers when it is durable.
+    /// Applies a command and returns when it is durable.
     ///
     /// # Errors
-    /// As [`Error`] lists. Nothing has changed, but after [`Error::Unavailable`] that is not certain.
+    ///
+    /// Returns an [`Error`]. Nothing has changed then, but after [`Error::Unavailable`] that is not certain.
     pub async fn perform(&self, request: Request) -> Result<Answer, Error> {
         self.lanes.submit(request).await
     }
@@ -132,17 +135,17 @@ impl Game {
         }
     }
 
-    /// The time that everything is reckoned by.
+    /// The present time.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
-    /// The time that it was at an instant of late.
+    /// Converts a recent `Instant` to database time.
     pub fn time_at(&self, instant: Instant) -> Timestamp {
         self.clock.at(instant)
     }
 
-    /// Takes no further commands and returns when those taken are answered.
+    /// Refuses further commands, and returns when all accepted ones are answered.
     pub async fn drain(&self) {
         self.lanes.drain().await;
     }

@@ -6,16 +6,17 @@ use crate::cache::CacheHandle;
 use crate::domain::Command;
 
 impl Game {
-    /// Notes a request of a player that neither reads its state nor changes it, so that the time does not count as an
-    /// absence. Does not wait for anything.
+    /// Notes that a player made a request that neither reads its state nor changes it, so that this time does not count
+    /// as an absence. Does not wait for the write.
     pub fn note_presence(&self, handle: &CacheHandle) {
         let now = self.clock.now();
-        // Once a second suffices, and spares most requests the rest.
+        // Once a second is enough; most requests return here.
         if !handle.is_noteworthy(now) {
             return;
         }
         let (player, mut is_due) = (handle.player(), true);
-        // The row may be out of date. The command then finds that the player is already noted, and changes nothing.
+        // The row may be out of date. In that case the command finds that the presence is stored already, and changes
+        // nothing.
         if let Some((record, _)) = self.players.base(player, Some(handle)) {
             self.seen.note(&record, now);
             is_due = record.player.presence_is_due(now);

@@ -1,4 +1,4 @@
-//! What is asked of a lane, and what it answers.
+//! The requests and answers of a lane.
 
 use std::sync::Arc;
 
@@ -15,27 +15,27 @@ use crate::store::players::PlayerRecord;
 #[derive(Clone, Debug)]
 pub struct Request {
     pub player: Uuid,
-    /// The player's place in the cache, where it is at hand.
+    /// The handle of the player's cache entry, if the caller has one.
     pub handle: Option<CacheHandle>,
     pub command: Command,
     /// Makes repeats harmless.
     pub key: Option<IdempotencyKey>,
-    /// The version that the caller believes the player to have.
+    /// The version that the caller expects.
     pub expected_version: Option<u64>,
 }
 
 impl Request {
-    /// A command with neither key nor expectation.
+    /// A command without an idempotency key and an expected version.
     pub fn new(player: Uuid, command: Command) -> Self {
         Self { player, handle: None, command, key: None, expected_version: None }
     }
 
-    /// As [`Request::new`], for a player whose place in the cache is at hand.
+    /// As [`Request::new`], with the handle of the player's cache entry.
     pub fn of(handle: &CacheHandle, command: Command) -> Self {
         Self { handle: Some(handle.clone()), ..Self::new(handle.player(), command) }
     }
 
-    /// For how long the outcome is remembered.
+    /// How long the outcome is stored.
     pub(super) fn retention(&self) -> Retention {
         match self.command {
             Command::Act(Action::Click { .. }) => Retention::Short,
@@ -44,16 +44,16 @@ impl Request {
     }
 }
 
-/// What a request with an idempotency key asks for.
+/// The content of a request with an idempotency key.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked<'a> {
     pub command: &'a Command,
     pub expected_version: Option<u64>,
-    /// As it was sent.
+    /// The bytes of the body.
     pub body: &'a [u8],
 }
 
-/// An idempotency key with what it was sent for. Only hashes are kept: 128 bits tell any two of a player's apart.
+/// An idempotency key with the content of its request. Only hashes of 128 bits are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdempotencyKey {
     pub(super) key_hash: Hash,
@@ -64,7 +64,7 @@ impl IdempotencyKey {
     /// The key of a request. `target` is its method and path.
     pub fn new(key: &str, target: &str, asked: Asked<'_>) -> Self {
         let Asked { command, expected_version, body } = asked;
-        // The form is kept for a day, so it changes only with another marker before it.
+        // The serialized form is stored for a day. A change of the form needs another marker here.
         let form = serde_json::to_vec(&(command, expected_version)).unwrap_or_default();
         let target = Sha256::new().chain_update(target).chain_update([0]);
         let command = target.clone().chain_update(b"1").chain_update(form);
@@ -80,19 +80,19 @@ fn half(digest: &[u8]) -> Hash {
     std::array::from_fn(|index| digest.get(index).copied().unwrap_or_default())
 }
 
-/// What came of a command.
+/// The result of a command.
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub outcome: Outcome,
-    /// Whether the outcome is the remembered one of an earlier request.
+    /// Whether the outcome is the stored one of an earlier request.
     pub replayed: bool,
-    /// The player after it.
+    /// The row after the command.
     pub record: Arc<PlayerRecord>,
-    /// The epoch of the database that it is of.
+    /// The epoch of the database to which the row belongs.
     pub epoch: Epoch,
-    /// The catalogues that it was applied under.
+    /// The catalogues under which the command was applied.
     pub timeline: Arc<Timeline>,
-    /// When it was applied.
+    /// When the command was applied.
     pub now: Timestamp,
 }
 
@@ -137,7 +137,7 @@ mod tests {
         assert!(!other.request.is_of_same_request(&remembered));
     }
 
-    /// Records of yesterday must be found today.
+    /// Records that an earlier release stored must be found.
     #[test]
     fn the_form_of_commands_stays_as_it_is() {
         let id = || Slug::try_from("wind_turbine").expect("a name");

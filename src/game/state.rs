@@ -12,12 +12,12 @@ use crate::domain::{Command, Timeline, Timestamp};
 use crate::identity::Epoch;
 use crate::store::players::PlayerRecord;
 
-/// A player at an instant.
+/// A player at a point in time.
 #[derive(Clone, Debug)]
 pub struct State {
     /// The player's row.
     pub record: Arc<PlayerRecord>,
-    /// The epoch of the database that the row is of: as long as it lasts, the player's version only rises.
+    /// The epoch of the database to which the row belongs. Within an epoch the player's version only rises.
     pub epoch: Epoch,
     pub timeline: Arc<Timeline>,
     pub now: Timestamp,
@@ -26,10 +26,12 @@ pub struct State {
 }
 
 impl Game {
-    /// A player's state, for the player itself: being there is noted once a minute, else nothing is written.
+    /// A player's state for the player itself. Its presence is stored about once a minute; otherwise nothing is
+    /// written.
     ///
     /// # Errors
-    /// [`Error::NoSuchPlayer`] or [`Error::Banned`].
+    ///
+    /// Returns [`Error::NoSuchPlayer`] or [`Error::Banned`].
     pub async fn state(&self, handle: &CacheHandle) -> Result<State, Error> {
         let state = self.look(handle).await?;
         if state.record.banned {
@@ -41,24 +43,25 @@ impl Game {
         if !state.record.player.presence_is_due(state.now) {
             return Ok(state);
         }
-        // Apart, so that most reads do not carry its state about.
+        // Boxed, so that the future of most reads stays small.
         match Box::pin(self.perform(Request::of(handle, Command::Arrive))).await {
             Ok(answer) => Ok(self.state_after(&answer, handle)),
             Err(error @ (Error::NoSuchPlayer | Error::Banned)) => Err(error),
-            // What was read is still right; presence is noted with the next request.
+            // The row is still right. The presence is stored with the next request.
             Err(_) => Ok(state),
         }
     }
 
-    /// A player's state, for others.
+    /// A player's state for others.
     ///
     /// # Errors
-    /// [`Error::NoSuchPlayer`].
+    ///
+    /// Returns [`Error::NoSuchPlayer`].
     pub async fn look_up(&self, player: Uuid) -> Result<State, Error> {
         self.look(&self.handle(player)).await
     }
 
-    /// A player's place in the cache, for whoever comes back.
+    /// A handle of the player's cache entry, for callers that come back.
     pub fn handle(&self, player: Uuid) -> CacheHandle {
         self.players.handle(player)
     }
@@ -76,7 +79,7 @@ impl Game {
                 let (now, handle) = (self.clock.at(instant), handle.clone());
                 return Ok(State { record, epoch, timeline, now, handle });
             }
-            // The epoch changed while the row was read, or by what was read: it may be of either.
+            // The epoch changed while the row was read, so the row may belong to either epoch.
             epoch = present;
         }
     }

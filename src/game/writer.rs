@@ -19,7 +19,7 @@ use crate::telemetry::metrics::Metrics;
 
 /// Writes players.
 pub(super) struct Writer {
-    /// Where rows are read from, and where those that were written go.
+    /// Where rows are read from and written rows are stored.
     pub(super) players: Players,
     pub(super) store: Store,
     pub(super) catalogues: Arc<Catalogues>,
@@ -69,8 +69,8 @@ impl Aggregate for Writer {
 }
 
 impl Writer {
-    /// The result for each player. Done are players who were written, and players without a change whose row was just read.
-    /// The cache gets their rows. The requests of the others are tried again.
+    /// The result for each player. Players who were written are done, and so are players without a change whose row was
+    /// just read. Their rows are stored in the cache. The requests of other players are tried again.
     fn settle(&self, attempt: Attempt, context: &FoldContext) -> Vec<Settled<Self>> {
         let Attempt { folds, written } = attempt;
         let mut commands = 0;
@@ -113,7 +113,7 @@ impl Writer {
     }
 }
 
-/// Counts what a player's written requests came to.
+/// Counts the effects of a player's requests.
 fn count(metrics: &Metrics, before: &PlayerRecord, after: &PlayerRecord, ledger: &[LedgerEntry]) {
     let earned = after.player.lifetime_energy - before.player.lifetime_energy;
     if earned.is_finite() && earned > 0.0 {

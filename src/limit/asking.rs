@@ -1,5 +1,5 @@
-//! A question to Redis that is under way. The call that asked may leave, for want of time or because its client hung up;
-//! the answer is waited for all the same, so that it is known which tokens were taken.
+//! A request to Redis in progress. The call that sent it may stop waiting, because it takes too long or because the
+//! client closed its connection. The answer is received in any case, so that the taken tokens are known.
 
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -24,20 +24,20 @@ use super::shared::{Bucket, Inner};
 /// What calls wait for.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
-    /// Told of each change.
+    /// Notified of each change.
     changed: Notify,
     is_late: AtomicBool,
-    /// The answer, or that there will be none.
+    /// The answer, or `None` if there will be none.
     end: OnceLock<Option<Answer>>,
 }
 
 impl Pending {
-    /// Returns when the bucket knows the answer, or that there will be none, or that it is late.
+    /// Returns when the bucket has the answer, or there will be none, or the answer is late.
     pub(super) async fn answered_or_late(&self) {
         self.until(|| self.end.get().is_some() || self.is_late.load(Ordering::Acquire)).await;
     }
 
-    /// The answer, late or not; nothing where there will be none.
+    /// The answer, late or not; `None` if there will be none.
     pub(super) async fn answer(&self) -> Option<Answer> {
         self.until(|| self.end.get().is_some()).await;
         self.end.get().copied().flatten()
@@ -55,7 +55,7 @@ impl Pending {
     }
 }
 
-/// An obligation to give the bucket an answer. Dropped without one, it reports that there will be none.
+/// The obligation to give the bucket an answer. If it is dropped without one, it reports that there will be none.
 pub(super) struct Asking {
     inner: Arc<Inner>,
     policy: Policy,
@@ -64,12 +64,12 @@ pub(super) struct Asking {
     question: Question,
     sent: u64,
     pending: Arc<Pending>,
-    /// Whether the bucket knows.
+    /// Whether the bucket has the answer.
     has_ended: bool,
 }
 
 impl Asking {
-    /// A question of a bucket that has none under way.
+    /// A request of a bucket that has none in progress.
     pub(super) fn new(
         inner: &Arc<Inner>,
         bucket: &mut Bucket,
@@ -85,12 +85,12 @@ impl Asking {
         Self { inner, policy, quota, key, question, sent, pending, has_ended: false }
     }
 
-    /// What waits for its answer.
+    /// What calls wait for.
     pub(super) fn pending(&self) -> Arc<Pending> {
         Arc::clone(&self.pending)
     }
 
-    /// What Redis calls the bucket.
+    /// The key of the bucket in Redis.
     pub(super) fn name(&self) -> String {
         format!("{}:{}", self.policy.name(), self.key)
     }
@@ -99,23 +99,23 @@ impl Asking {
         self.quota
     }
 
-    /// When it was asked.
+    /// When the request was sent.
     pub(super) fn sent(&self) -> u64 {
         self.sent
     }
 
-    /// Tells the bucket what Redis answered.
+    /// Passes Redis' answer to the bucket.
     fn learn(mut self, answer: Answer) {
         let (quota, question, sent) = (self.quota, self.question, self.sent);
         let received = self.inner.now();
-        // While the breaker is open a straggler does not mean that Redis is there again.
+        // While the circuit breaker is open, a late answer does not mean that Redis is available again.
         if self.inner.redis.is_up() {
             self.inner.contact.answered();
         }
         self.end(Some(answer), |lease| lease.learn(quota, question, answer, sent, received));
     }
 
-    /// Lets the calls that wait go on without the answer.
+    /// Lets waiting calls continue without the answer.
     fn overdue(&self) {
         self.inner.table(self.policy).with_known(&self.key, |bucket| {
             if bucket.asking.as_ref().is_some_and(|asking| Arc::ptr_eq(asking, &self.pending)) {
@@ -133,12 +133,12 @@ impl Asking {
                 tell(&mut bucket.lease);
             }
         });
-        // Nobody else ends it.
+        // Nothing else sets it.
         self.pending.end.set(answer).ok();
         self.pending.changed.notify_waiters();
     }
 
-    /// How much longer the answer is waited for.
+    /// For how much longer the answer is waited for.
     fn remaining(&self) -> Duration {
         let elapsed = self.inner.now().saturating_sub(self.sent);
         Duration::from_nanos(AWAY_NANOS.saturating_sub(elapsed))
@@ -156,7 +156,8 @@ impl Drop for Asking {
 
 type Answering = Pin<Box<dyn Future<Output = RedisResult<Answer>> + Send>>;
 
-/// The call to Redis. Dropped before its end, it goes on by itself until Redis counts as away.
+/// The request to Redis. If it is dropped before its end, it continues in the background until Redis counts as
+/// unavailable.
 pub(super) struct InFlight(Option<(Asking, Answering)>);
 
 impl InFlight {

@@ -1,25 +1,25 @@
--- A token bucket that instances take tokens from, one at a time or in lots ("leases") that they spend by themselves.
+-- A token bucket. Instances take tokens from it, one at a time or in lots ("leases") that they spend without asking again.
 --
 -- KEYS[1]  the bucket
 -- ARGV     1 nanoseconds in which the bucket gains a token    2 its depth in tokens
 --          3 tokens needed now, all or none                   4 further tokens wanted as a lease
 --          5 the version of the caller's last answer, which is also the id of its lease; 0 without one
---          6 tokens of that lease which are unspent and herewith returned
---          7 what the caller reckons is in the bucket, those included, if nobody else came since that version
---          8 microseconds that a lease holds
---          9 tokens that are left in the bucket, for what instances let through while Redis is late
+--          6 unspent tokens of that lease, which are returned
+--          7 what the caller expects in the bucket, including those, if no other instance used it since that version
+--          8 microseconds for which a lease is valid
+--          9 tokens that must be left in the bucket, for what instances let through while Redis is late
 -- Result   1 whether the needed tokens were taken     2 what is left in the bucket     3 what is leased to others
 --          4 tokens leased to the caller              5 the version
---          6 nanoseconds after which the tokens needed will be there, where they were not taken
+--          6 if they were not taken: nanoseconds after which the needed tokens will be available
 --
--- Amounts are nanoseconds of refill: whole numbers, which doubles hold exactly up to 2^53. The state is text: version,
--- amount, then id and tokens of each lease, oldest first. The version is the time of the last change, or a little more
--- where two changes share a microsecond; a lease's id is the version that it was given at, so it tells when it lapses.
+-- Amounts are nanoseconds of refill: whole numbers, which doubles represent exactly up to 2^53. The state is text: version,
+-- amount, then id and tokens of each lease, oldest first. The version is the time of the last change, or slightly more if
+-- two changes have the same microsecond. A lease's id is the version at which it was given, so it tells when it expires.
 --
--- What holds: amount + leased tokens <= depth, at all times. A leased token counts until it is returned or its lease has
--- lapsed, as it may be spent any moment; so however many instances lease, no more than depth + rate * time is spent.
--- And tokens are taken only if the reserve remains. It is at least what instances owe or may come to owe, so that they
--- can pay it.
+-- Invariant: amount + leased tokens <= depth, at all times. A leased token counts until it is returned or its lease has
+-- expired, because it may be spent at any moment; so however many instances have leases, no more than depth + rate * time
+-- is spent. Tokens are taken only if the reserve remains, which is at least the present and possible debts of all
+-- instances, so that they can be paid.
 
 local interval, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
 local need, wanted = tonumber(ARGV[3]) * interval, tonumber(ARGV[4])
@@ -29,7 +29,7 @@ local full = burst * interval
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 
--- A key of another type is none of ours, and is replaced.
+-- A key with another type does not belong to the server and is replaced.
 local held = redis.pcall('GET', KEYS[1])
 if type(held) == 'table' then
     redis.call('UNLINK', KEYS[1])
@@ -42,7 +42,7 @@ end
 local version, amount = numbers[1] or 0, numbers[2] or full
 local found = version
 
--- The clock may stand still for a moment, as after a failover; where it went back for good, time goes on from there.
+-- The clock may stand still for a moment, as after a failover. If it was set back permanently, time continues from there.
 local shift = 0
 if version > now + 1000000 then shift = version - now end
 local at = version - shift
@@ -72,7 +72,7 @@ for _, lease in ipairs(leases) do
 end
 refill(now)
 
--- What is returned was counted as leased until now, while it lay about in vain.
+-- Returned tokens were counted as leased until now, although nothing was spent.
 local returned = false
 for i, lease in ipairs(kept) do
     if lease.key == stamp then
@@ -83,7 +83,7 @@ for i, lease in ipairs(kept) do
         break
     end
 end
--- A token that was spent made room for another at once. If nobody else was here since, the caller knows when that was.
+-- A spent token makes room for a new one at once. If no other instance used the bucket since, the caller knows when.
 if found > 0 and found == stamp then
     local most = math.min(reckoned, before + own + since * 1000, full - leased)
     amount = math.max(amount, most)
@@ -93,8 +93,8 @@ local others, taken, lease, wait = leased, 0, 0, 0
 if amount >= need + reserve then
     taken = 1
     amount = amount - need
-    -- No more than half of what may be taken, and never more than half of the depth lies with instances: the rest is
-    -- there for those who come to others.
+    -- At most half of what may be taken, and never more than half of the depth, is leased. The rest is available to calls
+    -- at other instances.
     lease = math.min(wanted, math.floor((amount - reserve) / interval / 2), math.floor(burst / 2) - leased / interval)
     if lease < 0 then lease = 0 end
     amount = amount - lease * interval
@@ -115,7 +115,7 @@ if taken == 1 or returned or shift > 0 then
     for _, one in ipairs(kept) do
         state[#state + 1] = string.format('%.0f %.0f', one.id, one.worth / interval)
     end
-    -- A bucket that is full and of which nothing is leased need not be remembered.
+    -- A full bucket without leases need not be stored.
     local lives = (full - amount) / 1000000 + 1
     if #kept > 0 then lives = lives + (kept[#kept].id + lasts - now) / 1000 end
     redis.call('SET', KEYS[1], table.concat(state, ' '), 'PX', math.ceil(lives))

@@ -1,24 +1,24 @@
-//! Whether Redis answers an instance: in time, late, or not at all. Times are nanoseconds on a clock of the instance's
-//! own.
+//! Whether Redis answers an instance: in time, late, or not at all. Times are nanoseconds on the instance's monotonic
+//! clock.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How long Redis may owe an answer before it counts as away rather than late.
+/// How late an answer may be before Redis counts as unavailable instead of late.
 pub const AWAY_NANOS: u64 = 1_000_000_000;
 
-/// For how long Redis is not asked after an answer that did not come in time. Every call would else wait as long as a call
-/// may for a Redis that is slow and not yet given up.
+/// How long Redis is not asked after an answer was late. Otherwise every call would wait for its time-out while a slow
+/// Redis is not yet given up.
 const PAUSE_NANOS: u64 = 100_000_000;
 
-/// The stored time while Redis owes no answer.
+/// The stored time while no answer is outstanding.
 const NEVER: u64 = u64::MAX;
 
-/// What an instance knows of Redis.
+/// What an instance knows about Redis.
 #[derive(Debug)]
 pub struct Contact {
     /// Until when Redis is not asked.
     pause_until: AtomicU64,
-    /// From when on Redis counts as away, unless it answers before. At first Redis has never answered and is away.
+    /// When Redis counts as unavailable unless it answers before. Before its first answer Redis is unavailable.
     away_at: AtomicU64,
 }
 
@@ -29,29 +29,29 @@ impl Default for Contact {
 }
 
 impl Contact {
-    /// An answer to a question of `sent` did not come in time, or Redis was found unreachable then.
+    /// Notes that the answer to a request of `sent` was late, or that Redis was unreachable then.
     pub fn unanswered(&self, sent: u64) {
         let away_at = sent.saturating_add(AWAY_NANOS);
         self.away_at
             .compare_exchange(NEVER, away_at, Ordering::Relaxed, Ordering::Relaxed)
-            // Away since an earlier question.
+            // Unavailable since an earlier request.
             .ok();
     }
 
-    /// Redis is left alone for a moment, from `now` on.
+    /// Does not ask Redis for a moment from `now` on.
     pub fn pause(&self, now: u64) {
         self.pause_until.store(now + PAUSE_NANOS, Ordering::Relaxed);
     }
 
-    /// Redis has answered.
+    /// Notes that Redis has answered.
     pub fn answered(&self) {
-        // Every answer comes this way, and threads should not take the line from each other for nothing.
+        // Every answer passes here, so the cache line is written only if the value changes.
         if self.away_at.load(Ordering::Relaxed) != NEVER {
             self.away_at.store(NEVER, Ordering::Relaxed);
         }
     }
 
-    /// How Redis is at `now`, where `is_up` tells whether it can be asked at all.
+    /// The state of Redis at `now`. `is_up` tells whether it can be asked at all.
     pub fn link(&self, now: u64, is_up: bool) -> Link {
         let away_at = self.away_at.load(Ordering::Relaxed);
         Link {
@@ -62,14 +62,14 @@ impl Contact {
     }
 }
 
-/// How Redis is at one time.
+/// The state of Redis at a point in time.
 #[derive(Clone, Copy, Debug)]
 pub struct Link {
     /// Whether Redis can be asked.
     pub is_up: bool,
-    /// Whether it rather should not be.
+    /// Whether it should not be asked for now.
     pub is_paused: bool,
-    /// From when on it counts as away, where it owes an answer.
+    /// When it counts as unavailable, if an answer is outstanding.
     pub away_at: Option<u64>,
 }
 

@@ -1,5 +1,4 @@
-//! Buckets that owe tokens, and their payment as soon as Redis answers: so that they may let calls through on credit again
-//! should Redis be late once more.
+//! Buckets with debts, which are paid as soon as Redis answers, so that they have credit if Redis is late again.
 
 use std::mem;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -14,20 +13,20 @@ use super::key::Key;
 use super::policy::Policy;
 use super::shared::Inner;
 
-/// Between two attempts to pay, and between a call on credit and the first: its own question may still be answered.
+/// The interval of attempts to pay, and the delay after a call on credit, whose own request may still be answered.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// Debtors that are remembered at once. The others pay with their next call.
+/// Buckets that are remembered at the same time. Others pay with their next call.
 const MOST: usize = 4096;
 
-/// Payments that are under way at once.
+/// Payments in progress at the same time.
 const AT_ONCE: usize = 32;
 
-/// Who owes something.
+/// Buckets with debts.
 #[derive(Debug, Default)]
 pub(super) struct Debtors {
     buckets: Mutex<Vec<(Policy, Key)>>,
-    /// Told of each, and of the end.
+    /// Notified of each new debt and of the end.
     pub(super) changed: Arc<Notify>,
 }
 
@@ -38,7 +37,7 @@ impl Drop for Debtors {
 }
 
 impl Debtors {
-    /// Remembers a bucket that let a call through on credit.
+    /// Adds a bucket that let a call through on credit.
     pub(super) fn add(&self, policy: Policy, key: Key) {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() < MOST {
@@ -53,7 +52,7 @@ impl Debtors {
     }
 }
 
-/// Pays debts, for as long as the limiter is in use.
+/// Pays debts for as long as the limiter is in use.
 pub(super) async fn keep(shared: Weak<Inner>, changed: Arc<Notify>) {
     loop {
         changed.notified().await;
@@ -73,17 +72,17 @@ pub(super) async fn keep(shared: Weak<Inner>, changed: Arc<Notify>) {
     }
 }
 
-/// What came of an attempt to pay.
+/// The result of an attempt to pay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Paid {
-    /// There is no need to try again.
+    /// No further attempt is needed.
     Done,
     /// Redis did not answer, or cannot be asked now.
     Later,
 }
 
 impl Inner {
-    /// Has a bucket pay what it owes.
+    /// Pays the debt of a bucket.
     async fn pay(self: &Arc<Self>, policy: Policy, key: Key) -> Paid {
         let Some(quota) = self.quotas.of(policy) else { return Paid::Done };
         let (share, now, is_up) = (self.shares.of(policy), self.now(), self.redis.is_up());
@@ -102,7 +101,7 @@ impl Inner {
             None => Paid::Done,
             Some(Err(paid)) => paid,
             Some(Ok((question, asking))) => match self.ask(question, asking).await {
-                // Where the bucket is empty, the player's next call pays.
+                // The bucket is empty, so the player's next call pays.
                 Some(_) => Paid::Done,
                 None => Paid::Later,
             },

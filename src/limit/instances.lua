@@ -1,11 +1,11 @@
--- Who is there: notes that the caller is, and counts the instances.
+-- Registers the caller and counts the registered instances.
 --
 -- KEYS[1]  the instances
--- ARGV     1 the caller's id    2 microseconds for which an instance counts that does not come again
--- Result   1 instances that are there, the caller among them    2 microseconds since the youngest of them came
---          3 whether the caller was there before
+-- ARGV     1 the caller's id    2 microseconds for which a registration is valid
+-- Result   1 the number of instances, including the caller    2 microseconds since the first registration of the youngest
+--          3 whether the caller was registered before
 --
--- The state is a hash: id, then when the instance came and when it was here last.
+-- The state is a hash: id, then the times of the first and the last registration.
 
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
@@ -13,7 +13,7 @@ local own, lasts = ARGV[1], tonumber(ARGV[2])
 
 local entries = redis.pcall('HGETALL', KEYS[1])
 if entries.err then
-    -- A key of another type is none of ours, and is replaced.
+    -- A key with another type does not belong to the server and is replaced.
     redis.call('UNLINK', KEYS[1])
     entries = {}
 end
@@ -21,7 +21,7 @@ local count, youngest, came = 0, 0, nil
 for i = 1, #entries, 2 do
     local since, last = string.match(entries[i + 1], '^(%d+) (%d+)$')
     since, last = tonumber(since or 0), tonumber(last or 0)
-    -- Where the clock went back for good, all come anew.
+    -- After the clock was set back permanently, all instances register again.
     if math.abs(now - last) > lasts then
         redis.call('HDEL', KEYS[1], entries[i])
     else

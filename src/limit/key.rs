@@ -1,4 +1,4 @@
-//! Whose bucket it is. Keys are small and copied; making one takes no memory.
+//! Identifies a bucket. Keys are small and are copied; making one allocates nothing.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -6,21 +6,21 @@ use std::net::IpAddr;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-/// Whose bucket: 128 bits that mean something within one policy only.
+/// The owner of a bucket: 128 bits that are unique within a policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(u128);
 
-/// A network that one client commonly has to itself.
+/// The prefix length of a network that usually belongs to one client.
 const V6_CLIENT_PREFIX: u32 = 64;
 
 impl Key {
-    /// A player's.
+    /// The bucket of a player.
     pub fn player(player: Uuid) -> Self {
         Self(player.as_u128())
     }
 
-    /// An address'. IPv6 counts by its /64, as whoever has one address there has them all; an IPv4 address that is
-    /// written as IPv6 is the IPv4 address.
+    /// The bucket of an address. IPv6 addresses count by their /64 network, because a client has all addresses of its
+    /// network. An IPv4 address in IPv6 notation is the IPv4 address.
     pub fn address(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(v4) => Self(v4.to_ipv6_mapped().to_bits()),
@@ -28,7 +28,7 @@ impl Key {
         }
     }
 
-    /// A username's. The key is a digest: names do not lie about in Redis.
+    /// The bucket of a username. The key is a digest, so that usernames do not appear in Redis.
     pub fn username(username: &str) -> Self {
         let digest: [u8; 32] = Sha256::digest(username.as_bytes()).into();
         let mut half = [0; 16];

@@ -1,4 +1,4 @@
-//! The limiter of one process, which asks nobody: governor's arithmetic over a table of limited size.
+//! The limiter of one process without Redis: governor's arithmetic over a table of bounded size.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -16,10 +16,11 @@ use super::policy::{Policy, Quota, Verdict};
 use super::table::{Fading, Table};
 use crate::clock::Clock;
 
-/// Buckets of one policy that are remembered at once: with their table some 4 MB. Those that are full again go first.
+/// Buckets of one policy that are kept at the same time, about 4 MB with their table. Those that are full again are
+/// forgotten first.
 const MOST: usize = 65_536;
 
-/// The server's clock as governor reads it.
+/// The server's clock as governor's clock.
 struct SteadyClock(Arc<dyn Clock>);
 
 impl governor_clock::Clock for SteadyClock {
@@ -30,7 +31,7 @@ impl governor_clock::Clock for SteadyClock {
     }
 }
 
-/// A bucket as governor keeps it: when it is full again.
+/// A bucket as governor stores it: the time at which it is full again.
 struct FullAt(Nanos);
 
 impl Fading for FullAt {
@@ -48,7 +49,7 @@ impl StateStore for Buckets {
     where
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {
-        // Whom we do not know is not refused, so nothing is kept of who is.
+        // An unknown key is never refused, so a refusal stores nothing.
         let known = self.0.with_known(key, |bucket| {
             let (answer, full_at) = decide(Some(bucket.0))?;
             bucket.0 = full_at;
@@ -61,7 +62,7 @@ impl StateStore for Buckets {
             *key,
             || FullAt(Nanos::new(0)),
             |bucket| {
-                // Another thread may have made it meanwhile.
+                // Another thread may have created it meanwhile.
                 let held = Some(bucket.0).filter(|full_at| full_at.as_u64() > 0);
                 let (answer, full_at) = decide(held)?;
                 bucket.0 = full_at;
@@ -91,13 +92,13 @@ pub struct Local {
     quota: Quota,
     buckets: Arc<Table<Key, FullAt>>,
     clock: Arc<dyn Clock>,
-    /// What the table's times are counted from.
+    /// The start of the table's times.
     started: Duration,
     limiter: RateLimiter<Key, Buckets, SteadyClock, StateInformationMiddleware>,
 }
 
 impl Local {
-    /// Full buckets for everybody.
+    /// A limiter whose buckets are full.
     pub fn new(policy: Policy, quota: Quota, clock: Arc<dyn Clock>) -> Self {
         let burst = NonZeroU32::new(quota.burst).unwrap_or(NonZeroU32::MIN);
         let limits = governor::Quota::with_period(Duration::from_nanos(quota.interval))
@@ -116,7 +117,7 @@ impl Local {
         u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// Has at least `missing` nanoseconds of refill missing in a bucket.
+    /// Makes at least `missing` nanoseconds of refill missing in a bucket.
     pub fn drain(&self, key: Key, missing: u64) {
         if missing == 0 {
             return;
@@ -129,7 +130,7 @@ impl Local {
         );
     }
 
-    /// Tokens that are missing in a bucket, rounded up.
+    /// Missing tokens of a bucket, rounded up.
     pub fn missing(&self, key: Key) -> u32 {
         let full_at = self.buckets.with_known(&key, |bucket| bucket.0.as_u64());
         let missing = full_at.unwrap_or(0).saturating_sub(self.now());
@@ -142,7 +143,7 @@ impl Local {
         match self.limiter.check_key_n(&key, cost) {
             Ok(Ok(state)) => Verdict::allowed(self.policy, state.remaining_burst_capacity()),
             Ok(Err(not_until)) => self.refused(&not_until, cost),
-            // Not reached, as no call costs more than the bucket holds.
+            // Not reached, because no call costs more than the bucket's depth.
             Err(_) => Verdict::refused(self.policy, self.quota, 0, self.quota.full()),
         }
     }
@@ -154,12 +155,12 @@ impl Local {
         Verdict::refused(self.policy, self.quota, level, wait)
     }
 
-    /// Forgets whose bucket is full again.
+    /// Forgets buckets that are full again.
     pub fn forget(&self) {
         self.limiter.retain_recent();
     }
 
-    /// Buckets that are remembered.
+    /// The number of buckets that are kept.
     pub fn remembered(&self) -> usize {
         self.limiter.len()
     }

@@ -1,6 +1,6 @@
-//! Rate limits: token buckets by player, address and username. Their truth is in Redis, so that they hold however many
-//! instances there are and however late Redis answers; without Redis each instance keeps buckets of its own. A check never
-//! fails and never lets everybody through.
+//! Rate limits: token buckets by player, address and username. The buckets are in Redis, so limits hold for any number
+//! of instances and however late Redis answers. Without Redis each instance has buckets of its own. A check never
+//! fails, and there is no state in which everything is allowed.
 
 mod asking;
 pub mod contact;
@@ -30,7 +30,7 @@ use crate::telemetry::metrics::{Counter, Metrics};
 use share::Share;
 use shared::{Checked, Found, Shared};
 
-/// Where a verdict came from, in the metrics.
+/// What decided, for the metrics.
 #[derive(Clone, Copy, Debug)]
 enum Store {
     Redis,
@@ -50,7 +50,7 @@ pub struct Limiter {
     quotas: Quotas,
     shared: Option<Shared>,
     local: [Option<Local>; Policy::ALL.len()],
-    /// By policy, store and outcome.
+    /// Indexed by policy, store and outcome.
     decisions: [[[Counter; 2]; 4]; Policy::ALL.len()],
 }
 
@@ -61,8 +61,8 @@ impl fmt::Debug for Limiter {
 }
 
 impl Limiter {
-    /// Full buckets for everybody, as far as this instance knows. In Redis they are those of the database that is identified.
-    /// `clock` is for the buckets of its own.
+    /// A limiter whose buckets are full as far as this instance knows. In Redis the buckets belong to the database.
+    /// `clock` is used for this process' own buckets.
     pub fn new(
         quotas: Quotas,
         redis: Option<(Redis, Arc<IdentityTracker>)>,
@@ -82,17 +82,17 @@ impl Limiter {
         Self { quotas, shared, local, decisions }
     }
 
-    /// What the policy allows; nothing where it is not limited.
+    /// The quota of a policy; `None` if it is not limited.
     pub fn quota(&self, policy: Policy) -> Option<Quota> {
         self.quotas.of(policy)
     }
 
-    /// What this instance may do with a policy's buckets at present; nothing without Redis.
+    /// What this instance may do with a policy's buckets now; `None` without Redis.
     pub fn share(&self, policy: Policy) -> Option<Share> {
         self.shared.as_ref().map(|shared| shared.share(policy))
     }
 
-    /// As [`Limiter::check`], where that can be told without asking Redis; else nothing is done.
+    /// As [`Limiter::check`], if this can be decided without asking Redis; otherwise `None`, and nothing is done.
     pub fn check_at_hand(&self, policy: Policy, key: Key, cost: u32) -> Option<Option<Verdict>> {
         let Some(quota) = self.quota(policy) else { return Some(None) };
         let local = self.local[policy.index()].as_ref()?;
@@ -106,7 +106,7 @@ impl Limiter {
         Some(Some(self.counted(verdict, Store::Lease)))
     }
 
-    /// Takes `cost` tokens of a bucket, or none. Nothing is answered where the policy is not limited.
+    /// Takes `cost` tokens of a bucket, or none. `None` if the policy is not limited.
     pub async fn check(&self, policy: Policy, key: Key, cost: u32) -> Option<Verdict> {
         let quota = self.quota(policy)?;
         let local = self.local[policy.index()].as_ref()?;
@@ -131,7 +131,7 @@ impl Limiter {
         verdict
     }
 
-    /// Forgets buckets that are as good as new. Whoever calls it does so now and then; the memory is limited without.
+    /// Forgets buckets that are equal to new ones. Call it from time to time; memory is bounded in any case.
     pub fn forget(&self) {
         self.local.iter().flatten().for_each(Local::forget);
         if let Some(shared) = &self.shared {

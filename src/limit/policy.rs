@@ -4,16 +4,16 @@ use std::time::Duration;
 
 const SECOND_NANOS: u64 = 1_000_000_000;
 
-/// A named limit. Each counts for itself: what one refuses says nothing about another.
+/// A named limit. Limits are independent of each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Policy {
-    /// What a player does, whatever its address.
+    /// Calls of a player, from any address.
     Player,
-    /// What is done from an address without a token that holds.
+    /// Calls from an address without a valid token.
     Address,
-    /// Signing in, registering and becoming a guest, by address.
+    /// Signing in, registering and creating guests, by address.
     Auth,
-    /// Signing in as one username, from wherever: a guess at one account is slow from many addresses too.
+    /// Signing in with one username, from any address: guessing one account's password is slow from many addresses too.
     Login,
 }
 
@@ -21,7 +21,7 @@ impl Policy {
     /// Every policy.
     pub const ALL: [Self; 4] = [Self::Player, Self::Address, Self::Auth, Self::Login];
 
-    /// Its name in headers, metrics and keys.
+    /// The name in headers, metrics and keys.
     pub fn name(self) -> &'static str {
         match self {
             Self::Player => "player",
@@ -31,51 +31,51 @@ impl Policy {
         }
     }
 
-    /// Whether instances take tokens in lots. Signing in is rare and dear, so that its tokens are fetched one by one and
-    /// none lies about.
+    /// Whether instances lease tokens. Sign-ins are rare and expensive, so their tokens are fetched one by one and none
+    /// is unused.
     pub(super) fn is_leased(self) -> bool {
         matches!(self, Self::Player | Self::Address)
     }
 
-    /// Its place among [`Policy::ALL`].
+    /// The index in [`Policy::ALL`].
     pub fn index(self) -> usize {
         self as usize
     }
 }
 
-/// A token bucket: so many tokens deep, and a token more each interval. Amounts are reckoned in nanoseconds of refill, so
-/// that all sums are whole: a token is worth an interval.
+/// A token bucket with a depth in tokens and an interval in which it gains one token. Amounts are nanoseconds of
+/// refill, so that all sums are whole numbers: a token is worth an interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
-    /// Tokens that the bucket holds; at least 1.
+    /// The depth in tokens; at least 1.
     pub burst: u32,
-    /// Nanoseconds in which it gains a token; at least 1.
+    /// Nanoseconds in which the bucket gains a token; at least 1.
     pub interval: u64,
 }
 
 impl Quota {
-    /// `burst` tokens deep and filled at `rate` a second: nothing where either is 0, which is no limit.
+    /// A depth of `burst` tokens and a rate of `rate` tokens per second; `None` if either is 0, which means no limit.
     pub fn per_second(rate: u32, burst: u32) -> Option<Self> {
         Self::of(rate, SECOND_NANOS, burst)
     }
 
-    /// `rate` a minute, all of which may come at once.
+    /// `rate` tokens per minute, all of which may be used at once.
     pub fn per_minute(rate: u32) -> Option<Self> {
         Self::of(rate, 60 * SECOND_NANOS, rate)
     }
 
     fn of(rate: u32, period: u64, burst: u32) -> Option<Self> {
-        // Rounded up: never more than was asked for.
+        // Rounded up, so that the rate is never higher than configured.
         let interval = period.div_ceil(u64::from(rate).max(1));
         (rate > 0 && burst > 0).then_some(Self { burst, interval })
     }
 
-    /// What `tokens` are worth.
+    /// The worth of `tokens`.
     pub fn worth(self, tokens: u32) -> u64 {
         u64::from(tokens) * self.interval
     }
 
-    /// What the full bucket is worth: the nanoseconds in which it fills.
+    /// The worth of the full bucket: the nanoseconds in which it fills.
     pub fn full(self) -> u64 {
         self.worth(self.burst)
     }
@@ -85,13 +85,13 @@ impl Quota {
         u32::try_from(level / self.interval).unwrap_or(u32::MAX).min(self.burst)
     }
 
-    /// What a call costs: a call dearer than the bucket is deep could never be made.
+    /// The cost of a call, at most the depth, because a more expensive call could never be made.
     pub fn cost(self, cost: u32) -> u32 {
         cost.clamp(1, self.burst)
     }
 }
 
-/// The quota of each policy; nothing where it is not limited.
+/// The quota of each policy; `None` if it is not limited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Quotas(pub [Option<Quota>; Policy::ALL.len()]);
 
@@ -101,7 +101,7 @@ impl Quotas {
         self.0[policy.index()]
     }
 
-    /// The same with one of them replaced.
+    /// The same quotas with one of them replaced.
     #[must_use]
     pub fn with(mut self, policy: Policy, quota: Option<Quota>) -> Self {
         self.0[policy.index()] = quota;
@@ -109,13 +109,13 @@ impl Quotas {
     }
 }
 
-/// What came of a check.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
     pub policy: Policy,
     /// Tokens that are left.
     pub remaining: u32,
-    /// Where it was refused: after this long, and not before, the same call is allowed, if no other comes first.
+    /// For a refused call: the time after which the same call is allowed, if there is no other call before.
     pub retry_after: Option<Duration>,
 }
 
@@ -124,7 +124,7 @@ impl Verdict {
         Self { policy, remaining, retry_after: None }
     }
 
-    /// Refused where `level` was found and `cost` tokens were asked for.
+    /// A refusal with a bucket at `level`.
     pub(super) fn refused(policy: Policy, quota: Quota, level: u64, wait: u64) -> Self {
         let retry_after = Some(Duration::from_nanos(wait.max(1)));
         Self { policy, remaining: quota.tokens(level), retry_after }

@@ -1,4 +1,4 @@
-//! What Redis is asked about a bucket, and what it answers.
+//! The request to Redis about a bucket, and its answer.
 
 use std::sync::LazyLock;
 
@@ -7,7 +7,7 @@ use redis::{RedisResult, Script};
 use super::policy::Quota;
 use crate::redis_client::Connection;
 
-/// The script that takes tokens: one key, one round trip, on Redis' own clock.
+/// The script that takes tokens: one key, one round trip, on Redis' clock.
 pub const BUCKET_SCRIPT: &str = include_str!("bucket.lua");
 
 static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(BUCKET_SCRIPT));
@@ -15,29 +15,29 @@ static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(BUCKET_SCRIPT));
 /// How long Redis counts a leased token as one that may be spent.
 pub const LEASE_MICROS: u64 = 5_000_000;
 
-/// A question to Redis: the arguments of `bucket.lua`.
+/// The arguments of `bucket.lua`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Question {
-    /// What the call costs.
+    /// The cost of the call.
     pub cost: u32,
-    /// Debt that is paid with it.
+    /// The debt that is paid.
     pub debt: u32,
     pub lot: u32,
     pub stamp: u64,
     pub unspent: u32,
     pub reckoned: u64,
-    /// Tokens that are left in the bucket.
+    /// Tokens that must be left in the bucket.
     pub reserve: u32,
 }
 
 impl Question {
-    /// Tokens that must be there.
+    /// Tokens that must be available.
     pub fn need(&self) -> u32 {
         self.cost + self.debt
     }
 }
 
-/// Its answer: the result of `bucket.lua`.
+/// The result of `bucket.lua`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answer {
     pub taken: bool,
@@ -49,7 +49,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// What of the bucket there is for calls at this instance.
+    /// The part of the bucket that is available to calls at this instance.
     pub fn left(&self, quota: Quota, reserve: u32) -> u64 {
         (self.level + quota.worth(self.lease)).saturating_sub(quota.worth(reserve))
     }

@@ -1,5 +1,4 @@
-//! The instances that share buckets, as Redis knows them: each tells now and then that it is there, and hears how many
-//! there are.
+//! The instances that share buckets: each registers in Redis from time to time and learns how many there are.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{LazyLock, Weak};
@@ -16,16 +15,16 @@ use crate::redis_client::{Connection, Redis};
 /// The script that counts the instances.
 static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("instances.lua")));
 
-/// Between two words of an instance.
+/// The interval of registrations.
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// How long an answer may take.
+/// Time-out of an answer.
 const LIMIT: Duration = Duration::from_nanos(AWAY_NANOS);
 
-/// How long the last word may take.
+/// Time-out of the last message.
 const FAREWELL_LIMIT: Duration = Duration::from_millis(500);
 
-/// This instance among the others.
+/// This instance and the others.
 #[derive(Debug)]
 pub(super) struct Registration {
     id: String,
@@ -38,7 +37,7 @@ impl Default for Registration {
     }
 }
 
-/// Follows what instances there are, for as long as the limiter is in use.
+/// Follows the number of instances for as long as the limiter is in use.
 pub(super) async fn keep(shared: Weak<Inner>, redis: Redis, mut peers: Peers) {
     let mut changes = redis.watch();
     let Some(mut identities) = shared.upgrade().map(|shared| shared.identity.watch()) else {
@@ -54,15 +53,15 @@ pub(super) async fn keep(shared: Weak<Inner>, redis: Redis, mut peers: Peers) {
         }
         tokio::select! {
             () = sleep(INTERVAL) => {}
-            // Whether Redis can be asked has changed.
+            // Redis became available or unavailable.
             changed = changes.changed() => if changed.is_err() { return },
-            // Or the database is known, whose buckets they are.
+            // The database, to which the buckets belong, became known.
             changed = identities.changed() => if changed.is_err() { return },
         }
     }
 }
 
-/// Tells the other instances that this one does not come again.
+/// Tells the other instances that this one ends.
 pub(super) async fn leave(shared: &Inner) {
     shared.registration.has_left.store(true, Ordering::Relaxed);
     let (key, id) = (shared.key("instances"), &shared.registration.id);

@@ -1,49 +1,50 @@
 //! How much of each bucket an instance may spend while Redis is late, and what it therefore leaves in the bucket while
-//! Redis is in time. It depends on how many instances there are. Times are nanoseconds on a clock of the instance's own.
+//! Redis answers in time. This depends on the number of instances. Times are nanoseconds on the instance's monotonic
+//! clock.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::policy::{Policy, Quota, Quotas};
 
-/// After this long every instance knows who has come or gone: each asks several times within it, and one that gets no
-/// answer for half of it counts Redis as away.
+/// After this long every instance knows which instances have come or gone: each registers several times within it, and
+/// an instance without an answer for half of it treats Redis as unavailable.
 pub const SETTLING_NANOS: u64 = 2_000_000_000;
 
-/// How long an instance that is not heard of counts as being there.
+/// How long an instance that does not register counts as present.
 pub const PRESENCE_NANOS: u64 = 5_000_000_000;
 
-/// For how long the others' part of a bucket is kept for an instance that cannot tell them that it is there: a second
-/// less than they do.
+/// How long the others' part of a bucket is kept for an instance that cannot register: a second less than they count it
+/// as present.
 const PRESENCE_KNOWN_NANOS: u64 = PRESENCE_NANOS - 1_000_000_000;
 
 /// What an instance may do with a bucket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Share {
-    /// Tokens that calls leave in the bucket which Redis decides on in time: the parts of all instances.
+    /// Tokens that must be left in the bucket by calls that Redis decides in time: the parts of all instances.
     pub reserve: u32,
     /// Tokens that this instance may let through on credit while Redis is late.
     pub part: u32,
-    /// Since when no other instance uses the buckets. Then nothing is reserved, and `part` is further limited by what is
-    /// in the bucket for certain.
+    /// Since when no other instance uses the buckets. Nothing is reserved then, and `part` is further limited by what
+    /// is certain to be in the bucket.
     pub alone_since: Option<u64>,
-    /// Instances that there are, this one among them; at least 1.
+    /// The number of instances, including this one; at least 1.
     pub instances: u32,
 }
 
 impl Share {
-    /// What a call may cost at most, so that it can be paid together with what was let through on credit.
+    /// The highest cost of a call that can still be paid together with a debt.
     pub fn most_per_call(&self, quota: Quota) -> u32 {
         quota.burst - self.reserve.max(self.part).min(quota.burst / 2)
     }
 
-    /// What a question may take at most.
+    /// The highest number of tokens that one request may take.
     pub fn most_per_question(&self, quota: Quota) -> u32 {
         quota.burst - self.reserve.min(quota.burst / 2)
     }
 }
 
-/// The reserve among so many instances, and the part of each. One call each second is what an instance should be able
-/// to let through, and half of the depth at most is reserved: an instance of very many has no part.
+/// The reserve for a number of instances, and the part of each. An instance should be able to let one call per second
+/// through, and at most half of the depth is reserved: with very many instances the part is 0.
 fn divide(quota: Quota, instances: u32) -> (u32, u32) {
     let half = quota.burst / 2;
     if instances <= 1 {
@@ -53,53 +54,53 @@ fn divide(quota: Quota, instances: u32) -> (u32, u32) {
     (part * instances, part)
 }
 
-/// The most that up to so many instances may let through on credit together, however many each of them knows of.
+/// The most that up to `instances` instances may let through on credit together, however many each of them knows.
 fn guard(quota: Quota, instances: u32) -> u32 {
     let (_, alone) = divide(quota, 1);
-    // More instances than that have no more.
+    // A larger number of instances has no more.
     let counts = 2..=instances.min(quota.burst);
     counts.map(|count| divide(quota, count).0).max().unwrap_or(0).max(alone)
 }
 
-/// What Redis told of the instances.
+/// What Redis reported about the instances.
 #[derive(Clone, Copy, Debug)]
 pub struct Presence {
-    /// How many there are, this one among them.
+    /// The number of instances, including this one.
     pub instances: u32,
-    /// How long ago the youngest came.
+    /// The age of the youngest instance.
     pub youngest_age: u64,
-    /// Whether this one was known before.
+    /// Whether this instance was registered before.
     pub known: bool,
 }
 
-/// One policy's share, on its way to what the number of instances asks for.
+/// One policy's share while it changes to what the number of instances requires.
 #[derive(Clone, Copy, Debug)]
 struct Bucket {
     quota: Quota,
     reserve: u32,
     part: u32,
-    /// Since when every instance leaves the reserve that it should.
+    /// Since when every instance leaves the required reserve.
     agreed_at: Option<u64>,
 }
 
-/// Follows who is there. At any time, and whichever of two sets of instances each of them knows of, what an instance
-/// leaves in a bucket is at least the sum of the others' parts.
+/// Follows the instances. At any time, and whichever instances each of them knows, what an instance leaves in a bucket
+/// is at least the sum of the others' parts.
 #[derive(Debug)]
 pub struct Peers {
     instances: u32,
     alone_since: Option<u64>,
-    /// Whether Redis has told nothing yet.
+    /// Whether Redis has reported nothing yet.
     is_new: bool,
-    /// Redis has forgotten this instance, and perhaps others that are there.
+    /// Redis has forgotten this instance, and perhaps others.
     was_forgotten: bool,
     heard_at: u64,
-    /// When it was last heard that somebody has come or gone.
+    /// When the last instance came or went.
     changed_at: u64,
     buckets: [Option<Bucket>; Policy::ALL.len()],
 }
 
 impl Peers {
-    /// Knows of nobody, and has no part of anything.
+    /// A value without other instances and without a share.
     pub fn new(quotas: Quotas) -> Self {
         let buckets = quotas.0.map(|quota| {
             let quota = quota?;
@@ -117,7 +118,7 @@ impl Peers {
         }
     }
 
-    /// Takes in what Redis told at `now`.
+    /// Applies what Redis reported at `now`.
     pub fn hear(&mut self, now: u64, presence: Presence) {
         let Presence { instances, youngest_age, known } = presence;
         let settled = youngest_age >= SETTLING_NANOS;
@@ -128,7 +129,7 @@ impl Peers {
             self.changed_at = now;
         }
         let agreed = settled && now - self.changed_at >= SETTLING_NANOS;
-        // Who was alone has left nothing in the buckets for the others, nor for itself.
+        // An instance that was alone has left nothing in the buckets, neither for others nor for itself.
         let without_reserve = self.alone_since.is_some() && !alone;
         for bucket in self.buckets.iter_mut().flatten() {
             if alone {
@@ -144,7 +145,7 @@ impl Peers {
         (self.instances, self.is_new, self.heard_at) = (instances, false, now);
     }
 
-    /// Notes at `now` that Redis does not tell who is there. Soon the others no longer count this instance.
+    /// Notes at `now` that Redis did not answer. The others soon stop counting this instance.
     pub fn miss(&mut self, now: u64) {
         if now.saturating_sub(self.heard_at) < PRESENCE_KNOWN_NANOS {
             return;
@@ -155,7 +156,7 @@ impl Peers {
         }
     }
 
-    /// What is to be done with a policy's buckets.
+    /// What to do with a policy's buckets.
     pub fn share(&self, policy: Policy) -> Share {
         let (reserve, part) =
             self.buckets[policy.index()].map_or((0, 0), |bucket| (bucket.reserve, bucket.part));
@@ -164,7 +165,7 @@ impl Peers {
 }
 
 impl Bucket {
-    /// Reserves nothing: what is in a bucket for certain is known, and grows from nothing.
+    /// Reserves nothing. What is certain to be in a bucket starts at nothing and grows.
     fn keep_alone(&mut self) {
         (self.reserve, self.part) = divide(self.quota, 1);
         self.agreed_at = None;
@@ -173,21 +174,21 @@ impl Bucket {
     fn follow(&mut self, now: u64, instances: u32, settled: bool, agreed: bool) {
         let (reserve, part) = divide(self.quota, instances);
         self.part = self.part.min(part);
-        // Where not all know of each other, as much as any that knows of fewer may spend.
+        // If not all instances know each other, the reserve is as much as those that know of fewer may spend.
         self.reserve = if settled { reserve } else { reserve.max(guard(self.quota, instances)) };
         if !agreed {
             self.agreed_at = None;
             return;
         }
         let agreed_at = *self.agreed_at.get_or_insert(now);
-        // By then the reserve has flowed into a bucket that was empty when all agreed on it.
+        // By then the reserve has been refilled in a bucket that was empty when all instances agreed on it.
         if now - agreed_at >= self.quota.worth(reserve) {
             self.part = part;
         }
     }
 }
 
-/// The shares at present, for every request to read.
+/// The present shares, which every request reads.
 #[derive(Debug)]
 pub struct Shares {
     /// Reserve and part, by policy.
@@ -205,8 +206,8 @@ impl Shares {
         shares
     }
 
-    /// Publishes what `peers` has arrived at. A reader may see some of it before the rest: a part without a reserve is
-    /// not used unless `alone_since` is there too.
+    /// Publishes the shares of `peers`. A reader may see some of the values before the others: a part without a reserve
+    /// is used only if `alone_since` is set too.
     pub fn publish(&self, peers: &Peers) {
         for policy in Policy::ALL {
             let Share { reserve, part, .. } = peers.share(policy);
@@ -305,7 +306,7 @@ mod tests {
     fn whom_redis_has_forgotten_has_no_part_and_is_not_alone_until_the_others_are_heard() {
         let mut peers = peers();
         heard(&mut peers, 1, 1, 0, false);
-        // Redis may have lost all that it knew.
+        // Redis may have lost everything.
         heard(&mut peers, 10, 1, 0, false);
         assert_eq!((tokens(&peers), peers.share(Policy::Player).alone_since), ((5, 0), None));
         heard(&mut peers, 11, 1, 1, true);

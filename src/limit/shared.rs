@@ -1,4 +1,4 @@
-//! Buckets whose truth is in Redis, one key each, with the tokens that this instance has taken from them in lots.
+//! Buckets in Redis, one key each, and the tokens that this instance has leased from them.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -20,20 +20,21 @@ use super::table::{Fading, Table};
 use crate::identity::IdentityTracker;
 use crate::redis_client::{REQUEST_LIMIT, Redis};
 
-/// Buckets of one policy that are remembered at once: some 25 MB. Who is dropped costs a round trip, no more, unless so
-/// many owe something that one of those has to go.
+/// Buckets of one policy that are kept at the same time, about 25 MB. Forgetting one costs a round trip and nothing
+/// else, unless so many have debts that one of those is forgotten.
 const MOST: usize = 131_072;
 
-/// Between two looks at whether Redis can be asked again, of a call that cannot do without.
+/// How often a call that needs Redis checks whether it can be asked again.
 const RETRY: Duration = Duration::from_millis(25);
 
-/// How long such a call waits at least, so that others get on meanwhile.
+/// The shortest wait of such a call, so that other tasks can run meanwhile.
 const LEAST_WAIT: Duration = Duration::from_millis(1);
 
-/// A lot is at most this part of the depth.
+/// A lease is at most this fraction of the depth.
 const LOT_PART: u32 = 4;
 
-/// A bucket and whether it is being asked for: one question at a time, the other calls wait for what it brings.
+/// A bucket, and whether a request for it is in progress. There is one request at a time; other calls wait for its
+/// answer.
 #[derive(Debug, Default)]
 pub(super) struct Bucket {
     pub(super) lease: Lease,
@@ -46,32 +47,34 @@ impl Fading for Bucket {
     }
 }
 
-/// What a call must do next.
+/// What a call does next.
 enum Step {
     Decided(Decision),
-    /// For the answer, unless that is late.
+    /// Wait for the answer, unless it is late.
     Wait(Arc<Pending>),
     Ask(Question, Asking),
-    /// For Redis, so long at most, as it is late and no more is let through on credit. There may be a question under way.
+    /// Wait for Redis, at most for this long, because it is late and there is no credit left. A request may be in
+    /// progress.
     Endure(Duration, Option<Arc<Pending>>),
 }
 
-/// How a verdict was come by.
+/// How a decision was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// Redis was asked.
+    /// By Redis.
     Asked,
-    /// It was decided from what is held and known here.
+    /// From leased tokens and the last answer.
     Held,
-    /// Redis was late.
+    /// Without Redis, which was late.
     Late,
 }
 
-/// What came of a check.
+/// The result of a check.
 #[derive(Clone, Copy, Debug)]
 pub enum Checked {
     Decided(Verdict, Found),
-    /// Redis is away: the bucket of this process decides, in which `missing` nanoseconds of refill are missing at least.
+    /// Redis is unavailable: the bucket of this process decides. At least `missing` nanoseconds of refill are missing
+    /// in it.
     Away {
         missing: u64,
     },
@@ -94,12 +97,12 @@ pub(super) struct Inner {
 }
 
 impl Inner {
-    /// Nanoseconds on the clock of all that is known of buckets.
+    /// Nanoseconds on the clock of all buckets.
     pub(super) fn now(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// The key of something of the limiter's in Redis. It belongs to the database and not to its epoch: a fail-over would
+    /// A key of the limiter in Redis. It belongs to the database and not to its epoch: otherwise a failover would
     /// refill every bucket.
     pub(super) fn key(&self, name: impl Display) -> String {
         let database = self.identity.current().unwrap_or_default().database;
@@ -110,12 +113,12 @@ impl Inner {
         &self.tables[policy.index()]
     }
 
-    /// Tokens that a question may ask for beyond what it needs.
+    /// Tokens that a request may ask for beyond what it needs.
     pub(super) fn lot(&self, policy: Policy, quota: Quota) -> u32 {
         if self.leases && policy.is_leased() { quota.burst / LOT_PART } else { 0 }
     }
 
-    /// Asks Redis. Without an answer in time there is none; the bucket learns it if it still comes.
+    /// Asks Redis. `None` if there is no answer in time; the bucket receives it if it arrives later.
     pub(super) async fn ask(&self, question: Question, asking: Asking) -> Option<Answer> {
         let (quota, sent) = (asking.quota(), asking.sent());
         let name = self.key(asking.name());
@@ -131,19 +134,19 @@ impl Inner {
     }
 }
 
-/// A bucket that is asked for tokens.
+/// A call that needs tokens of a bucket.
 #[derive(Clone, Copy)]
 struct Call<'a> {
     policy: Policy,
     quota: Quota,
     key: Key,
     cost: u32,
-    /// The buckets of this process, for while Redis is away.
+    /// The buckets of this process, for when Redis is unavailable.
     local: &'a Local,
 }
 
 impl Call<'_> {
-    /// What a decision says to the client; nothing where it is for this process' bucket to say.
+    /// The result for the client; nothing if this process' bucket has to decide.
     fn checked(&self, decision: Decision) -> Checked {
         let Self { policy, quota, .. } = *self;
         let allowed = |level| Verdict::allowed(policy, quota.tokens(level));
@@ -157,12 +160,12 @@ impl Call<'_> {
                 Checked::Decided(Verdict::refused(policy, quota, 0, wait), Found::Late)
             }
             Decision::Away { missing } => Checked::Away { missing },
-            // Not reached, as such a call goes on.
+            // Not reached, because such a call continues.
             Decision::Ask | Decision::Wait => Checked::Away { missing: 0 },
         }
     }
 
-    /// What Redis says to the client.
+    /// Redis' result for the client.
     fn answered(&self, question: Question, answer: Answer) -> Checked {
         let Self { policy, quota, .. } = *self;
         let level = answer.left(quota, question.reserve);
@@ -176,8 +179,8 @@ impl Call<'_> {
 }
 
 impl Shared {
-    /// Knows of no bucket yet. Without `leases` every call that is allowed asks Redis. Call it within a runtime, which
-    /// will follow what other instances there are.
+    /// A value without buckets. Without `leases` every allowed call asks Redis. Call it within a Tokio runtime, which
+    /// will follow the other instances.
     pub fn new(redis: Redis, identity: Arc<IdentityTracker>, quotas: Quotas, leases: bool) -> Self {
         let peers = Peers::new(quotas);
         let inner = Arc::new(Inner {
@@ -198,12 +201,12 @@ impl Shared {
         Self(inner)
     }
 
-    /// Whether Redis is there to be asked.
+    /// Whether Redis can be asked.
     pub fn is_up(&self) -> bool {
         self.0.redis.is_up() && self.0.identity.is_known()
     }
 
-    /// What this instance may do with a policy's buckets at present.
+    /// What this instance may do with a policy's buckets now.
     pub fn share(&self, policy: Policy) -> Share {
         self.0.shares.of(policy)
     }
@@ -224,7 +227,7 @@ impl Shared {
             match self.step(call, waited >= REQUEST_LIMIT) {
                 Step::Decided(decision) => return call.checked(decision),
                 Step::Ask(question, asking) => {
-                    // Apart, so that the calls that ask nobody do not carry its state about.
+                    // Boxed, so that the future of calls that do not ask Redis stays small.
                     if let Some(checked) = Box::pin(self.ask(call, question, asking)).await {
                         return checked;
                     }
@@ -240,7 +243,7 @@ impl Shared {
         }
     }
 
-    /// Asks Redis, and endures its lateness where the call cannot do without. Nothing, where that was in vain.
+    /// Asks Redis, and waits while it is late if the call needs it. `None` if there was no answer.
     async fn ask(&self, call: Call<'_>, question: Question, asking: Asking) -> Option<Checked> {
         let pending = asking.pending();
         if let Some(answer) = self.0.ask(question, asking).await {
@@ -257,7 +260,7 @@ impl Shared {
         None
     }
 
-    /// As [`Shared::check`], where what is held and known here decides; else nothing is done.
+    /// As [`Shared::check`], if leased tokens and the last answer decide; otherwise `None`, and nothing is done.
     pub fn check_at_hand(
         &self,
         policy: Policy,
@@ -275,7 +278,7 @@ impl Shared {
         }
     }
 
-    /// What a call does next; `is_late`, where it has waited long enough.
+    /// What a call does next. `is_late` means that it has waited long enough.
     fn step(&self, call: Call, is_late: bool) -> Step {
         let Call { policy, quota, key, .. } = call;
         let (share, now) = (self.share(policy), self.0.now());
@@ -311,7 +314,7 @@ impl Shared {
         step
     }
 
-    /// Decides on the call that asked, as the answer is late or will not come.
+    /// Decides on the call that sent the request, because the answer is late or will not arrive.
     fn decide_asker(&self, call: Call, cost: u32) -> Decision {
         let Call { policy, quota, key, .. } = call;
         let now = self.0.now();
@@ -324,7 +327,7 @@ impl Shared {
         decision
     }
 
-    /// Forgets buckets of which nothing is held or owed and that have not been asked for lately.
+    /// Forgets buckets without leased tokens and debts that were not used recently.
     pub fn forget(&self) {
         let now = self.0.now();
         self.0.tables.iter().for_each(|table| table.forget(now));

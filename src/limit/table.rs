@@ -1,4 +1,4 @@
-//! A map of limited size that forgets those entries first that are as good as new.
+//! A map of bounded size that first forgets entries that are equal to new ones.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash};
@@ -6,23 +6,23 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use foldhash::quality::RandomState;
 
-/// Parts of a table, each with a lock of its own; a power of two.
+/// Parts of a table, each with its own lock; a power of two.
 const SHARDS: usize = 32;
 
-/// Something that becomes as good as never seen.
+/// An entry that becomes equal to a new one with time.
 pub trait Fading {
-    /// When, on a scale of the table's own. What is later is kept longer.
+    /// When it is equal to a new one, on a time scale of the table's owner. Later entries are kept longer.
     fn fades_at(&self) -> u64;
 }
 
-/// Keys are chosen by clients: they are hashed with a seed that nobody knows.
+/// Clients choose keys, so the hash has a secret seed.
 type Shard<K, V> = HashMap<K, V, RandomState>;
 
-/// The map. It holds at most so many entries, whoever makes them up.
+/// The map. Its size is bounded whatever keys clients send.
 #[derive(Debug)]
 pub struct Table<K, V> {
     shards: Vec<Mutex<Shard<K, V>>>,
-    /// Keys are chosen by clients, and must not all be made to fall into one shard.
+    /// Clients choose keys, and must not be able to put all of them into one shard.
     hasher: RandomState,
     most: usize,
 }
@@ -40,7 +40,7 @@ impl<K: Copy + Eq + Hash, V: Fading> Table<K, V> {
         self.shards[index].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Does something with the entry of a key, which is made where there is none.
+    /// Runs `act` on the entry of a key, which is created if it is missing.
     pub fn with<T>(&self, key: K, make: impl FnOnce() -> V, act: impl FnOnce(&mut V) -> T) -> T {
         let mut shard = self.shard(&key);
         if let Some(value) = shard.get_mut(&key) {
@@ -52,12 +52,12 @@ impl<K: Copy + Eq + Hash, V: Fading> Table<K, V> {
         act(shard.entry(key).or_insert_with(make))
     }
 
-    /// Does something with the entry of a key that was there a moment ago.
+    /// Runs `act` on the entry of a key if it exists.
     pub fn with_known<T>(&self, key: &K, act: impl FnOnce(&mut V) -> T) -> Option<T> {
         self.shard(key).get_mut(key).map(act)
     }
 
-    /// Forgets what has faded by then, and gives its memory back.
+    /// Forgets entries that are equal to new ones at `now`, and frees their memory.
     pub fn forget(&self, now: u64) {
         for shard in &self.shards {
             let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
@@ -68,19 +68,20 @@ impl<K: Copy + Eq + Hash, V: Fading> Table<K, V> {
         }
     }
 
-    /// Entries that there are.
+    /// The number of entries.
     pub fn len(&self) -> usize {
         let lengths = self.shards.iter();
         lengths.map(|it| it.lock().unwrap_or_else(PoisonError::into_inner).len()).sum()
     }
 }
 
-/// Drops the quarter that fades first. Whoever is being held back fades last and is not let off by a crowd.
+/// Removes the quarter that fades first. A client that is being limited fades last, so a crowd of others does not free
+/// it.
 fn make_room<K: Copy + Eq + Hash, V: Fading>(shard: &mut Shard<K, V>) {
     let mut times: Vec<u64> = shard.values().map(Fading::fades_at).collect();
     let quarter = times.len() / 4;
     let (_, &mut horizon, _) = times.select_nth_unstable(quarter);
-    // Where many fade at the same moment no more than the quarter goes.
+    // If many fade at the same time, no more than a quarter is removed.
     let mut excess = quarter + 1;
     shard.retain(|_, value| {
         let goes = value.fades_at() <= horizon && excess > 0;

@@ -15,7 +15,7 @@ use super::message::{Decoded, Message, decode, encode};
 use super::outbox::Taken;
 use super::{Peers, Subscription, older_release};
 use crate::identity::Identity;
-use crate::redis_client::{Away, Redis};
+use crate::redis_client::{Unavailable, Redis};
 
 const HEARTBEAT: Duration = Duration::from_millis(500);
 /// How long the heartbeat pauses after a message was lost: longer than others wait for it.
@@ -58,7 +58,7 @@ fn channel(redis: &Redis, identity: Identity) -> String {
     redis.key(identity, "changes")
 }
 
-async fn publish(redis: &Redis, identity: Identity, messages: Vec<Vec<u8>>) -> Result<(), Away> {
+async fn publish(redis: &Redis, identity: Identity, messages: Vec<Vec<u8>>) -> Result<(), Unavailable> {
     let channel = channel(redis, identity);
     let mut pipeline = redis::pipe();
     for bytes in messages {
@@ -154,7 +154,7 @@ impl End {
         }
     }
 
-    async fn receive_until_lost(&self, identity: Identity) -> Result<(), Away> {
+    async fn receive_until_lost(&self, identity: Identity) -> Result<(), Unavailable> {
         let mut listener = self.redis.listener().await?;
         let older = self.redis.common_key(older_release::CHANNEL);
         let channels = [channel(&self.redis, identity), older.clone()];

@@ -1,8 +1,8 @@
-//! How long what was read may be served: long while announcements of changes are known to arrive, and else a second.
+//! How long rows may be served: 30 s while all announcements of changes are known to arrive, otherwise one second.
 //!
-//! They are known to arrive while this instance hears its own heartbeat over the channel, every instance that was channel
-//! before is still channel, and none says in the database that it cannot announce. What was read before that began is
-//! not trusted for long, as an announcement of a change may have been missed.
+//! They are known to arrive while this instance receives its own heartbeat over the channel, every known peer's
+//! heartbeat arrives too, and no instance notes in the database that it cannot announce. Rows that were read before
+//! that state began are fresh for one second only, because an announcement may have been lost.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,24 +13,25 @@ use uuid::Uuid;
 
 use crate::identity::IdentityTracker;
 
-/// How long what was read is served while announcements arrive.
+/// How long rows are fresh while announcements arrive.
 const FRESH_WHILE_CONNECTED: Duration = Duration::from_secs(30);
-/// How long it is served while they may not.
+/// How long rows are fresh in any case.
 pub const ALWAYS_FRESH: Duration = Duration::from_secs(1);
 /// After this long without a heartbeat, announcements may be missing.
 const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(1);
-/// After this long without a heartbeat an instance has ended, and what it did last is old.
+/// After this long without a heartbeat a peer has ended, and its last change is old.
 const PEER_EXPIRES: Duration = Duration::from_secs(6);
-/// For how long an instance's word in the database counts that it cannot announce; it is repeated twice a second.
+/// How long an instance's note in the database counts that it cannot announce. The note is repeated twice a second.
 const WARNING_LASTS: Duration = Duration::from_secs(3);
-/// How long an instance may take to notice that the identity of the database has changed, while it goes on writing: its pulse
-/// may have to wait for a connection and for an answer.
+/// How long an instance may take to notice that the identity of the database has changed, while it still writes: its
+/// poller may have to wait for a connection and for an answer.
 const MIGRATION_LASTS: Duration = Duration::from_secs(10);
 
-/// What is known of the channel.
+/// The state of the channel, and what follows from it.
 pub struct Freshness {
     started: Instant,
-    /// Microseconds from `started` on, read by every request: freshness is_fresh from the one to the peer.
+    /// Microseconds since `started`, read by every request. Rows that were read from `since` on are fresh for
+    /// [`FRESH_WHILE_CONNECTED`] until `until`.
     since: AtomicU64,
     until: AtomicU64,
     channel: Mutex<Channel>,
@@ -39,20 +40,20 @@ pub struct Freshness {
 
 #[derive(Debug, Default)]
 struct Channel {
-    /// Nobody else writes, so nothing needs to be channel.
+    /// Whether no other process writes the database, so that there are no announcements.
     only_writer: bool,
     own: Option<Instant>,
-    /// Since when this instance hears itself without a gap.
+    /// Since when the own heartbeat has arrived without a gap.
     own_since: Option<Instant>,
     peers: HashMap<Uuid, Instant>,
-    /// Until when an instance is known that cannot announce.
+    /// Until when an instance is known that cannot announce its changes.
     suspect_until: Option<Instant>,
-    /// When an instance of the release before was channel last. It does not hear this one.
+    /// When a heartbeat of the older release last arrived. Such an instance does not receive messages of this release.
     older_release: Option<Instant>,
 }
 
 impl Freshness {
-    /// Freshness in a channel that has not been channel yet; `only_writer` says that nobody else writes.
+    /// The freshness before any heartbeat. `only_writer` states that no other process writes the database.
     pub fn new(only_writer: bool, now: Instant, identity: Arc<IdentityTracker>) -> Self {
         let freshness = Self {
             identity,
@@ -72,7 +73,7 @@ impl Freshness {
         &self.identity
     }
 
-    /// Whether what was right at `right_at` may be served at `now`.
+    /// Whether a row that was right at `right_at` may be served at `now`.
     pub fn is_fresh(&self, right_at: Instant, now: Instant) -> bool {
         if !self.identity.trusts(right_at) {
             return false;
@@ -81,7 +82,7 @@ impl Freshness {
         if age < ALWAYS_FRESH {
             return true;
         }
-        // In the order opposite to that in which they are written: a new `until` never comes with an old `since`.
+        // In the reverse order of the stores, so that a new `until` is never combined with an old `since`.
         let until = self.until.load(Ordering::Acquire);
         let since = self.since.load(Ordering::Acquire);
         age < FRESH_WHILE_CONNECTED && self.micros(now) < until && self.micros(right_at) >= since
@@ -92,7 +93,7 @@ impl Freshness {
         u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
     }
 
-    /// This instance's own heartbeat came back.
+    /// Notes that this instance's own heartbeat arrived.
     pub fn own_heartbeat(&self, now: Instant) {
         self.change(now, |channel| {
             if channel.own.is_none_or(|at| now.saturating_duration_since(at) >= HEARTBEAT_TIMEOUT) {
@@ -102,21 +103,22 @@ impl Freshness {
         });
     }
 
-    /// Another instance was channel.
+    /// Notes that the heartbeat of another instance arrived.
     pub(super) fn peer_heartbeat(&self, peer: Uuid, now: Instant) {
         self.change(now, |channel| {
             channel.peers.insert(peer, now);
         });
     }
 
-    /// Another instance has ended in order.
+    /// Notes that another instance shuts down.
     pub(super) fn peer_left(&self, peer: Uuid, now: Instant) {
         self.change(now, |channel| {
             channel.peers.remove(&peer);
         });
     }
 
-    /// An instance cannot announce what it changes, or speaks in a form that is not understood.
+    /// Notes that an instance cannot announce its changes, or that it uses a form of messages that this release does
+    /// not know.
     pub fn peer_cannot_announce(&self, now: Instant) {
         self.suspect(now, WARNING_LASTS);
     }
@@ -127,8 +129,8 @@ impl Freshness {
         });
     }
 
-    /// The database has another identity, and so has the channel: nobody has been channel there yet, and whoever has not
-    /// noticed announces elsewhere.
+    /// The database has another identity, and therefore another channel is used. No heartbeat has arrived there yet,
+    /// and instances that have not noticed the change announce on the old one.
     pub(super) fn channel_changed(&self, now: Instant) {
         self.change(now, |channel| {
             (channel.own, channel.own_since) = (None, None);
@@ -137,25 +139,25 @@ impl Freshness {
         self.suspect(now, MIGRATION_LASTS);
     }
 
-    /// An instance of the release before was channel. It does not hear this one, and so it does not announce what it changes
-    /// where it believes to be only_writer.
+    /// Notes that the heartbeat of an instance of the older release arrived. It does not receive messages of this
+    /// release, and announces nothing while it believes that it has no peers.
     pub(super) fn older_release_heartbeat(&self, now: Instant) {
         self.change(now, |channel| channel.older_release = Some(now));
         self.suspect(now, WARNING_LASTS);
     }
 
-    /// Whether an instance is there that does not understand what this one announces.
+    /// Whether there is an instance that does not understand the announcements of this one.
     pub(super) fn has_older_peers(&self, now: Instant) -> bool {
         let channel = self.channel.lock().unwrap_or_else(PoisonError::into_inner);
         channel.older_release.is_some_and(|at| now.saturating_duration_since(at) < PEER_EXPIRES)
     }
 
-    /// The channel broke: announcements may have been missed.
+    /// Notes that the connection to the channel was lost, so announcements may have been lost.
     pub(super) fn disconnected(&self, now: Instant) {
         self.change(now, |channel| (channel.own, channel.own_since) = (None, None));
     }
 
-    /// Whether this instance does not hear itself, and so may not be channel either.
+    /// Whether this instance does not receive its own heartbeat, so that other instances may not receive it either.
     pub fn is_disconnected(&self, now: Instant) -> bool {
         let channel = self.channel.lock().unwrap_or_else(PoisonError::into_inner);
         !channel.only_writer
@@ -163,19 +165,19 @@ impl Freshness {
                 >= HEARTBEAT_TIMEOUT
     }
 
-    /// Whether nobody else writes the database.
+    /// Whether no other process writes the database.
     pub(super) fn is_only_writer(&self) -> bool {
         self.channel.lock().unwrap_or_else(PoisonError::into_inner).only_writer
     }
 
-    /// Whether somebody else may want to hear what this instance changes.
+    /// Whether another instance may have to know what this one changes.
     pub(super) fn has_peers(&self, now: Instant) -> bool {
         let deaf = self.is_disconnected(now);
         let channel = self.channel.lock().unwrap_or_else(PoisonError::into_inner);
         !channel.only_writer && (deaf || !channel.peers.is_empty())
     }
 
-    /// Lets time pass: instances that have ended are forgotten.
+    /// Removes peers that have ended.
     pub(super) fn expire_peers(&self, now: Instant) {
         self.change(now, |channel| {
             channel.peers.retain(|_, at| now.saturating_duration_since(*at) < PEER_EXPIRES);
@@ -184,7 +186,7 @@ impl Freshness {
 
     fn change(&self, now: Instant, change: impl FnOnce(&mut Channel)) {
         let mut channel = self.channel.lock().unwrap_or_else(PoisonError::into_inner);
-        // What was silent too long until now was missed, though it is channel again in this very moment.
+        // A gap that was too long counts although a heartbeat arrives just now.
         let held = self.micros(now) < self.until.load(Ordering::Relaxed);
         let peers: Vec<Uuid> = channel.peers.keys().copied().collect();
         change(&mut channel);
@@ -201,10 +203,10 @@ impl Freshness {
 }
 
 impl Channel {
-    /// Until when announcements are known to arrive, if nothing more is channel; none where they are not.
+    /// Until when announcements arrive if no further heartbeat does; `None` if they may be missing already.
     fn until(&self, now: Instant) -> Option<Instant> {
         let warned = self.suspect_until.is_some_and(|until| now < until);
-        // Others learn of this instance by its first heartbeat, and announce to it from then on.
+        // Peers learn of this instance by its first heartbeat, and announce to it from then on.
         let settled = self
             .own_since
             .is_some_and(|at| now.saturating_duration_since(at) >= HEARTBEAT_TIMEOUT / 4);
@@ -218,12 +220,12 @@ impl Channel {
 mod tests {
     use super::*;
 
-    /// A moment `millis` after the start.
+    /// The instant `millis` after the start.
     fn after(start: Instant, millis: u64) -> Instant {
         start + Duration::from_millis(millis)
     }
 
-    /// Freshness of an instance that has channel itself every half second up to `millis`.
+    /// The freshness of an instance that received its own heartbeat every half second up to `millis`.
     fn connected(start: Instant, millis: u64) -> Freshness {
         let freshness = Freshness::new(false, start, Arc::default());
         for beat in (0..=millis).step_by(500) {

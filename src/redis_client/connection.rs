@@ -1,4 +1,4 @@
-//! Opening connections: one server or a cluster, with or without TLS, behind one type.
+//! Opening connections: to one server or a cluster, with or without TLS, as one type.
 
 use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,13 +14,13 @@ use redis::{
 };
 use tokio::time::timeout;
 
-use super::{Away, describe, rights, span};
+use super::{Unavailable, describe, rights, span};
 use crate::config::RedisConfig;
 
-/// How long opening a connection may take, and the first command on it.
+/// Time-out for opening a connection and for its first command.
 const OPEN_LIMIT: Duration = Duration::from_secs(2);
 
-/// A connection to one server or to a cluster. Clones share it: commands of all of them travel together.
+/// A connection to one server or a cluster. Clones share it: their commands are pipelined.
 #[derive(Clone)]
 pub enum Connection {
     Single(MultiplexedConnection),
@@ -59,14 +59,14 @@ impl ConnectionLike for Connection {
 
 /// Opens connections.
 pub(super) struct Opener {
-    /// As the address says; and without its user's name, where it has one beside a password: hosts hand out addresses with a
-    /// name for a server that knows passwords alone.
+    /// The address as configured, and the same without the username if it has one beside a password: some providers
+    /// give out addresses with a name for servers that only know passwords.
     ways: Vec<Way>,
-    /// The one that was let in last.
+    /// The way that worked last.
     last: AtomicUsize,
 }
 
-/// The servers, and who asks to be let in.
+/// The servers and the credentials.
 struct Way {
     clients: Vec<Client>,
     cluster: ClusterClient,
@@ -74,14 +74,14 @@ struct Way {
 
 /// Why nothing was opened.
 struct Failure {
-    away: Away,
+    away: Unavailable,
     /// The server does not know the user or the password.
     is_of_login: bool,
 }
 
 impl Failure {
     fn late() -> Self {
-        let away = Away(format!("no answer within {} s", OPEN_LIMIT.as_secs()));
+        let away = Unavailable(format!("no answer within {} s", OPEN_LIMIT.as_secs()));
         Self { away, is_of_login: false }
     }
 }
@@ -89,14 +89,14 @@ impl Failure {
 impl From<RedisError> for Failure {
     fn from(error: RedisError) -> Self {
         let is_of_login = error.kind() == ErrorKind::AuthenticationFailed;
-        Self { away: Away(describe(&error)), is_of_login }
+        Self { away: Unavailable(describe(&error)), is_of_login }
     }
 }
 
 impl Opener {
-    pub(super) fn new(config: &RedisConfig) -> Result<Self, Away> {
+    pub(super) fn new(config: &RedisConfig) -> Result<Self, Unavailable> {
         let ca = config.ca_file.as_ref().map(fs::read).transpose();
-        let ca = ca.map_err(|error| Away(format!("REDIS_CA_FILE: {error}")))?;
+        let ca = ca.map_err(|error| Unavailable(format!("REDIS_CA_FILE: {error}")))?;
         let certificates = ca.map(|ca| TlsCertificates { client_tls: None, root_cert: Some(ca) });
         let urls: Vec<&str> = config.url.reveal().split(',').map(str::trim).collect();
         let open = |url: &&str| match &certificates {
@@ -112,25 +112,25 @@ impl Opener {
             ways.into_iter().map(|clients| Way::new(clients, certificates.as_ref())).collect()
         };
         let ways: RedisResult<Vec<Way>> = ways();
-        let ways = ways.map_err(|error| Away(format!("REDIS_URL: {}", describe(&error))))?;
+        let ways = ways.map_err(|error| Unavailable(format!("REDIS_URL: {}", describe(&error))))?;
         Ok(Self { ways, last: AtomicUsize::new(0) })
     }
 
-    /// A connection to the first node that answers, or to the cluster that it says it belongs to.
-    pub(super) async fn open(&self) -> Result<Connection, Away> {
+    /// A connection to the first node that answers, or to the cluster to which it belongs.
+    pub(super) async fn open(&self) -> Result<Connection, Unavailable> {
         self.by_some_way(|way| Box::pin(way.open())).await
     }
 
-    /// A connection to the first node that answers, for listening.
-    pub(super) async fn listener(&self) -> Result<PubSub, Away> {
+    /// A connection for subscriptions to the first node that answers.
+    pub(super) async fn listener(&self) -> Result<PubSub, Unavailable> {
         self.by_some_way(|way| Box::pin(way.listener())).await
     }
 
-    /// Opens something by the way that worked last; where its user is not known, by another one.
+    /// Opens a connection by the way that worked last. If its credentials are rejected, tries another way.
     async fn by_some_way<T>(
         &self,
         open: impl for<'a> Fn(&'a Way) -> BoxFuture<'a, Result<T, Failure>>,
-    ) -> Result<T, Away> {
+    ) -> Result<T, Unavailable> {
         let (count, last) = (self.ways.len(), self.last.load(Ordering::Relaxed));
         let mut first = None;
         for index in (0..count).map(|step| (last + step) % count) {
@@ -154,7 +154,7 @@ impl Opener {
 
 impl Way {
     fn new(clients: Vec<Client>, certificates: Option<&TlsCertificates>) -> RedisResult<Self> {
-        // A cluster has only database 0; the nodes' own addresses come from the cluster.
+        // A cluster has only database 0. The cluster reports the nodes' own addresses.
         let nodes = clients.iter().map(|client| client.get_connection_info().clone());
         let nodes = nodes.map(|node| {
             let settings = node.redis_settings().clone().set_db(0);
@@ -196,7 +196,7 @@ impl Way {
         self.of_some_node(|client| Box::pin(client.get_async_pubsub())).await
     }
 
-    /// What the first node opens that answers; else why the last one does not.
+    /// Opens a connection to the first node that answers, or returns the error of the last one.
     async fn of_some_node<T>(
         &self,
         open: impl for<'a> Fn(&'a Client) -> BoxFuture<'a, RedisResult<T>>,
@@ -213,12 +213,12 @@ impl Way {
     }
 }
 
-fn no_address() -> Away {
-    Away("no address".into())
+fn no_address() -> Unavailable {
+    Unavailable("no address".into())
 }
 
-/// The same client with its password alone; none where it names no user. The default user is the one that a password alone
-/// stands for.
+/// The same client with the password only; `None` if it has no username. A password without a username belongs to the
+/// default user.
 fn without_name(client: &Client) -> RedisResult<Option<Client>> {
     let info = client.get_connection_info();
     let settings = info.redis_settings();
@@ -235,7 +235,8 @@ fn without_name(client: &Client) -> RedisResult<Option<Client>> {
     Client::open(info.clone().set_redis_settings(nameless)).map(Some)
 }
 
-/// Whether a server belongs to a cluster. A user who may not ask for that in one way may in the other.
+/// Whether a server belongs to a cluster. A user without the right to ask in one way may have the right to ask in
+/// another.
 async fn is_of_cluster(connection: &mut MultiplexedConnection) -> RedisResult<bool> {
     let info = redis::cmd("INFO").arg("cluster").query_async::<String>(connection).await;
     match info {
@@ -252,7 +253,7 @@ async fn is_of_cluster(connection: &mut MultiplexedConnection) -> RedisResult<bo
             };
             properties.any(|(name, value)| is(name, "mode") && is(value, "cluster"))
         })),
-        // Most servers are none of a cluster, and one that is says so when it is asked for a key.
+        // Most servers do not belong to a cluster. One that does says so at the first command with a key.
         Err(error) if rights::is_missing(&error) => Ok(false),
         Err(error) => Err(error),
     }

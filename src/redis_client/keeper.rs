@@ -1,4 +1,4 @@
-//! Upkeep of the connection: opens it, asks now and then whether Redis still does its work, and opens it again.
+//! Keeping the connection: opens it, checks from time to time whether Redis still works, and reopens it.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -7,21 +7,21 @@ use redis::RedisResult;
 use tokio::time::{sleep, timeout};
 
 use super::connection::Opener;
-use super::{Away, Connection, Redis, describe, rights};
+use super::{Unavailable, Connection, Redis, describe, rights};
 
-/// Between two attempts to open a connection.
+/// The pause between two attempts to open a connection.
 const RETRY: Duration = Duration::from_millis(250);
-/// A Redis that takes what is tried at the opening, and refuses within this time what is asked then, is left alone for longer
-/// each time: it would else count as there and away every second.
+/// If Redis passes the checks at the opening but refuses commands within this time, the pause before the next attempt
+/// grows. Otherwise it would count as available and unavailable every second.
 const SETTLED: Duration = Duration::from_secs(10);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
-/// Between two questions, and how long an answer may take.
+/// The interval of the checks, and their time-out.
 const PROBE_INTERVAL: Duration = Duration::from_millis(500);
 const PROBE_LIMIT: Duration = Duration::from_secs(1);
-/// How long the probe's key stays, in milliseconds.
+/// TTL of the check's key, in milliseconds.
 const PROBE_TTL: u64 = 10_000;
 
-/// Keeps the connection for as long as it runs.
+/// Keeps the connection open. Never returns.
 pub(super) async fn keep(redis: Redis) {
     let mut told = false;
     let mut pause = RETRY;
@@ -46,7 +46,7 @@ pub(super) async fn keep(redis: Redis) {
                     tracing::warn!(%error, "Redis is unavailable; retrying");
                 }
                 told = true;
-                // It has not been open, so it has refused nothing after all.
+                // It was not open, so it has not refused a command.
                 sleep(RETRY).await;
                 continue;
             }
@@ -55,13 +55,13 @@ pub(super) async fn keep(redis: Redis) {
     }
 }
 
-/// A connection over which Redis has proved to do all that is asked of it.
-async fn open(redis: &Redis) -> Result<Connection, Away> {
+/// A connection over which Redis has passed all checks.
+async fn open(redis: &Redis) -> Result<Connection, Unavailable> {
     open_by(&redis.0.opener, &redis.0.key_prefix).await
 }
 
 /// As [`open`], for keys and channels that begin with `prefix`.
-pub(super) async fn open_by(opener: &Opener, prefix: &str) -> Result<Connection, Away> {
+pub(super) async fn open_by(opener: &Opener, prefix: &str) -> Result<Connection, Unavailable> {
     let connection = opener.open().await?;
     rights::check(opener, &connection, prefix).await?;
     prove(connection.clone(), format!("{prefix}probe")).await?;
@@ -69,14 +69,14 @@ pub(super) async fn open_by(opener: &Opener, prefix: &str) -> Result<Connection,
 }
 
 /// Writes once.
-pub(super) async fn prove(connection: Connection, key: String) -> Result<(), Away> {
+pub(super) async fn prove(connection: Connection, key: String) -> Result<(), Unavailable> {
     match timeout(PROBE_LIMIT, probe(connection, key)).await {
-        Ok(proved) => proved.map_err(|error| Away(describe(&error))),
-        Err(_) => Err(Away("it does not answer".into())),
+        Ok(proved) => proved.map_err(|error| Unavailable(describe(&error))),
+        Err(_) => Err(Unavailable("it does not answer".into())),
     }
 }
 
-/// Asks until the breaker opens.
+/// Checks until the circuit breaker opens.
 async fn watch(redis: &Redis) {
     loop {
         tokio::select! {
@@ -97,7 +97,7 @@ async fn watch(redis: &Redis) {
     }
 }
 
-/// A write, as a Redis that is full or a replica answers reads all the same.
+/// A write, because a full Redis and a replica still answer reads.
 async fn probe(mut connection: Connection, key: String) -> RedisResult<()> {
     redis::cmd("SET").arg(key).arg(1).arg("PX").arg(PROBE_TTL).query_async(&mut connection).await
 }

@@ -1,5 +1,5 @@
-//! Redis: one connection that many callers share, and a breaker that keeps a Redis that is away from costing each of
-//! them time. Nothing that is kept there is the truth, so every caller has a way on without it.
+//! Redis: one connection that many callers share, and a circuit breaker, so that an unavailable Redis does not cost
+//! each of them time. Redis never has the only copy of anything, so every caller can continue without it.
 
 mod connection;
 mod keeper;
@@ -27,19 +27,19 @@ use crate::telemetry::metrics::Metrics;
 pub use connection::Connection;
 use connection::Opener;
 
-/// How long one call of a request may take. A request makes two at most, to the limiter and to the cache, and may spend
+/// Time-out of one call of a request. A request makes at most two calls, to the limiter and to the cache, and may spend
 /// 30 ms on Redis in all.
 pub const REQUEST_LIMIT: Duration = Duration::from_millis(15);
 
-/// Failures in a row, with no success among them, that open the breaker once they span [`PATIENCE`]: one slow moment of
-/// a busy machine does not.
+/// Failures in a row that open the circuit breaker if they span [`PATIENCE`]. One slow moment of a busy machine does
+/// not open it.
 const FAILURES: u32 = 3;
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// Redis did not do what was asked, for the reason told; what came of it is unknown.
+/// Redis did not carry out a command, for the given reason, or it is not known whether it did.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct Away(String);
+pub struct Unavailable(String);
 
 /// The handle to Redis. Cheap to clone.
 #[derive(Clone)]
@@ -48,15 +48,15 @@ pub struct Redis(Arc<Inner>);
 struct Inner {
     opener: Opener,
     key_prefix: String,
-    /// None while the breaker is open.
+    /// `None` while the circuit breaker is open.
     connection: RwLock<Option<Connection>>,
     up: watch::Sender<bool>,
-    /// What `up` says, for every request to read.
+    /// The value of `up`, which every request reads.
     is_up: AtomicBool,
     failures: Mutex<Failures>,
-    /// Wakes the keeper, which opens a new connection.
+    /// Wakes the task that opens a new connection.
     lost: Notify,
-    /// The connection was given up as the server refused a command.
+    /// The connection was closed because the server refused a command.
     refused: AtomicBool,
     latency_micros: AtomicU64,
     metrics: Metrics,
@@ -77,11 +77,12 @@ impl fmt::Debug for Redis {
 }
 
 impl Redis {
-    /// Begins to connect. A Redis that is away is no error: it is used from when it is there.
+    /// Begins to connect. An unavailable Redis is not an error; it is used as soon as it is available.
     ///
     /// # Errors
-    /// Where the address or the certificate cannot be read.
-    pub fn start(config: &RedisConfig, metrics: Metrics) -> Result<Self, Away> {
+    ///
+    /// Returns an error if the address or the certificate cannot be parsed.
+    pub fn start(config: &RedisConfig, metrics: Metrics) -> Result<Self, Unavailable> {
         let opener = Opener::new(config)?;
         let redis = Self(Arc::new(Inner {
             opener,
@@ -101,18 +102,19 @@ impl Redis {
         Ok(redis)
     }
 
-    /// Connects once, tries everything that is done with Redis, and tells how long a write took.
+    /// Connects once, checks all rights, and returns how long a write took.
     ///
     /// # Errors
-    /// Why it cannot be used; which rights are missing, where it is for that.
-    pub async fn check(config: &RedisConfig) -> Result<Duration, Away> {
+    ///
+    /// Returns why Redis cannot be used, including missing rights.
+    pub async fn check(config: &RedisConfig) -> Result<Duration, Unavailable> {
         let connection = keeper::open_by(&Opener::new(config)?, &config.key_prefix).await?;
         let asked = Instant::now();
         keeper::prove(connection, format!("{}probe", config.key_prefix)).await?;
         Ok(asked.elapsed())
     }
 
-    /// Ends the upkeep of the connection; calls fail from then on.
+    /// Stops keeping the connection. Later calls fail.
     pub fn close(&self) {
         if let Some(keeper) = self.0.keeper.lock().unwrap_or_else(PoisonError::into_inner).take() {
             keeper.abort();
@@ -120,29 +122,30 @@ impl Redis {
         self.disconnect("closed");
     }
 
-    /// Whether calls are made at all.
+    /// Whether calls are sent.
     pub fn is_up(&self) -> bool {
         self.0.is_up.load(Ordering::Relaxed)
     }
 
-    /// Changes when calls begin to be made, and when they are no longer.
+    /// A receiver that is notified when Redis becomes available or unavailable.
     pub fn watch(&self) -> watch::Receiver<bool> {
         self.0.up.subscribe()
     }
 
-    /// How fast Redis answered last; nothing where it is away.
+    /// Redis' last response time; `None` while it is unavailable.
     pub fn latency(&self) -> Option<Duration> {
         let latency = Duration::from_micros(self.0.latency_micros.load(Ordering::Relaxed));
         self.is_up().then_some(latency)
     }
 
-    /// A key or channel for what holds in one epoch of the database. Keys that one operation names together share a `{tag}`.
+    /// A key or channel that belongs to one epoch of the database. Keys that one operation uses together share a
+    /// `{tag}`.
     pub fn key(&self, identity: Identity, name: impl Display) -> String {
         let Identity { database, epoch } = identity;
         format!("{}{database:016x}.{epoch}:{name}", self.0.key_prefix)
     }
 
-    /// A key for what outlives the epochs of a database, as [`Identity::database`] names it.
+    /// A key that outlives the epochs of a database. `database` is [`Identity::database`].
     pub fn lasting_key(&self, database: u64, name: impl Display) -> String {
         format!("{}{database:016x}:{name}", self.0.key_prefix)
     }
@@ -155,8 +158,9 @@ impl Redis {
     /// Makes a call that a request waits for.
     ///
     /// # Errors
-    /// [`Away`], within [`REQUEST_LIMIT`], and at once while the breaker is open.
-    pub async fn with<T, F, Fut>(&self, call: F) -> Result<T, Away>
+    ///
+    /// Returns an error within [`REQUEST_LIMIT`], and at once while the circuit breaker is open.
+    pub async fn with<T, F, Fut>(&self, call: F) -> Result<T, Unavailable>
     where
         F: FnOnce(Connection) -> Fut,
         Fut: Future<Output = RedisResult<T>>,
@@ -164,17 +168,18 @@ impl Redis {
         self.with_limit(REQUEST_LIMIT, call).await
     }
 
-    /// Makes a call that nobody waits for, or somebody for longer.
+    /// Makes a call that no request waits for, or one with a longer time-out.
     ///
     /// # Errors
-    /// [`Away`], within `limit`, and at once while the breaker is open.
-    pub async fn with_limit<T, F, Fut>(&self, limit: Duration, call: F) -> Result<T, Away>
+    ///
+    /// Returns an error within `limit`, and at once while the circuit breaker is open.
+    pub async fn with_limit<T, F, Fut>(&self, limit: Duration, call: F) -> Result<T, Unavailable>
     where
         F: FnOnce(Connection) -> Fut,
         Fut: Future<Output = RedisResult<T>>,
     {
         let Some(connection) = self.connection() else {
-            return Err(Away("Redis is away".into()));
+            return Err(Unavailable("Redis is away".into()));
         };
         match timeout(limit, call(connection)).await {
             Ok(Ok(value)) => {
@@ -183,20 +188,21 @@ impl Redis {
             }
             Ok(Err(error)) => {
                 self.failed(&error);
-                Err(Away(describe(&error)))
+                Err(Unavailable(describe(&error)))
             }
             Err(_) => {
                 self.late();
-                Err(Away(format!("no answer within {} ms", limit.as_millis())))
+                Err(Unavailable(format!("no answer within {} ms", limit.as_millis())))
             }
         }
     }
 
-    /// A connection that listens to channels. In a cluster any node hears what is published at any other.
+    /// A connection for subscriptions. In a cluster, any node receives what is published to any other.
     ///
     /// # Errors
-    /// Where none can be opened.
-    pub async fn listener(&self) -> Result<PubSub, Away> {
+    ///
+    /// Returns an error if none can be opened.
+    pub async fn listener(&self) -> Result<PubSub, Unavailable> {
         self.0.opener.listener().await
     }
 
@@ -258,20 +264,20 @@ impl Redis {
     }
 }
 
-/// Whether a key holds something of another type than the command is for.
+/// Whether a key has another type than the command needs.
 pub fn is_of_type(error: &RedisError) -> bool {
-    // Servers before Redis 7 tell of a script's errors within their own.
+    // Servers before Redis 7 report a script's errors inside of their own.
     error.code() == Some("WRONGTYPE")
         || error.detail().is_some_and(|detail| detail.contains("WRONGTYPE"))
 }
 
-/// Whether an error says that the server, rather than the command, is at fault.
+/// Whether the server has failed and not just the command.
 fn is_of_the_server(error: &RedisError) -> bool {
     if is_of_type(error) {
         return false;
     }
     match error.kind() {
-        // A script that may not do what it does, as some servers tell it.
+        // Some servers report a script without the required rights in this way.
         ErrorKind::Server(ServerErrorKind::ResponseError) => {
             error.detail().is_some_and(|detail| detail.contains("ACL failure"))
         }
@@ -280,17 +286,17 @@ fn is_of_the_server(error: &RedisError) -> bool {
         )
         | ErrorKind::UnexpectedReturnType
         | ErrorKind::Parse => false,
-        // Out of memory, a disk that cannot be written, a replica, a missing permission, a lost connection.
+        // Out of memory, a disk error, a replica, a missing right, or a lost connection.
         _ => true,
     }
 }
 
-/// What went wrong, without addresses or what was sent.
+/// The error without addresses and without what was sent.
 fn describe(error: &RedisError) -> String {
     if error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm)
         && let Some(detail) = error.detail()
     {
-        // Which command, or whether it is for a key or a channel; none is named.
+        // Names the command, or whether a key or a channel is denied, but not the key or channel.
         return format!("NOPERM {detail}");
     }
     error.code().map_or_else(|| error.category().to_owned(), str::to_owned)

@@ -1,5 +1,6 @@
-//! Whether Redis lets its user do all that is done with it. A user who may do half of that would be told so again and again
-//! in the middle of play; so everything is tried when a connection opens, and what is missing is named.
+//! Whether Redis grants its user all rights that the server needs. With half of the rights, errors would occur again
+//! and again during play. Therefore everything is tried when a connection opens, and missing rights are reported by
+//! name.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,19 +10,19 @@ use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
 use tokio::time::timeout;
 
 use super::connection::Opener;
-use super::{Away, Connection, describe, is_of_the_server};
+use super::{Unavailable, Connection, describe, is_of_the_server};
 
-/// How long the answers to all commands may take, and that to a subscription.
+/// Time-out of all commands together, and of the subscription.
 const LIMIT: Duration = Duration::from_secs(1);
 
-/// A key, of those that begin with the prefix; the last sign tells which.
+/// One of the keys that begin with the prefix.
 const TEXT: &str = "key:text";
 const HASH: &str = "key:hash";
 const BOARD: &str = "key:board";
 const OTHER: &str = "key:other";
 const CHANNEL: &str = "channel";
 
-/// Every command that is sent, or run by a script, in a form that does no harm, with what an ACL rule calls it.
+/// Every command that is sent or run by a script, in a harmless form, with its name in ACL rules.
 const COMMANDS: [(&str, &[&str]); 25] = [
     ("set", &["SET", TEXT, "1", "PX", "1000"]),
     ("get", &["GET", TEXT]),
@@ -51,14 +52,14 @@ const COMMANDS: [(&str, &[&str]); 25] = [
     ("publish", &["PUBLISH", CHANNEL, ""]),
 ];
 
-/// What a user may not do, as an ACL rule would allow it.
+/// A missing right, as an ACL rule names it.
 enum Missing {
     Command,
     Key,
     Channel,
 }
 
-/// Whether an error says that the user may not do what was asked.
+/// Whether an error says that the user lacks a right.
 pub(super) fn is_missing(error: &RedisError) -> bool {
     missing(error).is_some()
 }
@@ -66,13 +67,13 @@ pub(super) fn is_missing(error: &RedisError) -> bool {
 fn missing(error: &RedisError) -> Option<Missing> {
     let detail = error.detail().unwrap_or_default();
     if detail.starts_with("unknown command") {
-        // Hosts take commands away so.
+        // Some providers remove commands in this way.
         return Some(Missing::Command);
     }
     if error.kind() != ErrorKind::Server(ServerErrorKind::NoPerm) {
         return None;
     }
-    // The first also names the user, who may be called anything.
+    // The first form also contains the username, which can be anything.
     let denied = if detail.contains(" to run the ") {
         Missing::Command
     } else if detail.contains("channel") {
@@ -88,12 +89,13 @@ fn missing(error: &RedisError) -> Option<Missing> {
 /// Tries everything.
 ///
 /// # Errors
-/// All rights that are missing, or why Redis cannot be used.
+///
+/// Returns all missing rights, or why Redis cannot be used.
 pub(super) async fn check(
     opener: &Opener,
     connection: &Connection,
     prefix: &str,
-) -> Result<(), Away> {
+) -> Result<(), Unavailable> {
     let results = try_all(opener, connection, prefix).await?;
     let mut rights = BTreeSet::new();
     for (right, result) in results {
@@ -102,8 +104,8 @@ pub(super) async fn check(
             Some(Missing::Command) => rights.insert(format!("+{right}")),
             Some(Missing::Key) => rights.insert(format!("~{prefix}*")),
             Some(Missing::Channel) => rights.insert(format!("&{prefix}*")),
-            None if is_of_the_server(&error) => return Err(Away(describe(&error))),
-            // As that there is no such script.
+            None if is_of_the_server(&error) => return Err(Unavailable(describe(&error))),
+            // For example because there is no such script.
             None => false,
         };
     }
@@ -111,26 +113,26 @@ pub(super) async fn check(
         return Ok(());
     }
     let rights: Vec<_> = rights.into_iter().collect();
-    Err(Away(format!(
+    Err(Unavailable(format!(
         "the user of REDIS_URL lacks rights: {}. docs/operations.md has a rule with all that are needed",
         rights.join(" ")
     )))
 }
 
-fn late() -> Away {
-    Away("it does not answer".into())
+fn late() -> Unavailable {
+    Unavailable("it does not answer".into())
 }
 
 type Tried = Vec<(&'static str, RedisResult<()>)>;
 
-async fn try_all(opener: &Opener, connection: &Connection, prefix: &str) -> Result<Tried, Away> {
-    // Commands of one connection travel together and are run in this order.
+async fn try_all(opener: &Opener, connection: &Connection, prefix: &str) -> Result<Tried, Unavailable> {
+    // Commands of one connection are pipelined and run in this order.
     let sent = COMMANDS.iter();
     let sent = sent.map(|(right, words)| {
         let mut command = redis::Cmd::new();
         for word in *words {
             match word.strip_prefix("key:") {
-                // One tag, as some are named together.
+                // One tag, because some keys are used together.
                 Some(key) => command.arg(format!("{prefix}{{probe}}:{key}")),
                 None if *word == CHANNEL => command.arg(format!("{prefix}probe")),
                 None => command.arg(*word),
@@ -143,7 +145,7 @@ async fn try_all(opener: &Opener, connection: &Connection, prefix: &str) -> Resu
         }
     });
     let mut tried = timeout(LIMIT, join_all(sent)).await.map_err(|_| late())?;
-    // It has limits of its own, one for each node.
+    // It has its own time-out for each node.
     let mut listener = opener.listener().await?;
     let subscribed = timeout(LIMIT, listener.subscribe(format!("{prefix}probe"))).await;
     tried.push(("subscribe", subscribed.map_err(|_| late())?));
@@ -154,7 +156,8 @@ async fn try_all(opener: &Opener, connection: &Connection, prefix: &str) -> Resu
 mod tests {
     use super::*;
 
-    /// Each command that a script runs or that is sent stands in the list, or a user who may not run it flaps.
+    /// Every command that is sent or run by a script must be in the list; otherwise a user without the right would
+    /// connect and fail repeatedly.
     #[test]
     fn every_command_of_the_scripts_is_tried() {
         let known: Vec<_> = COMMANDS.iter().map(|(right, _)| right.to_ascii_uppercase()).collect();

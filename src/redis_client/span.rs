@@ -1,10 +1,10 @@
-//! Round trips as a collector is told of them: by the names of their commands, never by keys or values.
+//! Tracing spans of round trips. They contain the names of commands, but no keys or values.
 
 use redis::{Arg, Cmd, Pipeline, RedisFuture};
 use tracing::Instrument;
 use tracing::field::Empty;
 
-/// The same round trip, within a span where one is wanted; `name` is not called otherwise.
+/// The same future within a span, if spans are recorded; otherwise `name` is not called.
 pub(super) fn traced<'a, T: 'a>(
     answer: RedisFuture<'a, T>,
     name: impl FnOnce() -> String,
@@ -16,7 +16,7 @@ pub(super) fn traced<'a, T: 'a>(
         otel.name = Empty,
         db.system.name = "redis",
     );
-    // The future would have to be boxed once more for nothing.
+    // Boxing the future once more would cost something for nothing.
     if span.is_disabled() {
         return answer;
     }
@@ -24,7 +24,7 @@ pub(super) fn traced<'a, T: 'a>(
     Box::pin(answer.instrument(span))
 }
 
-/// Such as `EVALSHA`.
+/// The name of a command, such as `EVALSHA`.
 pub(super) fn command_name(command: &Cmd) -> String {
     match command.args_iter().next() {
         Some(Arg::Simple(name)) => String::from_utf8_lossy(name).to_ascii_uppercase(),
@@ -32,7 +32,7 @@ pub(super) fn command_name(command: &Cmd) -> String {
     }
 }
 
-/// Such as `PIPELINE GET PTTL`: each command once, in the order in which they first come.
+/// The names of a pipeline's commands, such as `PIPELINE GET PTTL`: each once, in the order of their first use.
 pub(super) fn pipeline_name(commands: &Pipeline) -> String {
     let mut names = vec!["PIPELINE".to_owned()];
     for name in commands.cmd_iter().map(command_name) {

@@ -1,10 +1,10 @@
-//! What unit tests of callers need.
+//! Helpers for unit tests of callers.
 
 use super::Redis;
 use crate::config::{RedisConfig, Secret};
 use crate::telemetry::metrics::Metrics;
 
-/// A Redis that is away for good, with a prefix of the keys. Call it within a runtime.
+/// A Redis that is never available, with a prefix of keys. Call it within a Tokio runtime.
 pub fn away(key_prefix: &str) -> Redis {
     let config = RedisConfig {
         url: Secret::new("redis://127.0.0.1:1"),

@@ -1,4 +1,4 @@
-//! What an instance decides while Redis is late or away.
+//! Decisions of an instance while Redis is late or unavailable.
 
 use super::{Decision, LEASE_NANOS, Lease, Phase};
 use crate::limit::contact::{AWAY_NANOS, Link};
@@ -6,7 +6,7 @@ use crate::limit::policy::Quota;
 use crate::limit::share::Share;
 
 impl Lease {
-    /// Decides on a call of `cost` tokens for which Redis has no answer in time.
+    /// Decides on a call of `cost` tokens whose answer from Redis is late.
     pub fn decide_late(
         &mut self,
         quota: Quota,
@@ -31,7 +31,8 @@ impl Lease {
         Decision::Exhausted { wait: until.saturating_sub(now) }
     }
 
-    /// As [`Lease::decide_late`], for the call that has asked: if the question took a token, it is that call's.
+    /// As [`Lease::decide_late`], for the call that sent the request: tokens that the request takes belong to this
+    /// call.
     pub fn decide_asker(
         &mut self,
         quota: Quota,
@@ -58,7 +59,7 @@ impl Lease {
             return if share.reserve >= share.part { room } else { 0 };
         };
         if self.heard < since {
-            // Others may have emptied the bucket before.
+            // Other instances may have emptied the bucket before.
             self.level = quota.full().min(now.saturating_sub(since));
             (self.others, self.at, self.heard, self.refused) = (0, now, now, false);
         }
@@ -68,7 +69,7 @@ impl Lease {
         room.min(quota.tokens(certain))
     }
 
-    /// Since when Redis counts as away, for this bucket at least: in a cluster one server may be.
+    /// Since when Redis counts as unavailable for this bucket: in a cluster a single server may be.
     pub(super) fn away_since(&self, link: Link, now: u64) -> Option<u64> {
         if self.local {
             return Some(now);
@@ -77,9 +78,9 @@ impl Lease {
         link.away_at.into_iter().chain(own).min().filter(|&since| now >= since)
     }
 
-    /// Begins to keep the bucket in this process, and tells what is missing in it. It begins with what this instance knew
-    /// to be in Redis, a full bucket where it knew nothing, divided by the number of instances, and has been filling at
-    /// the rate since Redis is away.
+    /// Begins to keep the bucket in this process, and returns the missing nanoseconds of refill. It begins with the
+    /// tokens that this instance knew to be in Redis (a full bucket if it knew nothing), divided by the number of
+    /// instances, and has been filling since Redis is unavailable.
     fn hand_over(&mut self, quota: Quota, share: Share, since: u64, now: u64) -> u64 {
         if self.local {
             return 0;
@@ -96,7 +97,7 @@ impl Lease {
         quota.full() - level
     }
 
-    /// Whether this process keeps the bucket by itself. What is missing there is charged with the next question.
+    /// Whether this process keeps the bucket. What is missing in it is charged with the next request.
     pub fn is_local(&self) -> bool {
         self.local
     }
@@ -122,7 +123,7 @@ mod tests {
         Answer { taken: true, level, others: 0, lease: 0, version: 1, wait: 0 }
     }
 
-    /// A bucket that has asked at `now` for one call, whose answer is late.
+    /// A bucket that sent a request for one call at `now`, whose answer is late.
     fn late(share: Share, now: u64) -> (Lease, Question) {
         let mut lease = Lease::default();
         assert_eq!(lease.decide(quota(), share, UP, now, 1), Decision::Ask);
@@ -164,7 +165,7 @@ mod tests {
         let (mut lease, _) = late(SHARE, 1);
         lease.decide_asker(quota(), SHARE, UP, 16 * MILLI, 1);
         lease.give_up(quota());
-        // Neither an answer that is lost nor a refusal pays.
+        // Neither a lost answer nor a refusal pays.
         let question = lease.payment(quota(), SHARE, 20 * MILLI, 0).expect("a debt");
         assert_eq!((question.cost, question.need()), (0, 1));
         lease.give_up(quota());
@@ -182,7 +183,7 @@ mod tests {
     #[test]
     fn whoever_is_alone_lets_through_what_is_in_the_bucket_for_certain() {
         let share = Share { reserve: 0, part: 5, alone_since: Some(1), instances: 1 };
-        // Three tokens have flowed in since it is alone; the instances before it may have left none.
+        // Three tokens were refilled since the instance is alone; earlier instances may have left none.
         let (mut lease, _) = late(share, 310 * MILLI);
         let decide =
             |lease: &mut Lease, millis: u64| lease.decide(quota(), share, UP, millis * MILLI, 1);
@@ -194,7 +195,7 @@ mod tests {
         }
         let decision = decide(&mut lease, 330);
         assert!(matches!(decision, Decision::Exhausted { .. }), "{decision:?}");
-        // And then what flows in.
+        // From then on the refill.
         let decision = decide(&mut lease, 410);
         assert!(matches!(decision, Decision::Credited { .. }), "{decision:?}");
     }
@@ -208,12 +209,12 @@ mod tests {
         let decision = lease.decide(quota, SHARE, away, 500 * MILLI, 1);
         assert_eq!(decision, Decision::Away { missing: quota.full() - quota.full() / 3 });
         assert_eq!(lease.decide(quota, SHARE, away, 600 * MILLI, 1), Decision::Away { missing: 0 });
-        // It has been filling since Redis is away.
+        // It has been filling since Redis is unavailable.
         let mut lease = Lease::default();
         let decision = lease.decide(quota, SHARE, away, 800 * MILLI, 1);
         let level = quota.full() / 3 + 300 * MILLI;
         assert_eq!(decision, Decision::Away { missing: quota.full() - level });
-        // It was empty when Redis answered last, and something was let through since.
+        // It was empty at Redis' last answer, and calls were let through since.
         let mut lease = Lease::default();
         let question = lease.question(quota, SHARE, 100 * MILLI, 1, 0, 0);
         let answer = taken(quota.worth(2));
@@ -237,7 +238,7 @@ mod tests {
         assert_eq!(lease.decide(quota, SHARE, UP, 2, 1), Decision::Ask);
         assert_eq!(lease.question(quota, SHARE, 2, 1, 5, 6).need(), 7);
         assert!(!lease.is_local());
-        // More than the bucket has for a question could never be paid at once.
+        // A larger debt than a request can pay could never be paid at once.
         let mut lease = Lease::default();
         assert_eq!(lease.question(quota, SHARE, 2, 1, 5, 20).need(), 17);
         assert_eq!(lease.debt(), 20);

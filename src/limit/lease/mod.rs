@@ -1,11 +1,10 @@
-//! What an instance knows of one bucket in Redis, the tokens that it has taken from it to spend by itself, and what it has
-//! let through on credit. Times are nanoseconds on a clock of the instance's own that never jumps; amounts are nanoseconds
-//! of refill.
+//! What an instance knows of one bucket in Redis, the tokens that it has leased from it, and what it has let through on
+//! credit. Times are nanoseconds on the instance's monotonic clock; amounts are nanoseconds of refill.
 //!
-//! A question to Redis is answered in time, late or never; which tokens it took is known from its answer alone. What is let
-//! through without an answer is a debt, which the next question pays. The debt of an instance never exceeds its part of
-//! the reserve ([`Share`]), which no question of any instance touches, so there is always something to pay it with: all
-//! instances together let through what one bucket does, whatever becomes of answers.
+//! A request to Redis is answered in time, late or never; only its answer tells which tokens it took. What is let
+//! through without an answer is a debt, which the next request pays. The debt of an instance never exceeds its part of
+//! the reserve ([`Share`]), which no request of any instance takes, so there is always something to pay it with: all
+//! instances together let through what one bucket would, whatever happens to answers.
 
 mod late;
 
@@ -15,82 +14,86 @@ use super::question::{Answer, Question};
 use super::share::Share;
 use super::table::Fading;
 
-/// How long a leased token is spent: less, so that no difference between clocks lets a token be spent that counts no longer in Redis.
+/// How long a leased token may be spent: less than Redis counts it as leased, so that no difference between clocks
+/// matters.
 pub const LEASE_NANOS: u64 = 4_500_000_000;
 
-/// Where a bucket's question is.
+/// The state of the bucket's request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Phase {
-    /// None has been asked that is without an answer.
+    /// No answer is outstanding.
     #[default]
     Idle,
     /// Calls wait for the answer.
     Asking,
-    /// Calls no longer wait for the answer, but it may still come.
+    /// Calls no longer wait for the answer, but it may still arrive.
     Late,
 }
 
-/// An instance's side of a bucket. Without an answer so far it knows nothing.
+/// An instance's side of a bucket. It knows nothing before the first answer.
 #[derive(Clone, Debug, Default)]
 pub struct Lease {
-    /// Tokens taken and not spent.
+    /// Tokens that are leased and not spent.
     held: u32,
-    /// Tokens spent since the last answer, those among them that were taken with it.
+    /// Tokens that were spent since the last answer, including those that were taken with it.
     spent: u32,
-    /// Until when held tokens may be spent.
+    /// Until when leased tokens may be spent.
     lapses: u64,
-    /// What is in Redis, as far as can be told from here: before the question that is without an answer, and before debts.
+    /// The level in Redis as far as it is known here, without the effect of the outstanding request and of debts.
     level: u64,
-    /// What is leased to others.
+    /// What is leased to other instances.
     others: u64,
-    /// Up to when `level` was reckoned.
+    /// The time for which `level` was calculated.
     at: u64,
-    /// When Redis was asked last.
+    /// When the last request was sent.
     asked: u64,
-    /// When Redis was asked what it answered last, or when `level` was last known without an answer; 0: never.
+    /// When the request of the last answer was sent, or when `level` was last known without an answer; 0: never.
     heard: u64,
-    /// Since when this bucket has been in want of an answer of Redis; 0: it is not.
+    /// Since when this bucket needs an answer from Redis; 0: it does not.
     unanswered: u64,
-    /// By how much `at` may be late: how long the last answer took.
+    /// By how much `at` may be late: the round trip of the last answer.
     slack: u64,
-    /// The bucket's version at the last answer, by which it is told whether anybody else has come since. 0: no answer.
+    /// The bucket's version at the last answer, from which Redis tells whether another instance used it since. 0: no
+    /// answer.
     stamp: u64,
     answered: bool,
-    /// Whether it was a refusal.
+    /// Whether the last answer was a refusal.
     refused: bool,
     phase: Phase,
-    /// Tokens that a question without an answer may have taken, the debt that it pays aside.
+    /// Tokens that an unanswered request may have taken, apart from the debt that it pays.
     pending: u32,
-    /// Tokens of the call that asked, where it was let through on credit as the answer was late.
+    /// Tokens of the call that sent the request, if it was let through on credit because the answer was late.
     advanced: u32,
     /// Tokens that were let through on credit.
     debt: u32,
-    /// Whether this process keeps the bucket by itself, as Redis is away.
+    /// Whether this process keeps the bucket because Redis is unavailable.
     local: bool,
     fades_at: u64,
 }
 
-/// What became of a call, as far as it can be decided here.
+/// The decision on a call, as far as it can be made here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// A held token was spent; so much is left.
+    /// A leased token was spent; `level` is left.
     Spent { level: u64 },
-    /// Redis has refused and cannot have enough yet. `wait` nanoseconds from now it has.
+    /// Redis has refused and cannot have enough yet. It has after `wait` nanoseconds.
     Refused { level: u64, wait: u64 },
     /// Redis must be asked.
     Ask,
-    /// It has been asked, and its answer will decide.
+    /// A request is in progress, and its answer will decide.
     Wait,
-    /// Redis is late, and the call is let through on credit. So much may still be.
+    /// Redis is late, and the call is let through on credit; `level` of credit is left.
     Credited { level: u64 },
-    /// Redis is late, and no more is let through on credit. `wait` nanoseconds from now Redis has answered or is away.
+    /// Redis is late and there is no credit left. After `wait` nanoseconds Redis has answered or is unavailable.
     Exhausted { wait: u64 },
-    /// Redis is away: the bucket of this process decides, in which so much is missing at least.
+    /// Redis is unavailable: the bucket of this process decides. At least `missing` nanoseconds of refill are missing
+    /// in it.
     Away { missing: u64 },
 }
 
 impl Lease {
-    /// Carries the level on. What is held counts against the depth, lapsed or not: Redis gets it back.
+    /// Adds the refill up to `now`. Leased tokens count against the depth even if the lease has expired, because Redis
+    /// gets them back.
     fn advance(&mut self, quota: Quota, now: u64) {
         let room = quota.full().saturating_sub(self.others + quota.worth(self.held));
         self.level = room.min(self.level + now.saturating_sub(self.at)).max(self.level.min(room));
@@ -101,7 +104,7 @@ impl Lease {
         self.level + quota.worth(self.held)
     }
 
-    /// Decides on a call of `cost` tokens from what is held and what Redis answered last, if that suffices.
+    /// Decides on a call of `cost` tokens from the leased tokens and Redis' last answer, if they suffice.
     pub fn decide_at_hand(
         &mut self,
         quota: Quota,
@@ -109,7 +112,8 @@ impl Lease {
         now: u64,
         cost: u32,
     ) -> Option<Decision> {
-        // What others hold has lapsed some time after the last answer, and with it what was reckoned of it.
+        // Some time after the last answer the leases of others have expired, so what was calculated from them is no
+        // longer valid.
         if self.phase != Phase::Idle || !self.answered || now >= self.asked + LEASE_NANOS {
             return None;
         }
@@ -122,9 +126,9 @@ impl Lease {
         }
         let level = self.whole(quota);
         let worth = reserve + quota.worth(cost + self.payable(quota, share, cost));
-        // Only what Redis has refused is refused here: until then others may have taken more than is known, and the
-        // client would be told to come back too early. Redis may have begun to count a little before the answer came;
-        // and when those give up their tokens who hold too many of them is not known here.
+        // Only what Redis has refused is refused here: otherwise others may have taken more than is known, and the
+        // client would be told to retry too early. Redis may have begun to count a little before the answer arrived,
+        // and it is not known here when instances with too many tokens return them.
         let known = self.refused && worth + self.others <= quota.full();
         (known && level + self.slack < worth).then(|| {
             let left = level.saturating_sub(reserve);
@@ -152,7 +156,7 @@ impl Lease {
         {
             return decision;
         }
-        // A pause spares calls that can do without the answer the wait for it.
+        // A pause spares calls that can do without the answer from waiting for it.
         let spared = link.is_paused && (away || self.credit(quota, share, now) >= cost);
         if link.is_up && !spared {
             return Decision::Ask;
@@ -160,15 +164,16 @@ impl Lease {
         self.decide_late(quota, share, link, now, cost)
     }
 
-    /// As much of the debt as can be paid with a call: more than the bucket holds could never be.
+    /// The part of the debt that can be paid together with a call. More than the bucket's depth could never be paid at
+    /// once.
     fn payable(&self, quota: Quota, share: Share, cost: u32) -> u32 {
         self.debt.min(share.most_per_question(quota).saturating_sub(cost))
     }
 
-    /// Makes a question of a call that cannot be decided here. All that is held goes back with it, so that nothing is
-    /// spent twice should the answer not come. As many further tokens are asked for, `most` at most, as will be spent
-    /// before they lapse if things go on as they did. `missing` tokens were let through while this process kept the
-    /// bucket, and have not flowed in since.
+    /// Makes a request for a call that cannot be decided here. It returns all leased tokens, so that nothing is spent
+    /// twice if the answer never arrives. It asks for as many further tokens, at most `most`, as will be spent before
+    /// they expire at the present pace. `missing` tokens were let through while this process kept the bucket and have
+    /// not been refilled since.
     pub fn question(
         &mut self,
         quota: Quota,
@@ -178,10 +183,10 @@ impl Lease {
         most: u32,
         missing: u32,
     ) -> Question {
-        // So that what is certain to be there is known from here on.
+        // Updates what is certain to be in the bucket.
         self.credit(quota, share, now);
         self.advance(quota, now);
-        // No more than an empty bucket: it is not held against a player for ever that Redis was away.
+        // No more than an empty bucket: a player is not penalised indefinitely for an outage of Redis.
         self.debt = self.debt.saturating_add(missing).min(quota.burst);
         let elapsed = now.saturating_sub(self.asked).max(1);
         let pace = u128::from(self.spent) * u128::from(LEASE_NANOS) / u128::from(elapsed);
@@ -195,7 +200,7 @@ impl Lease {
             reserve: share.reserve,
         };
         self.level = question.reckoned;
-        // If the answer never comes, the lot lies leased, and there is so much less room in the bucket.
+        // If the answer never arrives, the lot stays leased and takes that much room in the bucket.
         self.others += quota.worth(question.lot);
         self.pending = cost + question.lot;
         self.fades_at = now + quota.full().max(LEASE_NANOS);
@@ -205,7 +210,7 @@ impl Lease {
         question
     }
 
-    /// A question that pays the debt and does nothing else, where there is a debt and no question under way.
+    /// A request that only pays the debt; `None` if there is no debt or a request is in progress.
     pub fn payment(&mut self, quota: Quota, share: Share, now: u64, most: u32) -> Option<Question> {
         let due = self.debt > 0 && !self.local && self.phase == Phase::Idle;
         due.then(|| self.question(quota, share, now, 0, most, 0))
@@ -218,8 +223,8 @@ impl Lease {
         }
     }
 
-    /// Forgets all but the debt and what is certain to be there: the question's answer will not come, and whether it
-    /// reached Redis is not known.
+    /// Forgets everything except the debt and what is certain to be in the bucket: the answer will not arrive, and it
+    /// is not known whether the request reached Redis.
     pub fn give_up(&mut self, quota: Quota) {
         let Self { at, asked, heard, others, debt, local, fades_at, .. } = *self;
         let level = self.level.saturating_sub(quota.worth(self.pending));
@@ -238,12 +243,12 @@ impl Lease {
         };
     }
 
-    /// Tokens that were let through on credit and are not paid for yet.
+    /// Tokens that were let through on credit and are not paid for.
     pub fn debt(&self) -> u32 {
         self.debt
     }
 
-    /// Takes in an answer, in time or late.
+    /// Applies an answer, in time or late.
     pub fn learn(
         &mut self,
         quota: Quota,
@@ -253,8 +258,9 @@ impl Lease {
         received: u64,
     ) {
         let spent = if answer.taken { question.cost } else { 0 };
-        // If the call that asked was let through on credit, the token that was taken for it pays for that. If it was not,
-        // the token is lost: to let another call through for it later would be a token more than the bucket had then.
+        // If the call that sent the request was let through on credit, the token that was taken for it pays for that.
+        // If it was not, the token is lost: letting another call through for it later would be one token more than the
+        // bucket had then.
         let paid = if answer.taken { question.debt + self.advanced } else { 0 };
         let full_at = received + quota.full().saturating_sub(answer.level);
         *self = Self {
@@ -282,8 +288,8 @@ impl Lease {
 }
 
 impl Fading for Lease {
-    /// When nothing is held, the pace at which tokens are spent says nothing any more, and the bucket is full unless others
-    /// use it. Never while there is a debt to be paid or an answer to come.
+    /// If nothing is leased, the pace of spending is no longer meaningful, and the bucket is full unless others use it.
+    /// Never while there is a debt to pay or an answer outstanding.
     fn fades_at(&self) -> u64 {
         if self.debt > 0 || self.phase != Phase::Idle { u64::MAX } else { self.fades_at }
     }
