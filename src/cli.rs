@@ -13,64 +13,64 @@ pub struct Arguments {
     pub command: Option<Command>,
 }
 
-/// What to do.
+/// The commands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Subcommand)]
 pub enum Command {
     /// Run the server (the default)
     #[default]
     Serve,
-    /// Bring the database's schema up to date, and end
+    /// Update the database's schema
     Migrate,
-    /// Check the configuration and every dependency, and say what to mend
+    /// Check the configuration and every dependency, and say what to fix
     Doctor,
-    /// Ask the server of the same configuration whether it lives; the exit code is 0 if so
+    /// Ask the server of the same configuration whether it is alive; the exit code is 0 if so
     Healthcheck {
-        /// Ask whether it should be sent requests
+        /// Ask whether it should receive requests
         #[arg(long)]
         ready: bool,
     },
-    /// Add plausible players to the database, and end
+    /// Add plausible players to the database
     Seed {
-        /// How many
+        /// The number of players
         #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
         players: u64,
     },
-    /// Print the OpenAPI document; the configuration is not read
+    /// Print the OpenAPI document; needs no configuration
     Openapi,
-    /// Look at the jobs, and mend what failed
+    /// List jobs, retry and discard them
     #[command(subcommand)]
     Jobs(JobsCommand),
 }
 
-/// What to do about jobs.
+/// The commands for jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
 pub enum JobsCommand {
     /// List jobs, newest first
     List {
-        /// Only those of this status
+        /// Only jobs with this status
         #[arg(long)]
         status: Option<JobStatusArgument>,
-        /// Jobs at most
+        /// The largest number of jobs
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
         limit: u32,
     },
-    /// Let a dead letter, or a job that waits, run at once with all its attempts
+    /// Make a dead letter or a waiting job due at once, with all its attempts
     Retry { id: Uuid },
-    /// Remove a job; nothing comes of one that runs
+    /// Remove a job; if it is running, its result is discarded
     Discard { id: Uuid },
 }
 
-/// A status of jobs.
+/// The status of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum JobStatusArgument {
     Queued,
     Running,
     Done,
-    /// The last attempt has failed
+    /// The last attempt failed
     Dead,
 }
 
-/// The variables in the help text.
+/// The list of variables in the help text.
 fn variables() -> String {
     let mut text =
         String::from("Environment variables (a .env file in the working folder is read too):\n");

@@ -1,4 +1,5 @@
-//! `DATABASE_URL`: where Postgres is, how the way to it is encrypted, and whether a pooler stands on it.
+//! Parsing `DATABASE_URL`: the address of Postgres, how the connection is encrypted, and whether a pooler is in
+//! between.
 
 use std::str::FromStr;
 
@@ -9,25 +10,24 @@ use super::url_faults;
 /// How a connection is encrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encryption {
-    /// Not at all: `sslmode=disable`, `allow`, `prefer`, or none given. Where TLS is not asked for it is not used: a
-    /// certificate that nobody vouches for, as distributions make for their Postgres, would else keep the server from
-    /// starting.
+    /// No encryption: `sslmode=disable`, `allow`, `prefer`, or no `sslmode`. If TLS is not required it is not used,
+    /// because a self-signed certificate, which distributions create for Postgres, would keep the server from starting.
     None,
-    /// With a certificate that an authority vouches for, whatever name it bears: `sslmode=verify-ca`.
+    /// A certificate of a trusted authority, for any name: `sslmode=verify-ca`.
     Chain,
-    /// With a certificate for the host's name: `sslmode=require` and `verify-full`. Other clients check nothing for
-    /// `require`, which keeps out only those who listen and do not answer.
+    /// A certificate of a trusted authority for the host's name: `sslmode=require` and `verify-full`. Other clients
+    /// verify nothing for `require`, which protects against passive listeners only.
     Full,
 }
 
-/// A `DATABASE_URL` in its parts.
+/// The parts of a `DATABASE_URL`.
 #[derive(Clone, Debug)]
 pub struct DatabaseUrl {
     pub connection: tokio_postgres::Config,
     pub encryption: Encryption,
 }
 
-/// What the driver does not know of `sslmode`, with what it is told instead.
+/// Values of `sslmode` that the driver does not know, with what it gets instead.
 const MODES: [(&str, &str, Encryption); 6] = [
     ("disable", "disable", Encryption::None),
     ("allow", "disable", Encryption::None),
@@ -38,10 +38,11 @@ const MODES: [(&str, &str, Encryption); 6] = [
 ];
 
 impl DatabaseUrl {
-    /// Reads both forms, `postgres://...?...` and `host=... sslmode=...`.
+    /// Parses both forms, `postgres://...?...` and `host=... sslmode=...`.
     ///
     /// # Errors
-    /// What is wrong, without repeating the text, which holds a password.
+    ///
+    /// Returns what is wrong. The text contains a password and is not repeated.
     pub fn parse(text: &str) -> Result<Self, String> {
         if find(text, "sslrootcert").is_some() {
             return Err("sslrootcert is not read: name the file in DATABASE_CA_FILE".into());
@@ -68,7 +69,7 @@ impl DatabaseUrl {
         Ok(Self { connection, encryption })
     }
 
-    /// Whether the host's name is that of a pooler in transaction mode, as Neon names them: the endpoint's name, then
+    /// Whether the host's name is that of a pooler in transaction mode, as at Neon: the name of the endpoint, then
     /// `-pooler`.
     pub fn names_a_pooler(&self) -> bool {
         self.connection.get_hosts().iter().any(|host| match host {
@@ -78,7 +79,7 @@ impl DatabaseUrl {
     }
 }
 
-/// Where the value of a parameter stands in either form.
+/// The range of a parameter's value in either form.
 fn find(text: &str, name: &str) -> Option<std::ops::Range<usize>> {
     let (at, _) = text.match_indices(name).find(|(at, _)| {
         let begins = text[..*at].chars().next_back();

@@ -1,21 +1,21 @@
-//! The `.env` file: lines of `NAME=value`. A value is taken as it is: nothing in it is replaced, so passwords need no care.
+//! The `.env` file: lines of `NAME=value`. Nothing in a value is substituted, so passwords need no escaping.
 //!
-//! - Blank lines and lines that begin with `#` say nothing; `export ` may stand before a name.
-//! - An unquoted value ends with its line, or before ` #`; blanks around it are left out.
-//! - In single quotes everything stands for itself. In double quotes `\n`, `\"` and `\\` mean a new line, a quote and a
-//!   backslash. A quoted value may have several lines.
+//! - Blank lines and lines that begin with `#` are ignored. `export ` before a name is allowed.
+//! - An unquoted value ends with its line or before ` #`. Surrounding spaces are removed.
+//! - In single quotes every character stands for itself. In double quotes `\n`, `\"` and `\\` are a newline, a quote
+//!   and a backslash. A quoted value may have several lines.
 
-/// What is wrong with a file, without what stands in it: that may be a secret.
+/// What is wrong with a file. Its content may be secret and is not repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
-    /// From 1 on.
+    /// The line number, from 1.
     pub(super) line: usize,
     pub(super) message: &'static str,
 }
 
-/// The names and values of a file, in their order.
+/// The names and values of a file, in order.
 pub(super) fn parse(text: &str) -> Result<Vec<(String, String)>, Fault> {
-    // Some editors begin a file with a byte order mark.
+    // Some editors write a byte order mark at the start of a file.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let (mut entries, mut rest, mut number) = (Vec::new(), text, 1);
     while !rest.is_empty() {
@@ -55,12 +55,12 @@ fn name_of(text: &str) -> Option<&str> {
     (!name.is_empty() && name.bytes().all(is_plain)).then_some(name)
 }
 
-/// How many blanks a text begins with.
+/// The number of spaces and tabs at the start of a text.
 fn blanks(text: &str) -> usize {
     text.len() - text.trim_start_matches([' ', '\t']).len()
 }
 
-/// The value that a text begins with, and the length of it and of all else on its last line.
+/// The value at the start of a text, and the length of the value and the rest of its last line.
 fn value(text: &str) -> Result<(String, usize), &'static str> {
     let line = text.split('\n').next().unwrap_or_default();
     let Some(quote) = text.chars().next().filter(|first| ['\'', '"'].contains(first)) else {

@@ -1,5 +1,5 @@
-//! The configuration: environment variables, each with a default, checked whole at start. This is the only place that
-//! reads the environment.
+//! The configuration: environment variables, each with a default, validated together at start. Only this module reads
+//! the environment.
 
 mod database_url;
 mod dotenv;
@@ -57,101 +57,102 @@ pub struct Config {
     pub role: Role,
     pub jobs: JobsConfig,
     pub export: ExportConfig,
-    /// How long production goes on without the player, before upgrades.
+    /// How long production continues while the player is absent, before upgrades.
     pub offline_cap: Duration,
 }
 
 /// What a process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// It answers requests and works on jobs.
+    /// Serves requests and runs jobs.
     All,
-    /// It answers requests.
+    /// Serves requests.
     Api,
-    /// It works on jobs; its port answers probes alone.
+    /// Runs jobs. Its port serves probes only.
     Worker,
 }
 
 impl Role {
-    /// Whether it answers requests.
+    /// Whether the process serves requests.
     pub fn answers(self) -> bool {
         self != Self::Worker
     }
 
-    /// Whether it works on jobs.
+    /// Whether the process runs jobs.
     pub fn works(self) -> bool {
         self != Self::Api
     }
 }
 
-/// How jobs are worked on.
+/// Settings of jobs.
 #[derive(Clone, Copy, Debug)]
 pub struct JobsConfig {
-    /// How long a job stays with a worker that is not heard of.
+    /// How long a worker keeps a job without renewing its lease.
     pub lease: Duration,
-    /// Jobs worked on at the same time.
+    /// Jobs that run at the same time.
     pub concurrency: usize,
 }
 
-/// Where and how requests are taken.
+/// Settings of the HTTP server.
 #[derive(Clone, Debug)]
 pub struct HttpConfig {
     pub host: IpAddr,
-    /// 0 takes a free port.
+    /// 0 binds a free port.
     pub port: u16,
     pub metrics_host: IpAddr,
     pub metrics_port: u16,
-    /// Whether the metrics' port was asked for; one that was not may be given up when it is taken.
+    /// Whether the port of the metrics is configured. A default port that is in use is no error.
     pub metrics_port_is_set: bool,
-    /// Threads that answer requests.
+    /// Threads that serve requests.
     pub workers: usize,
-    /// How long a connection stays open on which nobody asks.
+    /// How long an idle connection stays open.
     pub keep_alive: Duration,
-    /// Origins that pages may call from.
+    /// Origins of pages that may call the API.
     pub cors_allowed_origins: Origins,
-    /// Bearer token of operators; without one there are no admin routes.
+    /// The operators' bearer token; without one there are no admin routes.
     pub admin_token: Option<Secret>,
-    /// Proxies in front of the server, whose word for the client's address is taken.
+    /// The number of proxies in front whose information about the client's address is trusted.
     pub trusted_proxy_hops: usize,
-    /// How long requests are still taken after a SIGTERM.
+    /// How long requests are accepted after a SIGTERM.
     pub drain_delay: Duration,
 }
 
-/// Where the truth is kept.
+/// Settings of Postgres.
 #[derive(Clone, Debug)]
 pub struct DatabaseConfig {
-    /// A given Postgres; without one the server starts its own.
+    /// An external Postgres; `None` starts an embedded one.
     pub url: Option<DatabaseUrl>,
-    /// The authorities that vouch for its certificate, in PEM form; the public ones where absent.
+    /// The certificate authorities in PEM form; `None` for the public ones.
     pub authorities: Option<Vec<u8>>,
-    /// Whether a pooler in transaction mode stands before it: nothing outlives a transaction then.
+    /// Whether a pooler in transaction mode is in between: neither settings nor prepared statements outlive a
+    /// transaction then.
     pub pooled: bool,
     pub data_dir: PathBuf,
-    /// The folder of the Postgres programs, where it is not to be searched for.
+    /// The folder of the Postgres programs; `None` searches for it.
     pub bin_dir: Option<PathBuf>,
-    /// The `PATH`, where they are searched for.
+    /// The `PATH` that is searched.
     pub search_path: Option<OsString>,
     pub pool_size: usize,
 }
 
-/// What instances share beside the truth.
+/// Settings of Redis.
 #[derive(Clone, Debug)]
 pub struct RedisConfig {
-    /// `redis://` or `rediss://` with user, password and database; several, separated by commas, are the first nodes of
-    /// a cluster. One node is enough: a cluster is told by what it says of itself.
+    /// `redis://` or `rediss://` with user, password and database. Several addresses, separated by commas, are nodes of
+    /// a cluster. One node is enough, because it reports whether it belongs to a cluster.
     pub url: Secret,
-    /// What every key and channel begins with.
+    /// The prefix of every key and channel.
     pub key_prefix: String,
-    /// A certificate authority in PEM form that is trusted instead of the public ones.
+    /// A certificate authority in PEM form that replaces the public ones.
     pub ca_file: Option<PathBuf>,
 }
 
-/// Tokens and passwords.
+/// Settings of tokens and passwords.
 #[derive(Clone, Debug)]
 pub struct AuthConfig {
-    /// Absent only with a database of our own, which keeps one beside its data.
+    /// `None` only with an embedded database, which stores a secret beside its data.
     pub jwt_secret: Option<Secret>,
-    /// Still accepted, for a change of the secret without signing anybody out.
+    /// Still accepted, so that changing the secret signs no player out.
     pub jwt_secret_previous: Option<Secret>,
     pub access_token_ttl: Duration,
     pub session_ttl: Duration,
@@ -159,22 +160,22 @@ pub struct AuthConfig {
     pub hash_concurrency: usize,
 }
 
-/// How much may be asked. A rate of 0 is no limit.
+/// Rate limits. A rate of 0 means no limit.
 #[derive(Clone, Debug)]
 pub struct LimitConfig {
-    /// Calls a second, of a player and of an address without a token.
+    /// Calls per second of a player, and of an address without a token.
     pub per_second: u32,
-    /// Calls that may come at once.
+    /// Calls that are allowed at once.
     pub burst: u32,
-    /// Calls to sign in, register and become a guest, a minute and address.
+    /// Calls per minute of an address to sign in, register and create a guest.
     pub auth_per_minute: u32,
-    /// Calls to sign in as one username, a minute.
+    /// Sign-ins per minute with one username.
     pub login_per_username_per_minute: u32,
-    /// Whether instances take tokens from Redis in lots.
+    /// Whether instances lease tokens from Redis.
     pub leases: bool,
 }
 
-/// What is logged, and how.
+/// Settings of the log.
 #[derive(Clone, Debug)]
 pub struct LogConfig {
     pub format: LogFormat,
@@ -182,25 +183,25 @@ pub struct LogConfig {
     pub filter: String,
 }
 
-/// What is sent elsewhere.
+/// Settings of exported telemetry.
 #[derive(Clone, Debug, Default)]
 pub struct ExportConfig {
-    /// Where spans go.
+    /// Where spans are sent.
     pub collector: Option<CollectorConfig>,
     /// Where errors are reported.
     pub sentry_dsn: Option<Secret>,
 }
 
-/// An OpenTelemetry collector that is spoken to by OTLP over HTTP.
+/// An OpenTelemetry collector that accepts OTLP over HTTP.
 #[derive(Clone, Debug)]
 pub struct CollectorConfig {
     /// Such as `http://collector:4318`.
     pub endpoint: String,
-    /// The share of requests whose spans are sent, from 0 to 1, where the caller has not decided.
+    /// The fraction of requests whose spans are sent, from 0 to 1, if the caller does not decide.
     pub sample_ratio: f64,
 }
 
-/// The form of log lines.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     Text,

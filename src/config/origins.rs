@@ -2,7 +2,7 @@
 
 use url::Url;
 
-/// Stands for the `*` of a pattern while the rest is read as a URL.
+/// Replaces the `*` of a pattern while the rest is parsed as a URL.
 const PLACEHOLDER: &str = "0any0";
 
 /// A set of origins (RFC 6454: scheme, host and port).
@@ -13,27 +13,28 @@ pub struct Origins(Vec<Origin>);
 enum Origin {
     /// In the form that browsers send.
     Exact(String),
-    /// Any text of letters, digits and hyphens stands between the two, as in the addresses that hosts give to previews.
+    /// Any letters, digits and hyphens between the two parts, as in the addresses of preview deployments.
     Pattern { before: String, after: String },
 }
 
 impl Origins {
-    /// Adds an origin as somebody writes it. It may have an upper-case host, the scheme's own port or a slash at its end, and one
-    /// `*` in the host's first label.
+    /// Adds an origin. The host may have upper-case letters, the port may be the scheme's default, a slash may follow,
+    /// and the first label of the host may contain one `*`.
     ///
     /// # Errors
-    /// What is wrong with it.
+    ///
+    /// Returns what is wrong.
     pub fn add(&mut self, text: &str) -> Result<(), String> {
         self.0.push(Origin::parse(text)?);
         Ok(())
     }
 
-    /// Whether there are none.
+    /// Whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether an origin, as a browser sends it, is one of these.
+    /// Whether the set contains an origin, in the form that browsers send.
     pub fn contain(&self, origin: &str) -> bool {
         self.0.iter().any(|allowed| allowed.matches(origin))
     }
@@ -54,11 +55,11 @@ impl Origin {
         let Some((_, suffix)) = text.split_once('*') else { return Ok(Self::Exact(origin)) };
         let host = url.host_str().unwrap_or_default().trim_end_matches('.');
         let labels = host.split('.').collect::<Vec<_>>();
-        // A label with letters beyond ASCII is encoded as a whole, `*` and all.
+        // A label with non-ASCII letters is encoded as a whole, including the `*`.
         let is_in_first = labels
             .first()
             .is_some_and(|label| label.contains(PLACEHOLDER) && !label.starts_with("xn--"));
-        // One label after it would be a whole top-level domain.
+        // With one label after it, the pattern would match a whole top-level domain.
         if suffix.contains('*') || !is_in_first || labels.len() < 3 {
             return Err(format!(
                 "`{text}` may have one `*`, in the first part of a host with three parts or more, such as \

@@ -1,4 +1,4 @@
-//! Where variables come from. Nothing else reads the environment.
+//! The source of variables. Nothing else reads the environment.
 
 use std::collections::HashMap;
 use std::io::ErrorKind;
@@ -6,15 +6,17 @@ use std::io::ErrorKind;
 use super::dotenv;
 use super::read::{Fault, fault};
 
-/// Where variables come from: the environment, or a test's map.
+/// Variables by name, from the environment or from a test.
 pub type Source = HashMap<String, String>;
 
 const FILE: &str = ".env";
 
-/// The process' environment, and beneath it the `.env` file of the working folder, where there is one.
+/// The environment of the process, and the variables of the `.env` file in the working folder that the environment does
+/// not have.
 ///
 /// # Errors
-/// Where that file is not in its form.
+///
+/// Returns an error if the file cannot be parsed.
 pub fn environment() -> Result<Source, Fault> {
     let mut source = Source::new();
     match std::fs::read(FILE) {
@@ -30,7 +32,7 @@ pub fn environment() -> Result<Source, Fault> {
     Ok(source)
 }
 
-/// What a file says.
+/// The variables of a file.
 fn entries(bytes: &[u8]) -> Result<Vec<(String, String)>, Fault> {
     let unreadable = |line, message| fault(FILE, format!("line {line}: {message}"));
     let text = std::str::from_utf8(bytes).map_err(|error| {

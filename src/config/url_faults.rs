@@ -1,8 +1,8 @@
-//! What is wrong with a `DATABASE_URL`, without repeating what may be a part of its password.
+//! Explains what is wrong with a `DATABASE_URL`, without repeating a part of its password.
 
 use std::error::Error;
 
-/// Parameters of other clients, with what to do instead.
+/// Parameters of other clients, with what to use instead.
 const INSTEAD: [(&[&str], &str); 6] = [
     (
         &["pgbouncer", "prepared_statements", "prepareThreshold", "statement_cache_size"],
@@ -30,7 +30,7 @@ const INSTEAD: [(&[&str], &str); 6] = [
     ),
 ];
 
-/// What a driver's error says of `text`.
+/// Explains a driver's error about `text`.
 pub(super) fn explain(text: &str, error: &tokio_postgres::Error) -> String {
     let cause = error.source().map(ToString::to_string).unwrap_or_default();
     if cause.starts_with("invalid value for option") {
@@ -54,7 +54,7 @@ fn explain_unknown(text: &str, name: &str) -> String {
     "it has a parameter that is not known here".to_owned()
 }
 
-/// Whether a name cannot be a part of a password that is not written as it should be, with a bare `@` or blank in it.
+/// Whether a name is certainly not part of a password that contains an unescaped `@` or space.
 fn may_be_told(text: &str, name: &str) -> bool {
     let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
     if name.is_empty() || !name.bytes().all(is_word) {

@@ -15,7 +15,7 @@ use super::message::{Decoded, Message, decode, encode};
 use super::outbox::Taken;
 use super::{Peers, Subscription, older_release};
 use crate::identity::Identity;
-use crate::redis_client::{Unavailable, Redis};
+use crate::redis_client::{Redis, Unavailable};
 
 const HEARTBEAT: Duration = Duration::from_millis(500);
 /// How long the heartbeat pauses after a message was lost: longer than others wait for it.
@@ -58,7 +58,11 @@ fn channel(redis: &Redis, identity: Identity) -> String {
     redis.key(identity, "changes")
 }
 
-async fn publish(redis: &Redis, identity: Identity, messages: Vec<Vec<u8>>) -> Result<(), Unavailable> {
+async fn publish(
+    redis: &Redis,
+    identity: Identity,
+    messages: Vec<Vec<u8>>,
+) -> Result<(), Unavailable> {
     let channel = channel(redis, identity);
     let mut pipeline = redis::pipe();
     for bytes in messages {

@@ -1,4 +1,4 @@
-//! The boards, and what stands on them.
+//! The boards and their entries.
 
 use std::sync::Arc;
 
@@ -7,25 +7,25 @@ use uuid::Uuid;
 use crate::domain::{Season, Timeline, Timestamp};
 use crate::store::players::PlayerRecord;
 
-/// A board that all players stand on.
+/// A board that ranks all players.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Board {
-    /// All that production and clicks ever brought.
+    /// The sum of all energy from production and clicks.
     LifetimeEnergy,
-    /// The present rate.
+    /// The present production per second.
     EnergyPerSecond,
     /// Lifetime energy gained since the season began.
     Season,
 }
 
-/// How many boards there are.
+/// The number of boards.
 pub(super) const BOARDS: usize = 3;
 
 impl Board {
-    /// All of them.
+    /// All boards.
     pub const ALL: [Self; BOARDS] = [Self::LifetimeEnergy, Self::EnergyPerSecond, Self::Season];
 
-    /// Its name on the wire.
+    /// The name in the API.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::LifetimeEnergy => "lifetime_energy",
@@ -34,7 +34,7 @@ impl Board {
         }
     }
 
-    /// The board of that name.
+    /// The board with this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|board| board.as_str() == name)
     }
@@ -44,26 +44,26 @@ impl Board {
     }
 }
 
-/// A score for each board, in the order of [`Board::ALL`]. All are finite and none is negative.
+/// A score for each board, in the order of [`Board::ALL`]. All are finite and not negative.
 pub(super) type Scores = [f64; BOARDS];
 
-/// What is newer: the higher revision of the player's row, and of one revision the later reckoning.
+/// Orders standings by age: first by the revision of the player's row, then by the time of the calculation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Stamp {
     pub(super) revision: i64,
     pub(super) at: Timestamp,
 }
 
-/// Where a player is to stand.
+/// A player's standing.
 #[derive(Clone, Debug)]
 pub(super) struct Standing {
     pub(super) player: Uuid,
     pub(super) stamp: Stamp,
-    /// None takes the player off the boards.
+    /// `None` removes the player from the boards.
     pub(super) place: Option<Place>,
 }
 
-/// What a player shows on the boards.
+/// The name and the scores of a player.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Place {
     pub(super) name: Arc<str>,
@@ -71,7 +71,7 @@ pub(super) struct Place {
 }
 
 impl Standing {
-    /// Of a row, by the formula at `now`. Who is banned stands on no board.
+    /// The standing of a row, by the formula at `now`. Banned players are on no board.
     pub(super) fn of(record: &PlayerRecord, timeline: &Timeline, now: Timestamp) -> Self {
         let player = &record.player;
         let now = player.not_before_settled(now);
@@ -86,7 +86,7 @@ impl Standing {
         Self { player: record.id, stamp: Stamp { revision: record.revision, at: now }, place }
     }
 
-    /// Of a player who was deleted: nothing that is published later brings it back.
+    /// The standing of a deleted player. No later publication of another instance brings the player back.
     pub(super) fn deleted(player: Uuid, now: Timestamp) -> Self {
         Self { player, stamp: Stamp { revision: i64::MAX, at: now }, place: None }
     }
@@ -95,44 +95,44 @@ impl Standing {
 /// Standings reckoned together, no player twice.
 #[derive(Clone, Debug)]
 pub(super) struct Publication<'a> {
-    /// The season that the scores of [`Board::Season`] are of.
+    /// The season of the scores on [`Board::Season`].
     pub(super) season: Season,
-    /// When they were reckoned.
+    /// When the scores were calculated.
     pub(super) as_of: Timestamp,
     pub(super) standings: &'a [Standing],
 }
 
-/// A part of a board.
+/// A page of a board.
 #[derive(Clone, Debug, PartialEq)]
 pub struct List {
-    /// When the newest scores of the board were reckoned.
+    /// When the latest scores of the board were calculated.
     pub as_of: Timestamp,
     pub total_players: u64,
-    /// From the best on, without gaps.
+    /// Best first, without gaps.
     pub entries: Vec<Entry>,
 }
 
-/// A player's place.
+/// A player's entry.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
-    /// From 1 on. Equal scores share none: the older player comes first.
+    /// Starts at 1. Players with equal scores have different ranks: the older player comes first.
     pub rank: u64,
     pub player: Uuid,
     pub name: Arc<str>,
     pub score: f64,
 }
 
-/// A player among its neighbours.
+/// A player and its neighbours.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Surroundings {
     pub rank: u64,
     pub score: f64,
-    /// The neighbours, the player among them.
+    /// The neighbours and the player.
     pub list: List,
 }
 
 impl Surroundings {
-    /// How many of the others stand below, in percent: 100 for the first, also where there are no others, 0 for the last.
+    /// The percentage of other players that rank below: 100 for the first and for the only player, 0 for the last.
     pub fn percentile(&self) -> f64 {
         let others = self.list.total_players.saturating_sub(1);
         if others == 0 {
@@ -142,25 +142,25 @@ impl Surroundings {
     }
 }
 
-/// How the boards fare.
+/// The state of the boards.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Status {
-    /// When and in which season they were last rebuilt whole; none where they are not whole.
+    /// When and in which season they were last rebuilt completely; `None` if they are incomplete.
     pub(super) rebuilt: Option<(Timestamp, Season)>,
-    /// Whether they are not whole because a part of them was lost.
+    /// Whether they are incomplete because a part was lost.
     pub(super) is_damaged: bool,
 }
 
 /// The boards cannot be read or written.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Unavailable {
-    /// They are not whole yet.
+    /// They are incomplete, because they are being built.
     #[error("the rankings are being built")]
     Incomplete,
-    /// Redis is away.
+    /// Redis is unavailable.
     #[error("Redis: {0}")]
-    Redis(#[from] crate::redis_client::Away),
-    /// Another rebuild took over, a part of what was built is gone, or the boards were reset meanwhile.
+    Redis(#[from] crate::redis_client::Unavailable),
+    /// Another rebuild took over, a part of the new boards was lost, or the boards were reset.
     #[error("interrupted by another rebuild, by a loss in Redis or by a reset")]
     CutShort,
 }

@@ -1,4 +1,4 @@
-//! The boards in the process' own memory.
+//! The boards in the memory of the process.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -12,24 +12,25 @@ use super::board::{
 use super::order::Order;
 use crate::domain::{Season, Timestamp};
 
-/// Standings that are written under one lock: readers wait for no more.
+/// Standings that are written under one lock. Readers wait for no more than that.
 const WRITTEN_AT_ONCE: usize = 128;
 
-/// How long, in seconds, it is remembered that a player left the boards. Nobody publishes what is older.
+/// Seconds for which it is remembered that a player was removed. No older standings are published.
 const TOMBSTONE_SECONDS: f64 = 3600.0;
 
-/// A member of a board: ascending order is from the best on, and of equal scores the older player first.
+/// A member of a board. Members are ordered from the best score down; equal scores from the older player to the
+/// younger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Member {
-    /// All bits of the score turned round. Those of doubles from 0 on are in the order of the doubles.
+    /// The inverted bits of the score. For non-negative doubles, the order of the bits is that of the numbers.
     inverted: u64,
-    /// A UUIDv7: smaller is older.
+    /// A UUID of version 7: a smaller id is older.
     player: Uuid,
 }
 
 impl Member {
     fn new(player: Uuid, score: f64) -> Self {
-        // Adding 0 makes 0 of -0, whose bits are others.
+        // Adding 0 turns -0 into 0, which has other bits.
         Self { inverted: !(score + 0.0).to_bits(), player }
     }
 
@@ -42,11 +43,11 @@ impl Member {
 #[derive(Debug)]
 struct Ranked {
     stamp: Stamp,
-    /// The rebuild in which, or after which, it was last written.
+    /// The rebuild in or after which the player was last written.
     pass: u64,
-    /// None for who left the boards.
+    /// `None` for a player who was removed.
     place: Option<Place>,
-    /// The season that the score on [`Board::Season`] is of.
+    /// The season of the score on [`Board::Season`].
     season: Season,
 }
 
@@ -54,12 +55,12 @@ struct Ranked {
 struct Boards {
     players: HashMap<Uuid, Ranked>,
     orders: [Order<Member>; BOARDS],
-    /// The season that [`Board::Season`] is of.
+    /// The season of [`Board::Season`].
     season: Season,
     as_of: Timestamp,
     /// Counts the rebuilds.
     pass: u64,
-    /// Counts how often all that was known was wrong, because the database went back.
+    /// Counts how often everything was discarded because the database went back to an earlier state.
     era: u64,
     rebuilt: Option<(Timestamp, Season)>,
 }
@@ -91,12 +92,12 @@ impl Local {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Forgets everything. A rebuild that is under way comes to nothing.
+    /// Discards everything. A rebuild in progress fails.
     pub(super) fn clear(&self) {
         self.empty(0);
     }
 
-    /// Forgets everything and begins a new era: standings of the present one are not taken any more.
+    /// Discards everything and begins a new era: standings of the present era are no longer accepted.
     pub(super) fn begin_era(&self) {
         self.empty(1);
     }
@@ -107,7 +108,7 @@ impl Local {
             let (pass, era) = (boards.pass + 1, boards.era + eras);
             std::mem::replace(&mut *boards, Boards { pass, era, ..Boards::default() })
         };
-        // Freed without the lock, as a million players take a while.
+        // Freed without the lock, because a million players take a while.
         drop(forgotten);
     }
 
@@ -120,10 +121,11 @@ impl Local {
         Status { rebuilt: self.read().rebuilt, is_damaged: false }
     }
 
-    /// Writes standings whose rows were read in that era, none over a newer one.
+    /// Writes standings whose rows were read in `era`, unless there are newer ones.
     ///
     /// # Errors
-    /// [`Unavailable::CutShort`] where that era is over.
+    ///
+    /// Returns [`Unavailable::CutShort`] if that era is over.
     pub(super) fn publish(
         &self,
         publication: &Publication<'_>,
@@ -147,14 +149,14 @@ impl Local {
         if boards.era == era { Ok(boards) } else { Err(Unavailable::CutShort) }
     }
 
-    /// Begins a rebuild and returns its number. What is written from now on is kept at its end.
+    /// Begins a rebuild and returns its number. What is written from now on is kept when it ends.
     pub(super) fn begin(&self) -> u64 {
         let mut boards = self.write();
         boards.pass += 1;
         boards.pass
     }
 
-    /// Ends a rebuild: who has not been written since it began is not in the database any more.
+    /// Ends a rebuild: players who were not written since it began are not in the database any more.
     pub(super) fn finish(
         &self,
         pass: u64,
@@ -174,7 +176,7 @@ impl Local {
         for players in gone.chunks(WRITTEN_AT_ONCE) {
             let mut boards = self.write();
             for player in players {
-                // It may have been written since it was looked at.
+                // The player may have been written since it was checked.
                 if boards.players.get(player).is_some_and(|ranked| ranked.pass < boards.pass) {
                     boards.remove(*player);
                 }
@@ -189,7 +191,7 @@ impl Local {
         Ok(())
     }
 
-    /// A part of a board.
+    /// A page of a board.
     pub(super) fn page(
         &self,
         board: Board,
@@ -201,7 +203,7 @@ impl Local {
         Ok(boards.list(board, offset, limit))
     }
 
-    /// A player and up to `around` neighbours on each side; none where it is not on the board.
+    /// A player and up to `around` neighbours on each side; `None` if the player is not on the board.
     pub(super) fn surroundings(
         &self,
         board: Board,
@@ -232,7 +234,7 @@ impl Boards {
         }
     }
 
-    /// The scores of a player, with the boards that they are on.
+    /// The scores of a player and their boards.
     fn members(&self, player: Uuid) -> impl Iterator<Item = (Board, Member)> + use<> {
         let ranked = self.players.get(&player);
         let place = ranked.and_then(|ranked| Some((ranked.place.as_ref()?.scores, ranked.season)));
@@ -293,7 +295,7 @@ impl Boards {
     }
 }
 
-/// The members that a player's scores make; its season's only where that is the board's.
+/// The members for a player's scores. The score of a season is included only if it is the board's season.
 fn on_boards(
     player: Uuid,
     scores: Scores,

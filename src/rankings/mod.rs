@@ -1,8 +1,8 @@
-//! Rankings: boards on which every player stands, and seasons with their final standings.
+//! Rankings: boards of all players, and seasons with final standings.
 //!
-//! The boards hold the formula's scores. Each instance publishes those of the players that it saw lately every few
-//! seconds; a rebuild from Postgres, now and then, brings those of all others. They are kept in Redis, where all
-//! instances share them, and in the process' own memory where there is no Redis, or while it is away.
+//! The scores are those of the formula. Each instance publishes the scores of the players that it saw recently every
+//! few seconds. A periodic rebuild from Postgres updates the scores of all others. The boards are in Redis, where all
+//! instances share them, and in the memory of the process if there is no Redis or while it is unavailable.
 
 mod board;
 mod local;
@@ -47,7 +47,7 @@ pub enum Error {
     NoSuchPlayer,
     #[error("there is no such season")]
     NoSuchSeason,
-    /// The season has ended and its final standings are not made yet.
+    /// The season has ended, and its final standings do not exist yet.
     #[error("the final standings of the season are not ready yet")]
     Closing,
     #[error("not ready: {0}")]
@@ -56,9 +56,9 @@ pub enum Error {
     Store(#[from] store::Error),
 }
 
-/// All calls about rankings.
+/// All use cases of rankings.
 pub struct Rankings {
-    /// Tells this instance from others.
+    /// Identifies this instance.
     instance: Uuid,
     alone: bool,
     metrics: RankingsMetrics,
@@ -68,36 +68,36 @@ pub struct Rankings {
     seen: Arc<Seen>,
     shared: Option<Shared>,
     local: Local,
-    /// Players whose row has to be looked at: banned, unbanned or deleted, here or elsewhere.
+    /// Players whose row must be read again because they were banned, unbanned or deleted, here or by another instance.
     to_look_at: Mutex<HashSet<Uuid>>,
-    /// What was published last; held by whoever publishes.
+    /// What was published last. Locked during a publication.
     published: tokio::sync::Mutex<Published>,
-    /// Held by whoever rebuilds.
+    /// Locked during a rebuild.
     rebuilding: tokio::sync::Mutex<()>,
-    /// Wakes whoever rebuilds.
+    /// Wakes the task that rebuilds.
     wanted: Notify,
-    /// Boards that were built before, in microseconds since the epoch, lack something.
+    /// Boards that were built before this time, in microseconds since the Unix epoch, are incomplete.
     outdated_before: AtomicI64,
-    /// How often a rebuild was demanded, and how many of these demands a rebuild has met that began after them.
+    /// How many rebuilds were demanded, and how many of these demands are satisfied by a rebuild that began after them.
     demanded: AtomicU64,
     met: AtomicU64,
-    /// Rises with everything that this instance publishes.
+    /// Rises with every publication of this instance.
     generation: AtomicU64,
 }
 
-/// The boards that standings are written to. It is chosen before rows are read, so that standings made from rows of before
-/// the database went back do not reach the boards of afterwards, where they would pass for newer.
+/// The boards to which standings are written. It is determined before rows are read, so that rows from before the
+/// database went back to an earlier state do not reach the new boards, where they would count as newer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Destination {
-    /// The era of the in-process boards.
+    /// The era of the boards in memory.
     era: u64,
-    /// The boards in Redis; without them those in process.
+    /// The keys of the boards in Redis; `None` for the boards in memory.
     keys: Option<Keys>,
 }
 
 impl Rankings {
-    /// Wires the parts together; nothing stands on the boards yet. One that is `alone`, as nobody else writes the database,
-    /// has nobody to tell its news.
+    /// Wires the parts; the boards are empty. `alone` means that no other process writes the database, so there is no
+    /// instance to report to.
     pub fn new(
         store: Store,
         clock: Arc<dyn Clock>,
@@ -128,22 +128,22 @@ impl Rankings {
         }
     }
 
-    /// Where it is to be noted whom the instance sees.
+    /// The record of the players that this instance saw.
     pub fn seen(&self) -> Arc<Seen> {
         Arc::clone(&self.seen)
     }
 
-    /// The time that everything is reckoned by.
+    /// The present time.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
-    /// Rises with everything that this instance publishes: what was read of the boards before may be out of date.
+    /// Rises with every publication of this instance. What was read from the boards before may be out of date.
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::Relaxed)
     }
 
-    /// Takes in what the instances were told: who is banned or deleted leaves the boards with the next publication.
+    /// Applies revocations: players who were banned or deleted leave the boards with the next publication.
     pub fn learn(&self, revocations: &[Revocation]) {
         let of_players = revocations.iter().filter(|it| it.reason != Reason::SessionEnded);
         let players: Vec<Uuid> = of_players.map(|revocation| revocation.subject).collect();
@@ -152,22 +152,23 @@ impl Rankings {
         }
     }
 
-    /// Has the rows of these players read with the next publication: something other than play has changed them.
+    /// Makes the next publication read the rows of these players again, because something other than play has changed
+    /// them.
     pub fn look_at(&self, players: impl IntoIterator<Item = Uuid>) {
         self.to_look_at.lock().unwrap_or_else(PoisonError::into_inner).extend(players);
     }
 
-    /// Drops all that this instance knows of players and asks for a rebuild. To be called when the database went back in
-    /// time, after a restore or a fail-over: rows may have lower revisions than before, so everything that is known would
-    /// be taken for newer than what is true.
+    /// Discards everything that this instance knows about players and asks for a rebuild. Call it when the database
+    /// went back to an earlier state, after a restore or a failover: rows may have lower revisions than before, so
+    /// everything that is known would count as newer.
     ///
-    /// The in-process boards are empty afterwards, and publications and rebuilds that are under way come to nothing. Boards in
-    /// Redis are not touched: their key prefix is expected to have changed, and boards of the same prefix are served until
-    /// the rebuild has replaced them. Call it after the prefix has changed and caches have dropped their rows. Rows that
-    /// calls note within the next half minute are read again before they are published, as such a call may have read its row
-    /// before.
+    /// The boards in memory are empty afterwards, and publications and rebuilds in progress fail. Boards in Redis are
+    /// not changed: their key prefix must have changed, and boards with the same prefix are served until the rebuild
+    /// has replaced them. Call this after the prefix has changed and caches have discarded their rows. Rows that calls
+    /// note within the next half minute are read again before they are published, because such a call may have read its
+    /// row before.
     pub fn forget_all(&self) {
-        // First, so that nothing of before is written after the rest is empty.
+        // First, so that nothing old is written after the rest is empty.
         self.local.begin_era();
         self.seen.forget_rows();
         self.to_look_at.lock().unwrap_or_else(PoisonError::into_inner).clear();
@@ -175,10 +176,11 @@ impl Rankings {
         self.demand_rebuild();
     }
 
-    /// A part of a board.
+    /// A page of a board.
     ///
     /// # Errors
-    /// [`Error::Unavailable`].
+    ///
+    /// Returns [`Error::Unavailable`].
     pub async fn page(&self, board: Board, offset: usize, limit: usize) -> Result<List, Error> {
         let list = match self.shared_up() {
             Some(shared) => match shared.page(board, offset, limit).await {
@@ -195,7 +197,8 @@ impl Rankings {
     /// A player and up to `around` neighbours on each side.
     ///
     /// # Errors
-    /// [`Error::NoSuchPlayer`] or [`Error::Unavailable`].
+    ///
+    /// Returns [`Error::NoSuchPlayer`] or [`Error::Unavailable`].
     pub async fn surroundings(
         &self,
         board: Board,
@@ -205,7 +208,7 @@ impl Rankings {
         if let Some(found) = self.find(board, player, around).await? {
             return Ok(found);
         }
-        // Somebody who has just come, and whom nobody has published yet.
+        // A new player whom no instance has published yet.
         let destination = self.destination();
         let record = self.store.load_player(player).await?.ok_or(Error::NoSuchPlayer)?;
         let (timeline, now) = (self.catalogues.timeline()?, self.clock.now());
@@ -238,7 +241,7 @@ impl Rankings {
         }
     }
 
-    /// The boards in Redis, where it is there.
+    /// The boards in Redis, if it is available.
     fn shared_up(&self) -> Option<&Shared> {
         self.shared.as_ref().filter(|shared| shared.is_up())
     }
@@ -249,7 +252,7 @@ impl Rankings {
         Destination { era, keys: self.shared_up().map(Shared::keys) }
     }
 
-    /// Writes standings to boards that were chosen before the rows were read.
+    /// Writes standings to boards that were determined before the rows were read.
     async fn write(
         &self,
         destination: &Destination,
@@ -272,7 +275,7 @@ impl Rankings {
     }
 }
 
-/// Says once for each loss, as the first to notice it either removes what is left or rebuilds.
+/// Logs a loss once, because the first instance that notices it removes what is left or rebuilds.
 fn log_damage() {
     tracing::warn!(
         "a part of the rankings in Redis was lost; they are rebuilt. If this repeats, see maxmemory-policy in \

@@ -1,15 +1,16 @@
-//! An ordered set that knows the position of each of its members.
+//! An ordered set that knows the position of each member.
 //!
-//! Sorted runs of bounded length: a position is the sum of the lengths before, which for a million members is a walk over
-//! a few thousand lengths. Finding, adding and removing are binary searches and a move within one run.
+//! It consists of sorted runs of bounded length. A position is the sum of the lengths before it, which for a million
+//! members is a sum of a few thousand numbers. Finding, adding and removing are binary searches and a move within one
+//! run.
 
-/// Members in a run at most. A full run is split in two.
+/// Members in a run at most. A full run is split into two.
 const RUN: usize = 512;
 
 /// A set of `T` in ascending order.
 #[derive(Clone, Debug)]
 pub(super) struct Order<T> {
-    /// None is empty.
+    /// No run is empty.
     runs: Vec<Vec<T>>,
     length: usize,
 }
@@ -21,14 +22,14 @@ impl<T> Default for Order<T> {
 }
 
 impl<T: Ord + Copy> Order<T> {
-    /// How many members there are.
+    /// The number of members.
     pub(super) fn len(&self) -> usize {
         self.length
     }
 
-    /// Adds a member; returns whether it is new.
+    /// Adds a member. Returns whether it is new.
     pub(super) fn insert(&mut self, member: T) -> bool {
-        // What is above all others goes to the end of the last run.
+        // A member above all others goes to the end of the last run.
         let index = self.run_of(member).min(self.runs.len().saturating_sub(1));
         let Some(run) = self.runs.get_mut(index) else {
             self.runs.push(vec![member]);
@@ -45,7 +46,7 @@ impl<T: Ord + Copy> Order<T> {
         true
     }
 
-    /// Removes a member; returns whether there was one.
+    /// Removes a member. Returns whether it was in the set.
     pub(super) fn remove(&mut self, member: T) -> bool {
         let index = self.run_of(member);
         let Some(run) = self.runs.get_mut(index) else { return false };
@@ -58,14 +59,14 @@ impl<T: Ord + Copy> Order<T> {
         true
     }
 
-    /// How many members are below this one, which is in the set.
+    /// The number of members below this one, which must be in the set.
     pub(super) fn position(&self, member: T) -> Option<usize> {
         let index = self.run_of(member);
         let place = self.runs.get(index)?.binary_search(&member).ok()?;
         Some(self.runs[..index].iter().map(Vec::len).sum::<usize>() + place)
     }
 
-    /// The members from that position on.
+    /// The members from a position on.
     pub(super) fn from(&self, position: usize) -> impl Iterator<Item = T> + '_ {
         let (mut index, mut skipped) = (0, position);
         while let Some(run) = self.runs.get(index).filter(|run| run.len() <= skipped) {
@@ -75,7 +76,7 @@ impl<T: Ord + Copy> Order<T> {
         self.runs[index..].iter().flatten().skip(skipped).copied()
     }
 
-    /// The first run that ends at or above this member: the one that it is in, if it is in any.
+    /// The first run that ends at or above this member, which contains the member if any run does.
     fn run_of(&self, member: T) -> usize {
         self.runs.partition_point(|run| run.last().is_some_and(|last| *last < member))
     }
@@ -89,7 +90,7 @@ mod tests {
 
     use super::*;
 
-    /// Whether both hold the same, at the same positions.
+    /// Asserts that both contain the same members at the same positions.
     fn agree(order: &Order<u32>, oracle: &BTreeSet<u32>) {
         assert_eq!(order.len(), oracle.len());
         assert!(order.from(0).eq(oracle.iter().copied()));

@@ -1,4 +1,4 @@
-//! Publishing the scores of the players that this instance saw lately.
+//! Publishing the scores of the players that this instance saw recently.
 
 use std::collections::{HashMap, HashSet};
 use std::mem;
@@ -12,33 +12,33 @@ use super::seen::Collected;
 use super::{Destination, Error, Rankings};
 use crate::domain::{Timeline, Timestamp};
 
-/// Rows loaded at once.
+/// Rows that one query loads.
 const LOADED_AT_ONCE: usize = 500;
 
-/// How far back, in seconds, other instances' news is asked for, and how long it is kept.
+/// Seconds for which reports of other instances are read and kept.
 const NEWS_OVERLAP_SECONDS: f64 = 30.0;
 const NEWS_KEPT_SECONDS: f64 = 300.0;
 
-/// For how long after the database went back the rows that calls note are read again. A call that began before it has
+/// How long after the database went back to an earlier state noted rows are read again. A call that began before it has
 /// ended by then.
 const RECHECKED_FOR: Duration = Duration::from_secs(30);
 
-/// What was published last of each player who is published again and again. What has not changed is not sent again.
+/// What was published last for each player who is published repeatedly. Unchanged standings are not sent again.
 #[derive(Debug, Default)]
 pub(super) struct Published {
     places: HashMap<Uuid, (i64, Option<Place>)>,
-    /// Where to; none before the first time.
+    /// The boards that were written; `None` before the first publication.
     to: Option<Destination>,
-    /// Until when rows that calls note may be of the era before.
+    /// Until when noted rows may belong to the previous era.
     recheck_until: Option<Instant>,
-    /// What is to be told to other instances.
+    /// Changes that are not reported to other instances yet.
     untold: HashSet<Uuid>,
-    /// What was heard lately from other instances.
+    /// Recent reports of other instances that were applied.
     heard: HashSet<i64>,
 }
 
 impl Destination {
-    /// Whether the boards are those of another epoch of the database, though nothing was forgotten since.
+    /// Whether the boards belong to another epoch of the database, although nothing was discarded since.
     fn is_of_another_history(&self, before: &Self) -> bool {
         let is_known = self.keys.is_some() && before.keys.is_some();
         is_known && self.keys != before.keys && self.era == before.era
@@ -46,18 +46,19 @@ impl Destination {
 }
 
 impl Rankings {
-    /// Publishes the scores that the players have now whom this instance saw within the last minute, and takes those
-    /// off the boards who were banned or deleted. Several instances may do so at once.
+    /// Publishes the present scores of the players that this instance saw within the last minute, and removes players
+    /// who were banned or deleted. Several instances may do so at the same time.
     ///
     /// # Errors
-    /// Where a store is away; what was to be published is with the next call.
+    ///
+    /// Returns an error if a store is unavailable. The next call publishes what was not published.
     pub async fn publish(&self) -> Result<(), Error> {
         let mut published = self.published.lock().await;
         let (timeline, now) = (self.catalogues.timeline()?, self.clock.now());
         let mut destination = self.destination();
         if published.to.as_ref().is_some_and(|before| destination.is_of_another_history(before)) {
-            // The database went back, and the pulse has not called this yet. Nothing that was read before may be
-            // written to the boards of its new epoch, as its revisions are higher.
+            // The database went back to an earlier state, and the poller has not called this yet. Nothing that was read
+            // before may be written to the boards of the new epoch, because its revisions are higher.
             self.forget_all();
             destination = self.destination();
         }
@@ -73,7 +74,7 @@ impl Rankings {
         self.metrics.seen_in_a_minute.set(active[0]);
         self.metrics.seen_in_five_minutes.set(active[1]);
         published.untold.extend(news);
-        // Through Redis the others have it anyhow, and who is alone has nobody to tell.
+        // Through Redis the other instances see it anyway, and without other instances there is nothing to report.
         let exchanged = if to_shared || self.alone {
             published.untold.clear();
             Ok(())
@@ -114,17 +115,17 @@ impl Rankings {
             self.wanted.notify_one();
         }
         if to_shared && self.local.status().rebuilt.is_some() {
-            // Redis is back: the boards that stood in for it are not needed any more.
+            // Redis is available again, so the boards in memory that replaced it are not needed any more.
             self.local.clear();
         }
         fault.map_or(Ok(()), Err)
     }
 
-    /// Forgets what was published last, as other boards do not have it.
+    /// Forgets what was published last, because other boards do not have it.
     fn start_over(&self, published: &mut Published, to: &Destination, now: Timestamp) {
         let before = published.to.take();
         if to.keys.is_some() && before.as_ref().is_some_and(|before| before.keys.is_none()) {
-            // Redis is back, and does not know what was published while it was away.
+            // Redis is available again and lacks what was published while it was not.
             self.rebuild_since(now);
         }
         let recheck_until = if before.map_or(0, |before| before.era) == to.era {
@@ -140,8 +141,9 @@ impl Rankings {
         };
     }
 
-    /// Tells the other instances whose rows this one has changed, and hears the same from them, by way of Postgres. What is
-    /// heard is asked for again for a while, as of two that tell at once the later may be visible first.
+    /// Reports the rows that this instance has changed to the other instances, and reads their reports, through
+    /// Postgres. Reports are read repeatedly for a while, because of two concurrent reports the later one may become
+    /// visible first.
     async fn exchange_news(&self, published: &mut Published, now: Timestamp) -> Result<(), Error> {
         if !published.untold.is_empty() {
             let news: Vec<Uuid> = published.untold.iter().copied().collect();
@@ -160,7 +162,7 @@ impl Rankings {
         Ok(())
     }
 
-    /// The standings of players whose row has to be looked at.
+    /// The standings of players whose row must be read again.
     async fn look_again(
         &self,
         players: &HashSet<Uuid>,

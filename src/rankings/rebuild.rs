@@ -1,4 +1,4 @@
-//! Building the boards anew from Postgres, for the players whom nobody sees.
+//! Rebuilding the boards from Postgres, for the players that no instance saw recently.
 
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -10,26 +10,27 @@ use super::redis::{Build, Shared};
 use super::{Error, Rankings, log_damage};
 use crate::domain::{Season, Timestamp};
 
-/// Rows read at once.
+/// Rows that one query reads.
 const READ_AT_ONCE: usize = 1000;
 
-/// How old, in seconds, the boards may be when they are built anew. That and the time that it takes are less than ten
+/// The age in seconds at which the boards are rebuilt. Together with the duration of a rebuild it is less than ten
 /// minutes.
 const REBUILD_AFTER: f64 = 540.0;
 
-/// Deletions of the last hour are told to what is built, so that no instance that was asleep brings a player back.
+/// Deletions of the last hour are applied to new boards, so that an instance that was suspended cannot bring a player
+/// back.
 const DELETIONS_SECONDS: f64 = 3600.0;
 
-/// What came of a rebuild.
+/// The result of a rebuild.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rebuilt {
     /// Rows that were read.
     pub players: u64,
 }
 
-/// What is rebuilt, and where it is written to.
+/// What is rebuilt, and where it is written.
 struct Rebuild<'a> {
-    /// The era that the rows are of.
+    /// The era to which the rows belong.
     era: u64,
     target: Target<'a>,
 }
@@ -41,7 +42,7 @@ enum Target<'a> {
 }
 
 impl Rankings {
-    /// Whether boards of that status have to be built anew.
+    /// Whether boards with this status must be rebuilt.
     pub(super) fn is_due(&self, status: Status, now: Timestamp) -> bool {
         let outdated = Timestamp::from_micros(self.outdated_before.load(Ordering::Relaxed));
         status.rebuilt.is_none_or(|(at, season)| {
@@ -51,20 +52,19 @@ impl Rankings {
         })
     }
 
-    /// Has boards that were built before `now` built anew.
+    /// Asks for a rebuild of boards that were built before `now`.
     pub(super) fn rebuild_since(&self, now: Timestamp) {
         self.outdated_before.store(now.as_micros(), Ordering::Relaxed);
     }
 
-    /// Waits until the boards may have to be built anew.
+    /// Waits until the boards may have to be rebuilt.
     pub async fn wanted(&self) {
         self.wanted.notified().await;
     }
 
-    /// Has the boards built anew by whoever waits in [`Rankings::wanted`], whether that is due or not. The demand lasts until
-    /// a rebuild that began after it has succeeded: one that is under way does not meet it, whichever instance does it,
-    /// nor does one that fails. Returns false where this instance is rebuilding, so that the demand waits for the end of
-    /// that.
+    /// Demands a rebuild from the task that waits in [`Rankings::wanted`], whether it is due or not. The demand lasts
+    /// until a rebuild that began after it has succeeded; neither a rebuild in progress at any instance nor a failed
+    /// one satisfies it. Returns false if this instance is rebuilding, so that the demand waits for the end of that.
     pub fn demand_rebuild(&self) -> bool {
         self.demanded.fetch_add(1, Ordering::Release);
         self.wanted.notify_one();
@@ -75,10 +75,11 @@ impl Rankings {
         self.demanded.load(Ordering::Acquire) > self.met.load(Ordering::Relaxed)
     }
 
-    /// Builds the boards anew where they are not whole, of another season, or too old, or somebody demands it.
+    /// Rebuilds the boards if they are incomplete, too old or of another season, or if a rebuild is demanded.
     ///
     /// # Errors
-    /// As [`Rankings::rebuild`]'s.
+    ///
+    /// As [`Rankings::rebuild`].
     pub async fn rebuild_if_due(&self) -> Result<Option<Rebuilt>, Error> {
         let now = self.clock.now();
         let status = match self.shared_up() {
@@ -91,7 +92,7 @@ impl Rankings {
         let rebuilt = self.rebuild().await;
         match &rebuilt {
             Ok(Some(_)) if status.is_damaged => log_damage(),
-            // Another rebuild is under way, which may have read rows before the demand.
+            // Another rebuild is in progress, which may have read rows before the demand.
             Ok(None) if self.is_demanded() => self.wanted.notify_one(),
             Err(Error::Unavailable(Unavailable::CutShort)) => self.wanted.notify_one(),
             _ => {}
@@ -99,12 +100,13 @@ impl Rankings {
         rebuilt
     }
 
-    /// Builds the boards anew from Postgres and puts them in the place of the old ones at once. What is published
-    /// meanwhile is on the old and on the new ones. Any number of instances may try: one does it, and for the others
-    /// there is nothing to do.
+    /// Rebuilds the boards from Postgres and replaces the old ones at once. Publications meanwhile go to the old and
+    /// the new boards. Any number of instances may call this: one rebuilds, and the others have nothing to do.
     ///
     /// # Errors
-    /// Where a store is away or what was built is gone; the boards are as they were.
+    ///
+    /// Returns an error if a store is unavailable or a part of the new boards was lost; the present boards are
+    /// unchanged.
     pub async fn rebuild(&self) -> Result<Option<Rebuilt>, Error> {
         let Ok(_alone) = self.rebuilding.try_lock() else { return Ok(None) };
         let demanded = self.demanded.load(Ordering::Acquire);
@@ -123,7 +125,7 @@ impl Rankings {
         let (began, started) = (self.clock.now(), Instant::now());
         let built = self.build(&rebuild, began).await;
         if let (Err(_), Target::Shared(shared, build)) = (&built, &rebuild.target) {
-            // Whatever was wrong, others need not wait until the build lapses. Without an answer they do.
+            // The other instances need not wait until the build expires. If there is no answer, they do.
             shared.abandon(build).await.ok();
         }
         let players = built?;
@@ -137,7 +139,7 @@ impl Rankings {
         Ok(Some(Rebuilt { players }))
     }
 
-    /// Fills the new boards and puts them in the place of the old ones.
+    /// Fills the new boards and replaces the old ones.
     async fn build(&self, rebuild: &Rebuild<'_>, began: Timestamp) -> Result<u64, Error> {
         let season = Season::at(began);
         let players = self.fill(rebuild, began).await?;
@@ -149,7 +151,7 @@ impl Rankings {
         Ok(players)
     }
 
-    /// A rebuild whose rows may be of before the database went back is of no use.
+    /// A rebuild is useless if its rows may have been read before the database went back to an earlier state.
     fn continues(&self, rebuild: &Rebuild<'_>) -> Result<(), Unavailable> {
         if self.local.era() == rebuild.era { Ok(()) } else { Err(Unavailable::CutShort) }
     }
@@ -167,7 +169,7 @@ impl Rankings {
             let (timeline, now) = (self.catalogues.timeline()?, self.clock.now());
             let standings: Vec<Standing> =
                 rows.iter().map(|record| Standing::of(record, &timeline, now)).collect();
-            // While these are written the next ones are read.
+            // While these standings are written the next rows are read.
             let (written, next) = tokio::join!(
                 self.put(rebuild, &standings),
                 self.store.players_after(last, READ_AT_ONCE)
@@ -185,7 +187,7 @@ impl Rankings {
         match &rebuild.target {
             Target::Local(_) => {
                 self.local.publish(&publication, rebuild.era)?;
-                // A long fill must not keep others from this thread.
+                // A long fill must let other tasks of this thread run.
                 tokio::task::yield_now().await;
                 Ok(())
             }

@@ -1,8 +1,8 @@
-//! Seasons: which there are, and the final standings of those that are over.
+//! Seasons, and the final standings of those that have ended.
 //!
-//! A player's final score is written by whoever first writes a row of a later season, in the same transaction. Of the
-//! players whom nobody has written since, the freeze reckons it, from the row and by the same rules. Which of the two it
-//! was makes no difference, so it does not matter when the freeze comes, or how often it is begun.
+//! The first transaction that writes a row of a later season also stores the player's final score. For players that
+//! were not written since, the freeze calculates the score from the row by the same rules. Both give the same score, so
+//! it does not matter when the freeze happens or how often it begins.
 
 use uuid::Uuid;
 
@@ -11,23 +11,23 @@ use super::{Error, Rankings};
 use crate::domain::Season;
 use crate::store::seasons::SeasonRecord;
 
-/// How long after a season's end, in seconds, its final standings are made. A batch that was folded before the end may
-/// take up to ten seconds to be sent and then some more to be committed; all of it is there by then.
+/// Seconds after a season's end at which its final standings are made. A batch whose commands were applied before the
+/// end may take up to ten seconds to be sent and some more to be committed; all of them are committed by then.
 const GRACE_SECONDS: f64 = 30.0;
 
-/// How long, in seconds, nobody else works on a season after a sign of life of whoever does.
+/// Seconds after the last sign of life of an instance until another one may continue its work on a season.
 const CLAIM_SECONDS: f64 = 60.0;
 
-/// Rows read at once.
+/// Rows that one query reads.
 const READ_AT_ONCE: i64 = 1000;
 
-/// How a season fares.
+/// The state of a season.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SeasonState {
     Running,
-    /// It has ended, and its final standings are not made yet.
+    /// It has ended, and its final standings do not exist yet.
     Closing,
-    /// Its final standings rank so many players.
+    /// Its final standings rank this many players.
     Final {
         ranked_players: u64,
     },
@@ -40,11 +40,11 @@ pub struct SeasonOverview {
     pub state: SeasonState,
 }
 
-/// A part of a season's standings.
+/// A page of a season's standings.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Standings {
     pub list: List,
-    /// Whether they do not change any more.
+    /// Whether the standings are final.
     pub is_final: bool,
 }
 
@@ -74,7 +74,7 @@ impl Rankings {
         let mut seasons: Vec<_> =
             records.into_iter().map(|record| Self::overview(record, present)).collect();
         if before.is_none() && newest.is_none_or(|newest| newest < present) {
-            // It has begun just now.
+            // The season has just begun.
             let running = SeasonOverview { season: present, state: SeasonState::Running };
             seasons.insert(0, running);
         }
@@ -83,10 +83,11 @@ impl Rankings {
         Ok((seasons, more))
     }
 
-    /// A part of a season's standings: the board of the present one, the final ones of those before.
+    /// A page of a season's standings: the board of the running season, the final standings of earlier ones.
     ///
     /// # Errors
-    /// [`Error::NoSuchSeason`], [`Error::Closing`] or [`Error::Unavailable`].
+    ///
+    /// Returns [`Error::NoSuchSeason`], [`Error::Closing`] or [`Error::Unavailable`].
     pub async fn standings(
         &self,
         season: Season,
@@ -115,14 +116,16 @@ impl Rankings {
         Ok(Standings { list, is_final: true })
     }
 
-    /// Notes the present season, and makes the final standings of all that have ended and have none. Any number of
-    /// instances may try at once, and any may die of it: another takes over, and what was done stays.
+    /// Stores the present season, and makes the final standings of all seasons that have ended and have none. Any
+    /// number of instances may do so at the same time, and any of them may crash: another one continues, and finished
+    /// work stays.
     ///
     /// # Errors
-    /// Where the database is away; the rest is done with the next call.
+    ///
+    /// Returns an error if the database is unavailable; the next call does the rest.
     pub async fn freeze_due_seasons(&self) -> Result<Vec<Season>, Error> {
         let mut frozen = Vec::new();
-        // A season must not end because some clock jumps.
+        // A jump of a clock must not end a season.
         let (_, now) = self.catalogues.confirmed_timeline()?;
         self.store.note_seasons(Season::at(now)).await?;
         loop {
@@ -140,7 +143,7 @@ impl Rankings {
         }
     }
 
-    /// Writes the final scores of all players who have none, as nobody has written them since the season's end.
+    /// Stores the final scores of all players that were not written since the season's end.
     async fn finish_scores(&self, season: Season) -> Result<(), Error> {
         let mut after = Uuid::nil();
         loop {

@@ -7,7 +7,7 @@ use redis::RedisResult;
 use tokio::time::{sleep, timeout};
 
 use super::connection::Opener;
-use super::{Unavailable, Connection, Redis, describe, rights};
+use super::{Connection, Redis, Unavailable, describe, rights};
 
 /// The pause between two attempts to open a connection.
 const RETRY: Duration = Duration::from_millis(250);

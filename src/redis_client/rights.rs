@@ -10,7 +10,7 @@ use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
 use tokio::time::timeout;
 
 use super::connection::Opener;
-use super::{Unavailable, Connection, describe, is_of_the_server};
+use super::{Connection, Unavailable, describe, is_of_the_server};
 
 /// Time-out of all commands together, and of the subscription.
 const LIMIT: Duration = Duration::from_secs(1);
@@ -125,7 +125,11 @@ fn late() -> Unavailable {
 
 type Tried = Vec<(&'static str, RedisResult<()>)>;
 
-async fn try_all(opener: &Opener, connection: &Connection, prefix: &str) -> Result<Tried, Unavailable> {
+async fn try_all(
+    opener: &Opener,
+    connection: &Connection,
+    prefix: &str,
+) -> Result<Tried, Unavailable> {
     // Commands of one connection are pipelined and run in this order.
     let sent = COMMANDS.iter();
     let sent = sent.map(|(right, words)| {

@@ -1,4 +1,4 @@
-//! What the server counts, in Prometheus' text form.
+//! Metrics in Prometheus' text format.
 
 use std::time::Duration;
 
@@ -20,11 +20,11 @@ pub struct Metrics {
     requests: CounterVec,
     /// Duration of requests in seconds, by route template.
     durations: HistogramVec,
-    /// Requests that are being answered.
+    /// Requests in flight.
     pub in_flight: Level,
-    /// Mutations that were turned away, as too many were before them.
+    /// Mutations that were refused because too many were in flight.
     pub requests_shed: Counter,
-    /// Mutations that may be in flight at present.
+    /// How many mutations may be in flight now.
     pub mutations_limit: IntGauge,
     /// Commands that were committed.
     pub committed_commands: IntCounter,
@@ -32,38 +32,38 @@ pub struct Metrics {
     pub committed_batches: IntCounter,
     /// Players whose row another instance had written meanwhile, or who repeated a request.
     pub revision_conflicts: IntCounter,
-    /// Commands that wait in the lanes.
+    /// Commands that wait in the queues of lanes.
     pub queued_commands: Level,
-    /// Statements of lanes that gave up on a lock.
+    /// Statements of lanes that timed out waiting for a lock.
     pub lock_waits: IntCounter,
-    /// Commands that wait apart, as other transactions hold their players' rows.
+    /// Commands that wait because other transactions have locked their players' rows.
     pub held_commands: IntGauge,
     /// Players written by one commit.
     pub batch_players: Histogram,
     /// Duration of commits in seconds.
     pub commit_durations: Histogram,
-    /// Energy that players have earned, by production and by hand, when it was written down.
+    /// Energy from production and clicks, counted when it is stored.
     pub energy_earned: prometheus::Counter,
     /// Purchases, of generators and upgrades.
     pub purchases: IntCounter,
-    /// Whether requests should be sent: 1 or 0.
+    /// Whether the process should receive requests: 1 or 0.
     pub ready: IntGauge,
     process: Process,
     /// Connections to Postgres by state.
     connections: IntGaugeVec,
-    /// Whether Postgres answers: 1 or 0.
+    /// Whether Postgres responds: 1 or 0.
     pub database_up: IntGauge,
-    /// Whether Postgres takes writes: 1 or 0.
+    /// Whether Postgres accepts writes: 1 or 0.
     pub database_writable: IntGauge,
     /// How far the database's clock is behind the latest time that it told, in seconds.
     pub database_clock_behind: Gauge,
-    /// Calls that a rate limit let through or refused.
+    /// Calls that a rate limit allowed or refused.
     limit_decisions: CounterVec,
     /// Whether Redis is used: 1 or 0.
     pub redis_up: IntGauge,
-    /// Calls to Redis that failed or came too late.
+    /// Calls to Redis that failed or timed out.
     pub redis_failures: IntCounter,
-    /// How often Redis was given up until it answers again.
+    /// How often the circuit breaker to Redis opened.
     pub redis_breaker_opened: IntCounter,
     /// The cache of players.
     pub players_cache: CacheMetrics,
@@ -73,14 +73,14 @@ pub struct Metrics {
     job_failures: IntCounterVec,
     /// Duration of attempts in seconds, by kind.
     job_durations: HistogramVec,
-    /// For how long the oldest job that is due has waited, in seconds.
+    /// How long the oldest due job has waited, in seconds.
     pub oldest_due_job: Gauge,
-    /// Jobs whose last attempt has failed.
+    /// Jobs whose last attempt failed.
     pub dead_jobs: IntGauge,
     pub rankings: RankingsMetrics,
 }
 
-/// What is counted of one route, with its counters at hand.
+/// The metrics of one route, with counters that are looked up once.
 #[derive(Debug)]
 pub struct RouteMetrics {
     requests: CounterVec,
@@ -104,7 +104,7 @@ impl RouteMetrics {
     }
 }
 
-/// What one cache counts.
+/// The metrics of one cache.
 #[derive(Clone, Debug)]
 pub struct CacheMetrics {
     /// Reads answered from memory.
@@ -113,7 +113,7 @@ pub struct CacheMetrics {
     pub redis_hits: Counter,
     /// Loads from Postgres.
     pub loads: Counter,
-    /// Reads answered with what was past its time, as Postgres was away.
+    /// Reads answered with a row past its freshness because Postgres was unavailable.
     pub stale: Counter,
 }
 
@@ -135,16 +135,16 @@ impl CacheMetrics {
 /// From a millisecond to ten minutes.
 const JOB_BUCKETS: [f64; 12] =
     [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 120.0, 600.0];
-/// What the rankings count.
+/// The metrics of the rankings.
 #[derive(Clone, Debug)]
 pub struct RankingsMetrics {
-    /// Standings that were published, rebuilds left out.
+    /// Standings that were published, without those of rebuilds.
     pub published: IntCounter,
     /// Rebuilds that this instance finished.
     pub rebuilds: IntCounter,
-    /// How long the last of them took.
+    /// The duration of the last rebuild.
     pub rebuild_seconds: Gauge,
-    /// How many players it ranked.
+    /// The number of players in the last rebuild.
     pub rebuild_players: IntGauge,
     /// Players seen in the last minute.
     pub seen_in_a_minute: IntGauge,
@@ -177,14 +177,15 @@ impl RankingsMetrics {
 const DURATION_BUCKETS: [f64; 14] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
-/// Up to the most that a lane commits at once.
+/// Up to the largest batch of a lane.
 const BATCH_BUCKETS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
 
 impl Metrics {
     /// Makes and registers all metrics.
     ///
     /// # Errors
-    /// Only where two metrics share a name.
+    ///
+    /// Returns an error if two metrics have the same name.
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let metrics = Self {
@@ -324,7 +325,7 @@ impl Metrics {
         Ok(())
     }
 
-    /// What is counted of one route. `route` is a template, never a path, so that the labels stay few.
+    /// The metrics of one route. `route` is a template, never a path, so that there are few labels.
     pub fn route(&self, route: String) -> RouteMetrics {
         RouteMetrics {
             requests: self.requests.clone(),
@@ -334,20 +335,20 @@ impl Metrics {
         }
     }
 
-    /// The count of a limit's decisions of one kind.
+    /// The counter of a limit's decisions.
     pub fn limit_decisions(&self, policy: &str, store: &str, outcome: &str) -> Counter {
         self.limit_decisions.with_label_values(&[policy, store, outcome])
     }
 
-    /// Counts an attempt at a job that has ended.
+    /// Counts a finished attempt at a job.
     pub fn job(&self, kind: &str, failed: bool, duration: Duration) {
         self.job_runs.with_label_values(&[kind]).inc();
         self.job_durations.with_label_values(&[kind]).observe(duration.as_secs_f64());
-        // Both begin with the first attempt, so that a rate can be told from the first failure on.
+        // Both series exist from the first attempt on, so that a rate can be calculated from the first failure on.
         self.job_failures.with_label_values(&[kind]).inc_by(u64::from(failed));
     }
 
-    /// Notes how the pool of connections is used.
+    /// Sets the state of the connection pool.
     pub fn pool(&self, open: usize, idle: usize, waiting: usize) {
         for (state, count) in
             [("busy", open.saturating_sub(idle)), ("idle", idle), ("waiting", waiting)]
@@ -357,10 +358,11 @@ impl Metrics {
         }
     }
 
-    /// All of it as text.
+    /// All metrics as text.
     ///
     /// # Errors
-    /// Only where the encoder fails.
+    ///
+    /// Returns an error if the encoder fails.
     pub fn render(&self) -> Result<Vec<u8>, prometheus::Error> {
         self.process.observe();
         let mut text = Vec::new();

@@ -1,4 +1,4 @@
-//! Logs, metrics, and what is sent elsewhere: spans to a collector, errors to Sentry.
+//! Logs, metrics, and exported telemetry: spans to a collector, errors to Sentry.
 
 pub mod metrics;
 mod process;
@@ -17,7 +17,7 @@ use crate::config::{ExportConfig, LogConfig, LogFormat};
 
 type AnyLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
-/// What has to be sent before the process ends. Dropped, it is.
+/// Sends what is buffered when it is dropped, before the process ends.
 #[must_use]
 #[derive(Default)]
 pub struct Telemetry {
@@ -27,9 +27,9 @@ pub struct Telemetry {
     _reports: Option<reports::Reports>,
 }
 
-/// Sends what the process traces to standard error, in the configured form, and further where that is asked for.
+/// Writes events to standard error in the configured format, and exports them if that is configured.
 ///
-/// A second call changes nothing, so tests may call it each.
+/// A second call changes nothing, so each test may call it.
 pub fn start(log: &LogConfig, export: &ExportConfig) -> Telemetry {
     let mut layers = vec![strangers::counting(), logs(log)];
     let telemetry = exports(export, &mut layers);

@@ -1,5 +1,5 @@
-//! Errors, sent to Sentry where a DSN is configured: what is logged as an error, and panics. Nothing goes with them but what
-//! the log line says.
+//! Errors sent to Sentry, if a DSN is configured: log lines at the level ERROR, and panics. Nothing is sent but what
+//! the log line contains.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,14 +17,14 @@ use tracing_subscriber::layer::Context;
 use super::{AnyLayer, strangers};
 use crate::config::Secret;
 
-/// Sends reports. Dropped, it sends the rest.
+/// Sends reports. Dropping it sends the rest.
 pub(super) struct Reports {
     _guard: ClientInitGuard,
 }
 
 impl Reports {
     pub(super) fn start(dsn: &Secret, layers: &mut Vec<AnyLayer>) -> Option<Self> {
-        // The options panic at what is no DSN.
+        // The options panic for an invalid DSN.
         if Dsn::from_str(dsn.reveal()).is_err() {
             tracing::error!("SENTRY_DSN is not a valid DSN; errors are not reported");
             return None;

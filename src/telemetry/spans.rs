@@ -1,16 +1,16 @@
-//! Spans: what a request spends its time on, sent to a collector by OTLP where one is configured.
+//! Spans: what a request spends its time on, sent to a collector by OTLP if one is configured.
 //!
-//! Spans are made at the level TRACE under the target `idlewatt::spans`, which no log asks for by default: without a
-//! collector they cost a comparison each.
+//! Spans have the level TRACE and the target `idlewatt::spans`, which no log enables by default: without a collector
+//! they cost a comparison each.
 
 #[cfg(not(feature = "otlp"))]
 use tracing::Span;
 
-/// Makes `span` the child of whoever called, by the header `traceparent`.
+/// Makes `span` the child of the caller's span, from the header `traceparent`.
 #[cfg(not(feature = "otlp"))]
 pub fn continue_from(_span: &Span, _traceparent: &str) {}
 
-/// Whether the span will be sent. Of a batch's requests few are, and the batch belongs to one of those.
+/// Whether the span will be sent. Few requests of a batch are sampled, and the batch belongs to one of those.
 #[cfg(not(feature = "otlp"))]
 pub fn is_sampled(_span: &Span) -> bool {
     false
@@ -45,7 +45,7 @@ mod otlp {
     const TARGET: &str = "idlewatt::spans";
     const SEND_LIMIT: Duration = Duration::from_secs(5);
 
-    /// Makes `span` the child of whoever called, by the header `traceparent`.
+    /// Makes `span` the child of the caller's span, from the header `traceparent`.
     pub fn continue_from(span: &Span, traceparent: &str) {
         let header = HashMap::from([("traceparent".to_owned(), traceparent.to_owned())]);
         let caller = TraceContextPropagator::new().extract(&header);
@@ -54,12 +54,12 @@ mod otlp {
         }
     }
 
-    /// Whether the span will be sent. Of a batch's requests few are, and the batch belongs to one of those.
+    /// Whether the span will be sent. Few requests of a batch are sampled, and the batch belongs to one of those.
     pub fn is_sampled(span: &Span) -> bool {
         !span.is_disabled() && span.context().span().span_context().is_sampled()
     }
 
-    /// Sends spans, in bundles, from a thread of its own. Dropped, it sends the rest.
+    /// Sends spans in bundles from its own thread. Dropping it sends the rest.
     pub struct Exporter(SdkTracerProvider);
 
     impl Exporter {
@@ -111,7 +111,7 @@ mod otlp {
         }
     }
 
-    /// The exporter's thread may block, and the process needs no second asynchronous client for it.
+    /// The exporter's thread may block, and the process needs no second asynchronous client.
     struct Client(ureq::Agent);
 
     impl fmt::Debug for Client {

@@ -1,5 +1,6 @@
-//! What a stranger can cause below our own code, such as bytes that are no HTTP. The HTTP library logs it as an error. An error is
-//! for somebody to act on, so these lines are left out of logs and reports, whatever `RUST_LOG` says, and counted.
+//! Log lines that any client can cause, for example by sending bytes that are not HTTP. The HTTP library logs them as
+//! errors. An error should require an action, so these lines are not logged or reported, whatever `RUST_LOG` says; they
+//! are counted.
 
 use std::fmt;
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -14,9 +15,9 @@ use tracing_subscriber::layer::Context;
 
 use super::AnyLayer;
 
-/// Modules that talk to clients. Their warnings and errors are about what a client sent, or that it disconnected.
+/// Modules that talk to clients. Their warnings and errors concern what a client sent, or that it disconnected.
 const TALKING: [&str; 2] = ["actix_http::h1", "actix_http::h2"];
-/// The module that takes connections. What it logs may be that there are too many of them.
+/// The module that accepts connections. It logs for example that there are too many.
 const ACCEPTING: &str = "actix_server::accept";
 
 static BROKEN: LazyLock<Option<IntCounter>> = LazyLock::new(|| {
@@ -28,15 +29,15 @@ static BROKEN: LazyLock<Option<IntCounter>> = LazyLock::new(|| {
 static REFUSED: LazyLock<Option<IntCounter>> = LazyLock::new(|| {
     counter("http_accept_failures_total", "Times that a connection could not be taken")
 });
-/// Why a connection could not be taken, since somebody asked last.
+/// Why a connection could not be accepted since the last query.
 static REASON: Mutex<Option<String>> = Mutex::new(None);
 
 fn counter(name: &str, help: &str) -> Option<IntCounter> {
-    // An error means that the name is none, which a test would show.
+    // An error means that the name is invalid, which a test would show.
     IntCounter::new(name, help).ok()
 }
 
-/// Counts of the whole process, for the metrics of each server in it.
+/// Counters of the whole process, for the metrics of each server in it.
 pub(super) fn register(registry: &Registry) -> Result<(), prometheus::Error> {
     for counter in [&*BROKEN, &*REFUSED].into_iter().flatten() {
         registry.register(Box::new(counter.clone()))?;
@@ -44,19 +45,19 @@ pub(super) fn register(registry: &Registry) -> Result<(), prometheus::Error> {
     Ok(())
 }
 
-/// Why connections could not be taken since the last call; nothing where all were.
+/// Why connections could not be accepted since the last call; `None` if all were.
 pub fn take_accept_failure() -> Option<String> {
     REASON.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
-/// Passes all but what strangers cause.
+/// Lets pass everything except what clients cause.
 pub(super) fn left_out() -> FilterFn {
     filter_fn(|metadata| !is_of_strangers(metadata))
 }
 
-/// Counts what strangers cause.
+/// Counts what clients cause.
 pub(super) fn counting() -> AnyLayer {
-    // Without the hint the most detailed events of all modules would be looked at.
+    // Without the hint, the most detailed events of all modules would be evaluated.
     let filter = filter_fn(is_of_strangers).with_max_level_hint(LevelFilter::WARN);
     Counting.with_filter(filter).boxed()
 }
@@ -134,7 +135,7 @@ mod tests {
             tracing::error!(target: "actix_server::server", "Worker 1 has died; restarting");
             tracing::error!(target: "idlewatt::http", "a request failed");
         });
-        // Other tests may have clients that hang up.
+        // Other tests may have clients that disconnect.
         let after = counts();
         assert!(after[0] >= before[0] + 2 && after[1] > before[1], "{before:?} {after:?}");
         assert_eq!(take_accept_failure().as_deref(), Some("Error accepting connection: 24"));

@@ -1,27 +1,27 @@
-//! Counts that many threads raise at once: each thread has a part of its own, so that none waits for another's memory, and
-//! whoever reads adds the parts up.
+//! Counters that many threads update: each thread has its own part, so that no thread waits for another's memory, and
+//! reading adds the parts up.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use prometheus::core::{Atomic, GenericCounter, GenericCounterVec, GenericGauge};
 
-/// A number that rises.
+/// A counter.
 pub type Counter = GenericCounter<StripedCount>;
-/// Numbers that rise, by labels.
+/// Counters by labels.
 pub type CounterVec = GenericCounterVec<StripedCount>;
-/// A number that rises and falls.
+/// A gauge.
 pub type Gauge = GenericGauge<StripedLevel>;
 
-/// Parts of a number; threads beyond share them.
+/// Parts of a number. Further threads share them.
 const PARTS: usize = 8;
 
-/// A part, alone on the two cache lines that processors fetch together.
+/// A part that occupies the two cache lines which processors fetch together.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Part(AtomicI64);
 
-/// A number in parts. It is not read in one step: a reader sees each change once it has happened, be it a moment later.
+/// A number in parts. It is not read atomically: a reader sees each change after it happened, possibly a moment later.
 #[derive(Debug, Default)]
 struct Striped([Part; PARTS]);
 
@@ -50,7 +50,7 @@ impl Striped {
     }
 }
 
-/// Which part is this thread's.
+/// The index of this thread's part.
 fn part() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local! {
@@ -65,7 +65,7 @@ fn part() -> usize {
     })
 }
 
-/// A count in parts.
+/// A counter in parts.
 #[derive(Debug)]
 pub struct StripedCount(Striped);
 
@@ -93,7 +93,7 @@ impl Atomic for StripedCount {
     }
 }
 
-/// A level in parts, each of which may be below 0.
+/// A gauge in parts, each of which may be below 0.
 #[derive(Debug)]
 pub struct StripedLevel(Striped);
 

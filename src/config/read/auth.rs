@@ -1,4 +1,4 @@
-//! Tokens and passwords.
+//! Reading the settings of tokens and passwords.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Postgres.
+//! Reading the settings of Postgres.
 
 use std::path::PathBuf;
 
@@ -42,7 +42,7 @@ impl Read<'_> {
         }
     }
 
-    /// The file's contents, where it holds certificates.
+    /// The content of the file, if it contains certificates.
     fn authorities(&mut self, name: &str) -> Option<Vec<u8>> {
         let path = PathBuf::from(self.given(name)?);
         match std::fs::read(&path) {

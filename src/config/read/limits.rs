@@ -1,4 +1,4 @@
-//! How much may be asked.
+//! Reading the rate limits.
 
 use super::Read;
 use crate::config::LimitConfig;

@@ -1,4 +1,4 @@
-//! Reading and checking the variables: all faults are told at once.
+//! Reading and validating the variables. All errors are reported together.
 
 mod auth;
 mod database;
@@ -18,7 +18,7 @@ use super::source::Source;
 use super::variables::VARIABLES;
 use super::{Config, JobsConfig, Secret};
 
-/// A variable that does not hold what it should.
+/// A variable with an invalid value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     pub variable: String,
@@ -36,10 +36,11 @@ pub(super) fn fault(variable: &str, message: impl fmt::Display) -> Fault {
 }
 
 impl Config {
-    /// Reads and checks every variable.
+    /// Reads and validates every variable.
     ///
     /// # Errors
-    /// All faults there are.
+    ///
+    /// Returns all errors.
     pub fn load(source: &Source) -> Result<Self, Vec<Fault>> {
         let mut read = Read { source, faults: Vec::new() };
         let config = Self {
@@ -68,7 +69,7 @@ impl Config {
     }
 }
 
-/// The walk over the variables that collects their faults.
+/// Collects the errors of the variables.
 struct Read<'a> {
     source: &'a Source,
     faults: Vec<Fault>,
@@ -79,7 +80,7 @@ impl Read<'_> {
         self.faults.push(fault(variable, message));
     }
 
-    /// The variable's value; one that is empty counts as absent.
+    /// The value of a variable; an empty one counts as absent.
     fn given(&self, name: &str) -> Option<&str> {
         self.source.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
     }

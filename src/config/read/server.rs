@@ -1,4 +1,4 @@
-//! What the process does, and where and how it takes requests.
+//! Reading the role and the settings of the HTTP server.
 
 use super::{Read, cores};
 use crate::config::{HttpConfig, Origins, Role};

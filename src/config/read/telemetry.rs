@@ -1,4 +1,4 @@
-//! What is logged, and what is sent elsewhere.
+//! Reading the settings of the log and of exported telemetry.
 
 use super::Read;
 use crate::config::{CollectorConfig, ExportConfig, LogConfig, LogFormat, Secret};
@@ -36,7 +36,7 @@ impl Read<'_> {
         if let Some(dsn) = &sentry_dsn {
             let has_form = dsn.reveal().starts_with("http") && dsn.reveal().contains('@');
             if !has_form {
-                // The value is not repeated, as it holds a key.
+                // The value contains a key and is not repeated.
                 self.fault("SENTRY_DSN", "must be such as https://key@host/number");
             }
             self.only_with("SENTRY_DSN", "sentry", cfg!(feature = "sentry"));
@@ -45,7 +45,7 @@ impl Read<'_> {
         ExportConfig { collector, sentry_dsn }
     }
 
-    /// Refuses a variable that this build can do nothing with.
+    /// Reports a variable that needs a feature which this build does not have.
     fn only_with(&mut self, name: &str, feature: &str, there: bool) {
         if !there {
             self.fault(name, format!("needs a build with --features {feature}"));

@@ -1,4 +1,4 @@
-//! Older standings, cleared boards and the order of members.
+//! Tests of older standings, cleared boards and the order of members.
 
 use super::*;
 
@@ -63,7 +63,7 @@ fn what_is_older_takes_no_place() {
     assert_eq!(scores(), [10.0]);
     publish(2, 6.0, Some(11.0));
     assert_eq!(scores(), [11.0]);
-    // Who left stays away until something newer comes, also through a rebuild.
+    // A player who was removed stays away until a newer standing comes, also during a rebuild.
     publish(3, 6.0, None);
     publish(2, 9.0, Some(12.0));
     let pass = local.begin();
@@ -72,7 +72,7 @@ fn what_is_older_takes_no_place() {
     assert_eq!(scores(), [0.0; 0]);
     publish(4, 12.0, Some(14.0));
     assert_eq!(scores(), [14.0]);
-    // A row that a rebuild has not found is gone.
+    // A row that a rebuild has not found was deleted.
     let pass = local.begin();
     local.finish(pass, season, at(13.0)).expect("whole");
     assert_eq!(scores(), [0.0; 0]);

@@ -1,4 +1,4 @@
-//! The form in which the boards are kept in Redis.
+//! The form of the boards in Redis.
 
 use uuid::Uuid;
 
@@ -8,8 +8,8 @@ use crate::rankings::board::{Entry, List, Standing, Status};
 /// Revision and time, each a big-endian double, before the name.
 const STAMP_BYTES: usize = 16;
 
-/// What is kept of a player beside its scores: the stamp that guards it, and the name that is shown. Revisions are far
-/// below 2^53, and so are microseconds, so doubles, which are the only numbers of scripts, hold them exactly.
+/// The stored data of a player besides its scores: the stamp that guards it, and the display name. Revisions and
+/// microseconds are far below 2^53, so doubles, the only numbers of scripts, represent them exactly.
 pub(super) fn kept(standing: &Standing) -> Vec<u8> {
     let name = standing.place.as_ref().map_or("", |place| &place.name);
     let mut bytes = Vec::with_capacity(STAMP_BYTES + name.len());
@@ -19,32 +19,32 @@ pub(super) fn kept(standing: &Standing) -> Vec<u8> {
     bytes
 }
 
-/// A score as a sorted set keeps it: the best is the least. Seventeen digits tell any two doubles apart.
+/// A score in a sorted set, negated so that the best is the lowest. Seventeen digits distinguish any two doubles.
 pub(super) fn score(score: f64) -> String {
     if score > 0.0 { format!("-{score:e}") } else { "0".to_owned() }
 }
 
-/// When and in which season the boards were last built whole, and how many keys are left of boards that are not whole.
+/// When and in which season the boards were last built completely, and how many keys of incomplete boards are left.
 pub(super) type RawStatus = (String, String, u64);
 
-/// The same, understood.
+/// Decodes a status.
 pub(super) fn status((at, season, remains): &RawStatus) -> Status {
     let built = at.parse().ok().map(Timestamp::from_micros);
     let season = season.parse().ok().map(Season::from_number);
     Status { rebuilt: built.zip(season), is_damaged: *remains > 0 }
 }
 
-/// The answer of the script that reads.
+/// The result of the script that reads.
 pub(super) type RawAnswer = (String, u64, u64, Vec<(Vec<u8>, String)>, Vec<Option<Vec<u8>>>, i64);
 
-/// The same, understood.
+/// A decoded result.
 pub(super) struct Answer {
     pub(super) list: List,
-    /// Of the player that was asked for, where it is on the board.
+    /// The rank of the requested player, if it is on the board.
     pub(super) rank: Option<u64>,
 }
 
-/// Understands an answer; nothing where it is none of ours, or where a player on the board has lost its name.
+/// Decodes a result; `None` if it has another form, or if the name of a player on the board was lost.
 pub(super) fn answer(raw: RawAnswer) -> Option<Answer> {
     let (as_of, total_players, first, members, kept, rank) = raw;
     let entries =
@@ -55,7 +55,7 @@ pub(super) fn answer(raw: RawAnswer) -> Option<Answer> {
                 rank,
                 player: Uuid::from_slice(&player).ok()?,
                 name: name.into(),
-                // Turning the sign of 0 round would make it -0. JSON has no infinity.
+                // Negating 0 would give -0. JSON has no infinity.
                 score: finite(0.0 - score),
             })
         });

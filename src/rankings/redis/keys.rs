@@ -1,28 +1,28 @@
-//! The names of the keys.
+//! The names of keys.
 
 use crate::identity::Identity;
 use crate::rankings::board::{BOARDS, Board};
 use crate::redis_client::Redis;
 
-/// The keys of one set of boards: meta, players, and the boards.
+/// The keys of one set of boards: metadata, players, and the boards.
 pub(super) type Parts = [String; 2 + BOARDS];
 
 /// The keys of the boards of one epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::rankings) struct Keys {
     identity: Identity,
-    /// What all of them begin with.
+    /// The common prefix.
     stem: String,
 }
 
 impl Keys {
-    /// Those of a database in an epoch.
+    /// The keys of a database in an epoch.
     pub(super) fn new(redis: &Redis, identity: Identity) -> Self {
-        // One tag, as all of them are named in one call.
+        // One tag, because one call uses all keys.
         Self { identity, stem: redis.key(identity, "{rankings}:") }
     }
 
-    /// Whose they are.
+    /// The database and the epoch.
     pub(super) fn identity(&self) -> Identity {
         self.identity
     }
@@ -32,7 +32,7 @@ impl Keys {
         self.parts("")
     }
 
-    /// Those that are being built.
+    /// The boards that are being built.
     pub(super) fn build(&self) -> Parts {
         self.parts("build:")
     }

@@ -1,11 +1,11 @@
-//! The boards in Redis, which all instances share: a sorted set each, and a hash of what else is known of the players.
+//! The boards in Redis, which all instances share: a sorted set each, and a hash with the other data of the players.
 //!
-//! Scores are stored with their sign turned round and players as the bytes of their ids, so that the order of `ZRANGE` is
-//! that of the board: the best first, and of equal scores the older player. Every change is a script, so readers never
-//! see a part of one.
+//! Scores are stored negated and players as the bytes of their ids, so that the order of `ZRANGE` is that of the board:
+//! best first, and for equal scores the older player first. Every change is a script, so readers never see a part of
+//! it.
 //!
-//! Any of the keys may be lost at any time: evicted, deleted or overwritten. Each script that changes them therefore stores
-//! how many players each key holds, and each script, before it reads or writes, compares that with what is there.
+//! Any key may be lost at any time: evicted, deleted or overwritten. Therefore each script that changes the boards
+//! stores how many players each key has, and each script compares that with the keys before it reads or writes.
 
 mod codec;
 mod keys;
@@ -24,19 +24,19 @@ use crate::redis_client::{Redis, is_of_type};
 use codec::Answer;
 pub(super) use keys::Keys;
 
-/// Standings in one call: Redis does nothing else for the millisecond or so that a call takes.
+/// Standings in one call. Redis does nothing else during the millisecond or so that a call takes.
 const WRITTEN_AT_ONCE: usize = 200;
 
-/// How long a request waits. It makes one such call, and the limiter mostly none, of 30 ms in all.
+/// Time-out of a request's call. A request makes one such call, and usually none to the limiter, of 30 ms in all.
 const READ_LIMIT: Duration = Duration::from_millis(25);
 
-/// How long a call may take that no request waits for.
+/// Time-out of a call that no request waits for.
 const BACKGROUND_LIMIT: Duration = Duration::from_secs(5);
 
-/// How long a build may rest before somebody else may begin one.
+/// How long a build may be idle before another instance may begin one.
 const BUILD_RESTS: Duration = Duration::from_secs(30);
 
-/// A script of this folder, with the functions that those share which change the boards.
+/// A script of this folder, preceded by the functions that the changing scripts share.
 macro_rules! script {
     ($file:literal) => {
         LazyLock::new(|| Script::new(concat!(include_str!("parts.lua"), include_str!($file))))
@@ -56,32 +56,32 @@ pub(super) struct Shared {
     identity: Arc<IdentityTracker>,
 }
 
-/// A build that has begun.
+/// A build in progress.
 #[derive(Clone, Debug)]
 pub(super) struct Build {
     token: String,
-    /// Those that it began with.
+    /// The keys with which it began.
     keys: Keys,
 }
 
 impl Shared {
-    /// The boards of the database that is identified, in its present epoch.
+    /// The boards of the identified database in its present epoch.
     pub(super) fn new(redis: Redis, identity: Arc<IdentityTracker>) -> Self {
         Self { redis, identity }
     }
 
-    /// Whether Redis is there, and it is known which database the boards are of.
+    /// Whether Redis is available and the database is identified.
     pub(super) fn is_up(&self) -> bool {
         self.redis.is_up() && self.identity.current().is_some()
     }
 
-    /// The keys of the boards at this moment. The epoch may change while the server runs, so a call takes them once and keeps
-    /// them to its end.
+    /// The present keys of the boards. The epoch may change at any time, so a call reads them once and uses them to its
+    /// end.
     pub(super) fn keys(&self) -> Keys {
         Keys::new(&self.redis, self.identity.current().unwrap_or_default())
     }
 
-    /// How the boards fare.
+    /// The state of the boards.
     pub(super) async fn status(&self) -> Result<Status, Unavailable> {
         let call = call_of(&STATUS, &self.keys().live());
         let run = |mut connection| async move { call.invoke_async(&mut connection).await };
@@ -89,7 +89,7 @@ impl Shared {
         Ok(codec::status(&raw))
     }
 
-    /// Writes standings, none over a newer one. On boards that are not whole nothing is written.
+    /// Writes standings, unless there are newer ones. Nothing is written to incomplete boards.
     pub(super) async fn publish(
         &self,
         keys: &Keys,
@@ -123,14 +123,14 @@ impl Shared {
             };
             let answer = self.redis.with_limit(BACKGROUND_LIMIT, run).await?;
             let now = codec::status(&answer.ok_or(Unavailable::CutShort)?);
-            // The first call removes what is left of damaged boards.
+            // The first call removes the remains of damaged boards.
             status = Status { is_damaged: status.is_damaged || now.is_damaged, ..now };
         }
         Ok(status)
     }
 
-    /// Begins to build the boards anew; nothing where somebody is at it. What is published from now on is written to
-    /// what is built, too.
+    /// Begins to rebuild the boards; `None` if another instance is doing so. Publications from now on are also written
+    /// to the new boards.
     pub(super) async fn begin(&self) -> Result<Option<Build>, Unavailable> {
         let token = random_id().to_string();
         let keys = self.keys();
@@ -141,7 +141,7 @@ impl Shared {
         Ok(begun.then_some(Build { token, keys }))
     }
 
-    /// Writes standings to what is built.
+    /// Writes standings to the new boards.
     pub(super) async fn fill(
         &self,
         build: &Build,
@@ -158,7 +158,7 @@ impl Shared {
         Ok(self.redis.with_limit(BACKGROUND_LIMIT, run).await?)
     }
 
-    /// Puts what was built in the place of the boards.
+    /// Replaces the boards by the new ones.
     pub(super) async fn finish(
         &self,
         build: &Build,
@@ -180,7 +180,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Removes the boards of the epoch whose boards were finished before those of `keys`: nobody reads them any more.
+    /// Removes the boards of the epoch before that of `keys`, because they are no longer read.
     async fn remove_earlier_epoch(&self, keys: &Keys) -> Result<(), Unavailable> {
         let (database, epoch) = (keys.identity().database, keys.identity().epoch.to_string());
         let finished = self.redis.lasting_key(database, "{rankings}:epoch");
@@ -205,7 +205,7 @@ impl Shared {
         Ok(self.redis.with_limit(BACKGROUND_LIMIT, run).await?)
     }
 
-    /// Removes a build that will not be finished, so that nobody waits for it.
+    /// Removes a build that will not be finished, so that no instance waits for it.
     pub(super) async fn abandon(&self, build: &Build) -> Result<(), Unavailable> {
         let mut call = call_of(&ABANDON, &build.keys.build());
         call.arg(&build.token);
@@ -213,12 +213,12 @@ impl Shared {
         Ok(self.redis.with_limit(BACKGROUND_LIMIT, run).await?)
     }
 
-    /// A build ends when the epoch is no longer the one that it began in: it is of other boards.
+    /// A build fails when the epoch changes, because its boards belong to the earlier epoch.
     fn continues(&self, build: &Build) -> Result<(), Unavailable> {
         if build.keys == self.keys() { Ok(()) } else { Err(Unavailable::CutShort) }
     }
 
-    /// A part of a board.
+    /// A page of a board.
     pub(super) async fn page(
         &self,
         board: Board,
@@ -230,7 +230,7 @@ impl Shared {
         Ok(self.read(call).await?.list)
     }
 
-    /// A player and up to `around` neighbours on each side; none where it is not on the board.
+    /// A player and up to `around` neighbours on each side; `None` if the player is not on the board.
     pub(super) async fn surroundings(
         &self,
         board: Board,
@@ -258,7 +258,7 @@ impl Shared {
     }
 }
 
-/// A call of a script over those keys.
+/// A script call over these keys.
 fn call_of<'a>(
     script: &'static Script,
     keys: impl IntoIterator<Item = &'a String>,
@@ -274,7 +274,7 @@ fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// A build that somebody else took over is no fault of Redis.
+/// A build that another instance took over is not a failure of Redis.
 fn unless_cut_short<T>(result: RedisResult<T>) -> RedisResult<Option<T>> {
     match result {
         Err(error) if error.code() == Some("CUTSHORT") => Ok(None),
@@ -312,7 +312,7 @@ mod tests {
             [after.fill(&build, &publication).await, after.finish(&build, season, now).await];
         assert!(matches!(fill, Err(Unavailable::CutShort)), "{fill:?}");
         assert!(matches!(finish, Err(Unavailable::CutShort)), "{finish:?}");
-        // In the same epoch it goes on, as far as Redis is there.
+        // In the same epoch the build continues if Redis is available.
         let fill = before.fill(&build, &publication).await;
         assert!(matches!(fill, Err(Unavailable::Redis(_))), "{fill:?}");
     }
