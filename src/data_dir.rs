@@ -30,7 +30,6 @@ impl DataDir {
     /// Creates the folder if it is missing and locks it.
     ///
     /// # Errors
-    ///
     /// Returns [`Error::InUse`] if another server has locked it.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let failed = |source| Error::Io { path: path.display().to_string(), source };
@@ -70,7 +69,6 @@ impl DataDir {
     /// The secret that signs tokens. The first call makes it; later calls return the same one.
     ///
     /// # Errors
-    ///
     /// Returns [`Error::Io`] if its file cannot be read or written.
     pub fn secret(&self) -> Result<String, Error> {
         let path = self.path.join("jwt_secret");

@@ -1,22 +1,22 @@
-//! Who may know whom: the layers of ARCHITECTURE.md, read from the sources.
+//! The layers of ARCHITECTURE.md, checked against the sources: which module may use which, and which crates it may name.
 
 #![allow(clippy::expect_used, reason = "a test may give up")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Each module with those that it may use beside itself.
-const MAY_USE: [(&str, &[&str]); 27] = [
+/// Each module with the modules that it may use, from bottom to top: a module uses only modules above it in this list.
+const LAYERS: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("config", &[]),
     ("health", &[]),
     ("data_dir", &[]),
     ("generations", &[]),
-    ("supervisor", &[]),
-    ("clock", &["domain"]),
     ("identity", &[]),
+    ("supervisor", &[]),
     ("id", &["domain"]),
+    ("clock", &["domain"]),
     ("telemetry", &["config"]),
     ("store", &["domain", "id", "identity"]),
     ("redis_client", &["config", "identity", "telemetry"]),
@@ -36,6 +36,7 @@ const MAY_USE: [(&str, &[&str]); 27] = [
         ],
     ),
     ("limit", &["clock", "identity", "redis_client", "telemetry"]),
+    ("lanes", &["store", "supervisor", "telemetry"]),
     ("catalogue", &["clock", "domain", "store"]),
     (
         "accounts",
@@ -45,7 +46,6 @@ const MAY_USE: [(&str, &[&str]); 27] = [
         "rankings",
         &["catalogue", "clock", "domain", "id", "identity", "redis_client", "store", "telemetry"],
     ),
-    ("lanes", &["store", "supervisor", "telemetry"]),
     (
         "game",
         &[
@@ -53,7 +53,6 @@ const MAY_USE: [(&str, &[&str]); 27] = [
             "catalogue",
             "clock",
             "domain",
-            "generations",
             "identity",
             "lanes",
             "rankings",
@@ -62,7 +61,7 @@ const MAY_USE: [(&str, &[&str]); 27] = [
             "telemetry",
         ],
     ),
-    ("operators", &["accounts", "cache", "clock", "domain", "game", "store"]),
+    ("operators", &["accounts", "cache", "clock", "game", "store"]),
     (
         "jobs",
         &[
@@ -119,10 +118,9 @@ const MAY_USE: [(&str, &[&str]); 27] = [
             "game",
             "health",
             "http",
-            "identity",
+            "jobs",
             "lanes",
             "limit",
-            "jobs",
             "operators",
             "peers",
             "rankings",
@@ -135,66 +133,131 @@ const MAY_USE: [(&str, &[&str]); 27] = [
     ),
 ];
 
-/// Crates that only these modules name.
-const KEPT_TO: [(&str, &[&str]); 9] = [
-    ("apalis", &["jobs"]),
-    ("actix_web", &["http", "app"]),
-    ("tokio_postgres", &["store", "app", "config"]),
-    ("deadpool_postgres", &["store"]),
-    ("redis::", &["redis_client", "cache", "limit", "peers", "rankings"]),
-    ("std::env::var", &["config"]),
-    ("prometheus", &["telemetry"]),
-    ("governor::", &["limit"]),
-    ("jsonwebtoken", &["accounts"]),
+/// The files and folders of `http`, from bottom to top as [`LAYERS`].
+const HTTP_LAYERS: &[&str] = &[
+    "problem_response",
+    "responses",
+    "limit_headers",
+    "shedding",
+    "route_counters",
+    "token_cache",
+    "pages",
+    "context",
+    "thread_state",
+    "extract",
+    "middleware",
+    "handlers",
+    "openapi",
+    "routes",
 ];
 
-fn sources() -> Vec<(String, PathBuf, String)> {
+/// Names that `http` re-exports for its own files, and where they are defined.
+const HTTP_NAMES: &[(&str, &[&str])] = &[
+    ("context", &["Api", "Options"]),
+    ("responses", &["JSON", "NEVER_KEPT", "VARY_BY_CALLER", "json", "json_with", "private_json"]),
+];
+
+/// Names that only these modules may contain.
+const KEPT_TO: &[(&str, &[&str])] = &[
+    ("actix_web", &["http", "app"]),
+    ("apalis", &["jobs"]),
+    ("deadpool_postgres", &["store"]),
+    ("governor::", &["limit"]),
+    ("jsonwebtoken", &["accounts"]),
+    ("prometheus", &["telemetry"]),
+    ("redis::", &["redis_client", "cache", "limit", "peers", "rankings"]),
+    ("std::env::var", &["config"]),
+    ("tokio_postgres", &["store", "app", "config"]),
+];
+
+/// What the rules of the game must not contain: I/O, clocks, randomness, logs, locks, types that hide their content, and
+/// forms of output.
+const IMPURE: &[&str] = &[
+    "async ",
+    "Atomic",
+    "Condvar",
+    "dyn Any",
+    "Instant",
+    "LazyLock",
+    "Mutex",
+    "OnceLock",
+    "println",
+    "rand",
+    "RwLock",
+    "serde_json",
+    "SystemTime",
+    "tokio",
+    "tracing",
+    "uuid",
+];
+
+/// A source file.
+struct Source {
+    /// The path below `src`.
+    path: PathBuf,
+    text: String,
+}
+
+impl Source {
+    /// The top-level module.
+    fn module(&self) -> &str {
+        self.part(0)
+    }
+
+    /// A part of the path, without the ending of a file.
+    fn part(&self, index: usize) -> &str {
+        let part = self.path.components().nth(index).expect("a part").as_os_str();
+        part.to_str().expect("text").trim_end_matches(".rs")
+    }
+
+    /// Whether the file contains only tests, or only helpers of tests.
+    fn is_test(&self) -> bool {
+        let name = self.path.file_stem().and_then(|name| name.to_str()).expect("a name");
+        name.ends_with("_tests") || ["tests", "testing"].contains(&name)
+    }
+}
+
+fn sources() -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut folders = vec![root.clone()];
-    let mut files = Vec::new();
+    let mut sources = Vec::new();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).expect("a folder") {
             let path = entry.expect("an entry").path();
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let inside = path.strip_prefix(&root).expect("below src");
-                let first = inside.components().next().expect("a name").as_os_str();
-                let module = first.to_string_lossy().trim_end_matches(".rs").to_owned();
                 let text = fs::read_to_string(&path).expect("text");
-                files.push((module, path, text));
+                let path = path.strip_prefix(&root).expect("below src").to_owned();
+                sources.push(Source { path, text });
             }
         }
     }
-    files
+    sources
 }
 
-/// The modules that a text names after `crate::`, one by one or in braces.
-fn named(text: &str) -> BTreeSet<String> {
-    let word = |text: &str| {
+/// The names that follow `prefix` in a text, one by one or in braces.
+fn named<'a>(text: &'a str, prefix: &str) -> BTreeSet<&'a str> {
+    fn word(text: &str) -> &str {
         let end = text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
-        text[..end].to_owned()
-    };
+        &text[..end]
+    }
     let mut names = BTreeSet::new();
-    for (position, _) in text.match_indices("crate::") {
-        let rest = &text[position + "crate::".len()..];
-        match rest.strip_prefix('{') {
-            None => drop(names.insert(word(rest))),
-            Some(list) => {
-                let mut depth = 1;
-                let mut item = String::new();
-                for c in list.chars() {
-                    depth += i32::from(c == '{') - i32::from(c == '}');
-                    if depth == 0 || (depth == 1 && c == ',') {
-                        names.insert(word(item.trim()));
-                        item.clear();
-                    } else {
-                        item.push(c);
-                    }
-                    if depth == 0 {
-                        break;
-                    }
-                }
+    for (position, _) in text.match_indices(prefix) {
+        let rest = &text[position + prefix.len()..];
+        let Some(list) = rest.strip_prefix('{') else {
+            names.insert(word(rest));
+            continue;
+        };
+        let (mut depth, mut item) = (1, 0);
+        for (index, c) in list.char_indices() {
+            depth += i32::from(c == '{') - i32::from(c == '}');
+            if depth == 0 || (depth == 1 && c == ',') {
+                names.insert(word(list[item..index].trim_start()));
+                item = index + 1;
+            }
+            if depth == 0 {
+                break;
             }
         }
     }
@@ -203,60 +266,100 @@ fn named(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn modules_know_only_those_below_them() {
+fn modules_use_only_what_their_layer_allows() {
+    let layers: BTreeMap<_, _> = LAYERS.iter().copied().collect();
     let mut faults = Vec::new();
-    for (module, path, text) in sources() {
-        let Some((_, allowed)) = MAY_USE.iter().find(|(name, _)| *name == module) else {
-            assert!(
-                ["main", "lib"].contains(&module.as_str()),
-                "{module} has no place in the layers"
-            );
+    let mut used: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for source in sources() {
+        let module = source.module();
+        let Some(allowed) = layers.get(module) else {
+            assert!(["main", "lib"].contains(&module), "{module} has no layer");
             continue;
         };
-        for used in named(&text) {
-            if used != module && !allowed.contains(&used.as_str()) {
-                faults.push(format!("{} uses {used}", path.display()));
+        for name in named(&source.text, "crate::") {
+            used.entry(module.to_owned()).or_default().insert(name.to_owned());
+            if name != module && !allowed.contains(&name) {
+                faults.push(format!("{} uses {name}", source.path.display()));
             }
         }
+    }
+    for (module, allowed) in LAYERS {
+        let used = used.get(*module).cloned().unwrap_or_default();
+        let unused = allowed.iter().filter(|name| !used.contains(**name));
+        faults.extend(unused.map(|name| format!("{module} may use {name} but does not")));
     }
     assert!(faults.is_empty(), "{faults:#?}");
 }
 
 #[test]
-fn crates_stay_where_they_belong() {
+fn layers_have_no_circles() {
+    for (position, (module, allowed)) in LAYERS.iter().enumerate() {
+        let below: Vec<_> = LAYERS[..position].iter().map(|(name, _)| *name).collect();
+        for name in *allowed {
+            assert!(below.contains(name), "{module} uses {name}, which is not below it");
+        }
+    }
+}
+
+#[test]
+fn files_of_http_have_no_circles() {
     let mut faults = Vec::new();
-    for (module, path, text) in sources() {
-        for (name, allowed) in KEPT_TO {
-            if text.contains(name) && !allowed.contains(&module.as_str()) {
-                faults.push(format!("{} names {name}", path.display()));
-            }
-        }
-    }
-    assert!(faults.is_empty(), "{faults:#?}");
-}
-
-#[test]
-fn the_rules_know_std_and_serde_only() {
-    for (module, path, text) in sources() {
-        if module != "domain" || path.to_string_lossy().contains("test") {
+    for source in sources().into_iter().filter(|it| it.module() == "http" && !it.is_test()) {
+        let own = source.part(1);
+        if own == "mod" {
             continue;
         }
-        for name in ["tokio", "tracing", "uuid", "rand", "async ", "Instant", "println"] {
-            assert!(!text.contains(name), "{} names {name}", path.display());
+        let layer = |name: &str| HTTP_LAYERS.iter().position(|it| *it == name);
+        let own_layer = layer(own).unwrap_or_else(|| panic!("{own} has no layer"));
+        for name in named(&source.text, "crate::http::") {
+            let defined = HTTP_NAMES.iter().find(|(_, names)| names.contains(&name));
+            let name = defined.map_or(name, |(file, _)| *file);
+            let used = layer(name).unwrap_or_else(|| panic!("{name} has no layer"));
+            if used > own_layer {
+                faults.push(format!("{} uses {name}", source.path.display()));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{faults:#?}");
+}
+
+#[test]
+fn crates_are_used_only_where_they_belong() {
+    let mut faults = Vec::new();
+    for source in sources() {
+        for (name, allowed) in KEPT_TO {
+            if source.text.contains(name) && !allowed.contains(&source.module()) {
+                faults.push(format!("{} contains {name}", source.path.display()));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{faults:#?}");
+}
+
+#[test]
+fn the_rules_of_the_game_are_pure() {
+    let rules: Vec<_> =
+        sources().into_iter().filter(|it| it.module() == "domain" && !it.is_test()).collect();
+    assert!(rules.len() > 10, "only {} files were found", rules.len());
+    for source in rules {
+        // Tests at the end of a file may use more.
+        let rules = source.text.split("#[cfg(test)]").next().expect("a part");
+        for name in IMPURE {
+            assert!(!rules.contains(name), "{} contains {name}", source.path.display());
         }
     }
 }
 
 #[test]
-fn every_statement_says_which_function_it_is_of() {
+fn every_statement_names_its_function_and_is_used() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let rust: String = sources().into_iter().map(|(_, _, text)| text).collect();
+    let rust: String = sources().into_iter().map(|source| source.text).collect();
     for folder in fs::read_dir(root.join("sql/queries")).expect("a folder") {
         for file in fs::read_dir(folder.expect("an entry").path()).expect("a folder") {
             let path = file.expect("an entry").path();
             let text = fs::read_to_string(&path).expect("text");
             let shown = path.strip_prefix(root).expect("below the root").display().to_string();
-            assert!(text.starts_with("-- store::"), "{shown} does not say whose it is");
+            assert!(text.starts_with("-- store::"), "{shown} does not name its function");
             assert!(rust.contains(&shown), "{shown} is not used");
         }
     }

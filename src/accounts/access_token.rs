@@ -81,7 +81,6 @@ impl AccessTokens {
     /// Verifies a token at `now`.
     ///
     /// # Errors
-    ///
     /// Returns [`Error::Unauthenticated`] or [`Error::TokenExpired`].
     pub fn verify(&self, token: &str, now: Timestamp) -> Result<Verified, Error> {
         let decode = |key| jsonwebtoken::decode::<Claims>(token, key, &self.validation).ok();

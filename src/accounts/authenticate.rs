@@ -26,7 +26,6 @@ impl Accounts {
     /// Verifies an access token. Needs no store, because revocations are kept in memory.
     ///
     /// # Errors
-    ///
     /// Returns [`Error::Unauthenticated`], [`Error::TokenExpired`] or [`Error::Banned`].
     pub fn authenticate(&self, token: &str) -> Result<Verified, Error> {
         let verified = self.access_tokens.verify(token, self.clock.now())?;
@@ -37,7 +36,6 @@ impl Accounts {
     /// Checks that the session and the player of a token that was verified before are not revoked.
     ///
     /// # Errors
-    ///
     /// Returns [`Error::Unauthenticated`] or [`Error::Banned`].
     pub fn check_revoked(&self, identity: Identity) -> Result<(), Error> {
         match self.revocations.reason(identity.player) {
@@ -54,7 +52,6 @@ impl Accounts {
     /// The player and session of an access token, even if they are revoked.
     ///
     /// # Errors
-    ///
     /// Returns [`Error::Unauthenticated`] or [`Error::TokenExpired`].
     pub fn identify(&self, token: &str) -> Result<Identity, Error> {
         Ok(self.access_tokens.verify(token, self.clock.now())?.identity)

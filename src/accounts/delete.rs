@@ -15,7 +15,6 @@ impl Accounts {
     /// Deletes a player and all its data. `key` is the request's idempotency key.
     ///
     /// # Errors
-    ///
     /// Returns [`Error::Unauthenticated`] if the player no longer exists, or [`Error::KeyReused`] if the key belongs to
     /// another request.
     pub async fn delete_player(&self, player: Uuid, key: Option<&str>) -> Result<(), Error> {
@@ -43,7 +42,6 @@ impl Accounts {
     /// Whether the request with this idempotency key deleted the player.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn was_deleted_by(&self, player: Uuid, key: &str) -> Result<bool, Error> {
         let stored = self.store.deletion_key_hash(player).await?;

@@ -10,7 +10,6 @@ pub const DISPLAY_NAME: TextLimits = TextLimits { characters: 24, bytes: 256 };
 /// The username in `text`: 3 to 24 characters of `[a-z0-9_]` after case folding.
 ///
 /// # Errors
-///
 /// Returns the rule.
 pub fn username(text: &str) -> Result<String, &'static str> {
     let folded = text.to_ascii_lowercase();
@@ -25,7 +24,6 @@ pub fn username(text: &str) -> Result<String, &'static str> {
 /// The display name in `text`.
 ///
 /// # Errors
-///
 /// Returns why it cannot be shown to other players.
 pub fn display_name(text: &str) -> Result<String, UnfitText> {
     text::shown(text, DISPLAY_NAME)
@@ -44,7 +42,6 @@ impl Password {
     /// A new password: 8 to 128 characters (code points, composed).
     ///
     /// # Errors
-    ///
     /// Returns the rule.
     pub fn new(text: String) -> Result<Self, &'static str> {
         let password = Self::claimed(text);

@@ -48,7 +48,6 @@ impl PasswordHasher {
     /// The hash of a password, in PHC form.
     ///
     /// # Errors
-    ///
     /// Returns [`Error::Overloaded`] if too many sign-ins wait.
     pub async fn hash(&self, password: Password) -> Result<String, Error> {
         self.run(move || hash_now(&password.composed)).await?.ok_or(Error::Overloaded)
@@ -57,7 +56,6 @@ impl PasswordHasher {
     /// Compares a password with `hash`. Without a hash it takes as long, and the result is that the password is wrong.
     ///
     /// # Errors
-    ///
     /// Returns [`Error::Overloaded`] if too many sign-ins wait.
     pub async fn verify(&self, password: Password, hash: Option<String>) -> Result<Match, Error> {
         self.run(move || {
@@ -106,7 +104,6 @@ impl Accounts {
     /// Replaces a player's password and ends its other sessions.
     ///
     /// # Errors
-    ///
     /// Returns [`Error::InvalidCredentials`] if `current` is not the password or the player is a guest.
     pub async fn change_password(
         &self,

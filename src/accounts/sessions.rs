@@ -57,7 +57,6 @@ impl Accounts {
     /// was used, ends the session.
     ///
     /// # Errors
-    ///
     /// Returns [`Error::Unauthenticated`], [`Error::TokenExpired`] or [`Error::Banned`].
     pub async fn refresh(&self, text: &str) -> Result<Tokens, Error> {
         let token = RefreshToken::decode(text).ok_or(Error::Unauthenticated)?;
@@ -117,7 +116,6 @@ impl Accounts {
     /// seconds.
     ///
     /// # Errors
-    ///
     /// Returns [`Error::NoSuchSession`].
     pub async fn end_session(&self, player: Uuid, session: Uuid) -> Result<(), Error> {
         if !self.store.end_session(player, session, self.clock.substitute()).await? {
@@ -130,7 +128,6 @@ impl Accounts {
     /// Ends the session of the request. If another request ended it first, that is no error.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn log_out(&self, identity: Identity) -> Result<(), Error> {
         match self.end_session(identity.player, identity.session).await {
@@ -142,7 +139,6 @@ impl Accounts {
     /// Ends all sessions of a player except that of the request.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn end_other_sessions(&self, identity: Identity) -> Result<(), Error> {
         let (kept, substitute) = ([identity.session], self.clock.substitute());

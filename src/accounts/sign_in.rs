@@ -32,7 +32,6 @@ impl Accounts {
     /// Creates a guest.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn create_guest(&self, user_agent: Option<&str>) -> Result<SignedIn, Error> {
         self.create(guest_name(), None, user_agent).await
@@ -41,7 +40,6 @@ impl Accounts {
     /// Creates a player with a username.
     ///
     /// # Errors
-    ///
     /// Returns [`Error::UsernameTaken`].
     pub async fn register(
         &self,
@@ -93,7 +91,6 @@ impl Accounts {
     /// username and password succeeds again.
     ///
     /// # Errors
-    ///
     /// Returns [`Error::UsernameTaken`] or [`Error::AlreadyRegistered`].
     pub async fn upgrade_guest(
         &self,
@@ -169,7 +166,6 @@ impl Accounts {
     /// time.
     ///
     /// # Errors
-    ///
     /// Returns [`Error::InvalidCredentials`] or [`Error::Banned`].
     pub async fn login(
         &self,

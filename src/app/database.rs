@@ -24,7 +24,6 @@ impl Database {
     /// Prepares the configured database. An embedded one begins to start, and is restarted whenever it ends by itself.
     ///
     /// # Errors
-    ///
     /// Returns an error if the data folder cannot be used.
     pub fn launch(config: &DatabaseConfig) -> Result<Self, Error> {
         if let Some(endpoint) = given(config) {
@@ -44,7 +43,6 @@ impl Database {
     /// As [`Database::launch`], and waits until an embedded database is ready.
     ///
     /// # Errors
-    ///
     /// Returns why an embedded database cannot start.
     pub async fn open(config: &DatabaseConfig) -> Result<Self, Error> {
         let mut database = Self::launch(config)?;
@@ -56,7 +54,6 @@ impl Database {
     /// As [`Database::open`], but shares an embedded database that a server runs already.
     ///
     /// # Errors
-    ///
     /// Returns why an embedded database cannot start.
     pub async fn attach(config: &DatabaseConfig) -> Result<Self, Error> {
         if config.url.is_none()
@@ -70,7 +67,6 @@ impl Database {
     /// Waits for the first start of an embedded database, however long its recovery takes.
     ///
     /// # Errors
-    ///
     /// Returns why an embedded database cannot start.
     pub async fn started(&mut self) -> Result<(), Error> {
         let Some(own) = &mut self.own else { return Ok(()) };
@@ -80,7 +76,6 @@ impl Database {
     /// Creates the server's database in an embedded one if it is missing.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement; can be called again.
     pub async fn ensure(&self) -> Result<(), store::Error> {
         let Some(own) = &self.own else { return Ok(()) };
@@ -95,7 +90,6 @@ impl Database {
     /// The secret that is stored beside an embedded database.
     ///
     /// # Errors
-    ///
     /// Returns an error if it cannot be read or written.
     pub fn secret(&self) -> Result<Option<Secret>, Error> {
         let own = self.own.as_ref().map(|own| own.folder.secret()).transpose()?;

@@ -60,7 +60,6 @@ impl Stops {
 /// signals while an embedded database starts or recovers.
 ///
 /// # Errors
-///
 /// Returns why it cannot run.
 pub async fn serve(config: Config) -> Result<(), Error> {
     let mut stops = Stops::listen()?;

@@ -84,7 +84,6 @@ impl Server {
     /// Wires the parts. Call it within a Tokio runtime, which opens the connection to Redis.
     ///
     /// # Errors
-    ///
     /// Returns an error if settings contradict each other.
     #[expect(
         clippy::too_many_lines,
@@ -237,7 +236,6 @@ impl Server {
     /// spawned.
     ///
     /// # Errors
-    ///
     /// Returns an error if the listener cannot be used.
     pub fn listen(&self, listener: TcpListener) -> Result<HttpServerFuture, Error> {
         let api = self.api.clone();
@@ -265,7 +263,6 @@ impl Server {
     /// Serves the operator port on `listener` when the result is awaited or spawned.
     ///
     /// # Errors
-    ///
     /// Returns an error if the listener cannot be used.
     pub fn listen_for_operators(&self, listener: TcpListener) -> Result<HttpServerFuture, Error> {
         let metrics = web::Data::new(self.metrics.clone());
@@ -281,7 +278,6 @@ impl Server {
 /// A store for the database, with the configured size of its pool.
 ///
 /// # Errors
-///
 /// As [`Store::new`].
 pub(super) fn store(config: &Config, endpoint: Endpoint) -> Result<Store, Error> {
     Ok(Store::new(StoreOptions {
@@ -310,7 +306,6 @@ fn quotas(config: &LimitConfig) -> Quotas {
 /// Binds a port.
 ///
 /// # Errors
-///
 /// Returns an error if the port is in use, or if the address does not belong to this machine.
 pub(super) fn bind(host: IpAddr, port: u16) -> Result<TcpListener, Error> {
     let address = SocketAddr::new(host, port);

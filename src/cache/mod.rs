@@ -173,7 +173,6 @@ impl Players {
     /// A player, if it exists, as it is at `now` or was a moment before. Concurrent reads of one player cause one load.
     ///
     /// # Errors
-    ///
     /// Returns the store's error if there is no row that may be served.
     pub async fn get(
         &self,

@@ -59,7 +59,6 @@ impl Catalogues {
     /// The known timeline, for reading.
     ///
     /// # Errors
-    ///
     /// Returns [`Unconfirmed`] before the first version is loaded.
     pub fn timeline(&self) -> Result<Arc<Timeline>, Unconfirmed> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
@@ -69,7 +68,6 @@ impl Catalogues {
     /// The timeline with certainly every version in force, and a reliable time, for changing a player.
     ///
     /// # Errors
-    ///
     /// Returns [`Unconfirmed`] if that is not certain.
     pub fn confirmed_timeline(&self) -> Result<(Arc<Timeline>, Timestamp), Unconfirmed> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
@@ -83,7 +81,6 @@ impl Catalogues {
     /// Notes that the latest version at `sent` was `newest`, and loads new versions.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement; nothing is confirmed then.
     pub async fn confirm(&self, newest: u64, sent: Instant) -> Result<(), store::Error> {
         let held = {
@@ -99,7 +96,6 @@ impl Catalogues {
     /// Replaces the known versions by those of a database of another epoch.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement; the known versions stay, unconfirmed.
     pub async fn restart(&self) -> Result<(), store::Error> {
         let sent = Instant::now();
@@ -113,7 +109,6 @@ impl Catalogues {
     /// Stores the catalogue of the build if the database has none.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn seed(&self) -> Result<(), store::Error> {
         if !self.store.catalogues_newer_than(0).await?.is_empty() {
@@ -138,7 +133,6 @@ impl Catalogues {
     /// The catalogue of a new database.
     ///
     /// # Errors
-    ///
     /// Returns an error if the file in the build is not valid.
     pub fn seed_items() -> Result<CatalogueItems, store::Error> {
         serde_json::from_str(SEED)

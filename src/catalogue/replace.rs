@@ -25,7 +25,6 @@ impl Catalogues {
     /// latest version.
     ///
     /// # Errors
-    ///
     /// Returns a [`ReplaceError`]; nothing is stored then.
     pub async fn replace(
         &self,

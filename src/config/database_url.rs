@@ -41,7 +41,6 @@ impl DatabaseUrl {
     /// Parses both forms, `postgres://...?...` and `host=... sslmode=...`.
     ///
     /// # Errors
-    ///
     /// Returns what is wrong. The text contains a password and is not repeated.
     pub fn parse(text: &str) -> Result<Self, String> {
         if find(text, "sslrootcert").is_some() {

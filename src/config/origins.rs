@@ -22,7 +22,6 @@ impl Origins {
     /// and the first label of the host may contain one `*`.
     ///
     /// # Errors
-    ///
     /// Returns what is wrong.
     pub fn add(&mut self, text: &str) -> Result<(), String> {
         self.0.push(Origin::parse(text)?);

@@ -15,7 +15,6 @@ const FILE: &str = ".env";
 /// not have.
 ///
 /// # Errors
-///
 /// Returns an error if the file cannot be parsed.
 pub fn environment() -> Result<Source, Fault> {
     let mut source = Source::new();

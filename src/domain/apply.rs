@@ -19,7 +19,6 @@ impl Player {
     /// version by one.
     ///
     /// # Errors
-    ///
     /// Returns the rule that refuses the command.
     pub fn apply(
         &mut self,

@@ -84,7 +84,6 @@ pub fn folded(text: &str) -> String {
 /// The text as it is stored and displayed: composed, without leading and trailing white space.
 ///
 /// # Errors
-///
 /// Returns why the text is rejected.
 pub fn shown(text: &str, limits: TextLimits) -> Result<String, UnfitText> {
     // Composing and trimming do not make a text much shorter, so a far longer one is rejected without a closer look.

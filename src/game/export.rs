@@ -32,7 +32,6 @@ impl Game {
     /// All data about a player.
     ///
     /// # Errors
-    ///
     /// Returns [`Error::NoSuchPlayer`].
     pub async fn export(&self, player: Uuid) -> Result<Export, Error> {
         let state = self.look_up(player).await?;

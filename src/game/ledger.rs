@@ -9,7 +9,6 @@ impl Game {
     /// Up to `limit` entries below version `before`, newest first, and whether there are more.
     ///
     /// # Errors
-    ///
     /// Returns the store's error.
     pub async fn ledger(
         &self,

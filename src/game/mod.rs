@@ -92,7 +92,6 @@ impl Game {
     /// Wires the parts and starts the lane. `supervisor` is notified if it ends.
     ///
     /// # Errors
-    ///
     /// Returns an error if the system refuses a thread.
     pub fn start(
         store: Store,
@@ -118,7 +117,6 @@ impl Game {
     /// Applies a command and returns when it is durable.
     ///
     /// # Errors
-    ///
     /// Returns an [`Error`]. Nothing has changed then, but after [`Error::Unavailable`] that is not certain.
     pub async fn perform(&self, request: Request) -> Result<Answer, Error> {
         self.lanes.submit(request).await

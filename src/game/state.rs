@@ -30,7 +30,6 @@ impl Game {
     /// written.
     ///
     /// # Errors
-    ///
     /// Returns [`Error::NoSuchPlayer`] or [`Error::Banned`].
     pub async fn state(&self, handle: &CacheHandle) -> Result<State, Error> {
         let state = self.look(handle).await?;
@@ -55,7 +54,6 @@ impl Game {
     /// A player's state for others.
     ///
     /// # Errors
-    ///
     /// Returns [`Error::NoSuchPlayer`].
     pub async fn look_up(&self, player: Uuid) -> Result<State, Error> {
         self.look(&self.handle(player)).await

@@ -6,9 +6,10 @@ use actix_web::{Handler, HttpRequest, HttpResponse, Resource, Responder, Route, 
 
 use crate::api::problem::Problem;
 use crate::http::Api;
-use crate::http::handlers::{admin, auth, catalogue, docs, health, me, players, rankings, seasons};
+use crate::http::handlers::{admin, auth, catalogue, health, me, players, rankings, seasons};
 use crate::http::middleware::limits::Limited;
 use crate::http::middleware::shed::Shed;
+use crate::http::openapi::docs;
 
 /// Registers every route. They are matched in this order, so those that clients call every second come first.
 pub fn routes(config: &mut web::ServiceConfig) {

@@ -73,7 +73,6 @@ impl Jobs {
     /// Jobs of these kinds. Nothing runs yet.
     ///
     /// # Errors
-    ///
     /// As [`store::Store::new`].
     pub fn new(
         parts: Parts,
@@ -164,7 +163,6 @@ impl Jobs {
     /// Enqueues a job that is due now. Returns false if there is a job of its kind with its key.
     ///
     /// # Errors
-    ///
     /// Returns [`store::Error::Statement`] for an unknown kind, otherwise the error of the statement.
     pub async fn enqueue(
         &self,
@@ -194,7 +192,6 @@ impl Jobs {
     /// advanced.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn run_due(&self) -> Result<usize, store::Error> {
         self.runner.fire_due(&mut Vec::new(), self.runner.parts.clock.now()).await?;

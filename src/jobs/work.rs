@@ -96,7 +96,6 @@ impl Work {
     /// The progress that the last [`Work::advance`] stored.
     ///
     /// # Errors
-    ///
     /// Returns an error if it has another type.
     pub fn progress<T: DeserializeOwned>(&self) -> Result<Option<T>, Error> {
         let progress = self.progress.clone().map(serde_json::from_value).transpose();
@@ -119,7 +118,6 @@ impl Work {
     /// Commits a step together with the job's progress.
     ///
     /// # Errors
-    ///
     /// Returns [`Error::LeaseLost`] without a commit, otherwise the error of the statement.
     pub async fn advance(
         &self,
@@ -138,7 +136,6 @@ impl Work {
     /// Commits the last step and marks the job as done.
     ///
     /// # Errors
-    ///
     /// Returns [`Error::LeaseLost`] without a commit, otherwise the error of the statement.
     pub async fn finish(&self, mut step: Transaction) -> Result<Finished, Error> {
         if step.finish_job(self.lease, self.now()).await? {
@@ -152,7 +149,6 @@ impl Work {
     /// Requeues the job so that another worker continues at once. This does not count as an attempt.
     ///
     /// # Errors
-    ///
     /// Returns [`Error::LeaseLost`], otherwise the error of the statement.
     pub async fn hand_back(&self) -> Result<Finished, Error> {
         let held = self.parts.store.hand_back_job(self.lease).await?;

@@ -44,7 +44,6 @@ impl Operators {
     /// Up to `limit` players below `before` that match `text`, newest first, and whether there are more.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn search(
         &self,
@@ -85,7 +84,6 @@ impl Operators {
     /// All data about a player.
     ///
     /// # Errors
-    ///
     /// Returns [`game::Error::NoSuchPlayer`].
     pub async fn inspect(&self, player: Uuid) -> Result<Export, game::Error> {
         self.game.export(player).await
@@ -94,7 +92,6 @@ impl Operators {
     /// Bans a player or lifts the ban. A repeat changes nothing.
     ///
     /// # Errors
-    ///
     /// Returns [`game::Error::NoSuchPlayer`].
     pub async fn set_banned(
         &self,
@@ -118,7 +115,6 @@ impl Operators {
     /// Gives a player energy, with an entry in its ledger and in the audit log, once for each idempotency key.
     ///
     /// # Errors
-    ///
     /// As [`Game::perform`].
     pub async fn grant(&self, request: Request) -> Result<Answer, game::Error> {
         self.game.perform(request).await
@@ -127,7 +123,6 @@ impl Operators {
     /// Up to `limit` jobs below `before`, newest first, of one status or of all, and whether there are more.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn list_jobs(
         &self,
@@ -146,7 +141,6 @@ impl Operators {
     /// this, or `None` if there is no such job.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn retry_job(&self, job: Uuid) -> Result<Option<bool>, store::Error> {
         self.store.retry_job(job, self.clock.now()).await
@@ -155,7 +149,6 @@ impl Operators {
     /// Removes a job. If it is running, its result is discarded. Returns whether there was one.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn discard_job(&self, job: Uuid) -> Result<bool, store::Error> {
         self.store.discard_job(job, self.clock.now()).await

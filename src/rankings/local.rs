@@ -124,7 +124,6 @@ impl Local {
     /// Writes standings whose rows were read in `era`, unless there are newer ones.
     ///
     /// # Errors
-    ///
     /// Returns [`Unavailable::CutShort`] if that era is over.
     pub(super) fn publish(
         &self,

@@ -179,7 +179,6 @@ impl Rankings {
     /// A page of a board.
     ///
     /// # Errors
-    ///
     /// Returns [`Error::Unavailable`].
     pub async fn page(&self, board: Board, offset: usize, limit: usize) -> Result<List, Error> {
         let list = match self.shared_up() {
@@ -197,7 +196,6 @@ impl Rankings {
     /// A player and up to `around` neighbours on each side.
     ///
     /// # Errors
-    ///
     /// Returns [`Error::NoSuchPlayer`] or [`Error::Unavailable`].
     pub async fn surroundings(
         &self,

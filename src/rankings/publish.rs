@@ -50,7 +50,6 @@ impl Rankings {
     /// who were banned or deleted. Several instances may do so at the same time.
     ///
     /// # Errors
-    ///
     /// Returns an error if a store is unavailable. The next call publishes what was not published.
     pub async fn publish(&self) -> Result<(), Error> {
         let mut published = self.published.lock().await;

@@ -78,7 +78,6 @@ impl Rankings {
     /// Rebuilds the boards if they are incomplete, too old or of another season, or if a rebuild is demanded.
     ///
     /// # Errors
-    ///
     /// As [`Rankings::rebuild`].
     pub async fn rebuild_if_due(&self) -> Result<Option<Rebuilt>, Error> {
         let now = self.clock.now();
@@ -104,7 +103,6 @@ impl Rankings {
     /// the new boards. Any number of instances may call this: one rebuilds, and the others have nothing to do.
     ///
     /// # Errors
-    ///
     /// Returns an error if a store is unavailable or a part of the new boards was lost; the present boards are
     /// unchanged.
     pub async fn rebuild(&self) -> Result<Option<Rebuilt>, Error> {

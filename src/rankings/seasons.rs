@@ -86,7 +86,6 @@ impl Rankings {
     /// A page of a season's standings: the board of the running season, the final standings of earlier ones.
     ///
     /// # Errors
-    ///
     /// Returns [`Error::NoSuchSeason`], [`Error::Closing`] or [`Error::Unavailable`].
     pub async fn standings(
         &self,
@@ -121,7 +120,6 @@ impl Rankings {
     /// work stays.
     ///
     /// # Errors
-    ///
     /// Returns an error if the database is unavailable; the next call does the rest.
     pub async fn freeze_due_seasons(&self) -> Result<Vec<Season>, Error> {
         let mut frozen = Vec::new();

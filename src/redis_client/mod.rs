@@ -80,7 +80,6 @@ impl Redis {
     /// Begins to connect. An unavailable Redis is not an error; it is used as soon as it is available.
     ///
     /// # Errors
-    ///
     /// Returns an error if the address or the certificate cannot be parsed.
     pub fn start(config: &RedisConfig, metrics: Metrics) -> Result<Self, Unavailable> {
         let opener = Opener::new(config)?;
@@ -105,7 +104,6 @@ impl Redis {
     /// Connects once, checks all rights, and returns how long a write took.
     ///
     /// # Errors
-    ///
     /// Returns why Redis cannot be used, including missing rights.
     pub async fn check(config: &RedisConfig) -> Result<Duration, Unavailable> {
         let connection = keeper::open_by(&Opener::new(config)?, &config.key_prefix).await?;
@@ -158,7 +156,6 @@ impl Redis {
     /// Makes a call that a request waits for.
     ///
     /// # Errors
-    ///
     /// Returns an error within [`REQUEST_LIMIT`], and at once while the circuit breaker is open.
     pub async fn with<T, F, Fut>(&self, call: F) -> Result<T, Unavailable>
     where
@@ -171,7 +168,6 @@ impl Redis {
     /// Makes a call that no request waits for, or one with a longer time-out.
     ///
     /// # Errors
-    ///
     /// Returns an error within `limit`, and at once while the circuit breaker is open.
     pub async fn with_limit<T, F, Fut>(&self, limit: Duration, call: F) -> Result<T, Unavailable>
     where
@@ -200,7 +196,6 @@ impl Redis {
     /// A connection for subscriptions. In a cluster, any node receives what is published to any other.
     ///
     /// # Errors
-    ///
     /// Returns an error if none can be opened.
     pub async fn listener(&self) -> Result<PubSub, Unavailable> {
         self.0.opener.listener().await

@@ -89,7 +89,6 @@ fn missing(error: &RedisError) -> Option<Missing> {
 /// Tries everything.
 ///
 /// # Errors
-///
 /// Returns all missing rights, or why Redis cannot be used.
 pub(super) async fn check(
     opener: &Opener,

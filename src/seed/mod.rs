@@ -20,7 +20,6 @@ const WRITE_LIMIT: Duration = Duration::from_mins(2);
 /// Adds `count` players who started in the last three months and were last present some time since then.
 ///
 /// # Errors
-///
 /// Returns the error of the statement. Players that were written before stay.
 pub async fn seed(
     store: &Store,

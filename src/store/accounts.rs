@@ -44,7 +44,6 @@ impl Store {
     /// Replaces `expected` by another `hash` of the same password. Returns false if the stored hash is not `expected`.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn renew_hash(
         &self,
@@ -59,7 +58,6 @@ impl Store {
     /// Creates a player with its first session. With `credentials` it can sign in with a username.
     ///
     /// # Errors
-    ///
     /// Returns [`Error::Constraint`] with [`USERNAME_TAKEN`] if the username is taken, otherwise the error of the
     /// statement.
     pub async fn create_player(
@@ -103,7 +101,6 @@ impl Store {
     /// The account with this username.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn find_account(&self, username: &str) -> Result<Option<Account>, Error> {
         let sql = include_str!("../../sql/queries/accounts/find_by_username.sql");
@@ -113,7 +110,6 @@ impl Store {
     /// The account of a player; `None` if the player is a guest.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn find_account_of(&self, player: Uuid) -> Result<Option<Account>, Error> {
         let sql = include_str!("../../sql/queries/accounts/find_by_player.sql");
@@ -126,7 +122,6 @@ impl Transaction {
     /// `None` without a change if the player is not a guest.
     ///
     /// # Errors
-    ///
     /// Returns [`Error::Constraint`] with [`USERNAME_TAKEN`] if the username is taken, otherwise the error of the
     /// statement.
     pub async fn upgrade_guest(
@@ -146,7 +141,6 @@ impl Transaction {
     /// Replaces `expected` by `hash`. Returns false if the stored hash is not `expected`.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn change_password(
         &mut self,

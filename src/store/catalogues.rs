@@ -31,7 +31,6 @@ impl Store {
     /// The versions above `version`, oldest first.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn catalogues_newer_than(&self, version: u64) -> Result<Vec<Catalogue>, Error> {
         let sql = include_str!("../../sql/queries/catalogues/newer_than.sql");
@@ -51,7 +50,6 @@ impl Store {
     /// Returns whether it was stored.
     ///
     /// # Errors
-    ///
     /// Returns [`Error::Constraint`] with [`VERSION_TAKEN`] if another change came first, otherwise the error of the
     /// statement.
     pub async fn insert_catalogue(
@@ -70,7 +68,6 @@ impl Store {
     /// The given items that at least one player owns.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn owned_items(
         &self,

@@ -253,7 +253,6 @@ impl Writing<'_> {
     /// Writes the batch and returns the players whose revision had not changed. They are durable when this returns.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement. After [`Error::Unavailable`] it is not known whether the batch was written.
     pub async fn commit(self, batch: &Commit<'_>) -> Result<Vec<Uuid>, Error> {
         let statement = batch.statement();

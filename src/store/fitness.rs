@@ -28,7 +28,6 @@ impl Store {
     /// Checks that the database has what the server needs. Migrations do so too.
     ///
     /// # Errors
-    ///
     /// Returns [`Error::Unfit`] with everything that is missing and how to fix it, otherwise the error of the
     /// statement.
     pub async fn check_fitness(&self) -> Result<(), Error> {

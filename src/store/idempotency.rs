@@ -157,7 +157,6 @@ impl Store {
     /// The valid records of these keys.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn find_records(
         &self,
@@ -175,7 +174,6 @@ impl Store {
     /// A player's records, oldest first.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn list_records(&self, player: Uuid) -> Result<Vec<ListedRecord>, Error> {
         let sql = include_str!("../../sql/queries/idempotency/list.sql");
@@ -196,7 +194,6 @@ impl Store {
     /// a clock that does not tell the database's time.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn empty_idle_slots(
         &self,

@@ -110,7 +110,6 @@ impl Store {
     /// before.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn fire_schedule(&self, slot: Timestamp, job: &NewJob<'_>) -> Result<bool, Error> {
         let sql = include_str!("../../sql/queries/jobs/fire.sql");
@@ -127,7 +126,6 @@ impl Store {
     /// Enqueues a job. Returns false if there is a job of its kind with its key.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn enqueue_job(&self, job: &NewJob<'_>) -> Result<bool, Error> {
         let sql = include_str!("../../sql/queries/jobs/enqueue.sql");
@@ -142,7 +140,6 @@ impl Store {
     /// renewed.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn claim_job(
         &self,
@@ -170,7 +167,6 @@ impl Store {
     /// Makes dead letters of jobs whose worker ended during the last attempt. Returns their kinds.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn bury_lapsed(&self, now: Timestamp) -> Result<Vec<String>, Error> {
         let rows = self.query(include_str!("../../sql/queries/jobs/bury.sql"), &[&now]).await?;
@@ -180,7 +176,6 @@ impl Store {
     /// Renews a lease. Returns false if it was lost.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn renew_lease(&self, lease: Lease, length: Duration) -> Result<bool, Error> {
         let sql = include_str!("../../sql/queries/jobs/renew.sql");
@@ -191,7 +186,6 @@ impl Store {
     /// `None` if the lease was lost.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn fail_job(
         &self,
@@ -208,7 +202,6 @@ impl Store {
     /// Requeues a job that was claimed and did not fail. Returns false if the lease was lost.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn hand_back_job(&self, lease: Lease) -> Result<bool, Error> {
         let sql = include_str!("../../sql/queries/jobs/hand_back.sql");
@@ -218,7 +211,6 @@ impl Store {
     /// Up to `limit` jobs below `before`, newest first, of one status or of all.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn list_jobs(
         &self,
@@ -235,7 +227,6 @@ impl Store {
     /// this, or `None` if there is no such job.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn retry_job(&self, id: Uuid, now: Timestamp) -> Result<Option<bool>, Error> {
         let sql = include_str!("../../sql/queries/jobs/retry.sql");
@@ -246,7 +237,6 @@ impl Store {
     /// Removes a job. If it is running, its result is discarded. Returns whether there was one.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn discard_job(&self, id: Uuid, now: Timestamp) -> Result<bool, Error> {
         let sql = include_str!("../../sql/queries/jobs/discard.sql");
@@ -256,7 +246,6 @@ impl Store {
     /// The state of the queue.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn job_stats(&self, now: Timestamp) -> Result<JobStats, Error> {
         let row = self.query_opt(include_str!("../../sql/queries/jobs/stats.sql"), &[&now]).await?;
@@ -270,7 +259,6 @@ impl Transaction {
     /// job now, and this transaction must be rolled back.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn finish_job(&mut self, lease: Lease, now: Timestamp) -> Result<bool, Error> {
         let sql = include_str!("../../sql/queries/jobs/finish.sql");
@@ -281,7 +269,6 @@ impl Transaction {
     /// [`Transaction::finish_job`] does.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn advance_job(&mut self, lease: Lease, progress: &Value) -> Result<bool, Error> {
         let sql = include_str!("../../sql/queries/jobs/advance.sql");
@@ -291,7 +278,6 @@ impl Transaction {
     /// Deletes jobs that were done before `before`. Returns how many, at most 1,000.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn trim_jobs(&mut self, before: Timestamp) -> Result<u64, Error> {
         self.execute(include_str!("../../sql/queries/jobs/trim.sql"), &[&before]).await

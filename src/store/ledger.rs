@@ -24,7 +24,6 @@ impl Store {
     /// Up to `limit` entries of a player below `before`, newest first.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn ledger_page(
         &self,

@@ -55,7 +55,6 @@ impl Store {
     /// Applies the missing migrations and returns their names.
     ///
     /// # Errors
-    ///
     /// Returns [`Error::Unfit`] if the database lacks what the server needs, [`Error::Corrupt`] if an applied migration
     /// differs from the one in this build, otherwise the error of the statement.
     pub async fn migrate(&self) -> Result<Vec<&'static str>, Error> {
@@ -95,7 +94,6 @@ impl Store {
     /// How many migrations of this build the database does not have.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn pending_migrations(&self) -> Result<usize, Error> {
         let client = self.connection().await?;

@@ -46,7 +46,6 @@ impl Store {
     /// Up to `limit` players after `after`, in the order of ids, whose display name has no folded form yet.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn find_unfolded_names(
         &self,
@@ -67,7 +66,6 @@ impl Store {
     /// Stores the folded forms of display names. A player whose name has changed meanwhile is skipped.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn note_folded_names(&self, names: &FoldedNames) -> Result<(), Error> {
         self.execute(NOTE_FOLDED, &names.columns()).await.map(drop)
@@ -86,7 +84,6 @@ impl Transaction {
     /// Deletes the folded forms of names that no player has any more.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn purge_folded_names(&mut self) -> Result<(), Error> {
         self.execute(include_str!("../../sql/queries/names/purge.sql"), &[]).await.map(drop)

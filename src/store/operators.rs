@@ -32,7 +32,6 @@ impl Store {
     /// stores.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn search_players(
         &self,
@@ -62,7 +61,6 @@ impl Store {
     /// `substitute` see [`Store::end_session`].
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn set_banned(
         &self,
@@ -78,7 +76,6 @@ impl Store {
     /// Writes an audit entry.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn audit(
         &self,
@@ -95,7 +92,6 @@ impl Store {
     /// The audit entries about a player, newest first.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn audit_of(&self, player: Uuid) -> Result<Vec<AuditEntry>, Error> {
         let sql = include_str!("../../sql/queries/operators/audit_of_player.sql");

@@ -58,7 +58,6 @@ impl Store {
     /// The rows of these players, in any order. Missing players are left out.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn load_players(&self, ids: &[Uuid]) -> Result<Vec<PlayerRecord>, Error> {
         let rows = self.query(&LOAD, &[&ids]).await?;
@@ -68,7 +67,6 @@ impl Store {
     /// The row of a player, if the player exists.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn load_player(&self, id: Uuid) -> Result<Option<PlayerRecord>, Error> {
         self.query(&LOAD_ONE, &[&id]).await?.first().map(decode).transpose()
@@ -77,7 +75,6 @@ impl Store {
     /// The players whose rows other transactions have locked now.
     ///
     /// # Errors
-    ///
     /// Returns [`Error::Locked`] if the whole table is locked, otherwise the error of the statement.
     pub async fn held_players(&self, ids: &[Uuid]) -> Result<Vec<Uuid>, Error> {
         let rows = self.query(include_str!("../../sql/queries/players/held.sql"), &[&ids]).await?;
@@ -88,7 +85,6 @@ impl Store {
     /// Returns whether the player existed. For `substitute` see [`Store::end_session`].
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn delete_player(
         &self,
@@ -109,7 +105,6 @@ impl Store {
     /// The hash of the idempotency key of the request that deleted a player, if there was one.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn deletion_key_hash(&self, id: Uuid) -> Result<Option<Vec<u8>>, Error> {
         let sql = include_str!("../../sql/queries/players/deletion.sql");
@@ -122,7 +117,6 @@ impl Transaction {
     /// Waits for transactions that write a player or its data, and blocks others until this transaction ends.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn hold_player(&mut self, id: Uuid) -> Result<(), Error> {
         self.query(include_str!("../../sql/queries/players/hold.sql"), &[&id]).await.map(drop)
@@ -132,7 +126,6 @@ impl Transaction {
     /// transaction ends.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn share_player(&mut self, id: Uuid) -> Result<(), Error> {
         self.query(include_str!("../../sql/queries/players/share.sql"), &[&id]).await.map(drop)
@@ -141,7 +134,6 @@ impl Transaction {
     /// As [`Store::load_players`]; no other transaction can write the rows until this one ends.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn lock_players(&mut self, ids: &[Uuid]) -> Result<Vec<PlayerRecord>, Error> {
         let rows = self.query(&LOCK, &[&ids]).await?;

@@ -69,7 +69,6 @@ impl Store {
     /// Makes the pool. Connections are opened when they are needed first.
     ///
     /// # Errors
-    ///
     /// Returns an error if the pool's settings contradict each other.
     pub fn new(options: StoreOptions) -> Result<Self, Error> {
         Self::with_session(options, SESSION, Purpose::Requests, Arc::default())
@@ -78,7 +77,6 @@ impl Store {
     /// A store for one lane, with connections of its own. The runtime of its first user serves them.
     ///
     /// # Errors
-    ///
     /// As [`Store::new`].
     pub fn for_lane(&self) -> Result<Self, Error> {
         let options =
@@ -89,7 +87,6 @@ impl Store {
     /// A store for jobs, with connections of its own, so that their long statements do not keep requests waiting.
     ///
     /// # Errors
-    ///
     /// As [`Store::new`].
     pub fn for_jobs(&self) -> Result<Self, Error> {
         let options = StoreOptions {
@@ -104,7 +101,6 @@ impl Store {
     /// A store for settling in bulk, whose statements end before they would delay a player's click noticeably.
     ///
     /// # Errors
-    ///
     /// As [`Store::new`].
     pub fn for_sweep(&self) -> Result<Self, Error> {
         let options = StoreOptions {
@@ -192,7 +188,6 @@ impl Store {
     /// Begins a transaction on its own connection.
     ///
     /// # Errors
-    ///
     /// Returns [`Error::Unavailable`] if there is no connection in time.
     pub async fn begin(&self) -> Result<Transaction, Error> {
         let client = Some(self.connection().await?);
@@ -262,7 +257,6 @@ impl Store {
     /// A connection for writing the result of rows that were read at `read_at` or later.
     ///
     /// # Errors
-    ///
     /// Nothing was sent then. Returns [`Error::Contention`] if a connection was lost since `read_at`: this connection
     /// may lead to another server, whose rows may differ at the same revision.
     pub async fn writing(&self, read_at: Instant) -> Result<Writing<'_>, Error> {
@@ -338,7 +332,6 @@ impl Transaction {
     /// Commits and makes everything durable.
     ///
     /// # Errors
-    ///
     /// Returns [`Error::Unavailable`] if there was no answer: it is not known then whether the transaction was
     /// committed.
     pub async fn commit(mut self) -> Result<(), Error> {
@@ -350,7 +343,6 @@ impl Transaction {
     /// Rolls back and keeps the connection.
     ///
     /// # Errors
-    ///
     /// Returns [`Error::Unavailable`] if there was no answer. The transaction is rolled back in any case.
     pub async fn rollback(mut self) -> Result<(), Error> {
         self.batch("rollback").await?;

@@ -69,7 +69,6 @@ impl Store {
     /// to an earlier state, it gets a new epoch first.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn pulse(&self, instance: Uuid, unread: &Unread) -> Result<Pulse, Error> {
         let rows = self.ask(instance, unread).await?;
@@ -119,7 +118,6 @@ impl Store {
     /// Notes in the database that `instance` cannot announce its changes, for at least `lasts` (3 s or more).
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn note_silence(&self, instance: Uuid, lasts: Duration) -> Result<(), Error> {
         let sql = include_str!("../../sql/queries/pulse/note_silence.sql");
@@ -129,7 +127,6 @@ impl Store {
     /// Notes in the database that `instance` makes no more changes.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn forget_silence(&self, instance: Uuid) -> Result<(), Error> {
         let sql = include_str!("../../sql/queries/pulse/forget_silence.sql");
@@ -139,7 +136,6 @@ impl Store {
     /// The database's time.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn server_time(&self) -> Result<Timestamp, Error> {
         let row =

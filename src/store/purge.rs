@@ -11,7 +11,6 @@ impl Store {
     /// `unseen_since`.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn find_idle_guests(
         &self,
@@ -29,7 +28,6 @@ impl Transaction {
     /// Deletes expired sessions. Returns how many, at most 1,000.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn purge_sessions(&mut self, now: Timestamp) -> Result<u64, Error> {
         self.execute(include_str!("../../sql/queries/sessions/purge.sql"), &[&now]).await
@@ -38,7 +36,6 @@ impl Transaction {
     /// Deletes revocations that were made before `before`. Returns how many.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn purge_revocations(&mut self, before: Timestamp) -> Result<u64, Error> {
         self.execute(include_str!("../../sql/queries/pulse/purge_revocations.sql"), &[&before])
@@ -49,7 +46,6 @@ impl Transaction {
     /// notifies the instances. Returns the deleted guests. For `substitute` see [`Store::end_session`].
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn purge_guests(
         &mut self,

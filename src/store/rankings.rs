@@ -18,7 +18,6 @@ impl Store {
     /// The rows of up to `limit` players after `after`, in the order of ids.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn players_after(
         &self,
@@ -33,7 +32,6 @@ impl Store {
     /// `forgotten`.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn tell_ranking_news(
         &self,
@@ -49,7 +47,6 @@ impl Store {
     /// The reports of other instances since `since`, by number.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn ranking_news(
         &self,
@@ -64,7 +61,6 @@ impl Store {
     /// Players who were deleted since `since`.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn deleted_since(&self, since: Timestamp) -> Result<Vec<Uuid>, Error> {
         let sql = include_str!("../../sql/queries/rankings/deleted_since.sql");

@@ -40,7 +40,6 @@ impl Store {
     /// Stores all seasons from the first stored one up to `present`.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn note_seasons(&self, present: Season) -> Result<(), Error> {
         let sql = include_str!("../../sql/queries/seasons/note.sql");
@@ -64,7 +63,6 @@ impl Store {
     /// A season, if it is stored.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn find_season(&self, wanted: Season) -> Result<Option<SeasonRecord>, Error> {
         let sql = include_str!("../../sql/queries/seasons/find.sql");
@@ -74,7 +72,6 @@ impl Store {
     /// Claims the oldest season that ended before `now`, is not frozen and is not claimed, until `until`.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn claim_season(
         &self,
@@ -90,7 +87,6 @@ impl Store {
     /// Extends a claim.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn extend_claim(&self, season: Season, until: Timestamp) -> Result<(), Error> {
         let sql = include_str!("../../sql/queries/seasons/extend_claim.sql");
@@ -100,7 +96,6 @@ impl Store {
     /// The rows of up to `limit` players after `after` that have not left `season` and whose final score is not stored.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn players_still_in(
         &self,
@@ -118,7 +113,6 @@ impl Store {
     /// Stores final scores. Existing ones stay.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn add_final_scores(
         &self,
@@ -134,7 +128,6 @@ impl Store {
     /// rank.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn freeze_season(
         &self,
@@ -157,7 +150,6 @@ impl Store {
     /// banned since are left out.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn final_standings(
         &self,
@@ -194,7 +186,6 @@ impl Store {
     /// A player's results in the seasons that it has left, newest first.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn season_results_of(&self, player: Uuid) -> Result<Vec<SeasonResult>, Error> {
         let sql = include_str!("../../sql/queries/seasons/results_of_player.sql");

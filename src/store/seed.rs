@@ -32,7 +32,6 @@ impl Store {
     /// Adds players, all or none.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn copy_players(&self, players: &[SeedPlayer], limit: Duration) -> Result<(), Error> {
         let mut client = self.connection().await?;
@@ -68,7 +67,6 @@ impl Store {
     /// Updates the planner's statistics about players.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn analyze_players(&self, limit: Duration) -> Result<(), Error> {
         let sql = include_str!("../../sql/queries/seed/analyze_players.sql");

@@ -47,7 +47,6 @@ impl Store {
     /// A session that has not ended.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn find_session(
         &self,
@@ -72,7 +71,6 @@ impl Store {
     /// A player's sessions that have not expired, newest first.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn list_sessions(
         &self,
@@ -97,7 +95,6 @@ impl Store {
     /// Replaces the hash of the refresh token. Returns false if the stored hash is another one.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn rotate_session(
         &self,
@@ -118,7 +115,6 @@ impl Store {
     /// `substitute` under a clock that does not tell the database's time.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn end_session(
         &self,
@@ -133,7 +129,6 @@ impl Store {
     /// Ends all sessions of a player except `kept` and returns them. For `substitute` see [`Store::end_session`].
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn end_other_sessions(
         &self,
@@ -150,7 +145,6 @@ impl Transaction {
     /// not the stored one.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn create_session(
         &mut self,

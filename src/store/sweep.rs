@@ -45,7 +45,6 @@ impl Store {
     /// gives.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn find_absent(
         &self,
@@ -67,7 +66,6 @@ impl Store {
     /// Returns how many were settled, or `None` without a change if the job's lease was lost.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement. After [`Error::OutOfTime`] or [`Error::Locked`] try again with fewer
     /// players.
     pub async fn settle_plain(
@@ -100,7 +98,6 @@ impl Store {
     /// is skipped.
     ///
     /// # Errors
-    ///
     /// As [`Store::settle_plain`].
     pub async fn settle_folded(
         &self,

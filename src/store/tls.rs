@@ -24,7 +24,6 @@ pub enum Identity {
 /// TLS that trusts the authorities in `pem`, or the public ones.
 ///
 /// # Errors
-///
 /// Returns an error if `pem` contains no certificate of an authority.
 pub fn connector(identity: Identity, pem: Option<&[u8]>) -> Result<ClientConfig, Error> {
     let roots = Arc::new(authorities(pem)?);

@@ -103,7 +103,6 @@ impl Store {
     /// Whether the database is read-only for a session that begins now.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn is_read_only(&self) -> Result<bool, Error> {
         let sql = include_str!("../../sql/queries/writes/is_read_only.sql");

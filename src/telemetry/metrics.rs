@@ -184,7 +184,6 @@ impl Metrics {
     /// Makes and registers all metrics.
     ///
     /// # Errors
-    ///
     /// Returns an error if two metrics have the same name.
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
@@ -361,7 +360,6 @@ impl Metrics {
     /// All metrics as text.
     ///
     /// # Errors
-    ///
     /// Returns an error if the encoder fails.
     pub fn render(&self) -> Result<Vec<u8>, prometheus::Error> {
         self.process.observe();

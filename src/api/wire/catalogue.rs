@@ -300,7 +300,6 @@ impl CatalogRequest {
     /// The items of the catalogue. Only names are validated here; the domain validates the rest.
     ///
     /// # Errors
-    ///
     /// Returns the first invalid name.
     pub fn into_items(self) -> Result<CatalogueItems, BadName> {
         let generators = self.generators.into_iter().enumerate().map(|(index, it)| {

@@ -10,7 +10,6 @@ use crate::domain::{MAX_QUANTITY, Quantity};
 /// A whole number from 1 to `most`.
 ///
 /// # Errors
-///
 /// Returns 400 if the value is not a number, 422 for any other number.
 pub fn read_count(field: &str, raw: &RawValue, most: u64) -> Result<u64, Problem> {
     let text = raw.get();
@@ -25,7 +24,6 @@ pub fn read_count(field: &str, raw: &RawValue, most: u64) -> Result<u64, Problem
 /// A whole number from 1 to a million, or `"max"`.
 ///
 /// # Errors
-///
 /// Returns 400 if the value is neither a number nor a text, 422 for any other number or text.
 pub fn read_quantity(field: &str, raw: &RawValue) -> Result<Quantity, Problem> {
     let text = raw.get();

@@ -58,7 +58,6 @@ where
 /// Reads a request from the bytes of a JSON object.
 ///
 /// # Errors
-///
 /// Returns 400 with the field that has an error, or `body` if the bytes are not one JSON object.
 pub fn read_object<T: DeserializeOwned>(raw: &[u8]) -> Result<T, Problem> {
     let mut json = serde_json::Deserializer::from_slice(raw);

@@ -126,7 +126,6 @@ impl ClicksRequest {
     /// The command of the request.
     ///
     /// # Errors
-    ///
     /// Returns 400 or 422 with the field.
     pub fn command(&self) -> Result<Command, Problem> {
         let clicks = read_count("clicks", &self.clicks, MAX_CLICKS)?;
@@ -138,7 +137,6 @@ impl GeneratorPurchaseRequest {
     /// The quantity of the request.
     ///
     /// # Errors
-    ///
     /// Returns 400 or 422 with the field.
     pub fn quantity(&self) -> Result<Quantity, Problem> {
         read_quantity("quantity", &self.quantity)
@@ -149,7 +147,6 @@ impl ActionsRequest {
     /// The command of the request.
     ///
     /// # Errors
-    ///
     /// Returns 400 or 422 with the field.
     pub fn command(&self) -> Result<Command, Problem> {
         if !(1..=MAX_ACTIONS).contains(&self.actions.len()) {

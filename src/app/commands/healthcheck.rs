@@ -15,7 +15,6 @@ const MAX_ANSWER_BYTES: u64 = 4096;
 /// Asks whether the server is alive or, with `ready`, whether it should receive requests.
 ///
 /// # Errors
-///
 /// Returns an error if it does not answer within three seconds, or not with 200.
 pub fn check_health(config: &HttpConfig, ready: bool) -> Result<(), Error> {
     let path = if ready { "/readyz" } else { "/healthz" };

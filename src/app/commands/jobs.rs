@@ -13,7 +13,6 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// Runs `command`. Returns false if there is no such job, or if its status does not allow it.
 ///
 /// # Errors
-///
 /// Returns why the database cannot be used.
 pub async fn manage_jobs(config: &Config, command: JobsCommand) -> Result<bool, Error> {
     let mut database = Database::attach(&config.database).await?;

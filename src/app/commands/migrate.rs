@@ -6,7 +6,6 @@ use crate::config::Config;
 /// Updates the schema.
 ///
 /// # Errors
-///
 /// Returns why that failed.
 pub async fn migrate(config: &Config) -> Result<(), Error> {
     let mut database = Database::open(&config.database).await?;

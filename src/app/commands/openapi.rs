@@ -8,7 +8,6 @@ use crate::http::openapi_document;
 /// Prints the OpenAPI document, formatted for comparison by line.
 ///
 /// # Errors
-///
 /// Returns an error if standard output cannot be written.
 pub fn print_document() -> Result<(), Error> {
     writeln!(io::stdout(), "{:#}", openapi_document())

@@ -10,7 +10,6 @@ use crate::seed;
 /// Adds `players` players. Running servers rank them after their next rebuild.
 ///
 /// # Errors
-///
 /// Returns why that failed.
 pub async fn seed(config: &Config, players: u64) -> Result<(), Error> {
     let mut database = Database::open(&config.database).await?;

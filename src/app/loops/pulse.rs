@@ -81,7 +81,6 @@ impl Server {
     /// Updates the schema and polls for the first time. Requests can be served afterwards.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement; can be called again.
     pub async fn prepare(&self) -> Result<(), store::Error> {
         for name in self.store.migrate().await? {

@@ -39,7 +39,6 @@ impl Config {
     /// Reads and validates every variable.
     ///
     /// # Errors
-    ///
     /// Returns all errors.
     pub fn load(source: &Source) -> Result<Self, Vec<Fault>> {
         let mut read = Read { source, faults: Vec::new() };

@@ -41,7 +41,6 @@ fn parameter_at_fault<T: DeserializeOwned>(query: &str) -> Option<String> {
 /// The length of a page: 50 by default, at most 100.
 ///
 /// # Errors
-///
 /// Returns 400 for any other number.
 pub fn page_limit(limit: Option<usize>) -> Result<usize, Problem> {
     let limit = limit.unwrap_or(50);

@@ -323,14 +323,14 @@ pub async fn read_ledger(
     let player = caller.player();
     let limit = page_limit(query.0.limit)?;
     let position = query.0.cursor.as_deref();
-    let position = position.map(|it| cursor::decode(&api, LIST, player.as_bytes(), it));
+    let position = position.map(|it| cursor::decode(&api.accounts, LIST, player.as_bytes(), it));
     let position: Option<[u8; 8]> = position.transpose()?.and_then(|it| it.try_into().ok());
     api.game.note_presence(&caller.handle);
     let (lines, more) = api.game.ledger(player, position.map(u64::from_be_bytes), limit).await?;
     let last = lines.last().filter(|_| more).map(|line| line.version.to_be_bytes());
     let page = Page::<LedgerEntryWire> {
         entries: lines.into_iter().map(Into::into).collect(),
-        next_cursor: last.map(|it| cursor::encode(&api, LIST, player.as_bytes(), &it)),
+        next_cursor: last.map(|it| cursor::encode(&api.accounts, LIST, player.as_bytes(), &it)),
     };
     Ok(private_json(&page))
 }

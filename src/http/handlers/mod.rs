@@ -4,7 +4,6 @@
 pub mod admin;
 pub mod auth;
 pub mod catalogue;
-pub mod docs;
 pub mod health;
 pub mod me;
 pub mod operator_port;

@@ -54,14 +54,14 @@ pub async fn list_seasons(
 ) -> Result<HttpResponse, Problem> {
     const LIST: &str = "seasons";
     let limit = page_limit(query.0.limit)?;
-    let position = query.0.cursor.as_deref().map(|it| cursor::decode(&api, LIST, b"", it));
+    let position = query.0.cursor.as_deref().map(|it| cursor::decode(&api.accounts, LIST, b"", it));
     let position: Option<[u8; 8]> = position.transpose()?.and_then(|it| it.try_into().ok());
     let before = position.map(|bytes| Season::from_number(i64::from_be_bytes(bytes)));
     let (seasons, more) = api.rankings.seasons(before, limit).await?;
     let last = seasons.last().filter(|_| more).map(|it| it.season.number().to_be_bytes());
     let page = Page::<SeasonWire> {
         entries: seasons.into_iter().map(Into::into).collect(),
-        next_cursor: last.map(|it| cursor::encode(&api, LIST, b"", &it)),
+        next_cursor: last.map(|it| cursor::encode(&api.accounts, LIST, b"", &it)),
     };
     Ok(json(StatusCode::OK, &page))
 }

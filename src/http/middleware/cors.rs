@@ -55,7 +55,6 @@ impl Page {
     /// preflight.
     ///
     /// # Errors
-    ///
     /// Returns 400 if the page may not send what it asks for. It gets no permission then.
     pub(super) fn preflight(
         &mut self,

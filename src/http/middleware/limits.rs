@@ -193,7 +193,6 @@ impl Api {
     /// addresses.
     ///
     /// # Errors
-    ///
     /// Returns 429 if there is none.
     pub async fn limit_login(&self, request: &HttpRequest, username: &str) -> Result<(), Problem> {
         let key = Key::username(username);

@@ -1,5 +1,6 @@
 //! The OpenAPI document, generated from the handlers.
 
+pub mod docs;
 mod failures;
 mod headers;
 mod tidy;

@@ -4,28 +4,32 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use subtle::ConstantTimeEq;
 
+use crate::accounts::Accounts;
 use crate::api::problem::Problem;
-use crate::http::Api;
 
 const TAG_BYTES: usize = 16;
 
 /// The cursor of a position in the list `list` of `owner`.
-pub fn encode(api: &Api, list: &str, owner: &[u8], position: &[u8]) -> String {
+pub fn encode(accounts: &Accounts, list: &str, owner: &[u8], position: &[u8]) -> String {
     let mut bytes = position.to_vec();
-    bytes.extend_from_slice(&api.accounts.tag(list, &[owner, position]));
+    bytes.extend_from_slice(&accounts.tag(list, &[owner, position]));
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
 /// The position of a cursor of that list.
 ///
 /// # Errors
-///
 /// Returns 400 for any other text.
-pub fn decode(api: &Api, list: &str, owner: &[u8], cursor: &str) -> Result<Vec<u8>, Problem> {
+pub fn decode(
+    accounts: &Accounts,
+    list: &str,
+    owner: &[u8],
+    cursor: &str,
+) -> Result<Vec<u8>, Problem> {
     let invalid = || Problem::malformed("cursor", "was not issued by this list");
     let mut bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| invalid())?;
     let length = bytes.len().checked_sub(TAG_BYTES).ok_or_else(invalid)?;
     let tag = bytes.split_off(length);
-    let expected = api.accounts.tag(list, &[owner, &bytes]);
+    let expected = accounts.tag(list, &[owner, &bytes]);
     if bool::from(tag.as_slice().ct_eq(&expected)) { Ok(bytes) } else { Err(invalid()) }
 }

@@ -27,7 +27,6 @@ impl Ready {
     /// Calculates the entity tag of a body.
     ///
     /// # Errors
-    ///
     /// None in practice, because a digest is plain text.
     pub fn new(body: Vec<u8>) -> Result<Self, Problem> {
         let etag = format!("\"{}\"", etag::digest(&body));
@@ -55,7 +54,6 @@ pub trait Content: Send + Sync {
     /// The JSON, which says whether newer scores are missing.
     ///
     /// # Errors
-    ///
     /// Those of serde.
     fn body(&self, stale: bool) -> Result<Vec<u8>, serde_json::Error>;
 }
@@ -74,7 +72,6 @@ impl Page {
     /// Makes a page from boards of this generation.
     ///
     /// # Errors
-    ///
     /// Those of serde.
     pub fn new(content: Box<dyn Content>, generation: u64) -> Result<Self, Problem> {
         let fresh = Ready::new(content.body(false).map_err(Problem::internal)?)?;
@@ -85,7 +82,6 @@ impl Page {
     /// The rendered page, which says whether newer scores are missing.
     ///
     /// # Errors
-    ///
     /// Those of serde.
     pub fn ready(&self, stale: bool) -> Result<&Ready, Problem> {
         if !stale {
@@ -143,7 +139,6 @@ impl<K: Copy + Eq + Hash> ReadyPages<K> {
     /// makes. If loading fails, the last page is returned.
     ///
     /// # Errors
-    ///
     /// Returns the error of `load` if no page was ever loaded.
     pub async fn get<E>(
         &self,

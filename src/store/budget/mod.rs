@@ -115,7 +115,6 @@ impl Budget {
     /// A connection of the member's pool.
     ///
     /// # Errors
-    ///
     /// Returns [`Error::Unavailable`] if there is none in time.
     pub(super) async fn connection(
         self: &Arc<Self>,

@@ -45,7 +45,6 @@ impl Cluster {
     /// Finds what is needed to run the database in `folder`.
     ///
     /// # Errors
-    ///
     /// Returns what is missing or wrong.
     pub(super) fn find(folder: PathBuf, settings: Settings) -> Result<Self, Error> {
         let binaries = binaries::find(&settings).ok_or(Error::NotInstalled)?;
@@ -59,7 +58,6 @@ impl Cluster {
     /// Creates the cluster if it is missing and waits for a process that a killed server left behind. Cancel safe.
     ///
     /// # Errors
-    ///
     /// Returns why the database cannot be started.
     pub(super) async fn prepare(&self) -> Result<(), Error> {
         self.owner.make_private(&self.sockets)?;
@@ -130,7 +128,6 @@ impl Cluster {
     /// Starts the database's process.
     ///
     /// # Errors
-    ///
     /// Returns an error if that fails. Whether the database becomes ready is the result of [`Cluster::await_ready`].
     pub(super) fn spawn(&self) -> Result<Child, Error> {
         let mut command = Command::new(&self.binaries.postgres);
@@ -165,7 +162,6 @@ impl Cluster {
     /// long.
     ///
     /// # Errors
-    ///
     /// Returns [`Error::Failed`] with the last lines of its log if the process ends.
     pub(super) async fn await_ready(&self, child: &mut Child) -> Result<(), Error> {
         let pid = child.id().map(|pid| pid.to_string());

@@ -94,7 +94,6 @@ impl Embedded {
     /// Begins to start the database in `folder`, creates the cluster if it is missing, and returns at once.
     ///
     /// # Errors
-    ///
     /// Returns [`Error::Io`] if the system refuses a thread.
     pub fn launch(folder: &Path, settings: Settings) -> Result<Self, Error> {
         let (orders, ordered) = watch::channel(Order::Run);
@@ -126,7 +125,6 @@ impl Embedded {
     /// can be called again.
     ///
     /// # Errors
-    ///
     /// Returns why the database cannot start and how to fix it. It is not retried.
     pub async fn started(&mut self) -> Result<(), Error> {
         let Some(started) = &mut self.started else { return Ok(()) };
@@ -148,7 +146,6 @@ impl Embedded {
     /// Creates the server's database if it is missing.
     ///
     /// # Errors
-    ///
     /// Returns the error of the statement.
     pub async fn ensure_database(&self) -> Result<(), super::Error> {
         let (client, connection) =

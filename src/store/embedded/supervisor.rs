@@ -106,7 +106,6 @@ impl Supervisor {
     /// Starts the process and waits until it accepts connections.
     ///
     /// # Errors
-    ///
     /// Returns why the database cannot start, or [`Error::Stopped`] if ordered to stop.
     async fn start(&mut self) -> Result<Child, Error> {
         tokio::select! {

@@ -127,13 +127,14 @@ pub async fn list_jobs(
     let of = status.map(|name| JobStatus::from_name(&name).ok_or_else(unknown)).transpose()?;
     let owner = of.map_or("", JobStatus::as_str).as_bytes();
     let limit = page_limit(limit)?;
-    let position = position.map(|it| cursor::decode(&api, LIST, owner, &it)).transpose()?;
+    let position =
+        position.map(|it| cursor::decode(&api.accounts, LIST, owner, &it)).transpose()?;
     let position = position.and_then(|bytes| Uuid::from_slice(&bytes).ok());
     let (jobs, more) = api.operators.list_jobs(of, position, limit).await?;
     let last = jobs.last().filter(|_| more).map(|job| job.id);
     let page = Page::<JobWire> {
         entries: jobs.into_iter().map(Into::into).collect(),
-        next_cursor: last.map(|id| cursor::encode(&api, LIST, owner, id.as_bytes())),
+        next_cursor: last.map(|id| cursor::encode(&api.accounts, LIST, owner, id.as_bytes())),
     };
     Ok(json(StatusCode::OK, &page))
 }

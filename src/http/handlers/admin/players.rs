@@ -121,13 +121,14 @@ pub async fn search_players(
     }
     let limit = page_limit(limit)?;
     let position =
-        position.map(|it| cursor::decode(&api, LIST, text.as_bytes(), &it)).transpose()?;
+        position.map(|it| cursor::decode(&api.accounts, LIST, text.as_bytes(), &it)).transpose()?;
     let position = position.and_then(|bytes| Uuid::from_slice(&bytes).ok());
     let (players, more) = api.operators.search(&text, position, limit).await?;
     let last = players.last().filter(|_| more).map(|player| player.id);
     let page = Page::<FoundPlayerWire> {
         entries: players.into_iter().map(Into::into).collect(),
-        next_cursor: last.map(|id| cursor::encode(&api, LIST, text.as_bytes(), id.as_bytes())),
+        next_cursor: last
+            .map(|id| cursor::encode(&api.accounts, LIST, text.as_bytes(), id.as_bytes())),
     };
     Ok(json(StatusCode::OK, &page))
 }

@@ -6,13 +6,13 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 use utoipa_swagger_ui::Config;
 
+use super::document;
 use crate::api::problem::Problem;
-use crate::http::openapi;
 use crate::http::pages::ready::Ready;
 
 /// The document as compact JSON, rendered once.
 static DOCUMENT: LazyLock<Result<Ready, Problem>> =
-    LazyLock::new(|| Ready::new(openapi::document().to_string().into_bytes()));
+    LazyLock::new(|| Ready::new(document().to_string().into_bytes()));
 
 static PAGE: LazyLock<Arc<Config<'static>>> =
     LazyLock::new(|| Arc::new(Config::from("/openapi.json").persist_authorization(true)));
