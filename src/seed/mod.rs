@@ -27,7 +27,7 @@ pub async fn seed(
     now: Timestamp,
     count: u64,
 ) -> Result<(), store::Error> {
-    let mut progress = Progress::new("players", count);
+    let mut progress = Progress::new(count);
     let mut left = count;
     let mut next = make(&timeline, now, left).await?;
     while !next.is_empty() {
