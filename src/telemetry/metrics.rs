@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+#[cfg(target_os = "linux")]
+use prometheus::process_collector::ProcessCollector;
 use prometheus::{
     Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
-use super::process::Process;
 use super::strangers;
 use super::striped::CounterVec;
 pub use super::striped::{Counter, Gauge as Level};
@@ -48,7 +49,6 @@ pub struct Metrics {
     pub purchases: IntCounter,
     /// Whether the process should receive requests: 1 or 0.
     pub ready: IntGauge,
-    process: Process,
     /// Connections to Postgres by state.
     connections: IntGaugeVec,
     /// Whether Postgres responds: 1 or 0.
@@ -238,7 +238,6 @@ impl Metrics {
             )?,
             purchases: IntCounter::new("game_purchases_total", "Generators and upgrades bought")?,
             ready: IntGauge::new("server_ready", "Whether requests should be sent")?,
-            process: Process::new()?,
             connections: IntGaugeVec::new(
                 Opts::new("database_connections", "Connections to Postgres, and callers waiting"),
                 &["state"],
@@ -306,7 +305,8 @@ impl Metrics {
         registry.register(Box::new(self.energy_earned.clone()))?;
         registry.register(Box::new(self.purchases.clone()))?;
         registry.register(Box::new(self.ready.clone()))?;
-        self.process.register(registry)?;
+        #[cfg(target_os = "linux")]
+        registry.register(Box::new(ProcessCollector::for_self()))?;
         strangers::register(registry)?;
         registry.register(Box::new(self.connections.clone()))?;
         registry.register(Box::new(self.database_up.clone()))?;
@@ -362,7 +362,6 @@ impl Metrics {
     /// # Errors
     /// Returns an error if the encoder fails.
     pub fn render(&self) -> Result<Vec<u8>, prometheus::Error> {
-        self.process.observe();
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)

@@ -1,7 +1,6 @@
 //! Logs, metrics, and exported telemetry: spans to a collector, errors to Sentry.
 
 pub mod metrics;
-mod process;
 #[cfg(feature = "sentry")]
 mod reports;
 pub mod spans;

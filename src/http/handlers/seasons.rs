@@ -66,8 +66,8 @@ pub async fn list_seasons(
     Ok(json(StatusCode::OK, &page))
 }
 
-/// Read a page of a season's standings: the present ones of the running season, the final ones of past seasons. A
-/// season has no standings for about half a minute after its end: 503.
+/// Read a page of a season's standings. The running season has its present standings, a past one its final ones. For about
+/// half a minute after its end a season has none: 503.
 #[utoipa::path(
     get, path = "/api/v1/seasons/{id}/rankings", tag = "rankings", operation_id = "readSeasonRankings",
     params(
