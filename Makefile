@@ -91,22 +91,22 @@ compat-test: ## The version before this one, REF, on this one's schema: alone, b
 	@scripts/compat-test
 
 bench-writes: ## Durable clicks beside pgbench, in turn on one database
-	@scripts/bench-writes
+	@bench/writes
 
 bench-overload: ## Twice the clicks that can be served: what becomes of them, of the surplus and of memory
-	@scripts/bench-overload
+	@bench/overload
 
 bench-instances: ## What requests that go to another instance each time cost the database
-	@scripts/bench-instances
+	@bench/instances
 
 bench-rankings: ## Boards of a million players: pages, ranks, a rebuild, memory
-	@scripts/bench-rankings
+	@bench/rankings
 
 bench-reads: ## Reads beside a bare handler, in turn, with and without a Redis
-	@scripts/bench-reads
+	@bench/reads
 
 bench-limits: ## The limiter off, in process and with Redis, in turn; refusals; one hammering player
-	@scripts/bench-limits
+	@bench/limits
 
 balance: ## Rewrite docs/balance.md and its plot after a change of sql/catalogue.json
 	UPDATE_DOCS=1 cargo test --test balance

@@ -74,8 +74,7 @@ impl Schemas<'_> {
     fn lists_members(&self, schema: &Value) -> bool {
         let schema = self.resolve(schema);
         let parts = ["allOf", "oneOf", "anyOf"].iter().filter_map(|it| schema[*it].as_array());
-        schema.get("properties").is_some()
-            || parts.flatten().any(|part| self.lists_members(part))
+        schema.get("properties").is_some() || parts.flatten().any(|part| self.lists_members(part))
     }
 
     /// The target of a reference; the value itself if it is not one.

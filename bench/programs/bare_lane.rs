@@ -119,9 +119,9 @@ async fn commit_clicks(
 ) -> Result<(), Box<dyn Error>> {
     let (client, connection) = tokio_postgres::connect(database, NoTls).await?;
     tokio::spawn(connection);
-    client.batch_execute(include_str!("../sql/queries/lanes/session.sql")).await?;
+    client.batch_execute(include_str!("../../sql/queries/lanes/session.sql")).await?;
     let mut rows = rows(&client).await?;
-    let sql = include_str!("../sql/queries/players/commit_clicks.sql");
+    let sql = include_str!("../../sql/queries/players/commit_clicks.sql");
     let statement = client.prepare(sql).await?;
     let mut batch = Vec::new();
     while queue.recv_many(&mut batch, MAX_BATCH).await > 0 {
@@ -168,7 +168,7 @@ fn column<T>(players: &[Uuid], rows: &HashMap<Uuid, Row>, value: fn(&Row) -> T) 
 }
 
 async fn rows(client: &Client) -> Result<HashMap<Uuid, Row>, tokio_postgres::Error> {
-    let rows = client.query(include_str!("../sql/bench/rows.sql"), &[]).await?;
+    let rows = client.query(include_str!("../sql/rows.sql"), &[]).await?;
     let row = |row: &tokio_postgres::Row| {
         let values = Row {
             revision: row.try_get(1)?,

@@ -34,9 +34,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         generators.map(|(generator, owned)| (generator.id.to_string(), json!(owned))).collect();
     let upgrades: Vec<_> = items.upgrades.iter().take(2).map(|it| it.id.to_string()).collect();
     let inventory = Json(json!({ "generators": generators, "upgrades": upgrades }));
-    client
-        .execute(include_str!("../sql/bench/load_players.sql"), &[&ids, &now, &inventory])
-        .await?;
+    client.execute(include_str!("../sql/load_players.sql"), &[&ids, &now, &inventory]).await?;
     client.batch_execute("vacuum analyze players").await?;
     let tokens = AccessTokens::new(Secret::new(variable("JWT_SECRET")?), None, TOKEN_TTL);
     let mut out = std::io::stdout().lock();

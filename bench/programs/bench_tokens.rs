@@ -23,7 +23,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let variable = |name: &str| source.get(name).ok_or(format!("{name} is needed"));
     let (client, connection) = tokio_postgres::connect(variable("DATABASE_URL")?, NoTls).await?;
     tokio::spawn(connection);
-    let rows = client.query(include_str!("../sql/bench/some_players.sql"), &[&count]).await?;
+    let rows = client.query(include_str!("../sql/some_players.sql"), &[&count]).await?;
     let now = Timestamp::from_micros(jiff::Timestamp::now().as_microsecond());
     let tokens = AccessTokens::new(Secret::new(variable("JWT_SECRET")?), None, TOKEN_TTL);
     let mut out = std::io::stdout().lock();
