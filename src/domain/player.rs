@@ -1,7 +1,8 @@
 //! A player and how its energy accrues.
 //!
-//! `energy(t) = energy + rate * clamp(min(t, accrues_until) - settled_at, 0, inf)`, with `accrues_until = last_seen_at
-//! + offline_cap`. Reading never changes a player; *settling* stores the value that the formula gives.
+//! `energy(t) = energy + rate * clamp(min(t, accrues_until) - settled_at, 0, inf)`, with
+//! `accrues_until = last_seen_at + offline_cap`. Reading never changes a player; *settling* stores the value that the
+//! formula gives.
 
 use std::sync::Arc;
 

@@ -125,7 +125,7 @@ impl Freshness {
 
     fn suspect(&self, now: Instant, span: Duration) {
         self.change(now, |channel| {
-            channel.suspect_until = channel.suspect_until.max(Some(now + span))
+            channel.suspect_until = channel.suspect_until.max(Some(now + span));
         });
     }
 

@@ -86,13 +86,17 @@ impl<T: message::Item> Subscription for Registered<T> {
 
     fn receive(&self, items: &[u8], age: Duration, now: Instant) -> bool {
         let Some(items) = message::decode_items(items) else { return false };
-        items.into_iter().for_each(|item| (self.handler)(item, age, now));
+        for item in items {
+            (self.handler)(item, age, now);
+        }
         true
     }
 
     fn receive_older(&self, items: &[u8], now: Instant) -> bool {
         let Some(items) = self.decode_older.and_then(|decode| decode(items)) else { return false };
-        items.into_iter().for_each(|item| (self.handler)(item, Duration::ZERO, now));
+        for item in items {
+            (self.handler)(item, Duration::ZERO, now);
+        }
         true
     }
 

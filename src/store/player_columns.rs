@@ -18,6 +18,9 @@ use crate::domain::{Away, Season, Timestamp, finite};
 /// A value of a statement's parameter.
 pub(super) type Parameter<'a> = Box<dyn ToSql + Sync + Send + 'a>;
 
+/// Reads one column of a row into a record.
+type Read = fn(&Row, &mut PlayerRecord) -> Result<(), Error>;
+
 /// Columns that a commit does not write: they are set when the player is created, or by other statements.
 const NEVER_COMMITTED: &str = "player_id, revision, username, created_at, banned_at";
 
@@ -37,7 +40,7 @@ pub(super) struct Column {
     /// Whether two rows have the same value.
     is_same: fn(&PlayerRecord, &PlayerRecord) -> bool,
     /// Reads the column into a record. `None` for columns that are calculated from others.
-    read: Option<fn(&Row, &mut PlayerRecord) -> Result<(), Error>>,
+    read: Option<Read>,
 }
 
 /// The SQL type of a column's parameter.
@@ -106,26 +109,26 @@ macro_rules! column {
 pub(super) static COLUMNS: LazyLock<Vec<Column>> = LazyLock::new(|| {
     vec![
         column!(version bigint (click), |it: &Written<'_>| signed(it.record.player.version),
-            |row, it| Ok(it.player.version = row.try_get::<_, i64>("version")?.unsigned_abs())),
+            |row, it| { it.player.version = row.try_get::<_, i64>("version")?.unsigned_abs(); Ok(()) }),
         column!(energy float8 (click), |it: &Written<'_>| it.record.player.energy,
-            |row, it| Ok(it.player.energy = amount(row, "energy")?)),
+            |row, it| { it.player.energy = amount(row, "energy")?; Ok(()) }),
         column!(lifetime_energy float8 (click), |it: &Written<'_>| it.record.player.lifetime_energy,
-            |row, it| Ok(it.player.lifetime_energy = amount(row, "lifetime_energy")?)),
+            |row, it| { it.player.lifetime_energy = amount(row, "lifetime_energy")?; Ok(()) }),
         column!(settled_at timestamptz (click), |it: &Written<'_>| it.record.player.settled_at,
-            |row, it| Ok(it.player.settled_at = row.try_get("settled_at")?)),
+            |row, it| { it.player.settled_at = row.try_get("settled_at")?; Ok(()) }),
         column!(last_seen_at timestamptz (click), |it: &Written<'_>| it.record.player.last_seen_at,
-            |row, it| Ok(it.player.last_seen_at = row.try_get("last_seen_at")?)),
+            |row, it| { it.player.last_seen_at = row.try_get("last_seen_at")?; Ok(()) }),
         column!(calculated accrues_until timestamptz, |it: &Written<'_>| it.accrues_until),
         column!(click_tokens float8 (click), |it: &Written<'_>| it.record.player.clicks.tokens,
-            |row, it| Ok(it.player.clicks.tokens = amount(row, "click_tokens")?)),
+            |row, it| { it.player.clicks.tokens = amount(row, "click_tokens")?; Ok(()) }),
         column!(clicks_filled_at timestamptz (click), |it: &Written<'_>| it.record.player.clicks.filled_at,
-            |row, it| Ok(it.player.clicks.filled_at = row.try_get("clicks_filled_at")?)),
+            |row, it| { it.player.clicks.filled_at = row.try_get("clicks_filled_at")?; Ok(()) }),
         column!(unseen_energy float8 (click), |it: &Written<'_>| it.record.player.unseen_energy,
-            |row, it| Ok(it.player.unseen_energy = amount(row, "unseen_energy")?)),
+            |row, it| { it.player.unseen_energy = amount(row, "unseen_energy")?; Ok(()) }),
         column!(ledger_balance float8, |it: &Written<'_>| it.record.player.ledger_balance,
-            |row, it| Ok(it.player.ledger_balance = amount(row, "ledger_balance")?)),
+            |row, it| { it.player.ledger_balance = amount(row, "ledger_balance")?; Ok(()) }),
         column!(away_ended_at timestamptz, |it: &Written<'_>| it.record.player.away.map(|away| away.ended_at),
-            |row, it| Ok(it.player.away = row.try_get::<_, Option<Timestamp>>("away_ended_at")?.map(absence))),
+            |row, it| { it.player.away = row.try_get::<_, Option<Timestamp>>("away_ended_at")?.map(absence); Ok(()) }),
         column!(away_seconds float8, |it: &Written<'_>| it.record.player.away.map(|away| away.seconds),
             |row, it| of_absence(row, "away_seconds", it, |away| &mut away.seconds)),
         column!(away_credited_seconds float8, |it: &Written<'_>| it.record.player.away.map(|away| away.credited_seconds),
@@ -134,20 +137,20 @@ pub(super) static COLUMNS: LazyLock<Vec<Column>> = LazyLock::new(|| {
             |row, it| of_absence(row, "away_energy", it, |away| &mut away.energy)),
         column!(calculated energy_per_second float8, |it: &Written<'_>| it.energy_per_second),
         column!(catalogue_version bigint, |it: &Written<'_>| signed(it.record.catalogue_version),
-            |row, it| Ok(it.catalogue_version = row.try_get::<_, i64>("catalogue_version")?.unsigned_abs())),
+            |row, it| { it.catalogue_version = row.try_get::<_, i64>("catalogue_version")?.unsigned_abs(); Ok(()) }),
         column!(cores float8, |it: &Written<'_>| it.record.player.cores,
-            |row, it| Ok(it.player.cores = amount(row, "cores")?)),
+            |row, it| { it.player.cores = amount(row, "cores")?; Ok(()) }),
         column!(omitted inventory jsonb, |it: &Written<'_>| Json(InventoryColumn::from(&it.record.player.inventory)),
             |before: &PlayerRecord, after: &PlayerRecord| before.player.inventory == after.player.inventory,
-            |row, it| Ok(it.player.inventory = row.try_get::<_, Json<InventoryColumn>>("inventory")?.0.into())),
+            |row, it| { it.player.inventory = row.try_get::<_, Json<InventoryColumn>>("inventory")?.0.into(); Ok(()) }),
         column!(omitted display_name text, |it: &Written<'_>| it.record.player.display_name.to_string(),
             |before: &PlayerRecord, after: &PlayerRecord| before.player.display_name == after.player.display_name,
-            |row, it| Ok(it.player.display_name = row.try_get::<_, &str>("display_name")?.into())),
+            |row, it| { it.player.display_name = row.try_get::<_, &str>("display_name")?.into(); Ok(()) }),
         column!(season bigint, |it: &Written<'_>| it.record.player.season.number(),
-            |row, it| Ok(it.player.season = Season::from_number(row.try_get("season")?))),
+            |row, it| { it.player.season = Season::from_number(row.try_get("season")?); Ok(()) }),
         // Not clamped when it is read: the rules count nothing if it is no amount.
         column!(season_base float8, |it: &Written<'_>| it.record.player.season_base,
-            |row, it| Ok(it.player.season_base = row.try_get("season_base")?)),
+            |row, it| { it.player.season_base = row.try_get("season_base")?; Ok(()) }),
     ]
 });
 

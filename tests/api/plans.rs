@@ -9,7 +9,8 @@ async fn plan(world: &World, path: &str) -> String {
     database.batch_execute(&file("sql/queries/lanes/session.sql")).await.expect("set");
     let statement = idlewatt::store::expand_columns(&file(path));
     // Parameters are numbered without gaps.
-    let parameters = (1..).take_while(|number| statement.contains(&format!("${number}"))).count();
+    let parameters =
+        (1..=999).take_while(|number| statement.contains(&format!("${number}"))).count();
     database.batch_execute(&format!("prepare statement as {statement}")).await.expect("prepared");
     let nulls = vec!["null"; parameters].join(", ");
     let explain = format!("explain (costs off) execute statement ({nulls})");

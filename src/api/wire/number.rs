@@ -9,8 +9,8 @@ use serde::{Deserializer, Serialize, Serializer};
 /// Up to this double, every whole number can be represented.
 const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
 /// Writes a whole number without a fraction, as far as doubles are exact.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
 pub fn whole<S: Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     if (0.0..=MAX_EXACT).contains(number) {
         serializer.serialize_u64(*number as u64)
@@ -19,7 +19,7 @@ pub fn whole<S: Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::Err
     }
 }
 
-/// A double that is written as [`whole`] writes it.
+/// A double that is written without a fraction if it is whole.
 #[derive(Clone, Copy, Debug)]
 pub struct Whole(pub f64);
 
@@ -39,7 +39,7 @@ pub fn read_optional<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Optio
     deserializer.deserialize_option(Optional { takes_text: false })
 }
 
-/// As [`read_whole`], for a query parameter, which is a text.
+/// Reads a whole number that is not negative from a query parameter, which is a text.
 pub fn read_parameter<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,

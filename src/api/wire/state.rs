@@ -54,7 +54,6 @@ pub struct StatePlace;
 
 impl StatePlace {
     /// For `#[serde(skip_serializing_if)]`, always true: `#[serde(skip)]` would remove the member from the schema too.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
     pub fn is_added_later(&self) -> bool {
         true
     }
