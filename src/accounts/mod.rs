@@ -1,4 +1,16 @@
 //! Accounts: guests, usernames and passwords, sessions and their tokens, and what ends a session.
+//!
+//! Access tokens are JWTs (HS256, 15 minutes) that name the player and the session. Checking one needs no store.
+//! Logging out, bans and deletions are rows of `revocations`, which every instance reads twice a second
+//! (`app::loops::pulse`); after a start or an outage it reads those of a token's whole life.
+//!
+//! Refresh tokens are opaque and stored as a hash. Each is the HMAC of the one before, so the same successor can be
+//! issued again after a lost answer, and an old token can be distinguished from a forged one. A token that comes back
+//! after its successor was used ends the session. Two holders who always refresh within 30 s of each other look like
+//! two tabs and are not detected.
+//!
+//! Passwords are hashed with argon2id at OWASP's parameters, on other threads, only a few at the same time. Beyond a
+//! queue of 32 each, requests are refused (503).
 
 mod access_token;
 mod authenticate;

@@ -1,5 +1,30 @@
 //! The use cases of playing, one in each file. Changes go through a lane, which is the only writer of players' rows
 //! besides the sweep.
+//!
+//! # How a batch is written
+//!
+//! The lane folds requests onto the rows that the cache keeps, so most batches read nothing. A kept row may be out of
+//! date. It is used for a write only, because the revision in the statement's condition detects that. An answer without
+//! a write (a refusal, a repeat) is given only from a row that was read for this batch.
+//!
+//! Most idempotency keys are new, so the statement that writes also looks the keys up, which saves a query. If it finds
+//! a key, it writes nothing of that player. The next batch reads the stored outcome first. A repeat is answered only
+//! with a row of the revision that was there when its record was found: an older row might lack the effect of the first
+//! request.
+//!
+//! Of three statements the cheapest that suffices is used: `commit_click.sql` for one player that only clicks,
+//! `commit_clicks.sql` for a batch of such players, and `commit.sql` for everything else. The latter two walk the batch
+//! in the order of `player_id` and find each row by its key. The settings of the lanes' sessions
+//! (`sql/queries/lanes/session.sql`) exclude other plans, so rows are locked in that order and two instances cannot
+//! deadlock.
+//!
+//! After a connection to Postgres was lost, rows that were read before are not used ([`IdentityTracker`]: the next
+//! connection may lead to another server with another history).
+//!
+//! A statement that a constraint refuses is rolled back as a whole. The batch is then halved until the row that causes
+//! it is alone and fails alone. A row whose fold panics fails alone too, before anything is sent.
+//!
+//! [`IdentityTracker`]: crate::identity::IdentityTracker
 
 mod attempt;
 mod export;

@@ -4,6 +4,20 @@
 //! a worker may crash or stall at any point: another worker takes the job over, and nothing is lost, done twice or done
 //! late.
 //!
+//! - *Leases.* A worker claims due jobs with `for no key update skip locked`, for 15 seconds by the database's clock,
+//!   and renews the lease three times in that time. Workers look for lapsed leases every second.
+//! - *Steps.* A job consists of one or more transactions. Each ends with [`Work::finish`] or [`Work::advance`], which
+//!   update the job's row only if it still has our lease, or roll everything back. A handler cannot return without one
+//!   of them, because only they make a [`Finished`]. A job that is taken over continues after its last committed step.
+//! - *Attempts.* After an error or a panic the job is tried again, after 4 s, 8 s and so on up to 15 minutes. After its
+//!   last attempt (by default the eighth) it is a dead letter. Operators list, retry and discard jobs.
+//! - *Stopping.* A process that stops claims no more jobs. It finishes jobs of one step and returns others after their
+//!   present step.
+//!
+//! Three features of apalis are not used. Acknowledging a job in a layer around the handler would be a second
+//! transaction. Its cron ticks in each instance, and missed ticks are lost; `schedule` calculates turns instead. An
+//! error of a backend ends the worker, so ours has none.
+//!
 //! A new kind is one line in [`kinds`] and a handler: `async fn(Work) -> Result<Finished, Error>`.
 
 mod kind;

@@ -1,4 +1,9 @@
 //! Schedules of jobs.
+//!
+//! Turns are multiples of a period since the Unix epoch, so every instance knows without a memory which turn has come.
+//! The table `job_schedules` contains the last enqueued turn of each kind. One statement advances it and enqueues the
+//! job, so exactly one of any number of instances does. If turns passed while no worker ran, only the last one is
+//! enqueued.
 
 use std::time::Duration;
 

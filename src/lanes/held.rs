@@ -1,9 +1,14 @@
 //! Requests for rows that other transactions have locked.
 //!
-//! The lane learns that a row is locked when its statement times out (`lock_timeout`). From then on the requests for that row
-//! wait here, in their order, and the lane writes the other rows without waiting again. A second connection asks every few
-//! milliseconds which rows are still locked, without waiting for a lock. The requests for unlocked rows return to the lane,
-//! before any request that is still queued. A request that has waited for too long is refused.
+//! The lane learns that a row is locked when its statement times out (`lock_timeout`, 30 ms). It asks Postgres which
+//! rows of the batch are locked. From then on the requests for those rows wait here, in their order, and the lane
+//! writes the other rows without waiting again. A second connection asks every few milliseconds which rows are still
+//! locked, without waiting for a lock. The requests for unlocked rows return to the lane, before any request that is
+//! still queued, so the order of each aggregate is kept. A request that has waited for too long is refused, and nothing
+//! of it was written.
+//!
+//! The number of waiting requests is bounded below what `http::shedding` always admits, so that they cannot exclude the
+//! others. If no row is locked but a table is, the whole batch is tried again for half a second.
 
 use std::collections::{HashMap, HashSet};
 use std::future::pending;

@@ -1,6 +1,30 @@
 //! Rate limits: token buckets by player, address and username. The buckets are in Redis, so limits hold for any number
 //! of instances and however late Redis answers. Without Redis each instance has buckets of its own. A check never
-//! fails, and there is no state in which everything is allowed.
+//! fails, and there is no state in which everything is allowed. docs/limits.md has the limits and their precision.
+//!
+//! # With Redis
+//!
+//! Each bucket is one key, which one script (`bucket.lua`) changes by the clock of Redis. It contains a version, the
+//! amount, and the leases of the instances, and guarantees *amount + leased tokens <= depth*. So all instances together
+//! spend at most depth + rate * time.
+//!
+//! - *Leases* ([`lease`]). A request to Redis that has to be sent anyway also leases the tokens that the player will
+//!   probably spend in the next seconds, at most a quarter of the depth. All that the instance still holds is returned
+//!   with the next request. A lease lapses in Redis after 5 s and is spent for 4.5 s, so no clocks need to agree.
+//! - *Refusals.* After Redis has refused, the instance refuses by itself until there can be a token again.
+//! - *Credit.* A call that has waited for 15 ms is admitted on credit. That is a debt, which the next request pays. The
+//!   debt of an instance never exceeds its share of a reserve, which the script leaves in the bucket ([`share`]). A
+//!   call without credit waits. The answer is received even if the call has ended; a lost answer counts as having cost
+//!   everything that it may have cost.
+//!
+//! # Without Redis
+//!
+//! `governor` calculates the buckets, over a bounded table that first drops full buckets, so that a scan of many
+//! addresses neither fills the memory nor releases a client that is limited. This begins when Redis has not answered
+//! for a second ([`contact`]) and ends with its next answer.
+//!
+//! `tests/api/limits` compares the script, the leases and governor with models, and lets instances share a bucket whose
+//! answers are late or lost at random.
 
 mod asking;
 pub mod contact;

@@ -1,4 +1,7 @@
 //! The boards in the memory of the process.
+//!
+//! Each board is an `Order`. The crate `indexset` offers the same operations, but its index is built anew at each
+//! split.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};

@@ -1,8 +1,26 @@
 //! Rankings: boards of all players, and seasons with final standings.
 //!
-//! The scores are those of the formula. Each instance publishes the scores of the players that it saw recently every
-//! few seconds. A periodic rebuild from Postgres updates the scores of all others. The boards are in Redis, where all
-//! instances share them, and in the memory of the process if there is no Redis or while it is unavailable.
+//! There are three boards, with all players who are not banned: lifetime energy, the present production, and the
+//! lifetime energy gained in the season. The best is first; of equal scores the older player is first (the smaller
+//! UUIDv7).
+//!
+//! The scores are those of the formula, so nothing is written to know them. Each instance notes which players it saw or
+//! changed ([`Seen`]) and publishes their scores every few seconds, as far as they differ from those that it published
+//! before. A periodic rebuild from Postgres updates the scores of all others. Pages are exact for what has been
+//! published.
+//!
+//! The boards are in Redis, where all instances share them, and in the memory of the process if there is no Redis or
+//! while it is unavailable. Several instances without a Redis tell each other in an unlogged table (`ranking_news`)
+//! whose rows they changed. When Redis returns, its boards are built anew, because they lack what happened meanwhile.
+//!
+//! A standing has the revision of its row and the time of its calculation, and never replaces one with a higher pair.
+//! Therefore instances may publish the same player in any order, also during a rebuild. Every instance removes banned
+//! and deleted players from the boards when it reads the feed of revocations, and remembers them, so that a late
+//! publication does not add them again.
+//!
+//! After a restore or a failover the rows have lower revisions than the standings. [`Rankings::forget_all`] therefore
+//! begins a new era: results of the era before are neither kept nor written, including those of running publications
+//! and rebuilds.
 
 mod board;
 mod local;

@@ -1,8 +1,14 @@
 //! Seasons, and the final standings of those that have ended.
 //!
-//! The first transaction that writes a row of a later season also stores the player's final score. For players that
-//! were not written since, the freeze calculates the score from the row by the same rules. Both give the same score, so
-//! it does not matter when the freeze happens or how often it begins.
+//! Seasons are the weeks from Monday 00:00 UTC, so they begin and end without an event. The first transaction that
+//! writes a row of a later season also stores the player's final score. For players that were not written since, the
+//! freeze calculates the score from the row by the same rules. Both give the same score, so it does not matter when the
+//! freeze happens or how often it begins.
+//!
+//! The freeze is a job that begins half a minute after the end. It claims the season for a minute at a time, and one
+//! transaction ranks all scores and marks the season as frozen. That cannot be too early: a batch that was folded more
+//! than ten seconds before it is sent is folded again, so everything that was played before the end is committed by
+//! then. It happens once: the row of the season is locked, and scores that arrive later find it frozen and are dropped.
 
 use uuid::Uuid;
 

@@ -1,5 +1,13 @@
 //! Redis: one connection that many callers share, and a circuit breaker, so that an unavailable Redis does not cost
 //! each of them time. Redis never has the only copy of anything, so every caller can continue without it.
+//!
+//! A call that a request waits for has 15 ms. A lost connection, refused writes, or answers that are late by a tenth of
+//! a second open the breaker: calls then fail at once, and a task reconnects four times a second. Before the breaker
+//! closes, every command that the server uses is tried (`rights`). A Redis that refuses something within ten seconds
+//! after that is retried less often each time.
+//!
+//! Sentinel is not supported: managed services hide their failover behind one address, and operators of several servers
+//! have Cluster.
 
 mod connection;
 mod keeper;

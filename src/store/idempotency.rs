@@ -1,4 +1,13 @@
 //! Stored outcomes of requests that have an idempotency key.
+//!
+//! They are in rings of list partitions (*slots*): eight hours each for most requests, ten minutes each for clicks. A
+//! slot is emptied by `truncate` while its turn comes next, when everything in it has expired. The same statement
+//! determines the slot by the database's clock, so a worker that was paused does not empty a slot that is in use. No
+//! DDL runs while the server runs, and no record can lack its partition.
+//!
+//! A record contains a hash of method, path and the parsed command, so blanks, the order of members and `5.0` for `5`
+//! make no difference. It also contains a hash of the body's bytes, the only one that the release before knows, so that
+//! each release recognises the repeats of the other.
 
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;

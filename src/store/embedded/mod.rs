@@ -1,4 +1,7 @@
 //! An embedded Postgres: a child process on a private unix socket that ends with the server.
+//!
+//! Start and recovery have no time limit; the server answers probes and handles signals meanwhile. The first signal
+//! stops the database by a fast shutdown, a further one by an immediate shutdown.
 
 mod binaries;
 mod cluster;
