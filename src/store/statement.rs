@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_util::future::join3;
 use tokio::time::timeout;
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{DbError, Severity, SqlState};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 use tracing::field::Empty;
@@ -183,6 +183,9 @@ impl Conduct {
     }
 
     fn failed(&self, error: tokio_postgres::Error) -> Error {
+        if ends_connection(&error) {
+            self.doubt.note_lost();
+        }
         if self.shared.writes.note(&error) {
             // All idle connections began while the database was not read-only, or lead to a former primary.
             self.shared.budget.renew();
@@ -191,8 +194,8 @@ impl Conduct {
     }
 
     /// Closes a connection whose statement timed out, because a late answer must not be taken for the next statement's,
-    /// and because a late commit must be noticed. Also closes a connection that may not write, because it stays
-    /// read-only when the database accepts writes again.
+    /// and because a late commit must be noticed. Also closes a connection that Postgres ends, and one that may not
+    /// write, because it stays read-only when the database accepts writes again.
     fn conclude(
         &self,
         client: &mut Option<Connection>,
@@ -201,10 +204,7 @@ impl Conduct {
         let lost = match &result {
             Ok(Ok(_)) => false,
             Ok(Err(error)) => {
-                if error.is_closed() {
-                    self.doubt.note_lost();
-                }
-                error.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION)
+                ends_connection(error) || error.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION)
             }
             Err(_) => true,
         };
@@ -218,6 +218,13 @@ impl Conduct {
         self.doubt.raise();
         Error::Unavailable(format!("no answer within {} ms", self.limit.as_millis()))
     }
+}
+
+/// Whether the connection cannot be used after the error. An error that ends the connection arrives before the end of
+/// the stream, so for a moment the connection still seems to be open.
+fn ends_connection(error: &tokio_postgres::Error) -> bool {
+    let severity = error.as_db_error().and_then(DbError::parsed_severity);
+    error.is_closed() || matches!(severity, Some(Severity::Fatal | Severity::Panic))
 }
 
 /// The tracing span of a statement, named as in its first line.

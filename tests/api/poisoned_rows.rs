@@ -25,6 +25,9 @@ const QUIT: &str = "
     end $$;
     create trigger quit before update on players for each statement execute function quit();";
 
+/// How often a connection is ended: the time between the error and the close differs.
+const ROUNDS: usize = 50;
+
 /// Players, the first of whom cannot be written once more.
 struct Poisoned {
     app: TestApp,
@@ -106,4 +109,30 @@ async fn a_database_that_goes_away_while_a_bad_row_is_looked_for_is_asked_once_m
         let clicked = player.click(5).await.expect(200);
         assert_eq!(clicked.json["state"]["version"], 2, "what was refused was not done");
     }
+}
+
+/// Ends the connection over which a player of that name is written.
+const END: &str = "
+    create function end_connection() returns trigger language plpgsql as $$
+    begin
+        if new.display_name = 'last' and new.version > 1 then
+            perform pg_terminate_backend(pg_backend_pid());
+        end if;
+        return new;
+    end $$;
+    create trigger end_connection before update on players for each row execute function end_connection();";
+
+/// The error that ends a connection arrives before the connection is closed.
+#[tokio::test]
+async fn a_connection_that_postgres_ends_is_not_used_again() {
+    let app = TestApp::new().await;
+    let (last, other) = (app.client.guest().await, app.client.guest().await);
+    let name = Some(json!({ "display_name": "last" }));
+    app.client.call("PATCH", "/me", &last.token, name).await.expect(200);
+    app.world.connect().await.batch_execute(END).await.expect("a trigger");
+    for _ in 0..ROUNDS {
+        assert_unavailable(last.click(1).await);
+        other.click(1).await.expect(200);
+    }
+    app.stop().await;
 }

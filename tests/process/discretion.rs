@@ -75,7 +75,7 @@ async fn logs_tell_neither_secrets_nor_addresses_however_much_is_logged() {
         let mut hidden = play(&server, &folder).await;
         let log = until("the requests and the outage are logged", || {
             let log = server.log();
-            let told = ["/api/v1/auth/refresh", "ended by itself"];
+            let told = ["/api/v1/auth/refresh", "ended unexpectedly"];
             told.iter().all(|it| log.contains(it)).then_some(log)
         });
         hidden.extend([ADMIN, SECRET, PASSWORD, WRONG, FORWARDED].map(str::to_owned));
