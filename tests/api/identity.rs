@@ -175,8 +175,13 @@ async fn boards_follow_rows_that_went_back() {
         .await;
     };
     published(5.0).await;
+    let before = player.state().await;
     restore(&database).await;
-    player.state().await;
+    // The row in the cache is served until the server notices that its connections were closed.
+    eventually("the row is read again", async || {
+        (epoch(&player.state().await) != epoch(&before)).then_some(())
+    })
+    .await;
     published(1.0).await;
     app.stop().await;
 }
