@@ -1,8 +1,7 @@
-//! Plays the default catalogue as a greedy player would, and holds its pace to limits.
+//! Plays the default catalogue as a greedy player would, and checks its pace against limits.
 //!
-//! `docs/balance.md` tells the aims and the model. `cargo test --test balance -- --nocapture`
-//! prints the timeline. With `UPDATE_DOCS=1` in the environment the tables and the plot in `docs/`
-//! are written anew.
+//! `docs/balance.md` has the goals and the model. `cargo test --test balance -- --nocapture` prints the timeline. With
+//! `UPDATE_DOCS=1` in the environment the tables and the plot in `docs/` are written.
 
 #![allow(clippy::expect_used, clippy::print_stdout, reason = "a test may give up")]
 
@@ -31,7 +30,7 @@ use idlewatt::domain::{Catalogue, CatalogueItems, Rules, Timeline, Timestamp};
 const PLAYED: f64 = 7.0 * DAY;
 const FIRST_GENERATOR_WITHIN: f64 = 30.0;
 const FIRST_PRESTIGE_WITHIN: f64 = 3.0 * DAY;
-/// The longest without a purchase while awake, in the days when a player decides to stay.
+/// The longest time without a purchase while awake, in the days in which a player decides to stay.
 const LONGEST_WAIT: f64 = 3.0 * HOUR;
 const EARLY_DAYS: f64 = 3.0 * DAY;
 
@@ -119,12 +118,12 @@ fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name)
 }
 
-/// A file of the docs; one that is missing is as good as empty.
+/// A file of the docs; a missing one counts as empty.
 fn read(name: &str) -> String {
     fs::read_to_string(path(name)).unwrap_or_default()
 }
 
-/// The page with the text between the two comments that name a block replaced.
+/// The page, with the text between the two comments that name a block replaced.
 fn with_block(page: &str, name: &str, block: &str) -> String {
     let (begin, end) = (format!("<!-- {name}: generated -->\n"), format!("<!-- {name}: end -->"));
     let parts = page.split_once(&begin).and_then(|(head, rest)| {

@@ -1,4 +1,4 @@
-//! The end of an account, what is held of one, and what others see of it.
+//! The end of an account, what is stored about a player, and what others see of it.
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -11,8 +11,8 @@ async fn delete(player: &Player) -> crate::support::Reply {
     player.client.call("DELETE", "/me", &player.token, None).await
 }
 
-/// The tables that hold `text`. Left out are the news between instances of whom to rank anew, which bear ids for half a
-/// minute of play, whatever has become of the players.
+/// The tables that contain `text`, except the news between instances about whom to rank again, which contain ids for
+/// half a minute of play, even of deleted players.
 async fn tables_with(database: &tokio_postgres::Client, text: &str) -> Vec<String> {
     let sql = "select tablename::text from pg_tables where schemaname = 'public' \
         and tablename !~ '^(idempotency_records_|ranking_news$)' order by 1";
@@ -101,7 +101,7 @@ async fn nothing_is_left_of_a_deleted_player_but_the_tombstone() {
         ["accounts", "idempotency_records", "ledger", "players", "sessions", "usernames"];
     assert_eq!(held, expected, "the test would miss what it does not fill");
     delete(&player).await.expect(204);
-    // The revocation is what tells the other instances; it lapses with the tokens.
+    // The revocation informs the other instances; it expires with the tokens.
     assert_eq!(tables_with(&database, &player.id).await, ["deleted_players", "revocations"]);
     assert!(tables_with(&database, "erased_player").await.is_empty());
     assert!(tables_with(&database, "Erased Name").await.is_empty());
@@ -170,7 +170,7 @@ async fn who_signs_in_while_the_account_is_deleted_leaves_no_session_behind() {
     let app = world.start().await;
     let (database, blocker) = (world.connect().await, world.connect().await);
     let player = app.client.register("ada").await;
-    // Holds whoever makes a session in the middle of its statement.
+    // Blocks the statement that creates a session.
     let sql = "create function hold() returns trigger language plpgsql as $$ begin \
         perform pg_advisory_xact_lock(42); return new; end $$; \
         create trigger hold before insert on sessions for each row execute function hold(); \

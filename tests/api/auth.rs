@@ -1,4 +1,4 @@
-//! Becoming a player: as a guest, by name, and again.
+//! Becoming a player: as a guest, by name, and signing in again.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Entity tags, 304 and what may be kept by whom.
+//! Entity tags, 304, and who may cache what.
 
 use std::collections::HashMap;
 
@@ -109,7 +109,7 @@ async fn a_states_tag_changes_with_the_catalogue() {
     assert_ne!(state_tag(&ada).await, tag);
 }
 
-/// A browser that several players sign in with, one after the other, tells what it keeps apart by the tag alone.
+/// A browser in which several players sign in one after the other distinguishes cached answers by the tag only.
 #[tokio::test]
 async fn two_players_in_the_same_position_do_not_mistake_each_others_state() {
     let app = TestApp::new().await;
@@ -174,7 +174,7 @@ async fn tokens_are_kept_by_no_cache() {
     }
 }
 
-/// The catalogue in force after one with that price was put in force.
+/// Puts a catalogue with that price in force, and returns the catalogue in force afterwards.
 async fn with_price(app: &TestApp, price: f64) -> Reply {
     let mut catalog = app.client.admin("GET", "/catalog", None).await.expect(200).json;
     catalog["generators"][0]["base_cost"] = json!(price);
@@ -251,7 +251,7 @@ async fn a_strong_tag_stands_for_one_body_and_a_body_for_one_tag() {
     assert_eq!(one_each.len(), tags, "a body has two tags");
 }
 
-/// Shared caches would keep one copy of a public answer for each player if it varied by token.
+/// If a public answer varied by token, shared caches would keep one copy of it for each player.
 #[tokio::test]
 async fn public_answers_do_not_vary_by_token() {
     let world = World::new().await;
@@ -260,7 +260,7 @@ async fn public_answers_do_not_vary_by_token() {
     let ada = apps[0].client.register("ada").await;
     let seasons = apps[0].client.call("GET", "/seasons", "", None).await.expect(200).json;
     let season = seasons["entries"][0]["id"].as_str().expect("an id");
-    // Each with whether it answers 304.
+    // Each path, and whether it answers 304.
     let public = [
         ("/healthz".to_owned(), false),
         ("/readyz".to_owned(), false),

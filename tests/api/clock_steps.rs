@@ -1,4 +1,4 @@
-//! The database's clock steps back: play goes on, and nothing is paid twice.
+//! The database's clock steps back: play continues, and nothing is paid twice.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,13 +9,13 @@ use serde_json::json;
 use crate::support::books::eventually;
 use crate::support::{UNLIMITED, World};
 
-/// Shorter than an access token holds.
+/// Shorter than the lifetime of an access token.
 const STEP: f64 = 600.0;
 
 #[tokio::test]
 async fn clicks_and_purchases_go_on_and_production_waits_until_it_is_due() {
     let world = World::new().await;
-    // The test's clock counts the time of limits too, which a step does not touch in a server.
+    // In tests the limits use the same clock; in a server a step of the database's clock does not affect them.
     let app = world.start_with(UNLIMITED).await;
     let ada = app.client.guest().await;
     ada.grant(1000.0).await;
@@ -27,7 +27,7 @@ async fn clicks_and_purchases_go_on_and_production_waits_until_it_is_due() {
     let energy = |state: &serde_json::Value| state["energy"].as_f64().expect("a number");
     assert_eq!(energy(&ada.state().await), energy(&before));
     let mut expected = energy(&before);
-    // The bucket is empty at first and fills as ever.
+    // The bucket is empty at first and fills as usual.
     for (seconds, accepted) in [(0.0, 0.0), (1.0, 20.0), (0.5, 10.0), (60.0, 40.0)] {
         world.advance(seconds);
         let clicked = ada.click(100).await.expect(200).json;
@@ -38,10 +38,10 @@ async fn clicks_and_purchases_go_on_and_production_waits_until_it_is_due() {
     let bought = ada.buy("hand_crank", json!(1)).await.expect(200).json;
     expected = energy(&bought["state"]);
     assert!(expected > 0.0);
-    // A new player is not concerned.
+    // A new player is not affected.
     let eve = app.client.guest().await;
     assert_eq!(eve.click(5).await.expect(200).json["accepted"], 5);
-    // At the time at which it was before, and a minute later.
+    // At the time before the step, and a minute later.
     world.advance(STEP - 61.5);
     assert_eq!(energy(&ada.state().await), expected);
     world.advance(60.0);
@@ -57,12 +57,12 @@ async fn a_step_back_is_told_in_the_metrics() {
     let app = World::new().await.start_with_clock(&[], Arc::clone(&clock) as Arc<dyn Clock>).await;
     let behind = || app.metric("database_clock_behind_seconds");
     assert_eq!(behind(), 0.0);
-    // As if the database's clock had been ahead by ten minutes; the next pulse tells its true time.
+    // As if the database's clock had been ahead by ten minutes; the next poll returns its true time.
     let now = Instant::now();
     clock.observe(clock.now().plus_seconds(STEP), now, now);
     eventually("the step is noticed", async || (behind() > 0.0).then_some(())).await;
     assert!((STEP - 60.0..=STEP).contains(&behind()), "{}", behind());
-    // Mutations are taken again with the pulse after that.
+    // Mutations are accepted again after the next poll.
     let player = eventually("a player", async || {
         let reply = app.client.call("POST", "/auth/guest", "", Some(json!({}))).await;
         (reply.status == 201).then(|| crate::support::Player::of(&app.client, &reply))

@@ -1,5 +1,5 @@
-//! Several instances, one truth: how soon a change at one is seen at another, whatever becomes of the channel between
-//! them.
+//! Several instances on one database: how soon a change at one is visible at another, whatever happens to the channel
+//! between them.
 
 use std::time::{Duration, Instant};
 
@@ -8,10 +8,10 @@ use redis::AsyncCommands;
 use crate::support::redis::{RedisCluster, RedisServer, TlsRedis, shared_redis};
 use crate::support::{Options, Player, TestApp, UNLIMITED, World};
 
-/// How long a change may take to be seen through any fault.
+/// How long a change may take to become visible, whatever fails.
 const BOUND: Duration = Duration::from_secs(5);
 
-/// Reads until the player's version is `version`, checking that it never goes back, and says how long that took.
+/// Reads until the player's version is `version`, checks that it never goes back, and returns how long that took.
 async fn until_seen(player: &Player, version: u64) -> Duration {
     let started = Instant::now();
     let mut seen = 0;
@@ -27,7 +27,7 @@ async fn until_seen(player: &Player, version: u64) -> Duration {
     }
 }
 
-/// Waits until the instances trust their announcements: what they read is then served without being read again.
+/// Waits until the instances rely on announcements: then cached rows are served without being read again.
 async fn until_trusted(apps: &[&TestApp]) {
     let deadline = Instant::now() + Duration::from_secs(10);
     for app in apps {
@@ -78,7 +78,7 @@ async fn exchange(world: &World, options: Options<'_>) {
     let (a, b, c) = (start().await, start().await, start().await);
     until_trusted(&[&a, &b, &c]).await;
     let player = a.client.guest().await;
-    // Some of many players are on each node.
+    // Each node has some of many players.
     for _ in 0..12 {
         a.client.guest().await.state().await;
     }
@@ -94,7 +94,7 @@ async fn exchange(world: &World, options: Options<'_>) {
             until_seen(&player.at(reader), version).await;
         }
     }
-    // It was the announcements that did it: nothing was read from the database again.
+    // The announcements were the reason: nothing was read from the database again.
     let loads: f64 = [&a, &b, &c].iter().map(|app| app.loads()).sum();
     assert!(loads < 27.0, "{loads} loads");
     for app in [a, b, c] {
@@ -127,7 +127,7 @@ async fn names_bans_and_deletions_are_announced_too() {
     b.stop().await;
 }
 
-/// Cuts the announcements off in some way and checks that changes are seen all the same.
+/// Interrupts the announcements in some way and checks that changes become visible nevertheless.
 async fn seen_without_announcements(world: &World, cut: impl AsyncFn(&TestApp, &TestApp)) {
     let (a, b) = (world.start().await, world.start().await);
     until_trusted(&[&a, &b]).await;
@@ -163,7 +163,7 @@ async fn a_channel_that_says_nothing_is_no_reason_to_lie() {
     let server = RedisServer::start(&[]);
     let world = World::new().await.with_redis_of(&server);
     seen_without_announcements(&world, async |_, _| {
-        // Nobody may publish any more; everything else goes on.
+        // Publishing is forbidden; everything else works.
         let mut connection = server.connect().await;
         let set: redis::RedisResult<()> = redis::cmd("ACL")
             .arg(&["SETUSER", "default", "-publish"])
@@ -197,7 +197,7 @@ async fn a_redis_that_dies_or_freezes_is_no_reason_to_lie() {
         } else {
             server.run();
         }
-        // What was in Redis before is not served after it.
+        // What was in Redis before is not served afterwards.
         for version in 4..=6 {
             player.at(&b).click(1).await.expect(200);
             until_seen(&player, version).await;
@@ -213,7 +213,7 @@ async fn one_instance_that_never_had_a_redis_is_followed() {
     let a = world.start_with(&[("REDIS_URL", "redis://127.0.0.1:1")]).await;
     let b = world.start().await;
     let player = b.client.guest().await;
-    // Time for `b` to trust, were it not for `a`'s word in the database.
+    // Long enough for `b` to rely on announcements, if `a` had not noted in the database that it cannot announce.
     until_silence_is_known(&world).await;
     for version in 1..=3 {
         player.state().await;
@@ -284,7 +284,7 @@ async fn reads_go_on_without_the_database_and_then_end() {
     let version = player.state().await["version"].clone();
     app.world.cut_database().await;
     let deadline = Instant::now() + Duration::from_secs(10);
-    // A second later what was read is past its time, and is served all the same.
+    // A second later the row is not fresh any more, and is served nevertheless.
     while app.metric("cache_reads_total{entry=\"player\",source=\"stale\"}") < 1.0 {
         assert_eq!(player.get("/me").await.expect(200).json["version"], version);
         assert!(Instant::now() < deadline, "it never was past its time");

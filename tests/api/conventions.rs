@@ -1,4 +1,4 @@
-//! What holds for every answer, whatever was asked.
+//! What is true of every answer.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -10,7 +10,7 @@ use crate::support::{ADMIN_TOKEN, Player, TestApp, World};
 
 const ORIGIN: &str = "https://play.example.org";
 
-/// A request for every kind of answer, and the answer's status.
+/// A request for each kind of answer, with the status.
 fn every_kind(player: &Player) -> Vec<(u16, RequestBuilder)> {
     let at = |method: &str, path: &str| player.client.request(method, path);
     let own = |method: &str, path: &str| at(method, path).bearer_auth(&player.token);

@@ -6,7 +6,7 @@ use crate::support::{Player, Reply, TestApp, World};
 
 const ALLOWED: [&str; 2] = ["https://play.example.org", "http://localhost:5173"];
 
-/// Origins that are not allowed, though some come near.
+/// Origins that are not allowed, although some are similar to allowed ones.
 const OTHERS: [&str; 8] = [
     "https://elsewhere.example.org",
     "https://play.example.org.evil.com",
@@ -42,7 +42,7 @@ fn lists(reply: &Reply, header: &str, expected: &[&str]) {
     }
 }
 
-/// No header says that a page may read the answer or send the request.
+/// Asserts that no header allows a page to read the answer or to send the request.
 fn allows_nothing(reply: &Reply) {
     let mut names = reply.headers.keys().map(reqwest::header::HeaderName::as_str);
     let found = names.find(|name| name.starts_with("access-control-allow"));
@@ -108,7 +108,7 @@ async fn a_preflight_for_the_catalogues_if_match_is_granted() {
     lists(&reply, "access-control-allow-headers", &["If-Match"]);
 }
 
-/// Headers by which tracing libraries link what a page does to what the server does.
+/// Headers with which tracing libraries connect the spans of a page and of the server.
 #[tokio::test]
 async fn a_preflight_for_headers_of_tracing_or_for_none_is_granted() {
     let (app, ada) = app_with_origins().await;

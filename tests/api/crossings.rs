@@ -1,5 +1,5 @@
-//! Requests that cross each other at the worst moment: the test holds the player's row, or has the lane's statement stop at
-//! a gate, waits until the server stands before it, and then decides who goes first.
+//! Requests that cross at the worst moment: the test locks the player's row, or stops the lane's statement at a gate,
+//! waits until the server has reached that point, and then decides who continues first.
 
 use serde_json::json;
 use tokio_postgres::Client;
@@ -9,7 +9,7 @@ use crate::support::books::eventually;
 use crate::support::gate::{Gate, Holding};
 use crate::support::{PASSWORD, Player, TestApp, World};
 
-/// Begins a transaction that holds a player's row.
+/// Begins a transaction that locks a player's row.
 async fn hold(player: &Player, database: &Client) {
     let id: Uuid = player.id.parse().expect("an id");
     database.batch_execute("begin").await.expect("begun");
@@ -17,7 +17,7 @@ async fn hold(player: &Player, database: &Client) {
     assert_eq!(held.expect("held").len(), 1);
 }
 
-/// Waits until that many statements of the server stand before a lock.
+/// Waits until that many statements of the server wait for a lock.
 async fn until_waiting(database: &Client, number: usize) {
     let waiting = "select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
     eventually("the statements wait for the row", async || {
@@ -39,7 +39,8 @@ async fn a_deletion_whose_caller_hung_up_is_undone_and_holds_nothing() {
     deletion.abort();
     assert!(deletion.await.expect_err("aborted").is_cancelled());
     database.batch_execute("rollback").await.expect("released");
-    // A transaction left open would hold the row now, and whoever gets its connection next would write into it.
+    // A transaction that was left open would lock the row now, and the next user of its connection would write within
+    // it.
     eventually("the player plays on", async || {
         let reply = player.click(1).await;
         assert!([200, 503].contains(&reply.status), "{}", reply.text);
@@ -89,7 +90,7 @@ async fn a_retry_at_another_instance_while_the_first_batch_is_in_flight_applies_
     let world = World::new().await;
     let (a, b) = (world.start().await, world.start().await);
     let player = a.client.guest().await;
-    // Both instances know the row, so that their next batches begin with the write.
+    // Both instances have the row in memory, so their next batches begin with the write.
     player.click(1).await.expect(200);
     player.at(&b).click(1).await.expect(200);
     player.click(1).await.expect(200);
@@ -102,7 +103,7 @@ async fn a_retry_at_another_instance_while_the_first_batch_is_in_flight_applies_
     };
     let first = send(player.clone());
     gate.until_entered(1).await;
-    // The client has lost patience, and the balancer sends it elsewhere.
+    // The client has stopped waiting, and the load balancer sends its repeat to another instance.
     let retry = send(player.at(&b));
     gate.until_entered(2).await;
     gate.open().await;
@@ -148,7 +149,7 @@ async fn a_settle_that_comes_while_a_batch_is_in_flight_is_folded_onto() {
     let clicking = player.clone();
     let click = tokio::spawn(async move { clicking.click(1).await });
     gate.until_entered(1).await;
-    // What a sweep does: it writes down what the formula says, and raises the revision alone.
+    // As a sweep does: it settles the row and raises only the revision.
     let settle = "update players set energy = energy + energy_per_second * 30,
         lifetime_energy = lifetime_energy + energy_per_second * 30,
         unseen_energy = unseen_energy + energy_per_second * 30,

@@ -1,11 +1,11 @@
-//! What operators read and deploy names what there is.
+//! What operators read and deploy matches the program.
 
 use std::fs;
 use std::path::Path;
 
 use idlewatt::config::VARIABLES;
 
-/// Variables that the deployments set and that are not the server's own.
+/// Variables in the deployments that belong to other programs.
 const OF_OTHERS: [&str; 6] = [
     "GF_ANALYTICS_REPORTING_ENABLED",
     "GF_SECURITY_ADMIN_PASSWORD",
@@ -75,12 +75,12 @@ fn deployments_set_nothing_that_is_not_read() {
     }
 }
 
-/// What stands in a text between two marks, in its order.
+/// The parts of a text between two marks, in their order.
 fn between<'a>(text: &'a str, mark: &str) -> Vec<&'a str> {
     text.split(mark).skip(1).step_by(2).collect()
 }
 
-/// The Korean texts say the same: the same commands, and the same names of things.
+/// The Korean texts have the same commands and the same names.
 #[test]
 fn translations_have_kept_up() {
     for (english, korean) in

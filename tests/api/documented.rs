@@ -1,4 +1,4 @@
-//! What is sent and answered in play is what the OpenAPI document says.
+//! Requests and answers of play match the OpenAPI document.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use crate::support::document;
 use crate::support::schema::Schemas;
 use crate::support::{ADMIN_TOKEN, PASSWORD, Player, TestApp, World};
 
-/// Calls, and holds them against the document.
+/// Makes calls and validates them against the document.
 struct Observer<'a> {
     app: &'a TestApp,
     document: Value,
@@ -22,7 +22,7 @@ impl<'a> Observer<'a> {
         Self { app, document, seen: BTreeSet::new(), faults: Vec::new() }
     }
 
-    /// A call with a body, where it is not null, that is answered with `status`.
+    /// A call with a body (unless it is null) that is answered with `status`.
     async fn call(
         &mut self,
         status: u16,
@@ -66,7 +66,7 @@ impl<'a> Observer<'a> {
         reply.json
     }
 
-    /// The operation that such a call is one of.
+    /// The operation that the call belongs to.
     fn find(&self, method: &str, path: &str) -> (String, Value) {
         let path = path.split('?').next().expect("a path");
         let found = document::operation(&self.document, method, path);
@@ -123,7 +123,7 @@ async fn play(observer: &mut Observer<'_>, token: &str) {
     observer.call(200, "PATCH", "/api/v1/me", token, json!({ "display_name": "Ada" })).await;
 }
 
-/// A game that has gone well for a while.
+/// A later state of a game.
 async fn play_on(observer: &mut Observer<'_>, token: &str) {
     const CRANK: &str = "/api/v1/me/generators/hand_crank/purchase";
     let actions = json!({ "actions": [
@@ -151,7 +151,7 @@ async fn play_on(observer: &mut Observer<'_>, token: &str) {
     }
 }
 
-/// What operators do.
+/// Calls of operators.
 async fn operate(observer: &mut Observer<'_>, id: &str) {
     let player = format!("/api/v1/admin/players/{id}");
     let at = |call: &str| format!("{player}/{call}");
@@ -194,7 +194,7 @@ async fn rank(observer: &mut Observer<'_>, token: &str) {
     observer.call(202, "POST", rebuild, ADMIN_TOKEN, Value::Null).await;
 }
 
-/// Everything about names and sessions.
+/// Names and sessions.
 async fn sign_in_again(observer: &mut Observer<'_>, token: &str) {
     let credentials = json!({ "username": "ada", "password": PASSWORD });
     let wrong = json!({ "username": "ada", "password": "wrong horse" });

@@ -1,4 +1,4 @@
-//! What is answered is durable, whatever the database's defaults are.
+//! Answered changes are durable, whatever the database's defaults are.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::support::{PASSWORD, TestApp, World};
 
-/// Notes of each write of these tables what `synchronous_commit` is in its transaction.
+/// Records the setting `synchronous_commit` of each transaction that writes these tables.
 const WITNESS: &str = "
     create table witness (written text not null, level text not null);
     create function watch() returns trigger language plpgsql as $$
@@ -31,14 +31,14 @@ const WITNESS: &str = "
         end loop;
     end $$";
 
-/// Makes that the default of sessions that begin from now on.
+/// Makes that the default of new sessions.
 async fn set_default(world: &World, database: &tokio_postgres::Client, level: &str) {
     let name = world.database.get_dbname().expect("a name");
     let sql = format!("alter database {name} set synchronous_commit = {level}");
     database.batch_execute(&sql).await.expect("altered");
 }
 
-/// Uses everything that writes, with connections of each of the server's pools.
+/// Makes every kind of write, over connections of each of the server's pools.
 async fn write_everything(app: &TestApp) {
     let player = app.client.guest().await;
     player.grant(500.0).await;
@@ -69,12 +69,12 @@ async fn write_everything(app: &TestApp) {
     let accrues_until = record.player.settled_at;
     let seeded = [SeedPlayer { record, energy_per_second: 0.0, accrues_until }];
     store.copy_players(&seeded, Duration::from_secs(30)).await.expect("copied");
-    // An absent player is settled by the sweep, whose pool is its own.
+    // The sweep, which has its own pool, settles an absent player.
     app.advance(3_600.0);
     assert!(app.run_jobs().await > 0, "jobs are due");
 }
 
-/// The levels that the writes of each table were committed with.
+/// The settings with which the writes of each table were committed.
 async fn levels(database: &tokio_postgres::Client) -> BTreeMap<String, BTreeSet<String>> {
     let mut levels: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for row in database.query("select written, level from witness", &[]).await.expect("rows") {
@@ -116,7 +116,7 @@ async fn a_stronger_default_of_the_database_is_kept() {
     assert_written_with(World::behind_pooler().await, "remote_apply", "remote_apply").await;
 }
 
-/// Migrations bring their own settings.
+/// Migrations have their own settings.
 #[tokio::test]
 async fn a_new_schema_is_durable_where_the_databases_default_is_not() {
     let world = World::empty().await;

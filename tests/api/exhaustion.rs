@@ -1,4 +1,4 @@
-//! There is nothing left to give: a statement runs out of time, all connections are taken, or too many mutations wait.
+//! Exhausted resources: statements that time out, no free connection, or too many waiting mutations.
 
 use std::cell::RefCell;
 use std::iter::from_fn;
@@ -17,7 +17,7 @@ use crate::support::{TestApp, World};
 
 const CRANKS: &str = "/me/generators/hand_crank/purchase";
 
-/// Has every write of a player take for as long as `weather` says that it is slow.
+/// Makes every write of a player as slow as `weather` says.
 const WEATHER: &str = "
     create table weather (slow boolean not null);
     insert into weather values (false);
@@ -30,7 +30,7 @@ const WEATHER: &str = "
     end $$;
     create trigger endure before update on players for each row execute function endure();";
 
-/// And from then on has the session that wrote a player end any statement after a tenth of a second.
+/// And makes the session that wrote a player end any later statement after a tenth of a second.
 const HASTE: &str = "
     create function hasten() returns trigger language plpgsql as $$
     begin
@@ -54,7 +54,7 @@ async fn a_write_that_statement_timeout_ends_leaves_nothing_behind() {
     database.batch_execute(HASTE).await.expect("a trigger");
     // Each connection of the lane has written once.
     for _ in 0..6 {
-        // A busy machine may take longer than the tenth of a second for it.
+        // A busy machine may need more than a tenth of a second for it.
         eventually("a click is in time", async || {
             (player.click(1).await.status == 200).then_some(())
         })
@@ -86,7 +86,8 @@ async fn a_write_that_statement_timeout_ends_leaves_nothing_behind() {
     assert_eq!(player.assert_books_balance().await.len(), 4);
 }
 
-/// What the server gave up on may still be carried out. Either way a repeat with the key tells, and it counts once.
+/// A statement that the server gave up may still be carried out. In both cases a repeat with the key returns the
+/// outcome, and the change is made once.
 #[tokio::test]
 async fn a_write_that_the_server_gives_up_on_counts_at_most_once() {
     let world = World::new().await;
@@ -100,7 +101,7 @@ async fn a_write_that_the_server_gives_up_on_counts_at_most_once() {
     set_slow(&database, false).await;
     let clicked = insist(&player, "/me/clicks", "k", &body).await.expect(200);
     assert_eq!(clicked.json["accepted"], 3);
-    // A statement that is late by now would have to fold anew, and finds its key.
+    // A statement that is this late would have to be folded again, and finds its key.
     let state = player.state_of_version(1).await;
     assert_eq!((&state["version"], &state["energy"]), (&json!(1), &json!(3.0)));
     player.click(1).await.expect(200);
@@ -116,7 +117,7 @@ async fn whoever_finds_the_pool_empty_is_sent_away_with_nothing_done() {
     block.batch_execute("lock table sessions in exclusive mode").await.expect("locked");
     let guest = || app.client.call("POST", "/auth/guest", "", Some(json!({})));
     let mut guests: FuturesUnordered<_> = (0..12).map(|_| guest()).collect();
-    // They take all four connections, and the rest waits for one.
+    // They use all four connections, and the others wait for one.
     let first = guests.next().await.expect("a reply");
     assert_unavailable(first);
     block.rollback().await.expect("released");
@@ -149,7 +150,7 @@ async fn a_database_that_takes_no_more_connections_is_waited_for() {
     player.grant(500.0).await;
     let before = player.state().await;
 
-    // Others take every connection there is, those of the server too.
+    // Other clients take all connections, including those of the server.
     let others = RefCell::new(Vec::new());
     let mut config = cluster.database();
     config.application_name("others");
@@ -179,7 +180,7 @@ async fn a_database_that_takes_no_more_connections_is_waited_for() {
         assert_unavailable(app.client.call("POST", "/auth/guest", "", Some(json!({}))).await);
     }
     assert_eq!(player.state().await, before, "what was read is still served");
-    // To turn a connection away costs Postgres a process: not each request tries.
+    // Refusing a connection costs Postgres a process, so not every request may try to open one.
     let attempts = || cluster.log().matches("too many clients").count();
     let attempted = attempts();
     for _ in 0..200 {
@@ -210,7 +211,7 @@ async fn a_mutation_that_too_many_are_before_is_turned_away_before_anything_else
         ("PATCH", "/me", json!({ "display_name": "Eve" })),
     ];
     for (method, path, body) in calls {
-        // Nothing of the request is looked at, be it right or wrong.
+        // Nothing of the request is checked, whether it is valid or not.
         for token in [player.token.as_str(), "no token"] {
             let reply = app.client.call(method, path, token, Some(body.clone())).await;
             assert_eq!(reply.header("connection"), "", "the connection is kept");
@@ -218,7 +219,7 @@ async fn a_mutation_that_too_many_are_before_is_turned_away_before_anything_else
         }
     }
     assert_eq!(app.metric("http_requests_shed_total"), shed + 6.0);
-    // What does not wait for the lanes goes on, and so does whoever keeps order.
+    // Calls that do not use the lanes are answered, and so are operators.
     player.get("/me").await.expect(200);
     app.client.guest().await;
     player.grant(5.0).await;

@@ -1,11 +1,11 @@
-//! Amounts at the ends of their range: nothing leaves it, and nothing is paid past the offline cap.
+//! Amounts at the ends of their range: nothing leaves the range, and nothing is paid beyond the offline cap.
 
 use serde_json::{Value, json};
 
 use crate::support::books::{Dice, assert_close, number, start_for_days};
 use crate::support::{Player, Reply, World};
 
-/// Asserts that the answer holds no number that JSON cannot: those would be null.
+/// Asserts that the answer contains no number that JSON cannot express; such numbers would be null.
 #[track_caller]
 fn assert_finite(reply: &Reply) {
     fn check(path: &str, value: &Value) {
@@ -30,7 +30,7 @@ fn assert_finite(reply: &Reply) {
     check("", &reply.json);
 }
 
-/// Sends what may be refused by the rules but by nothing else.
+/// Sends a request that may be refused only by the rules.
 async fn attempt(player: &Player, path: &str, body: Value) -> Reply {
     let reply = player.post(path, body).await;
     assert!([200, 409].contains(&reply.status), "{path}: {}", reply.text);
@@ -111,7 +111,7 @@ async fn energy_is_never_above_what_accrues_until_the_state_says() {
     for _ in 0..30 {
         let before = guest.state().await;
         assert_eq!(time(&before, "accrues_until") - time(&before, "server_time"), 8.0 * 3600.0);
-        // Within an hour and a half of the cap, on either side.
+        // Within an hour and a half of the cap, before and after it.
         app.advance(6.5 * 3600.0 + dice.below(3 * 3600) as f64);
         guest = guest.refreshed().await;
         let after = guest.state().await;

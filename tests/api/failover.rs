@@ -1,4 +1,4 @@
-//! The database's address moves to a standby, which takes no writes until it is promoted.
+//! The database's address moves to a standby, which refuses writes until it is promoted.
 
 use idlewatt::store::{Store, StoreOptions};
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ async fn a_standby_is_read_from_and_written_to_once_it_is_promoted() {
     player.buy("hand_crank", json!(3)).await.expect(200);
     let (before, ledger) = (player.state().await, player.ledger().await);
     proxy.lead_to(&standby.database());
-    // Stopped in order, it sends its standby all there is before it ends.
+    // A primary that is stopped in order sends everything to its standby before it ends.
     drop(primary);
 
     let (database, connection) = standby.database().connect(NoTls).await.expect("connected");
@@ -43,14 +43,14 @@ async fn a_standby_is_read_from_and_written_to_once_it_is_promoted() {
     ];
     for (method, path, body) in writes {
         let body = Some(body).filter(|body| !body.is_null());
-        // More often than there are connections, so that none is left that led to the primary.
+        // More requests than there are connections, so that no connection to the primary is left.
         for _ in 0..6 {
             let token = if path == "/auth/guest" { "" } else { &player.token };
             assert_unavailable(player.client.call(method, path, token, body.clone()).await);
         }
     }
     assert_unavailable(player.post_keyed(CRANKS, "once", purchase.clone()).await);
-    // From memory, and from the standby itself.
+    // From memory, and from the standby.
     assert_eq!(player.state().await, before);
     eventually("the standby is read from", async || {
         (player.get("/me/ledger").await.status == 200).then_some(())

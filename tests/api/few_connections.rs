@@ -1,4 +1,4 @@
-//! Postgres allows the server fewer connections than its pools would open.
+//! Postgres allows fewer connections than the server's pools would open.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -9,13 +9,13 @@ use crate::support::books::eventually;
 use crate::support::own_cluster::OwnCluster;
 use crate::support::{Options, PASSWORD, Player, Reply, TestApp, World};
 
-/// The sizes that a server has without any setting.
+/// The sizes of a server with default settings.
 const DEFAULT_SIZES: Options<'static> = &[("DATABASE_POOL_SIZE", "16"), ("HTTP_WORKERS", "0")];
 
 static NEXT_ROLE: AtomicU32 = AtomicU32::new(0);
 
-/// A role that owns the world's database, and that the servers of the returned world log in as. It may have so many
-/// connections, whoever opens them.
+/// A role that owns the world's database, and as which the servers of the returned world sign in. Its connections are
+/// limited to that number, whoever opens them.
 async fn limited(world: World, limit: i32) -> (World, String) {
     let role = format!("few_{}", NEXT_ROLE.fetch_add(1, Ordering::Relaxed));
     let name = world.database.get_dbname().expect("a name").to_owned();
@@ -34,7 +34,7 @@ async fn few(limit: i32) -> (World, String) {
     limited(World::on(database.clone(), database.into()), limit).await
 }
 
-/// Sends a request until it is answered otherwise than by 503.
+/// Sends a request until it is answered with another status than 503.
 async fn until_served(send: impl AsyncFn() -> Reply) -> Reply {
     eventually("the server has a connection for it", async || {
         Some(send().await).filter(|reply| reply.status != 503)
@@ -47,7 +47,7 @@ async fn guest(app: &TestApp) -> Player {
     Player::of(&app.client, &until_served(ask).await.expect(201))
 }
 
-/// Forty guests who come at once; then each does alone what needs the pools in turn: the lane's and that of all else.
+/// Forty guests at once; then each alone does what uses the lane's pool and the others in turn.
 async fn assert_play_works(app: &TestApp) {
     let players = join_all((0..40).map(|_| guest(app))).await;
     for (player, version) in players.iter().zip(std::iter::repeat(1)) {
@@ -67,7 +67,7 @@ async fn assert_play_works(app: &TestApp) {
         let sign_in = async || app.client.call("POST", path, "", Some(body.clone())).await;
         until_served(sign_in).await.expect(status);
     }
-    // The lane comes to its turn however many others want one.
+    // The lane gets its turn however many others wait.
     let crowd = join_all((0..24).map(async |_| guest(app).await));
     let clicks = async {
         for version in 2..12 {
@@ -86,7 +86,7 @@ async fn open(world: &World, role: &str) -> i64 {
     world.connect().await.query_one(sql, &[&role]).await.expect("a count").get(0)
 }
 
-/// An instance that works on jobs as well: each schedule is due at once.
+/// An instance that also runs jobs: each schedule is due at once.
 async fn start_with_jobs(world: &World) -> TestApp {
     let app = world.start_with(DEFAULT_SIZES).await;
     app.advance(7.0 * 86_400.0);
@@ -126,7 +126,7 @@ async fn with_three_connections_everything_works() {
     assert_play_works_with(3).await;
 }
 
-/// Fewer than there are kinds of work: nothing is held back for the lane, and all take turns.
+/// Fewer connections than kinds of work: none is reserved for the lane, and all take turns.
 #[tokio::test]
 async fn with_one_connection_everything_works() {
     assert_play_works_with(1).await;
@@ -142,7 +142,7 @@ async fn with_what_max_connections_leaves_to_roles_that_are_no_superusers_everyt
     app.stop().await;
 }
 
-/// Jobs have connections of their own, and some of them hold one for a whole transaction.
+/// Jobs have their own connections, and some keep one for a whole transaction.
 #[tokio::test]
 async fn with_three_connections_jobs_run_while_others_play() {
     let (world, _) = few(3).await;
@@ -193,7 +193,7 @@ async fn the_pool_grows_again_when_more_connections_may_be_opened() {
     blocker.batch_execute(&sql).await.expect("altered");
     let block = blocker.transaction().await.expect("begun");
     block.batch_execute("lock table sessions in exclusive mode").await.expect("locked");
-    // Each of them waits for the table, with a connection or for one.
+    // Each of them waits for the table with a connection, or waits for a connection.
     let guests = join_all((0..12).map(|_| guest(&app)));
     let grown = async {
         eventually("there are more connections", async || {
@@ -206,7 +206,7 @@ async fn the_pool_grows_again_when_more_connections_may_be_opened() {
     app.stop().await;
 }
 
-/// To turn a connection away costs Postgres a process.
+/// Refusing a connection costs Postgres a process.
 #[tokio::test]
 async fn a_server_that_is_short_of_connections_tries_few() {
     let cluster = OwnCluster::start(&[]).await;

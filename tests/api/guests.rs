@@ -1,4 +1,4 @@
-//! Guests who take a name: the same player goes on.
+//! Guests who choose a username: the same player continues.
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -44,7 +44,7 @@ async fn a_guest_who_registers_ends_its_other_sessions_on_every_instance() {
     let world = World::new().await;
     let (here, there) = (world.start().await, world.start().await);
     let guest = here.client.guest().await;
-    // Guests cannot sign in a second time, so the other session is put where sessions are kept.
+    // Guests cannot sign in a second time, so the other session is inserted into the database.
     let database = world.connect().await;
     let other = database
         .query_one(

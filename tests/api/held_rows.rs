@@ -1,4 +1,4 @@
-//! Rows that another transaction holds: their players wait, and nobody else does.
+//! Rows that another transaction has locked: their players wait, and no others.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use crate::outage::{assert_unavailable, insist};
 use crate::support::books::{eventually, is_replay};
 use crate::support::{Player, TestApp};
 
-/// Clicks of one player that are under way at once where its row is held.
+/// Clicks of one player that are in flight at the same time while its row is locked.
 const HANDS: usize = 2;
 
-/// A connection in a transaction that holds the rows of these players.
+/// A connection in a transaction that has locked the rows of these players.
 async fn hold(app: &TestApp, players: &[Player]) -> Client {
     let blocker = app.world.connect().await;
     blocker.batch_execute("begin").await.expect("begun");
@@ -33,14 +33,14 @@ async fn release(blocker: &Client) {
     blocker.batch_execute("commit").await.expect("released");
 }
 
-/// New players whose rows the lane has in memory.
+/// New players whose rows are in memory.
 async fn players(app: &TestApp, number: usize) -> Vec<Player> {
     let players = join_all((0..number).map(|_| app.client.guest())).await;
     join_all(players.iter().map(async |player| player.click(1).await.expect(200))).await;
     players
 }
 
-/// Batches that gave up on a lock.
+/// Batches that timed out waiting for a lock.
 fn lock_waits(app: &TestApp) -> u64 {
     let metrics = &app.server.metrics;
     let given_up = metrics.commit_durations.get_sample_count() - metrics.committed_batches.get();
@@ -48,8 +48,8 @@ fn lock_waits(app: &TestApp) -> u64 {
     given_up
 }
 
-/// Has the `held` click without a pause until so many of their clicks were refused, and the `free` all the while.
-/// Returns how many clicks of the latter were answered.
+/// The players `held` click without a pause until so many of their clicks were refused, and the players `free`
+/// meanwhile. Returns how many clicks of the latter were answered.
 async fn click_until_refused(held: &[Player], free: &[Player], refusals: usize) -> usize {
     let done = Cell::new(false);
     let clicks = held.iter().cycle().take(refusals).map(|player| player.click(1));
@@ -105,14 +105,14 @@ async fn each_of_several_held_rows_costs_one_wait_at_most() {
     }
 }
 
-/// Asks for so many clicks of a player, one after the other, and waits for none of them.
+/// Sends so many clicks of a player, one after the other, without waiting for their answers.
 fn ask_to_click(app: &TestApp, player: &Player, clicks: usize) -> Vec<JoinHandle<Outcome>> {
     let player = player.id.parse().expect("an id");
     let request = || Request::new(player, Command::Act(Action::Click { clicks: 1 }));
     let asked = (0..clicks).map(|_| {
         let game = Arc::clone(&app.server.game);
         let request = request();
-        // Tasks of one thread begin in the order in which they are spawned.
+        // The tasks of one thread begin in the order in which they are spawned.
         tokio::spawn(async move { game.perform(request).await })
     });
     asked.collect()
@@ -120,7 +120,7 @@ fn ask_to_click(app: &TestApp, player: &Player, clicks: usize) -> Vec<JoinHandle
 
 type Outcome = Result<Answer, Error>;
 
-/// The players' versions after each of some requests; none where one waited for too long.
+/// The player's versions after each of some requests; `None` if one waited for too long.
 async fn versions(asked: Vec<JoinHandle<Outcome>>) -> Option<Vec<u64>> {
     let outcomes = join_all(asked).await.into_iter().map(|outcome| outcome.expect("answered"));
     let version = |outcome: Outcome| match outcome {
@@ -141,7 +141,7 @@ async fn what_waits_for_a_held_row_is_done_in_its_order_and_its_player_is_as_bef
     let app = TestApp::new().await;
     let players = players(&app, 2).await;
     let [held, free] = players.as_slice() else { panic!("two players") };
-    // A machine that is too busy to release a row within half a second gets another try.
+    // If the machine is too busy to release a row within half a second, try again.
     let version = eventually("all of it is done in time", async || {
         let before = held.state().await["version"].as_u64().expect("a version");
         let block = hold(&app, std::slice::from_ref(held)).await;
@@ -162,7 +162,7 @@ async fn what_waits_for_a_held_row_is_done_in_its_order_and_its_player_is_as_bef
     let waits = lock_waits(&app);
     assert_eq!(held.click(1).await.expect(200).json["state"]["version"], version + 1);
     assert_eq!(lock_waits(&app), waits);
-    // The lane, and not whoever looks after held rows, finds it held again.
+    // The lane finds it locked again, not the task that watches locked rows.
     let block = hold(&app, std::slice::from_ref(held)).await;
     assert_unavailable(held.click(1).await);
     assert_eq!(lock_waits(&app), waits + 1);
@@ -178,7 +178,7 @@ async fn only_so_many_commands_wait_for_held_rows_and_the_rest_is_refused_at_onc
         let mut asked = ask_to_click(&app, &players[0], 300);
         let late = asked.split_off(256);
         until_apart(&app, 256).await;
-        // The row is released only when these are answered.
+        // The row is released only after these are answered.
         let late = join_all(late).await;
         release(&block).await;
         Some((versions(asked).await?.len(), late))

@@ -12,7 +12,7 @@ use crate::support::{Player, TestApp, World};
 const CLICKS: &str = "/me/clicks";
 const CRANKS: &str = "/me/generators/hand_crank/purchase";
 
-/// Every mutation under `/me` but the deletion, in an order in which a rich player can do them all.
+/// Every mutation under `/me` except deleting, in an order in which a rich player can do all of them.
 fn mutations() -> Vec<(&'static str, &'static str, Value)> {
     let actions = json!({ "actions": [
         { "type": "click", "clicks": 2 },
@@ -29,7 +29,7 @@ fn mutations() -> Vec<(&'static str, &'static str, Value)> {
     ]
 }
 
-/// A player who can afford all of that, prestige too.
+/// A player who can afford all of them, including prestige.
 async fn rich(app: &TestApp) -> Player {
     let guest = app.client.guest().await;
     guest.grant(1e13).await;
@@ -76,7 +76,7 @@ async fn a_repeat_among_new_requests_of_the_player_applies_nothing_and_holds_up_
                 player.keyed("POST", CLICKS, &key, Some(json!({ "clicks": 1 }))).await.expect(200)
             }
         });
-        // By now it could not be paid.
+        // By now the player could not afford it.
         let repeat = player.keyed("POST", CRANKS, "spent", Some(all.clone()));
         let (clicks, repeat) = tokio::join!(join_all(new), repeat);
         let repeat = repeat.expect(200);
@@ -153,7 +153,7 @@ async fn a_repeat_is_one_however_its_body_is_written() {
     }
 }
 
-/// The release before told repeats by the bytes of their bodies.
+/// The previous release recognised repeats by the bytes of their bodies.
 #[tokio::test]
 async fn a_repeat_of_a_request_to_the_release_before_is_one() {
     let app = TestApp::new().await;
@@ -238,14 +238,14 @@ async fn keys_are_of_visible_characters_and_not_too_long() {
     assert_eq!(player.state().await["version"], 1);
 }
 
-/// Repeats a request under keys of many ages, cleaning up all the time, and asserts that each is remembered for
+/// Repeats a request with keys of many ages, with clean-ups in between, and asserts that each is remembered for
 /// `memory` seconds and no longer.
 async fn assert_remembered_for(memory: u32, path: &str, body: Value, step: u32, steps: u32) {
     let world = World::new().await;
     let apps = [start_for_days(&world).await, start_for_days(&world).await];
     let mut player = apps[0].client.guest().await;
     player.grant(1e12).await;
-    // The age in seconds of each key that still counts.
+    // The age in seconds of each key that is still stored.
     let mut keys: BTreeMap<u32, u32> = BTreeMap::new();
     for turn in 0..steps {
         let app = &apps[turn as usize % 2];
@@ -288,7 +288,7 @@ async fn fifty_copies_at_once_over_three_instances_apply_once() {
     let apps = [world.start().await, world.start().await, world.start().await];
     let player = rich(&apps[0]).await;
     for (method, path, body) in mutations() {
-        // A mutation's own answer is never behind, whoever wrote last.
+        // The answer to a mutation is never out of date, whichever instance wrote last.
         let version = async || count(&player.click(1).await.expect(200).json["state"]["version"]);
         let before = version().await;
         let copies = (0..50).map(|copy| {
@@ -328,7 +328,7 @@ async fn a_key_is_found_among_many_without_walking_along_them() {
     let file = |path| std::fs::read_to_string(path).expect("a file");
     let session = file("sql/queries/lanes/session.sql");
     let find = file("sql/queries/idempotency/find.sql");
-    // As a lane does it: the plan is made while there is nothing yet.
+    // As a lane does it: the plan is made while the table is empty.
     database.batch_execute(&session).await.expect("set");
     let prepare = format!("prepare find (uuid[], bytea[], timestamptz, timestamptz) as {find}");
     database.batch_execute(&prepare).await.expect("prepared");

@@ -1,4 +1,4 @@
-//! The slots of idempotency records are emptied when all in them has lapsed, and no sooner.
+//! The slots of idempotency records are emptied when everything in them has expired, and not before.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::support::{TestApp, World};
 
 const KIND: &str = "empty_idempotency_slots";
 
-/// The clock of a worker that was paused: it should tell the database's time, and tells an earlier one.
+/// The clock of a worker that was paused: it returns an earlier time than the database's.
 struct Paused {
     clock: DatabaseClock,
     seconds: f64,
@@ -44,10 +44,10 @@ impl Clock for Paused {
     }
 }
 
-/// The rings: first slot, number of slots, and seconds that each takes in turn; and how long a record counts.
+/// The rings: first slot, number of slots, and the seconds of each turn; and how long a record is valid.
 const RINGS: [(i16, i64, i64, f64); 2] = [(10, 3, 600, 600.0), (0, 5, 28_800, 86_400.0)];
 
-/// Leaves a record of each age, in seconds, as one that was made at `now - age` lies in its ring.
+/// Inserts a record of each age, in seconds, into the slot for a record that was made at `now - age`.
 async fn leave_records(database: &Client, now: Timestamp, ages: &[f64]) {
     for (first, slots, seconds, _) in RINGS {
         let sql = format!(
@@ -62,7 +62,7 @@ async fn leave_records(database: &Client, now: Timestamp, ages: &[f64]) {
     }
 }
 
-/// The ages in whole seconds of the records that are left, of each ring.
+/// The ages, in whole seconds, of the remaining records of each ring.
 async fn ages_left(database: &Client, now: Timestamp) -> [BTreeSet<i64>; 2] {
     let sql = "select slot, round(extract(epoch from to_timestamp($1::float8 / 1e6) - created_at))::bigint
         from idempotency_records";
@@ -79,7 +79,7 @@ async fn database_time(database: &Client) -> Timestamp {
     Timestamp::from_micros(database.query_one(sql, &[]).await.expect("the time").get(0))
 }
 
-/// A job that was taken, for as long as `lease`.
+/// A job that was claimed for the time `lease`.
 async fn taken(store: &Store, now: Timestamp, lease: Duration) -> Lease {
     let (id, key) = (Uuid::from_u128(rand::random()), now.as_micros().to_string());
     let job = NewJob {
@@ -112,10 +112,10 @@ fn worker(app: &TestApp, clock: Paused) -> Jobs {
     Jobs::new(parts, kinds, config, health, metrics).expect("made")
 }
 
-/// An age, in seconds, at which a record of the long ring lies in the slot whose turn comes next, at nearly any time.
+/// An age, in seconds, at which a record of the long ring is almost always in the slot whose turn comes next.
 const LAPSED: f64 = 4.0 * 28_800.0 - 60.0;
 
-/// What it was to empty when it was paused is in use by now.
+/// The slot that it was going to empty when it was paused is in use now.
 #[tokio::test]
 async fn a_worker_that_was_paused_empties_nothing_that_still_counts() {
     let world = World::new().await;
@@ -149,7 +149,7 @@ async fn a_worker_whose_lease_has_lapsed_empties_nothing_though_nobody_took_over
     let app = world.start().await;
     let database = world.connect().await;
     let (store, now) = (&app.server.store, app.server.clock.now());
-    // More than a turn old: they lie in the slots that come next.
+    // Older than a turn: they are in the slots that come next.
     let ages = [900.0, 100_000.0];
     leave_records(&database, now, &ages).await;
     let before = ages_left(&database, now).await;

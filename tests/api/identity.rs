@@ -1,4 +1,4 @@
-//! Databases that are copied, restored or replaced while servers and Redis keep what they remember.
+//! Databases that are copied, restored or replaced while servers and Redis keep what they stored.
 
 use redis::AsyncCommands;
 use serde_json::{Value, json};
@@ -9,10 +9,10 @@ use crate::support::cluster::copy_of;
 use crate::support::redis::{connect, shared_redis};
 use crate::support::{Player, TestApp, World};
 
-/// The columns that a restore brings back.
+/// The columns that a restore changes.
 const COLUMNS: &str = "revision, version, energy, lifetime_energy, ledger_balance";
 
-/// Keeps every player's row as it is now.
+/// Copies every player's row.
 async fn back_up(database: &Client) {
     let sql = format!(
         "drop table if exists backup; create table backup as select player_id, {COLUMNS} from players"
@@ -20,7 +20,7 @@ async fn back_up(database: &Client) {
     database.batch_execute(&sql).await.expect("backed up");
 }
 
-/// Cuts all connections of the servers and brings the rows back, as a restore or a lagging standby would.
+/// Closes all connections of the servers and restores the rows, like a restore or a standby that lags behind.
 async fn restore(database: &Client) {
     let sql = format!(
         "select pg_terminate_backend(pid, 10000) from pg_stat_activity
@@ -57,7 +57,7 @@ async fn a_copy_of_the_database_on_the_same_redis_is_another_deployment() {
 
     let staging = World { database: copy_of(&world.database).await, ..world.clone() };
     let staging = World { endpoint: staging.database.clone().into(), ..staging };
-    // The copy is on another database number as well; channels know none.
+    // The copy uses another database number too; channels are shared by all numbers.
     let (url, prefix) = staging.redis.clone().expect("a Redis");
     let staging = World { redis: Some((format!("{url}/1"), prefix)), ..staging };
     let (p, s) = (world.start().await, staging.start().await);
@@ -71,7 +71,7 @@ async fn a_copy_of_the_database_on_the_same_redis_is_another_deployment() {
     doomed.at(&s).state().await;
     let delete = doomed.at(&s);
     delete.client.call("DELETE", "/me", &delete.token, None).await.expect(204);
-    // What the copy announces has been heard once the change of another instance of the first has been.
+    // The announcements of the copy have arrived when a change of another instance of the original has.
     let second = world.start().await;
     let version = count(&mine["version"]);
     for step in 1..=3 {
@@ -85,7 +85,7 @@ async fn a_copy_of_the_database_on_the_same_redis_is_another_deployment() {
         .await;
         doomed.at(&p).get("/me").await.expect(200);
     }
-    // The copy's deletion and its names stay with it.
+    // The copy's deletion and its names do not affect the original.
     eventually("both players are on the board under their own names", async || {
         let board = here.get("/rankings").await.expect(200).json;
         let best = &board["entries"][0];
@@ -111,7 +111,7 @@ async fn rows_go_back(world: World) {
     player.at(&b).state().await;
     assert_eq!(epoch(&kept), epoch(&lost), "nothing went back yet");
     restore(&database).await;
-    // Each instance serves the truth, in a new epoch and never the old row in it.
+    // Each instance serves the row of the database, in a new epoch, and never the old row in the new epoch.
     for app in [&a, &b] {
         let there = player.at(app);
         let state = eventually("the row is read again", async || {
@@ -127,10 +127,10 @@ async fn rows_go_back(world: World) {
     }
     let [at_a, at_b] = [player.at(&a).state().await, player.at(&b).state().await];
     assert_eq!(epoch(&at_a), epoch(&at_b));
-    // And play goes on from there.
+    // And play continues from there.
     let version = count(&kept["version"]);
     for (step, app) in (1..=4).zip([&a, &b].into_iter().cycle()) {
-        // Until an instance has learned everything anew it changes nothing.
+        // An instance changes nothing until it has read everything again.
         let there = player.at(app);
         let clicked = eventually("a click is taken", async || {
             let reply = there.click(1).await;
@@ -186,7 +186,7 @@ async fn boards_follow_rows_that_went_back() {
     app.stop().await;
 }
 
-/// The revision alone does not tell a row of one history from that of another.
+/// A revision alone does not distinguish rows of two histories.
 #[tokio::test]
 async fn no_command_is_folded_from_a_row_of_the_same_revision_in_another_history() {
     let world = World::new().await;
@@ -194,7 +194,7 @@ async fn no_command_is_folded_from_a_row_of_the_same_revision_in_another_history
     let app = world.start().await;
     let player = app.client.guest().await;
     clicks(&player, 5).await;
-    // Restored, and written as often by another instance: the revision is the same, the row is not.
+    // Restored, and then written as often by another instance: the revision is the same, and the row is not.
     database
         .batch_execute(
             "select pg_terminate_backend(pid, 10000) from pg_stat_activity
@@ -212,7 +212,7 @@ async fn no_command_is_folded_from_a_row_of_the_same_revision_in_another_history
     app.stop().await;
 }
 
-/// While a release is rolled out, instances of the one before use one channel for all databases.
+/// While a release is rolled out, instances of the previous release use one channel for all databases.
 #[tokio::test]
 async fn an_instance_of_the_release_before_is_followed() {
     let world = World::new().await.with_redis();
@@ -226,7 +226,7 @@ async fn an_instance_of_the_release_before_is_followed() {
     let beat = [&[2, 0][..], &older].concat();
     // Changed at 0, one change: touched.
     let touched = [&[2, 2][..], &older, &[0, 1, 1, 16], id.as_bytes()].concat();
-    // It does not hear this one, which says so in the database.
+    // It does not receive what this instance announces, which this instance notes in the database.
     eventually("this instance says that it is not heard", async || {
         let mut redis = redis.clone();
         redis.publish::<_, _, ()>(&channel, beat.clone()).await.expect("published");
@@ -260,7 +260,7 @@ async fn a_bucket_outlives_the_epoch() {
     restore(&database).await;
     let mut redis = connect(shared_redis()).await;
     eventually("the epoch is another one", async || {
-        // It is noticed with the first read that is not refused.
+        // It is noticed by the first read that succeeds.
         player.get("/me").await;
         (app.server.store.identity().epoch().to_string() != epoch(&before)).then_some(())
     })

@@ -12,7 +12,7 @@ async fn three(world: &World) -> [TestApp; 3] {
     [a, b, c]
 }
 
-/// What a player's answered requests came to.
+/// The sums of a player's answered requests.
 #[derive(Default, Debug)]
 struct Tally {
     applied: u64,
@@ -150,7 +150,7 @@ async fn a_schema_of_the_next_version_is_served_by_who_runs_and_by_who_starts() 
     let running = world.start().await;
     let player = running.client.guest().await;
     player.click(1).await.expect(200);
-    // Such as it may bring: it adds, and has work of a kind that nobody here knows.
+    // As a newer release may do: it adds a column, and jobs of a kind that this release does not know.
     let next = "
         alter table players add column of_the_next_version integer not null default 0;
         insert into schema_migrations (number, name, checksum) values (9999, 'next', '\\x00');

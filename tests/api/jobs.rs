@@ -1,4 +1,4 @@
-//! The queue of jobs: schedules, attempts, leases, steps, and what is forgotten.
+//! The queue of jobs: schedules, attempts, leases, steps, and deleting old jobs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,7 +17,7 @@ use crate::support::{TestApp, World};
 const LEASE: Duration = Duration::from_secs(15);
 const SHORT_LEASE: Duration = Duration::from_secs(1);
 
-/// Rows whose going is the effect of a test's job.
+/// Rows whose deletion is the effect of a test's job.
 async fn leave_effects(database: &Client, count: i32) {
     let sql = "insert into revocations (subject, reason, revoked_at)
         select gen_random_uuid(), 'session_ended', '2000-01-01' from generate_series(1, $1)";
@@ -34,7 +34,7 @@ fn long_after_all_effects(work: &Work) -> Timestamp {
     work.now().plus_seconds(-365.0 * 86_400.0)
 }
 
-/// A job that has its effect, then says that it did and waits for a permit, then finishes.
+/// A job that has its effect, reports that, waits for a permit, and finishes.
 fn slow(effected: &Arc<Notify>, permits: &Arc<Semaphore>) -> Kind {
     let (effected, permits) = (Arc::clone(effected), Arc::clone(permits));
     Kind::new("slow", move |work: Work| {
@@ -83,7 +83,7 @@ async fn a_schedule_fires_once_a_turn_however_many_instances_run() {
         let mut keys = Vec::new();
         for (_, jobs) in &running {
             jobs.drain().await;
-            // What an instance has yet to fire it fires here, and finds fired.
+            // Turns that are due are enqueued here, and found as enqueued afterwards.
             jobs.run_due().await.expect("run");
         }
         for job in app.jobs("count").await {
@@ -107,7 +107,7 @@ async fn turns_that_nobody_was_there_for_are_made_up_for_by_the_last() {
     app.run_jobs().await;
     let keys: Vec<Value> = app.jobs("sweep").await.iter().map(|job| job["key"].clone()).collect();
     assert_eq!(keys, ["2026-01-05T20:00:00Z", "2026-01-05T00:00:00Z"]);
-    // A time that goes back fires nothing, also when the jobs of those turns are forgotten.
+    // A time that goes back enqueues nothing, even if the jobs of those turns were deleted.
     app.world.connect().await.batch_execute("delete from jobs").await.expect("deleted");
     app.advance(-7200.0);
     app.run_jobs().await;
@@ -148,7 +148,7 @@ async fn failures_are_tried_again_after_longer_and_longer_pauses_and_end_as_a_de
                 pause += 0.5;
                 assert!(pause < 60.0, "it is never tried again");
             }
-            // That was the next attempt already: it is taken back.
+            // That was the next attempt already: it is undone.
             attempts.fetch_sub(1, Ordering::SeqCst);
             let sql = "update jobs set attempt = attempt - 1, status = 'queued', run_after = '2000-01-01'";
             app.world.connect().await.batch_execute(sql).await.expect("taken back");
@@ -172,14 +172,14 @@ async fn what_comes_after_the_lease_is_lost_changes_nothing() {
     stalling.enqueue("slow", "once", &json!({})).await.expect("enqueued");
     stalling.start(&Supervisor::new());
     effected.notified().await;
-    // The worker has its effect in hand and stalls: to everybody else its lease lapses.
+    // The worker has made its effect and stalls: for all others its lease expires.
     let lapse = "update jobs set lease_expires_at = clock_timestamp() - interval '1 second'";
     let other = Kind::new("slow", async |work: Work| {
-        // It does something else than the stalled one, so that the two can be told apart.
+        // It does something else than the stalled one, so that the two can be distinguished.
         work.finish(work.begin().await?).await
     });
     let other = app.jobs_of(vec![other], LEASE);
-    // The worker may renew its lease in between, and then it has to lapse again.
+    // The worker may renew its lease in between; then it has to expire again.
     eventually("another worker takes the job over", async || {
         database.batch_execute(lapse).await.expect("lapsed");
         (other.run_due().await.expect("run") == 1).then_some(())
@@ -309,7 +309,7 @@ async fn draining_finishes_what_runs_and_takes_nothing_new() {
     let (second, first) = (&app.jobs("slow").await[0], &app.jobs("slow").await[1]);
     assert_eq!((&first["key"], &first["status"]), (&json!("first"), &json!("done")));
     assert_eq!(effects_left(&database).await, 0);
-    // It is as it was, or was handed back untouched.
+    // It is unchanged, or was returned without an attempt.
     assert_eq!((&second["status"], &second["attempt"]), (&json!("queued"), &json!(0)));
 }
 
@@ -372,13 +372,13 @@ async fn what_has_lapsed_is_forgotten_and_the_rest_is_not() {
     assert_eq!(count("select count(*) from sessions").await, 3);
     assert_eq!(count("select count(*) from deleted_players").await, 1);
     assert_eq!(count("select count(*) from revocations").await, 1, "the instances are told");
-    // Sessions hold for ninety days.
+    // Sessions are valid for ninety days.
     world.advance(70.0 * 86_400.0);
     app.run_jobs().await;
     assert_eq!(count("select count(*) from sessions").await, 0);
     assert_eq!(count("select count(*) from revocations").await, 1, "of the younger guest");
     assert_eq!(players().await, all[1..3]);
-    // Jobs that were done are forgotten after a day.
+    // Finished jobs are deleted after a day.
     let old = "select count(*) from jobs where finished_at < '2026-04-01'";
     assert_eq!(count(old).await, 0);
 }

@@ -1,4 +1,4 @@
-//! What operators see of jobs, and do about them.
+//! What operators see of jobs and can do with them.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -38,7 +38,7 @@ async fn a_dead_letter_is_shown_with_its_error_retried_and_discarded() {
     assert_eq!((&dead["key"], &dead["arguments"]), (&json!("once"), &json!({ "for": "show" })));
     assert_eq!(dead["worker"], jobs.worker());
     assert_eq!(dead["finished_at"], "2026-01-05T00:00:00.000Z");
-    // It stays dead by itself.
+    // It stays dead.
     app.advance(86_400.0);
     assert_eq!(jobs.run_due().await.expect("run"), 0);
     act(&app, "POST", &dead, "/retry").await.expect(204);
@@ -134,7 +134,7 @@ async fn readiness_tells_how_the_jobs_fare() {
     .await;
     assert_eq!(told["status"], "ok");
     assert_eq!(check(&api).await, json!({ "status": "disabled", "latency_ms": null }));
-    // A kind that only another version of the server knows is left waiting.
+    // A job of a kind that only another version of the server knows waits.
     let stranger = api.jobs_of(vec![Kind::new("stranger", async |_| unreachable!())], LEASE);
     stranger.enqueue("stranger", "once", &json!({})).await.expect("enqueued");
     world.advance(61.0);

@@ -1,4 +1,4 @@
-//! Settling in bulk: it writes what the rules say, to whom it may, and holds nobody up.
+//! Settling in bulk: it writes what the rules say, only rows that it may write, and delays nobody.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::support::{TestApp, World};
 const PLAYERS: usize = 4_000;
 const HOUR: f64 = 3600.0;
 
-/// A number that spans the whole range of doubles.
+/// A number of the whole range of doubles.
 fn amount(dice: &mut Dice) -> f64 {
     match dice.below(8) {
         0 => 0.0,
@@ -38,7 +38,7 @@ fn seconds(dice: &mut Dice, most: u64) -> f64 {
     }
 }
 
-/// A player somewhere in the middle of a life, as the rules know it.
+/// A player with a random history.
 fn somebody(dice: &mut Dice, timeline: &Timeline, now: Timestamp) -> Rules {
     let catalogue = timeline.newest();
     let mut inventory = Inventory::default();
@@ -118,7 +118,7 @@ fn assert_same(sql: f64, rules: f64, what: &str) {
     assert!((sql - rules).abs() <= 1e-12 * scale, "{what}: {sql} is not {rules}");
 }
 
-/// Puts a catalogue in force in which everything makes three times as much.
+/// Puts a catalogue in force in which everything produces three times as much.
 async fn treble_all_rates(app: &TestApp) {
     let mut catalogue = app.client.admin("GET", "/catalog", None).await.expect(200).json;
     for generator in catalogue["generators"].as_array_mut().expect("a list") {
@@ -134,7 +134,7 @@ async fn treble_all_rates(app: &TestApp) {
     .await;
 }
 
-/// Has every season be claimed by somebody, so that none is frozen, and its final scores stay where they are.
+/// Claims every season, so that none is frozen and the final scores stay in their table.
 async fn keep_seasons_open(database: &tokio_postgres::Client) {
     let sql = "insert into seasons (season, starts_at, ends_at, claimed_until)
         select number, to_timestamp(0), to_timestamp(0), 'infinity' from generate_series(2910, 2940) as number
@@ -142,7 +142,7 @@ async fn keep_seasons_open(database: &tokio_postgres::Client) {
     database.execute(sql, &[]).await.expect("claimed");
 }
 
-/// The final scores that were written, by player, the oldest season first.
+/// The final scores that were stored, by player, the oldest season first.
 async fn final_scores(database: &tokio_postgres::Client) -> HashMap<Uuid, Vec<(Season, f64)>> {
     let sql = "select player_id, season, score from season_scores order by season";
     let mut scores: HashMap<Uuid, Vec<(Season, f64)>> = HashMap::new();
@@ -160,7 +160,7 @@ async fn settling_in_bulk_writes_what_the_rules_say() {
     keep_seasons_open(&database).await;
     app.advance(7.0 * 24.0 * HOUR);
     treble_all_rates(&app).await;
-    // The middle of a season: some are settled within it, some past the end of an earlier one.
+    // The middle of a season: some rows are settled within it, some after the end of an earlier one.
     app.advance(9.5 * 24.0 * HOUR);
     let now = app.world.clock.now();
     let timeline = app.server.catalogues.timeline().expect("known");
@@ -188,7 +188,7 @@ async fn settling_in_bulk_writes_what_the_rules_say() {
         assert_eq!((after.last_seen_at, after.version), (before.last_seen_at, 0), "{what}");
         assert!(after.settled_at <= now, "{what}");
         assert_eq!(record.catalogue_version, timeline.at(after.settled_at).version, "{what}");
-        // Who was settled goes on as who was not, also past the next few hours.
+        // A player who was settled continues like one who was not, also during the next hours.
         for hours in [1.0, 30.0] {
             let later = now.plus_seconds(hours * HOUR);
             assert_same(
@@ -197,7 +197,7 @@ async fn settling_in_bulk_writes_what_the_rules_say() {
                 &what,
             );
         }
-        // What was gained in each season, be it written down already or not.
+        // What was gained in each season, whether it is stored already or not.
         let mut made: Vec<_> = finals.get(id).cloned().unwrap_or_default();
         left += usize::from(!made.is_empty());
         made.extend(after.finished_seasons(&timeline, Season::at(now)));
@@ -223,7 +223,7 @@ async fn settling_in_bulk_writes_what_the_rules_say() {
     {
         assert!(count > PLAYERS / 20, "only {count} are {what}");
     }
-    // What is settled to its end is not written again.
+    // A row that is settled to its end is not written again.
     app.advance(24.0 * HOUR);
     app.run_jobs().await;
     let first = load(&app, &ids).await;
@@ -306,7 +306,7 @@ async fn a_sweep_passes_by_whom_somebody_is_writing() {
     assert_eq!(revisions().await, [first + 1, second + 1, third + 1]);
 }
 
-/// Rows that are slow to write would be held for seconds, were the sweep's statements not cut short.
+/// Slow rows would be locked for seconds if the sweep's statements were not ended early.
 #[tokio::test]
 async fn no_click_waits_for_a_sweep() {
     const ROWS: usize = 300;
@@ -355,7 +355,7 @@ async fn no_click_waits_for_a_sweep() {
     sweeping.await.expect("swept");
     assert!(writes > 10, "{writes} writes during the sweep prove nothing");
     let ids: Vec<Uuid> = players.iter().map(|(id, _)| *id).collect();
-    // A row that is just being written is passed by, until the next sweep.
+    // A row that is being written is skipped until the next sweep.
     let left_out = async || {
         let records = load(&app, &ids).await;
         records.values().filter(|record| record.player.energy == 0.0).count()

@@ -1,4 +1,4 @@
-//! Connections outlive refusals: a client that comes back with a new one costs more than it was refused for.
+//! Connections stay open after refusals: a client that has to reconnect costs more than the refused request.
 
 use crate::support::TestApp;
 

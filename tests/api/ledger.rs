@@ -1,14 +1,14 @@
-//! The ledger: every change of a balance, each leading to the next.
+//! The ledger: every change of a balance, each entry consistent with the next.
 
 use serde_json::{Value, json};
 
 use crate::support::books::{Dice, assert_close, number, start_for_days};
 use crate::support::{Player, TestApp, World};
 
-/// What a move ought to have left in the ledger: kind, reference, and what it took or gave.
+/// What a move should add to the ledger: kind, reference, and amount.
 type Expected = (String, String, f64);
 
-/// One random move; what it books, where it is not refused.
+/// One random move, and what it adds to the ledger if it is not refused.
 async fn play(player: &Player, dice: &mut Dice, generators: &[&str]) -> Option<Expected> {
     let upgrades = ["work_gloves", "oiled_bearings", "thicker_cables", "firm_grip", "smart_meters"];
     let (kind, reference, reply) = match dice.below(10) {
@@ -74,7 +74,7 @@ async fn each_balance_follows_from_the_last_through_a_long_play() {
     for kind in ["generator_purchase", "upgrade_purchase", "grant", "prestige"] {
         assert!(expected.iter().any(|it| it.0 == kind), "the play holds no {kind}");
     }
-    // Lifetime energy is all that was ever earned, booked or not yet.
+    // Lifetime energy is everything that was ever earned, with or without an entry.
     let state = player.state().await;
     let earned: f64 = ledger.iter().map(|entry| number(&entry["earned"])).sum();
     let balance = number(&ledger.last().expect("an entry")["balance_after"]);
@@ -82,7 +82,7 @@ async fn each_balance_follows_from_the_last_through_a_long_play() {
     assert_close(number(&state["lifetime_energy"]), earned + unbooked);
 }
 
-/// A player with a ledger of so many entries.
+/// A player with so many entries.
 async fn with_entries(app: &TestApp, entries: u32) -> Player {
     let player = app.client.guest().await;
     for entry in 0..entries {

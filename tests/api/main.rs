@@ -1,5 +1,5 @@
-//! The API as clients meet it: real servers on free ports, each test with a database of its own on a real Postgres, and
-//! with a clock that only moves when the test moves it.
+//! The API as clients use it: real servers on free ports, each test with its own database on a real Postgres and a
+//! clock that only the test moves.
 
 #![allow(clippy::expect_used, clippy::print_stdout, reason = "a test may give up")]
 

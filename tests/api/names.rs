@@ -1,4 +1,4 @@
-//! Texts that others see: counted as people count, composed, and never invisible.
+//! Texts that others see: counted as people count characters, composed, and never invisible.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ async fn rename(player: &Player, name: &str) -> Reply {
     player.client.call("PATCH", "/me", &player.token, Some(body)).await
 }
 
-/// Each with what is kept of it.
+/// Each with the form that is stored.
 const GOOD: [(&str, &str); 8] = [
     ("👨‍👩‍👧‍👦👨‍👩‍👧‍👦👨‍👩‍👧‍👦", "👨‍👩‍👧‍👦👨‍👩‍👧‍👦👨‍👩‍👧‍👦"),
     ("\u{1112}\u{1161}\u{11ab}", "한"),

@@ -1,4 +1,4 @@
-//! What the dashboard and the alerts ask for is what `/metrics` tells.
+//! `/metrics` has everything that the dashboard and the alerts query.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use crate::support::TestApp;
 use crate::support::books::eventually;
 
-/// Metrics that are told only under circumstances that this test does not make, with their labels.
+/// Metrics that exist only in situations that this test does not cause, with their labels.
 const ELSEWHERE: [(&str, &[&str]); 1] = [
-    // Prometheus' own.
+    // Prometheus' own metrics.
     ("up", &[]),
 ];
 
@@ -39,7 +39,7 @@ fn file(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect(path)
 }
 
-/// The metrics of a text in Prometheus' form, with their labels. Histograms go by their family's name.
+/// The metrics of a text in Prometheus' format, with their labels. Histograms have the name of their family.
 fn told(text: &str) -> BTreeMap<String, Labels> {
     let mut metrics: BTreeMap<String, Labels> = BTreeMap::new();
     for line in text.lines().filter(|line| !line.starts_with('#')) {
@@ -56,7 +56,7 @@ fn family(name: &str) -> &str {
     ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name)
 }
 
-/// The metrics that a query names, each with the labels of its braces; and the labels that it groups by.
+/// The metrics in a query, each with the labels in its braces; and the labels that it groups by.
 fn asked(query: &str) -> (Vec<(String, Labels)>, Labels) {
     let (mut metrics, mut grouping) = (Vec::new(), Labels::new());
     let mut rest = query;
@@ -91,7 +91,7 @@ fn asked(query: &str) -> (Vec<(String, Labels)>, Labels) {
     (metrics, grouping)
 }
 
-/// Every query of the dashboard and the alerts, with where it stands.
+/// Every query of the dashboard and the alerts, with its place.
 fn queries() -> Vec<(String, String)> {
     let mut queries = Vec::new();
     let board: Value =

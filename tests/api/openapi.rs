@@ -1,4 +1,4 @@
-//! The OpenAPI document: it is whole, and the server keeps to it.
+//! The OpenAPI document: it is complete, and the server behaves as it says.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -11,7 +11,7 @@ use crate::support::{ADMIN_TOKEN, Reply, TestApp};
 
 const METHODS: [&str; 5] = ["get", "put", "post", "patch", "delete"];
 
-/// The routes that clients are written against, below `/api/v1`.
+/// The routes of the contract, below `/api/v1`.
 const ROUTES: [(&str, &str); 36] = [
     ("post", "/auth/guest"),
     ("post", "/auth/register"),
@@ -59,7 +59,7 @@ struct Operation {
 }
 
 impl Operation {
-    /// The path with something in the place of each parameter.
+    /// The path with a value for each parameter.
     fn address(&self) -> String {
         let parts = self.path.split('/').map(|part| {
             if part.starts_with('{') { Uuid::nil().to_string() } else { part.to_owned() }
@@ -67,7 +67,7 @@ impl Operation {
         parts.collect::<Vec<_>>().join("/")
     }
 
-    /// The schemes of which one is asked for; empty where none is, or none need be.
+    /// The security schemes of which one is required; empty if none is.
     fn security(&self) -> Vec<&str> {
         let schemes = self.description["security"].as_array();
         let schemes: Vec<_> = schemes.into_iter().flatten().collect();
@@ -105,7 +105,7 @@ fn operations(document: &Value) -> Vec<Operation> {
     operations.collect()
 }
 
-/// Every value of a member `$ref`, wherever it stands.
+/// The values of all members `$ref`, at any depth.
 fn references<'a>(value: &'a Value, found: &mut BTreeSet<&'a str>) {
     match value {
         Value::Object(members) => {
@@ -283,7 +283,7 @@ async fn a_code_has_a_schema_whose_status_is_its_own() {
         let code = &schemas.resolve(cause)["allOf"][1]["properties"]["code"]["enum"][0];
         all.insert(code.as_str().expect("text"));
     }
-    // No operation of the document answers that a method is not allowed.
+    // No operation of the document answers 405.
     all.remove("method_not_allowed");
     assert_eq!(told.iter().map(String::as_str).collect::<BTreeSet<_>>(), all);
 }

@@ -1,4 +1,4 @@
-//! The database goes away or refuses to write, and comes back.
+//! The database becomes unavailable or refuses writes, and recovers.
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -8,14 +8,14 @@ use crate::support::{Player, Reply, World};
 
 const CRANKS: &str = "/me/generators/hand_crank/purchase";
 
-/// Ends all connections of the database but this one.
+/// Closes all connections of the database except this one.
 async fn cut(database: &tokio_postgres::Client) {
     let sql = "select pg_terminate_backend(pid) from pg_stat_activity \
         where datname = current_database() and pid <> pg_backend_pid()";
     database.execute(sql, &[]).await.expect("cut");
 }
 
-/// Asserts that an answer is 503 with a time to come back, and tells nothing of what is behind the server.
+/// Asserts that an answer is 503 with `Retry-After` and says nothing about what is behind the server.
 #[track_caller]
 pub fn assert_unavailable(reply: Reply) {
     let reply = reply.expect_problem(503, "unavailable");
@@ -26,13 +26,13 @@ pub fn assert_unavailable(reply: Reply) {
     }
 }
 
-/// Sends a request until its fate is known, as a client would: again with the same key.
+/// Repeats a request with the same key until its result is known, as a client would.
 pub async fn insist(player: &Player, path: &str, key: &str, body: &Value) -> Reply {
     eventually("the database is back", async || {
         let reply = player.post_keyed(path, key, body.clone()).await;
         if reply.status == 503 {
             assert_unavailable(reply);
-            // The outage need not be hammered.
+            // Another task may run; the database need not be asked all the time.
             tokio::task::yield_now().await;
             return None;
         }
@@ -93,7 +93,7 @@ async fn play_goes_on_with_exact_books_after_connections_are_cut() {
     }
 }
 
-/// Makes the database refuse all writes, or accept them again, for connections that begin from now on.
+/// Makes the database refuse all writes, or accept them again, in sessions that begin later.
 async fn set_read_only(database: &tokio_postgres::Client, read_only: bool) {
     let name: String =
         database.query_one("select current_database()::text", &[]).await.expect("a name").get(0);
@@ -139,7 +139,7 @@ async fn a_database_that_refuses_writes_takes_none_and_recovers_by_itself() {
     ];
     for (method, path, body) in calls {
         let body = Some(body).filter(|body| !body.is_null());
-        // One connection each may still be a cut one; refusing is not a matter of that.
+        // One connection of each pool may still be a closed one; refusals do not depend on that.
         for _ in 0..6 {
             let token = if path == "/auth/guest" { "" } else { &player.token };
             assert_unavailable(player.client.call(method, path, token, body.clone()).await);
@@ -152,7 +152,7 @@ async fn a_database_that_refuses_writes_takes_none_and_recovers_by_itself() {
     assert_unavailable(player.post_keyed("/me/clicks", "k", click.clone()).await);
     set_read_only(&database, false).await;
     if world.endpoint.pooled {
-        // A pooler keeps its sessions as they began, whatever becomes of the server's connections to it.
+        // A pooler keeps its sessions as they began, even when the server's connections to it are closed.
         cut(&database).await;
     }
     let clicked = insist(&player, "/me/clicks", "k", &click).await.expect(200);

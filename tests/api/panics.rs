@@ -1,5 +1,5 @@
-//! Panics: that of a request is a failure of this request; that of a lane, or of what else the server cannot do without,
-//! is noticed at once. The clock is what panics, on one thread.
+//! A panic in a request fails only this request; one in a lane, or in another part that the server needs, is noticed at
+//! once. Here the clock panics, on one thread.
 
 use std::iter::from_fn;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +16,7 @@ use crate::support::{TestApp, World};
 
 const ORIGIN: &str = "https://play.example.org";
 
-/// A clock that panics when it is asked for the time on a thread of a certain name.
+/// A clock that panics when a thread of a certain name asks for the time.
 struct Faulty {
     clock: Arc<ManualClock>,
     thread: Mutex<Option<String>>,
@@ -64,7 +64,7 @@ async fn start() -> (TestApp, Arc<Faulty>) {
     (world.start_with_clock(&options, Arc::clone(&clock) as Arc<dyn Clock>).await, clock)
 }
 
-/// How many mutations are let in at once at present.
+/// How many mutations are admitted at once at present.
 fn places(app: &TestApp) -> usize {
     let shedding = &app.server.shedding;
     let admissions: Vec<_> = from_fn(|| shedding.admit(Instant::now())).collect();
@@ -100,7 +100,7 @@ async fn a_lane_that_panics_is_noticed_and_nobody_waits_for_it() {
     let player = app.client.guest().await;
     player.click(1).await.expect(200);
     clock.panic_on(Some("lane"));
-    // The one it was about, and those that come later.
+    // The request that caused it, and later ones.
     for _ in 0..3 {
         assert_unavailable(player.click(1).await);
     }

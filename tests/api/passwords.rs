@@ -110,7 +110,7 @@ async fn a_password_is_right_however_its_accents_are_typed() {
     }
 }
 
-/// Nothing but the length is looked at.
+/// Only the length is restricted.
 #[tokio::test]
 async fn whatever_is_long_enough_is_a_password() {
     let app = TestApp::new().await;
@@ -127,7 +127,7 @@ async fn whatever_is_long_enough_is_a_password() {
     app.client.try_register("", "short", &short).await.expect_problem(422, "validation_failed");
 }
 
-/// A hash of the password as it was typed, as they were made once.
+/// A hash of the password as it was typed, as older releases made it.
 #[tokio::test]
 async fn a_hash_of_what_was_typed_is_right_and_becomes_one_of_the_composed_form() {
     let world = World::new().await;

@@ -1,8 +1,8 @@
-//! How Postgres carries out what lanes send.
+//! The plans with which Postgres runs the statements of lanes.
 
 use crate::support::World;
 
-/// The plan of a lane's statement, as the lane's session makes it.
+/// The plan of a lane's statement, made in a lane's session.
 async fn plan(world: &World, path: &str) -> String {
     let database = world.connect().await;
     let file = |path: &str| std::fs::read_to_string(path).expect("a file");
@@ -23,7 +23,7 @@ async fn rows_are_locked_in_the_batch_s_order() {
     let world = World::new().await;
     for path in ["commit.sql", "commit_clicks.sql"] {
         let plan = plan(&world, &format!("sql/queries/players/{path}")).await;
-        // The batch is what is walked, and each row is found by its key.
+        // The batch is walked, and each row is found by its key.
         let update = plan.split_once("Update on players").expect("an update").1;
         let walk = update.split_once("Nested Loop").expect("a walk").1;
         let (batch, lookup) = walk.split_once("Index Scan using players_pkey").expect("a look-up");
@@ -40,8 +40,8 @@ async fn rows_are_locked_in_the_batch_s_order() {
 async fn lines_of_a_batch_are_not_compared_with_each_of_its_players() {
     let world = World::new().await;
     let plan = plan(&world, "sql/queries/players/commit.sql").await;
-    // Who is remembered, and then ledger, records and finished seasons.
+    // The stored outcomes, and then ledger, records and finished seasons.
     assert_eq!(plan.matches("(hashed SubPlan").count(), 4, "{plan}");
-    // That of players, two of keys with slots, and that of seasons, of which there are few.
+    // The one of players, two of keys in slots, and the one of seasons, of which there are few.
     assert_eq!(plan.matches("Nested Loop").count(), 4, "{plan}");
 }

@@ -1,4 +1,4 @@
-//! Playing: from nothing to a bought generator and on.
+//! Playing: from nothing to a generator and further.
 
 use serde_json::json;
 
@@ -190,7 +190,7 @@ async fn a_player_takes_another_display_name() {
     assert_eq!((&state["display_name"], &state["version"]), (&json!("é".repeat(24)), &json!(2)));
 }
 
-/// Engines whose only number is a double, as Godot's and Lua's, write 29 as 29.0.
+/// Engines whose only number is a double, such as Godot's and Lua's, write 29 as 29.0.
 #[tokio::test]
 async fn whole_numbers_may_be_written_as_doubles() {
     let app = TestApp::new().await;

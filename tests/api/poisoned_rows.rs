@@ -1,4 +1,4 @@
-//! Rows that a constraint refuses: they fail alone, and are found with few commits.
+//! Rows that a constraint rejects: they fail alone, and are found with few commits.
 
 use futures_util::future::join_all;
 use serde_json::json;
@@ -9,12 +9,12 @@ use crate::support::books::{eventually, revision};
 use crate::support::gate::{Gate, Holding};
 use crate::support::{Player, Reply, TestApp};
 
-/// Refuses the second change of a player of that name.
+/// Rejects the second change of a player of that name.
 const POISON: &str = "alter table players add constraint poison \
     check (display_name <> 'poison' or version < 2) not valid";
 
-/// From the third update on, ends the connection that it comes over. Triggers fire in the order of their names, so it fires
-/// after that of the gate, which counts.
+/// Ends the connection of the third update and of later ones. Triggers fire in the order of their names, so it fires
+/// after the gate's, which counts.
 const QUIT: &str = "
     create function quit() returns trigger language plpgsql as $$
     begin
@@ -28,7 +28,7 @@ const QUIT: &str = "
 /// How often a connection is ended: the time between the error and the close differs.
 const ROUNDS: usize = 50;
 
-/// Players, the first of whom cannot be written once more.
+/// Players, of whom the first cannot be written again.
 struct Poisoned {
     app: TestApp,
     gate: Gate,
@@ -50,12 +50,12 @@ impl Poisoned {
         Self { app, gate, players }
     }
 
-    /// Has all players click, so that the lane tries to write them together. Returns the answers, and the number of commits
-    /// that it attempted.
+    /// Makes all players click so that the lane tries to write them together. Returns the answers and the number of
+    /// commits that it attempted.
     async fn click(&self) -> (Vec<Reply>, i64) {
         let bystander = self.app.client.guest().await;
         self.gate.close().await;
-        // The lane is kept busy until all have queued up.
+        // The lane is busy until all are queued.
         let first = click(&bystander);
         self.gate.until_entered(1).await;
         let clicks: Vec<_> = self.players.iter().map(click).collect();
@@ -81,7 +81,7 @@ async fn a_row_that_cannot_be_written_fails_alone_and_is_found_by_halves() {
     let database = &gate.session;
     let before = revision(database, &players[0]).await;
     let (replies, commits) = poisoned.click().await;
-    // Two for each time that the batch is halved, and one for the whole of it.
+    // Two for each halving, and one for the whole batch.
     assert!(commits <= 2 * 6 + 1, "{commits} commits");
     let (failed, written) = replies.split_first().expect("replies");
     assert_eq!((failed.status, failed.code()), (500, "internal"), "{}", failed.text);
@@ -100,7 +100,8 @@ async fn a_row_that_cannot_be_written_fails_alone_and_is_found_by_halves() {
 async fn a_database_that_goes_away_while_a_bad_row_is_looked_for_is_asked_once_more_at_most() {
     let poisoned = Poisoned::new(32).await;
     poisoned.gate.session.batch_execute(QUIT).await.expect("a trigger");
-    // The bystander's update is the first; the second finds that there is a bad row, and the third is cut off.
+    // The bystander's update is the first; the second one is rejected because of the bad row, and the connection of the
+    // third is ended.
     let (replies, commits) = poisoned.click().await;
     assert_eq!(commits, 2);
     replies.into_iter().for_each(assert_unavailable);

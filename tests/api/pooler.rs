@@ -1,4 +1,4 @@
-//! Behind a pooler in transaction mode: sessions change hands after every transaction.
+//! Behind a pooler in transaction mode, sessions are used by other clients after every transaction.
 
 use futures_util::future::join_all;
 use serde_json::json;
@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::support::books::{count, eventually, number};
 use crate::support::{TestApp, World};
 
-/// The settings that the server's statements ran under, as a trigger on every write of a player saw them.
+/// The settings of the server's statements, as a trigger on every write of a player saw them.
 const WITNESS: &str = "create table witness (name text, setting text);
     create function watch() returns trigger language plpgsql as $$
     begin
@@ -45,7 +45,7 @@ async fn writes_run_under_the_lanes_settings_and_leave_none_behind() {
             ("synchronous_commit", "on"),
         ]
     );
-    // Whoever is given one of the pooler's sessions next finds it as it was, with no statement's name taken.
+    // The next client of a pooler's session finds it unchanged, without named statements.
     let (stranger, connection) =
         world.endpoint.connection.connect(tokio_postgres::NoTls).await.expect("connected");
     tokio::spawn(connection);
@@ -57,7 +57,7 @@ async fn writes_run_under_the_lanes_settings_and_leave_none_behind() {
     }
 }
 
-/// As many instances as would run out of sessions if each kept its own.
+/// So many instances that there would be too few sessions if each kept its own.
 #[tokio::test]
 async fn instances_share_few_sessions_and_the_books_stay_exact() {
     let world = World::behind_pooler().await;
@@ -86,7 +86,7 @@ async fn instances_share_few_sessions_and_the_books_stay_exact() {
     }))
     .await;
     for player in &players {
-        // The first instance hears of what the others wrote within a second.
+        // The first instance sees within a second what the others wrote.
         let state = eventually("the last write is seen", async || {
             let state = player.state().await;
             (count(&state["version"]) == 1 + 20 + 4).then_some(state)
@@ -129,7 +129,7 @@ async fn an_empty_database_is_migrated_through_the_pooler_by_all_at_once() {
     }
 }
 
-/// The sessions are cut, as when the database behind the pooler is restarted.
+/// The sessions are closed, as when the database behind the pooler is restarted.
 #[tokio::test]
 async fn play_goes_on_when_the_poolers_sessions_are_cut() {
     let world = World::behind_pooler().await;

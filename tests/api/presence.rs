@@ -1,4 +1,4 @@
-//! Being there and being away: what is told of an absence, what is paid for it, and what is written for it.
+//! Being present and absent: what the API says about an absence, what is paid for it, and what is written.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use crate::support::books::{assert_close, eventually, number, revision, start_fo
 use crate::support::{Player, TestApp, World};
 
 const HOUR: f64 = 3600.0;
-/// What ten hand cranks make in a second.
+/// The production of ten hand cranks per second.
 const RATE: f64 = 1.5;
 
 /// A guest with ten hand cranks, and its energy.
@@ -18,7 +18,7 @@ async fn producer(app: &TestApp) -> (Player, f64) {
     (guest, number(&bought.json["state"]["energy"]))
 }
 
-/// Waits until the row says that the player was there at the present time.
+/// Waits until the row says that the player was present at the current time.
 async fn until_noted(app: &TestApp, database: &tokio_postgres::Client, player: &Player) {
     use idlewatt::clock::Clock;
     let sql = "select (extract(epoch from last_seen_at) * 1000000)::bigint from players \
@@ -190,7 +190,8 @@ async fn who_reads_the_ledger_every_ten_seconds_is_never_away() {
     app.advance(40.0);
     for reads in 1..=20 {
         guest.get("/me/ledger").await.expect(200);
-        // Passes through the same lane, so the reader has been noted by then; it does not count as being there.
+        // Goes through the same lane, so the reader has been noted when it is answered; it does not itself count as
+        // presence.
         guest.grant(1.0).await;
         let profile = app.client.admin("GET", &format!("/players/{}", guest.id), None).await;
         assert_eq!(profile.expect(200).json["state"]["away"], Value::Null, "at read {reads}");

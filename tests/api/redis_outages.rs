@@ -1,4 +1,4 @@
-//! What a Redis that is away does to requests: nothing, and it is used again by itself.
+//! An unavailable Redis does not affect requests, and is used again by itself.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use crate::support::{TestApp, UNLIMITED, World};
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Asks until `/readyz` says that of Redis.
+/// Waits until `/readyz` says that of Redis.
 pub async fn wait_for(app: &TestApp, status: &str, redis: &str) {
     let deadline = Instant::now() + DEADLINE;
     loop {
@@ -24,14 +24,14 @@ pub async fn wait_for(app: &TestApp, status: &str, redis: &str) {
     }
 }
 
-/// Plays, as if nothing were the matter, and checks that Redis was soon not asked any more.
+/// Plays as usual, and checks that Redis was soon not asked any more.
 async fn play_on(app: &TestApp) {
     let failures = app.metric("redis_failures_total");
     let player = app.client.guest().await;
     for version in 1..=60 {
         player.click(1).await.expect(200);
         assert_eq!(player.state().await["version"], version);
-        // What is past its time is asked of Redis first.
+        // A row that is not fresh any more is read from Redis first.
         app.client.guest().await.state().await;
     }
     let failures = app.metric("redis_failures_total") - failures;
@@ -116,7 +116,7 @@ async fn a_wrong_password_is_as_if_it_were_away() {
     app.stop().await;
 }
 
-/// Hosts hand out addresses with a user's name for servers that know a password alone.
+/// Some hosts give out addresses with a username for servers that have only a password.
 #[tokio::test]
 async fn a_name_before_the_password_does_not_matter_where_there_are_no_users() {
     let server = RedisServer::start(&["--requirepass", "right"]);

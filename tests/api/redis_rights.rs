@@ -1,4 +1,4 @@
-//! A Redis whose user may not do all: it is done without, steadily, and what is missing is named.
+//! A Redis whose user lacks rights: the server works without it, steadily, and names the missing rights.
 
 use std::fs;
 use std::path::Path;
@@ -14,15 +14,15 @@ use crate::support::books::eventually;
 use crate::support::redis::{RedisCluster, RedisServer};
 use crate::support::{TestApp, UNLIMITED, World};
 
-/// The prefix that the rules of these tests name.
+/// The prefix in the rules of these tests.
 const PREFIX: &str = "idlewatt:";
 
-/// The rule that the handbook tells, in its words.
+/// The rule of the handbook, as words.
 fn documented() -> Vec<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md");
     let handbook = fs::read_to_string(path).expect("the handbook");
     let (_, rule) = handbook.split_once("    ACL SETUSER idlewatt ").expect("a rule");
-    // It is broken into lines, which are indented alike.
+    // It is wrapped; its lines have the same indentation.
     let lines =
         rule.lines().enumerate().take_while(|(n, line)| *n == 0 || line.starts_with("    "));
     let words =
@@ -148,12 +148,12 @@ async fn the_documented_rule_is_enough_and_nothing_in_it_is_too_much() {
     assert_eq!(failures, 0.0);
     let denied: Vec<redis::Value> =
         redis::cmd("ACL").arg("LOG").query_async(&mut redis).await.expect("told");
-    // The client library says what it is called, and does not mind if it may not.
+    // The client library sends its name, and ignores a refusal.
     let denied: Vec<_> = denied.into_iter().map(|entry| format!("{entry:?}")).collect();
     let denied = denied.iter().find(|entry| !entry.contains("client|setinfo"));
     assert_eq!(denied, None);
     app.stop().await;
-    // For clusters, for another database than 0, and to find out which of those it is.
+    // For clusters, for another database than 0, and for detecting them.
     let at_times = ["+hello", "+info", "+select", "+ping", "+cluster|slots"];
     for word in rule.iter().filter(|word| word.starts_with(['+', '~', '&'])) {
         if at_times.contains(&&**word) {
@@ -188,7 +188,7 @@ async fn a_cluster_is_found_by_either_way_to_ask() {
     }
 }
 
-/// Keys that somebody else made where ours would be.
+/// Keys of other programs with the names of ours.
 #[tokio::test]
 async fn keys_of_another_type_are_replaced() {
     let server = RedisServer::start(&[]);
@@ -233,7 +233,7 @@ async fn keys_of_another_type_are_replaced() {
                 redis::cmd("TYPE").arg(key).query_async(&mut redis.clone()).await.expect("told");
             left.extend((kind == "list").then_some(key));
         }
-        // A player who is in memory is not asked of Redis.
+        // A player who is in memory is not read from Redis.
         left.retain(|key| !key.contains(":player:"));
         left.is_empty().then_some(())
     })

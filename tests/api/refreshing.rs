@@ -1,4 +1,4 @@
-//! Refresh tokens: each good for one successor.
+//! Refresh tokens: each is valid for one successor.
 
 use std::collections::HashSet;
 
@@ -156,7 +156,7 @@ async fn made_up_tokens_revoke_nothing() {
         // A bit of the secret, and one of the ids.
         made_up.extend([flipped(token, last), flipped(token, last - 31), flipped(token, 15)]);
     }
-    // The secret of one session under the ids of another.
+    // The secret of one session with the ids of another.
     let mut crossed = bytes(&eve.refresh_token);
     crossed[..32].copy_from_slice(&bytes(&present)[..32]);
     made_up.push(URL_SAFE_NO_PAD.encode(crossed));
@@ -194,7 +194,7 @@ async fn a_banned_player_who_repeats_a_refresh_keeps_its_session_for_after_the_b
     successor(&app.client, &present).await;
 }
 
-/// A token of the same session and that generation, with a secret that was never given out.
+/// A token of the same session and that generation, with a secret that was never issued.
 fn made_up(token: &str, generation: u32) -> String {
     let mut bytes = URL_SAFE_NO_PAD.decode(token).expect("base64");
     bytes[32..36].copy_from_slice(&generation.to_be_bytes());
@@ -202,7 +202,7 @@ fn made_up(token: &str, generation: u32) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// Makes a session look as if it had been refreshed `times` since its token was `token`.
+/// Makes a session look as if it was refreshed `times` since its token was `token`.
 async fn refresh_often(world: &World, token: &str, times: u32) {
     let bytes = URL_SAFE_NO_PAD.decode(token).expect("base64");
     let session = Uuid::from_slice(&bytes[16..32]).expect("an id");
@@ -242,7 +242,7 @@ async fn checks_of_made_up_tokens_are_bounded_per_session() {
     for player in [&ada, &eve] {
         refresh_often(&world, &player.refresh_token, 10_000).await;
     }
-    // Each check takes ten thousand steps and finds that the token is made up.
+    // Each check takes ten thousand steps and finds that the token is forged.
     for _ in 0..2 {
         let made_up = made_up(&ada.refresh_token, 0);
         app.client.refresh(&made_up).await.expect_problem(401, "unauthenticated");
@@ -251,7 +251,7 @@ async fn checks_of_made_up_tokens_are_bounded_per_session() {
     let more = made_up(&ada.refresh_token, 0);
     app.client.refresh(&more).await.expect_problem(401, "unauthenticated");
     assert!(!ada.is_signed_in().await, "the allowance is spent");
-    // Concurrent calls do not get more, and other sessions are not affected.
+    // Concurrent calls do not get a larger allowance, and other sessions are not affected.
     assert!(eve.is_signed_in().await);
     let racing: Vec<_> = (0..12).map(|_| made_up(&eve.refresh_token, 0)).collect();
     let racing = racing.iter().map(|token| app.client.refresh(token));
@@ -274,7 +274,7 @@ async fn made_up_tokens_that_are_cheap_to_check_end_no_session() {
     successor(&app.client, &present).await;
 }
 
-/// The rule for two tabs holds for a thief as well: see `Accounts::refresh`.
+/// The rule for two tabs applies to a thief too: see `Accounts::refresh`.
 #[tokio::test]
 async fn two_holders_are_detected_as_soon_as_one_is_late() {
     let app = TestApp::new().await;

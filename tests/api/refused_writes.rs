@@ -1,4 +1,5 @@
-//! Postgres answers and takes no writes: `/readyz` and the metrics say so, reads go on, and it passes by itself.
+//! Postgres answers and refuses writes: `/readyz` and the metrics say so, reads continue, and the server recovers by
+//! itself.
 
 use std::process::Command;
 
@@ -12,8 +13,8 @@ use crate::support::own_cluster::OwnCluster;
 use crate::support::proxy::Proxy;
 use crate::support::{JWT_SECRET, Player, TestApp, World};
 
-/// Stands in for a full disk: Postgres answers each insert and update of these tables, which the server's own trial
-/// writes too, as it does where a file cannot be extended.
+/// Simulates a full disk: Postgres fails each insert and update of these tables, which the server's trial writes use
+/// too, as it does if a file cannot be extended.
 const FULL_DISK: &str = "
     create function refuse() returns trigger language plpgsql as $$
     begin
@@ -22,7 +23,7 @@ const FULL_DISK: &str = "
     create trigger refuse before insert or update on players for each row execute function refuse();
     create trigger refuse before insert or update on silences for each row execute function refuse();";
 
-/// The whole of `/readyz`, and of it what is said of Postgres.
+/// The whole of `/readyz`, and its part about Postgres.
 async fn readyz(app: &TestApp) -> (Value, Value) {
     let reply = app.client.send(app.client.request("GET", "/readyz")).await.expect(200);
     (reply.json["status"].clone(), reply.json["checks"]["postgres"]["status"].clone())
@@ -40,11 +41,11 @@ async fn until_readyz_says(app: &TestApp, status: &str, postgres: &str) {
     .await;
 }
 
-/// `database` is a connection that began before, and so may write.
+/// `database` is a connection that began before, so it may write.
 async fn set_read_only(world: &World, database: &tokio_postgres::Client, read_only: bool) {
     let name = world.database.get_dbname().expect("a name");
     let action = if read_only { "set default_transaction_read_only = on" } else { "reset all" };
-    // Connections that began before keep what they began with.
+    // Connections that began before keep their setting.
     let sql = format!(
         "alter database {name} {action};
         select pg_terminate_backend(pid) from pg_stat_activity
@@ -93,7 +94,7 @@ async fn a_write_that_a_read_only_database_refuses_is_told_of() {
     until_it_plays(&player).await;
 }
 
-/// Only the sessions that begin from now on are read-only: the lane's alone does, and the requests' do not.
+/// Only sessions that begin later are read-only: here the lane's, and not those of requests.
 #[tokio::test]
 async fn one_read_only_session_is_enough_to_have_all_begun_anew() {
     let world = World::new().await;
@@ -137,14 +138,14 @@ async fn a_full_disk_is_told_of() {
     database.batch_execute(mend).await.expect("mended");
     until_readyz_says(&app, "ok", "ok").await;
     assert_eq!(player.click(1).await.expect(200).json["state"]["version"], 2);
-    // The trial writes leave one row at most, which is of no instance.
+    // The trial writes leave one row at most, which belongs to no instance.
     let sql =
         "select count(*) from silences where instance = '00000000-0000-0000-0000-000000000000'";
     let rows: i64 = database.query_one(sql, &[]).await.expect("a count").get(0);
     assert!(rows <= 1, "{rows} rows");
 }
 
-/// The trial is taken, and what players do is not.
+/// The trial succeeds, and the players' changes do not.
 #[tokio::test]
 async fn while_players_writes_are_refused_a_trial_that_is_taken_proves_nothing() {
     let world = World::new().await;
@@ -191,7 +192,7 @@ async fn a_standby_is_told_of_until_it_is_promoted() {
     until_it_plays(&player).await;
 }
 
-/// The way to a database as `DATABASE_URL` says it.
+/// The address of a database as `DATABASE_URL` has it.
 fn url(database: &tokio_postgres::Config) -> String {
     let [Host::Unix(sockets)] = database.get_hosts() else { panic!("a unix socket") };
     let sockets = sockets.display().to_string().replace('/', "%2F");
@@ -199,7 +200,7 @@ fn url(database: &tokio_postgres::Config) -> String {
     format!("postgres://{user}@{sockets}:{}/{}", database.get_ports()[0], name.expect("a name"))
 }
 
-/// What `idlewatt doctor` says of a database, and whether it is content.
+/// What `idlewatt doctor` says about a database, and whether it found no fault.
 fn doctor(database: &tokio_postgres::Config) -> (bool, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_idlewatt"))
         .arg("doctor")
@@ -239,7 +240,7 @@ async fn the_doctor_names_a_database_that_takes_no_writes_or_too_few_connections
     }
 }
 
-/// Others have taken every connection: there is none to write with.
+/// Other clients have taken all connections: there is none to write with.
 #[tokio::test]
 async fn a_lasting_want_of_connections_is_told_of() {
     let cluster = OwnCluster::start(&["max_connections=24"]).await;

@@ -1,4 +1,4 @@
-//! Every instance hears of what was revoked, however late it was written and committed.
+//! Every instance learns of a revocation, however late it is written and committed.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::support::books::eventually;
 use crate::support::{JWT_SECRET, World};
 
-/// The clock of a process that was paused after it looked at the time: its statements are sent a minute later.
+/// The clock of a process that was paused after it read the time: its statements are sent a minute later.
 #[derive(Debug)]
 struct Late(DatabaseClock);
 
@@ -63,7 +63,7 @@ async fn database_time(database: &Client) -> i64 {
     database.query_one(sql, &[]).await.expect("the time").get(0)
 }
 
-/// When the last revocation, or the last deletion, says that it was made.
+/// The time that the last revocation, or the last deletion, says it was made.
 async fn last_stamp(database: &Client) -> (i64, String) {
     let sql = "select (extract(epoch from revoked_at) * 1e6)::bigint, reason
         from revocations order by revocation_id desc limit 1";
@@ -131,7 +131,7 @@ async fn what_is_revoked_is_stamped_when_it_is_written() {
     server.close().await;
 }
 
-/// A commit whose disk or whose standby is slow may take longer than the feed is read again.
+/// With a slow disk or standby, a commit may take longer than the span in which the feed is read again.
 #[tokio::test]
 async fn what_is_committed_minutes_after_it_was_written_is_heard_of() {
     let world = World::new().await;
@@ -139,7 +139,7 @@ async fn what_is_committed_minutes_after_it_was_written_is_heard_of() {
     let player = app.client.guest().await;
     let mut database = world.connect().await;
     let transaction = database.transaction().await.expect("begun");
-    // What the server's own statement does, on the clock of the test.
+    // The server's own statement, with the time of the test.
     let sql = "with ended as (
             delete from sessions where player_id = $1::text::uuid returning session_id
         )
@@ -150,7 +150,7 @@ async fn what_is_committed_minutes_after_it_was_written_is_heard_of() {
     let others = world.connect().await;
     for _ in 0..4 {
         app.advance(60.0);
-        // Each instance reads the feed, which has what was revoked and committed meanwhile, and lacks this.
+        // Each instance reads the feed, which contains what was committed meanwhile, and not this one.
         let marker = Uuid::from_u128(rand::random());
         let sql = "insert into revocations (subject, reason, revoked_at)
             values ($1::text::uuid, 'session_ended', to_timestamp($2::float8 / 1e6))";

@@ -1,4 +1,4 @@
-//! Sessions: listing them, ending them, and what goes on when one has ended.
+//! Sessions: listing them, ending them, and what continues after the end of one.
 
 use futures_util::future::join_all;
 use serde_json::json;
@@ -105,7 +105,7 @@ async fn a_session_that_was_ended_stays_so_after_a_restart() {
     let other = before.client.login("ada").await;
     ada.call("POST", "/auth/logout").await.expect(204);
     before.stop().await;
-    // As late as the access token still holds.
+    // As late as the access token is still valid.
     world.advance(890.0);
     let after = world.start().await;
     ada.at(&after).get("/me").await.expect_problem(401, "unauthenticated");

@@ -1,5 +1,5 @@
-//! Changes that no announcement tells of: they are seen within seconds all the same, though instances keep rows for half a
-//! minute where announcements arrive.
+//! Changes that are not announced: they become visible within seconds nevertheless, although rows are fresh for half a
+//! minute while announcements arrive.
 
 use idlewatt::redis_client::Redis;
 use redis::AsyncCommands;
@@ -12,7 +12,7 @@ use crate::support::own_cluster::OwnCluster;
 use crate::support::redis::RedisServer;
 use crate::support::{Player, TestApp, UNLIMITED, World};
 
-/// Waits until `app` serves what it read more than a second ago.
+/// Waits until `app` serves a row that it read more than a second ago.
 async fn until_trusted(app: &TestApp, player: &Player) {
     let there = player.at(app);
     eventually("announcements are trusted", async || {
@@ -26,8 +26,8 @@ async fn until_trusted(app: &TestApp, player: &Player) {
     .await;
 }
 
-/// How many reads a player who polls twenty times a second makes until it sees `version`. As long as rows are kept for half a
-/// minute that takes six hundred.
+/// How many reads a player who polls twenty times per second makes until it sees `version`. While rows are fresh for
+/// half a minute that would be six hundred.
 async fn reads_until(player: &Player, version: u64) -> usize {
     for reads in 0..400 {
         if count(&player.state().await["version"]) == version {
@@ -51,7 +51,7 @@ async fn what_an_instance_without_redis_changes_is_seen_by_those_that_have_one()
         let reads = reads_until(&player, version).await;
         assert!(reads < 100, "seen after {reads} reads");
     }
-    // It says when it ends, so that the others need not wait.
+    // It announces its end, so the others need not wait.
     let silences = "select from silences where noted_at > clock_timestamp() - interval '3 s'";
     let database = world.connect().await;
     assert_eq!(database.query(silences, &[]).await.expect("asked").len(), 1);
@@ -61,8 +61,8 @@ async fn what_an_instance_without_redis_changes_is_seen_by_those_that_have_one()
     a.stop().await;
 }
 
-/// Postgres acknowledges a commit only when a standby has it, which nobody is: as when a disk does not flush. The server gives
-/// up on the statement, and it is carried out later.
+/// Postgres confirms a commit only after a standby has it, and there is none: as when a disk does not flush. The server
+/// gives up on the statement, and it is carried out later.
 #[tokio::test]
 async fn a_commit_that_lands_after_it_was_given_up_is_seen() {
     let cluster = OwnCluster::start(&[]).await;
@@ -82,7 +82,7 @@ async fn a_commit_that_lands_after_it_was_given_up_is_seen() {
     }
     flushing("nobody").await;
     let waits = "select from pg_stat_activity where wait_event = 'SyncRep'";
-    // The setting takes a moment to reach the lane's connection: what is answered is just another click.
+    // It takes a moment until the lane's connection has the setting: an answered click is just another click.
     let mut version = 1;
     loop {
         let reply = player.click(1).await;
@@ -93,7 +93,7 @@ async fn a_commit_that_lands_after_it_was_given_up_is_seen() {
         version += 1;
     }
     assert!(!database.query(waits, &[]).await.expect("asked").is_empty(), "it is not carried out");
-    // Both read the row as it is before the commit lands.
+    // Both read the row as it is before the commit is carried out.
     for app in [&a, &b] {
         let there = player.at(app);
         eventually("the row is read again", async || {
@@ -110,7 +110,7 @@ async fn a_commit_that_lands_after_it_was_given_up_is_seen() {
         let reads = reads_until(&player.at(app), version + 1).await;
         assert!(reads < 100, "seen after {reads} reads");
     }
-    // Once something newer was written rows are kept again.
+    // After a newer row was written, rows are fresh for half a minute again.
     player.click(1).await.expect(200);
     for app in [&a, &b] {
         until_trusted(app, &player).await;
@@ -119,7 +119,7 @@ async fn a_commit_that_lands_after_it_was_given_up_is_seen() {
     b.stop().await;
 }
 
-/// A Redis that freezes carries out later what it was sent before, on its own time.
+/// A frozen Redis later carries out what it was sent before, at its own time.
 #[tokio::test]
 async fn what_was_put_into_a_frozen_redis_is_as_old_as_it_is() {
     let server = RedisServer::start(&[]);
@@ -129,7 +129,7 @@ async fn what_was_put_into_a_frozen_redis_is_as_old_as_it_is() {
     let database = world.connect().await;
     until_trusted(&a, &player).await;
     server.freeze();
-    // Read from Postgres, and put into the frozen Redis.
+    // Read from Postgres, and sent to the frozen Redis.
     let cold = a.client.guest().await;
     cold.state().await;
     world.advance(10.0);

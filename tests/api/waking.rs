@@ -1,4 +1,4 @@
-//! A database that sleeps: it takes seconds to wake, and has dropped the connections that nobody used.
+//! A suspended database: it takes seconds to wake, and has closed unused connections.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use crate::support::books::eventually;
 use crate::support::proxy::Proxy;
 use crate::support::{TestApp, World};
 
-/// As long as a suspended compute takes on a bad day.
+/// As long as a suspended compute takes at worst.
 const COLD_START: Duration = Duration::from_secs(5);
 
-/// What is read from the database each time.
+/// Reads that always ask the database.
 const LEDGER: &str = "/me/ledger";
 
-/// A database by a way of the test's own.
+/// A database behind a proxy of the test's own.
 async fn by_proxy() -> (World, Proxy) {
     let mut world = World::new().await;
     let proxy = Proxy::to(&world.database).await;
@@ -29,7 +29,7 @@ async fn a_cold_start_is_waited_for() {
     let app: TestApp = world.start().await;
     let player = app.client.guest().await;
     player.click(3).await.expect(200);
-    // Whether the click that wakes it is waited for or sent back, it counts once.
+    // Whether the click that wakes it is waited for or refused, it is applied once.
     proxy.fall_asleep(COLD_START);
     let body = json!({ "clicks": 2 });
     let clicked = eventually("the database has woken", async || {
@@ -58,7 +58,7 @@ async fn connections_that_were_closed_while_idle_cost_no_request() {
     player.click(1).await.expect(200);
     for _ in 0..5 {
         proxy.cut();
-        // Until the server has heard of it; a request that is on its way at that moment may well be lost.
+        // Until the server has noticed; a request in flight at that moment may be lost.
         eventually("the connections are gone", async || {
             (player.get(LEDGER).await.status == 200).then_some(())
         })
@@ -74,7 +74,7 @@ async fn of_connections_that_died_without_a_word_one_is_waited_for_and_the_other
     let (world, proxy) = by_proxy().await;
     let app = world.start_with(&[("DATABASE_POOL_SIZE", "5")]).await;
     let player = app.client.guest().await;
-    // All connections are made, and used.
+    // All connections are open and were used.
     let reads = (0..20).map(|_| player.get(LEDGER));
     for reply in futures_util::future::join_all(reads).await {
         reply.expect(200);
@@ -84,6 +84,6 @@ async fn of_connections_that_died_without_a_word_one_is_waited_for_and_the_other
     for _ in 0..8 {
         failed += u32::from(player.get(LEDGER).await.status == 503);
     }
-    // A statement of the pulse may be given up on, too.
+    // A statement of the poller may be given up too.
     assert!((1..=2).contains(&failed), "{failed} of 8 reads failed with 5 dead connections");
 }

@@ -1,22 +1,22 @@
-//! What the simulated player buys next: whatever will have paid for itself soonest.
+//! What the simulated player buys next: what will have paid for itself soonest.
 
 use idlewatt::domain::{
     Action, Catalogue, Effect, Inventory, Player, Production, Quantity, Requirement, Timeline,
     Timestamp, Upgrade,
 };
 
-/// Comforts are bought at once when they cost at most what so many seconds of production bring.
+/// Comforts are bought at once if they cost at most the production of so many seconds.
 const SMALL_CHANGE_SECONDS: f64 = 120.0;
 
-/// A purchase with its cost.
+/// A purchase and its cost.
 pub struct Choice {
     pub action: Action,
     pub cost: f64,
-    /// Seconds until it has paid for itself, the wait until it can be paid included.
+    /// Seconds until it has paid for itself, including the wait until it is affordable.
     payback: f64,
 }
 
-/// The best purchase for a player who is clicking `clicks_per_second` just now.
+/// The best purchase for a player who makes `clicks_per_second` at present.
 pub fn best(
     player: &Player,
     timeline: &Timeline,
@@ -30,7 +30,7 @@ pub fn best(
     situation.upgrades().fold(best, |best, upgrade| situation.better(best, upgrade))
 }
 
-/// A player at one instant, as the choice sees it.
+/// A player at one point in time, as the choice sees it.
 struct Situation<'a> {
     player: &'a Player,
     timeline: &'a Timeline,
@@ -44,7 +44,7 @@ impl<'a> Situation<'a> {
         self.timeline.at(self.now)
     }
 
-    /// One more of each kind. What they bring is read off a player who has one more of all of them.
+    /// The effect of one more of each kind, calculated from a player who has one more of all.
     fn generators(&self) -> Vec<Choice> {
         let items = self.catalogue().items();
         let mut richer = self.player.clone();
@@ -52,7 +52,7 @@ impl<'a> Situation<'a> {
             richer.inventory.add_generators(&generator.id, 1);
         }
         let view = richer.view(self.timeline, self.now);
-        // Income grows by more than production does, for clicks may bring a share of it.
+        // Income grows by more than production, because clicks may produce a share of it.
         let more_income = self.income(&view.production) - self.income(&self.production);
         let more_production = view.production.energy_per_second - self.production.energy_per_second;
         let choices = items.generators.iter().zip(&view.generators).filter_map(|(it, owned)| {
@@ -66,7 +66,7 @@ impl<'a> Situation<'a> {
         choices.collect()
     }
 
-    /// The upgrades that the player has not and may have.
+    /// The available upgrades that the player does not have.
     fn upgrades(&self) -> impl Iterator<Item = &'a Upgrade> {
         let Player { inventory, lifetime_energy, .. } = self.player;
         let meets = move |requires: &Option<Requirement>| match requires {
@@ -80,10 +80,10 @@ impl<'a> Situation<'a> {
         upgrades.filter(move |it| meets(&it.requires) && !inventory.has_upgrade(&it.id))
     }
 
-    /// The better of the best purchase so far and `upgrade`.
+    /// The better one of the best purchase so far and `upgrade`.
     fn better(&self, best: Option<Choice>, upgrade: &Upgrade) -> Option<Choice> {
         let limit = best.as_ref().map_or(f64::INFINITY, |choice| choice.payback);
-        // What cannot be paid by then need not be looked at closely.
+        // What is not affordable by then need not be examined.
         if self.wait(upgrade.cost) >= limit {
             return best;
         }
@@ -106,7 +106,7 @@ impl<'a> Situation<'a> {
         self.income(&after) - self.income(&self.production)
     }
 
-    /// Waiting counts: a small purchase now may beat a better one that is hours away.
+    /// Waiting counts: a small purchase now may be better than a better one that is hours away.
     fn payback(&self, cost: f64, gain: f64) -> f64 {
         self.wait(cost) + cost / gain
     }
@@ -120,7 +120,7 @@ impl<'a> Situation<'a> {
     }
 }
 
-/// Whether it betters clicks or absences, whose worth a payback time does not show.
+/// Whether it improves clicks or absences, which a payback time does not measure.
 fn is_comfort(upgrade: &Upgrade) -> bool {
     match upgrade.effect {
         Effect::ClickFlat { .. } | Effect::ClickShare { .. } | Effect::OfflineCap { .. } => true,

@@ -1,6 +1,6 @@
-//! When the simulated player is at the game, and when it clicks.
+//! When the simulated player is present, and when it clicks.
 //!
-//! Times are seconds since the player began, which is the moment it gets up on its first day.
+//! Times are seconds since the player began, which is when it gets up on its first day.
 
 pub const MINUTE: f64 = 60.0;
 pub const HOUR: f64 = 60.0 * MINUTE;
@@ -9,24 +9,24 @@ pub const DAY: f64 = 24.0 * HOUR;
 /// It is awake for so long, with the page open; then it sleeps for the rest of the day.
 const AWAKE: f64 = 16.0 * HOUR;
 const CLICKS_PER_SECOND: u64 = 5;
-/// It clicks all through the beginning of a run, while little else brings energy.
+/// It clicks during the whole beginning of a run, while there is little other energy.
 const OPENING: f64 = 10.0 * MINUTE;
 /// Later it clicks for a short while at the beginning of each hour.
 const BURST: f64 = MINUTE;
-/// It does not begin anew so shortly before bedtime, for then the night would bring nothing.
+/// It starts no new run so shortly before bedtime, because the night would produce nothing.
 const EVENING: f64 = 2.0 * HOUR;
 
 pub fn is_awake(time: f64) -> bool {
     time % DAY < AWAKE
 }
 
-/// When it next goes to bed, or gets up if it is asleep.
+/// When it goes to bed next, or gets up if it is asleep.
 pub fn next_turn(time: f64) -> f64 {
     let day_began = (time / DAY).floor() * DAY;
     if is_awake(time) { day_began + AWAKE } else { day_began + DAY }
 }
 
-/// Clicks a second at `time` in a run that began at `run_began`.
+/// Clicks per second at `time` in a run that began at `run_began`.
 pub fn clicks_per_second(time: f64, run_began: f64) -> u64 {
     let clicks = time - run_began < OPENING || time % HOUR < BURST;
     if clicks && is_awake(time) { CLICKS_PER_SECOND } else { 0 }
@@ -37,12 +37,12 @@ pub fn next_burst(time: f64) -> f64 {
     ((time / HOUR).floor() + 1.0) * HOUR
 }
 
-/// Whether it would begin a new run at this time of the day.
+/// Whether it would start a new run at this time of the day.
 pub fn has_time_for_a_run(time: f64) -> bool {
     is_awake(time) && next_turn(time) - time > EVENING
 }
 
-/// How much of the time from `from` to `to` it is awake.
+/// The fraction of the time between `from` and `to` in which it is awake.
 pub fn awake_between(from: f64, to: f64) -> f64 {
     let awake_until = |time: f64| (time / DAY).floor() * AWAKE + (time % DAY).min(AWAKE);
     awake_until(to) - awake_until(from)

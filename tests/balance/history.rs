@@ -1,4 +1,4 @@
-//! What happened to a simulated player, and what can be told from it.
+//! What happened to a simulated player, and statistics of it.
 
 use std::collections::HashSet;
 
@@ -27,7 +27,7 @@ pub struct Event {
     pub before: Sample,
 }
 
-/// Everything in the order of time.
+/// Everything in order of time.
 #[derive(Default)]
 pub struct History {
     pub events: Vec<Event>,
@@ -55,12 +55,12 @@ impl History {
         of_kind.filter(|event| seen.insert(&event.reference)).collect()
     }
 
-    /// The first look at the game with so much lifetime energy.
+    /// The first time that it had so much lifetime energy.
     pub fn reached(&self, lifetime_energy: f64) -> Option<&Sample> {
         self.samples.iter().find(|sample| sample.lifetime_energy >= lifetime_energy)
     }
 
-    /// The longest that the player was awake without buying anything before `end`, in seconds.
+    /// The longest time awake without a purchase before `end`, in seconds.
     pub fn longest_wait(&self, end: f64) -> f64 {
         let purchases = self.events.iter().filter(|event| event.kind != LedgerKind::Prestige);
         let times = purchases.map(|event| event.before.time).take_while(|time| *time < end);

@@ -1,11 +1,11 @@
-//! Where labels above a plot go, so that none covers another one or is crossed by its line.
+//! The places of labels above a plot, so that none covers another one or is crossed by its line.
 
-/// Width of a character of a label, in pixels: that of a wide typeface, to be safe.
+/// Width of a label's character, in pixels: that of a wide typeface, to be safe.
 const CHARACTER: f64 = 6.4;
-/// Room between the line of a label and its text, and after the text.
+/// Space between the line of a label and its text, and after the text.
 pub const GAP: f64 = 4.0;
 
-/// Rows that are tried before a label is put below them all.
+/// Rows that are tried before a label is put below all of them.
 const MOST_ROWS: usize = 12;
 
 /// A text at the upper end of a vertical line.
@@ -37,15 +37,15 @@ impl Placed {
         let (other_start, other_end) = other.span();
         match self.row.cmp(&other.row) {
             std::cmp::Ordering::Equal => start < other_end && other_start < end,
-            // The line of the upper one runs down past the lower one's text.
+            // The line of the upper one would cross the lower one's text.
             std::cmp::Ordering::Less => other_start < self.label.x && self.label.x < other_end,
             std::cmp::Ordering::Greater => start < other.label.x && other.label.x < end,
         }
     }
 }
 
-/// Gives each label the first row where it is free, if need be with its text to the left. No text
-/// passes `left` or `right`, as long as there is another place.
+/// Gives each label the first free row, if necessary with its text to the left. No text extends beyond `left` or
+/// `right` if there is another place.
 pub fn place(mut labels: Vec<Label>, left: f64, right: f64) -> Vec<Placed> {
     labels.sort_by(|a, b| a.x.total_cmp(&b.x));
     let mut placed: Vec<Placed> = Vec::new();

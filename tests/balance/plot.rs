@@ -24,17 +24,17 @@ const FAINT: &str = "#6d737d";
 const GRID: &str = "#e4e6ea";
 const NIGHT: &str = "#f0f1f6";
 
-/// Points nearer than this to the one before, in pixels, are left out.
+/// Points that are closer to the previous one than this, in pixels, are left out.
 const STEP: f64 = 1.5;
 
-/// A span of time drawn in its own frame.
+/// A span of time with its own frame.
 struct Panel {
     title: &'static str,
     left: f64,
     right: f64,
     from: f64,
     to: f64,
-    /// Powers of ten at the lower and the upper edge, and from one grid line to the next.
+    /// Powers of ten at the lower and the upper edge, and between grid lines.
     decades: (i32, i32, usize),
     /// Seconds from one tick to the next.
     tick: f64,
@@ -232,7 +232,7 @@ impl Panel {
         }
     }
 
-    /// Whether what happens at `time` is marked here: each thing is marked once.
+    /// Whether what happens at `time` is marked here: everything is marked once.
     fn owns(&self, time: f64) -> bool {
         (time <= FIRST_HOURS.to) == (self.to <= FIRST_HOURS.to)
     }

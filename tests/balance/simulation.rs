@@ -6,21 +6,21 @@ use super::choice::{self, Choice};
 use super::habits::{self, MINUTE};
 use super::history::{Event, History, Sample};
 
-/// When the player begins. Any instant would do.
+/// When the player begins. Any time would do.
 const BEGINNING: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
-/// It looks at the game at least so often while it is awake.
+/// While awake, it looks at the game at least so often.
 const LOOK_EVERY: f64 = 10.0 * MINUTE;
 /// Clicks are sent together so often, in whole seconds.
 const CLICK_EVERY: f64 = 4.0;
-/// How often its numbers are noted while it sleeps.
+/// How often its numbers are recorded while it sleeps.
 const NOTE_EVERY: f64 = 30.0 * MINUTE;
-/// Added to the time at which a purchase can be paid, so that rounding never makes it too early.
+/// Added to the time at which a purchase is affordable, so that rounding never makes it too early.
 const HAIR: f64 = 1e-3;
 
-/// When a player begins anew.
+/// When a player starts over.
 #[derive(Clone, Copy)]
 pub enum Patience {
-    /// When that at least doubles production.
+    /// If that at least doubles production.
     Patient,
     /// For the first core, and then whenever the cores at least double.
     Eager,
@@ -60,7 +60,7 @@ struct Game<'a> {
 }
 
 impl Game<'_> {
-    /// Does all that can be done now, then moves the clock to the next moment that matters.
+    /// Does everything that is possible now, then moves the clock to the next relevant time.
     fn play_on(&mut self, end: f64) {
         self.look();
         if self.wants_to_begin_anew() {
@@ -104,7 +104,7 @@ impl Game<'_> {
         self.history.samples.push(Sample { time: self.time, lifetime_energy, energy_per_second });
     }
 
-    /// Gives a command that the rules cannot refuse, and keeps what it books.
+    /// Applies a command that the rules cannot refuse, and records its ledger entries.
     fn apply(&mut self, command: Command) {
         let mut ledger = Vec::new();
         if let Err(refusal) = self.player.apply(&command, self.timeline, self.now(), &mut ledger) {
@@ -120,7 +120,7 @@ impl Game<'_> {
         self.history.events.extend(events);
     }
 
-    /// Buys the best purchase for as long as it can be paid; returns the one to wait for.
+    /// Buys the best purchase as long as it is affordable; returns the one to wait for.
     fn buy_all(&mut self) -> Option<Choice> {
         let clicks = habits::clicks_per_second(self.time, self.run_began);
         loop {
@@ -139,7 +139,7 @@ impl Game<'_> {
             && habits::has_time_for_a_run(self.time)
     }
 
-    /// When the next purchase can be paid, or else the next burst, bedtime or look at the game.
+    /// When the next purchase is affordable, or else the next burst, bedtime or look at the game.
     fn next_moment(&self, next: Option<&Choice>) -> f64 {
         let rate = self.player.production(self.timeline, self.now()).energy_per_second;
         let missing = next.map_or(f64::INFINITY, |choice| choice.cost - self.player.energy);

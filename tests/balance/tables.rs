@@ -8,7 +8,7 @@ use idlewatt::domain::{CatalogueItems, LedgerKind, Rules};
 use super::history::{Event, History};
 use super::text::{amount, duration, effect};
 
-/// The names of what can be bought, by slug.
+/// The names of the items, by slug.
 pub struct Names(HashMap<String, String>);
 
 impl Names {
@@ -23,7 +23,7 @@ impl Names {
     }
 }
 
-/// First generators, first upgrades and prestiges, in the order of time.
+/// First generators, first upgrades and prestiges, in order of time.
 pub fn timeline(history: &History, names: &Names) -> String {
     let mut events = history.first_generators();
     events.extend(history.first_upgrades());

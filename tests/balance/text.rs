@@ -34,7 +34,7 @@ fn digits(value: f64) -> String {
     if decimals == 0 { text } else { text.trim_end_matches('0').trim_end_matches('.').into() }
 }
 
-/// The units that matter, such as `4 min 24 s` or `1 d 9 h 58 min`.
+/// The relevant units, such as `4 min 24 s` or `1 d 9 h 58 min`.
 pub fn duration(seconds: f64) -> String {
     let part = |of: f64, unit: f64| (seconds % of / unit) as u64;
     let (hours, minutes) = (part(DAY, HOUR), part(HOUR, MINUTE));
@@ -49,7 +49,7 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
-/// What an upgrade does; `name_of` gives a generator's name.
+/// The effect of an upgrade; `name_of` gives a generator's name.
 pub fn effect(upgrade: &Upgrade, name_of: impl Fn(&str) -> String) -> String {
     match &upgrade.effect {
         Effect::GeneratorMultiplier { generator, multiplier } => {

@@ -93,7 +93,7 @@ fn the_doctor_names_the_rights_that_redis_withholds() {
     assert!(well && said.contains("ok    redis"), "{said}");
 }
 
-/// A `.env` file counts for less than the environment.
+/// The environment has precedence over a `.env` file.
 #[test]
 fn a_dotenv_file_is_read() {
     let folder = Folder::new("dotenv");

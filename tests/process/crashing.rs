@@ -1,7 +1,7 @@
-//! Killing the server, or its database, at random moments under load: what was answered is there once, what was not
-//! is wholly there or wholly not, and a repeat with the same key settles which.
+//! Killing the server or its database at random moments under load: what was answered was applied once, other requests
+//! were applied completely or not at all, and a repeat with the same key tells which.
 //!
-//! CRASHES says how often; the gate does it a few times.
+//! CRASHES sets how often; the gate does it a few times.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,10 +15,10 @@ use crate::program::{Folder, Program, database_pid, send_signal};
 const PLAYERS: usize = 8;
 /// Answers after which something is killed.
 const ANSWERS: std::ops::Range<u64> = 20..400;
-/// Tries after which a request counts as never answered.
+/// Attempts after which a request counts as never answered.
 const MAX_TRIES: usize = 20_000;
 
-/// A player who clicks, each time with a key, and remembers how far it got.
+/// A player who clicks, each time with a key, and remembers its progress.
 struct Clicker {
     token: String,
     /// Clicks that were answered with 200.
@@ -33,7 +33,7 @@ enum End {
 }
 
 impl Clicker {
-    /// Sends the next click again and again until it is answered with 200 or the server is gone.
+    /// Sends the next click again and again until it is answered with 200 or the server has ended.
     async fn click(&mut self, server: &Program) -> End {
         let key = format!("click-{}", self.answered);
         for _ in 0..MAX_TRIES {
@@ -43,7 +43,7 @@ impl Clicker {
                 None => return End::ServerGone,
                 Some((200, answer)) => {
                     self.answered += 1;
-                    // A repeat is answered with the state now, which no other click has changed.
+                    // A repeat is answered with the present state, which no other click has changed.
                     assert_eq!(answer["state"]["version"], self.answered, "{answer}");
                     return End::Done;
                 }
@@ -56,8 +56,8 @@ impl Clicker {
     }
 }
 
-/// Lets all click until `enough` clicks are answered in all, then kills `victim`, and lets them go on until each has
-/// had an answer after that, or the server is gone.
+/// Lets all click until `enough` clicks are answered, then kills `victim`, and lets them continue until each has had an
+/// answer after that, or the server has ended.
 async fn crash(
     server: &Arc<Program>,
     clickers: Vec<Clicker>,
@@ -119,7 +119,7 @@ async fn no_answered_click_is_lost_or_doubled_by_a_crash() {
                 (clicker.answered..=unanswered).contains(&version),
                 "{version} of {unanswered}"
             );
-            // The click that may have been lost with its answer is sent again, under its key.
+            // The click whose answer may be lost is sent again, with its key.
             assert!(clicker.click(&server).await == End::Done);
         }
     }

@@ -1,4 +1,4 @@
-//! What logs never say: tokens, passwords, secrets, and where a player is.
+//! What logs never contain: tokens, passwords, secrets, and addresses of players.
 
 use std::net::Ipv4Addr;
 
@@ -11,7 +11,7 @@ const ADMIN: &str = "operators-token-that-nobody-may-read";
 const SECRET: &str = "signing-secret-that-nobody-may-read-either";
 const PASSWORD: &str = "pass-phrase-of-ada-lovelace";
 const WRONG: &str = "pass-phrase-that-is-wrong";
-/// A client's address that nothing else has.
+/// A client's address that appears nowhere else.
 const CLIENT: Ipv4Addr = Ipv4Addr::new(127, 81, 82, 83);
 const FORWARDED: &str = "203.0.113.77";
 
@@ -48,7 +48,7 @@ async fn play(server: &Program, folder: &Folder) -> Vec<String> {
     let refreshed = call(base, "POST", "/auth/refresh", "", Some(refreshed)).await;
     let second = text(&refreshed["tokens"]["refresh_token"]);
     call(base, "POST", "/me/clicks", &access, Some(json!({ "clicks": 3 }))).await;
-    // What is broken is told in logs with more zeal than what is well.
+    // More is logged when something is broken.
     let forged = format!("{}x", &access[..access.len() - 1]);
     call(base, "GET", "/me", &forged, None).await;
     call(base, "POST", "/auth/refresh", "", Some(json!({ "refresh_token": forged }))).await;

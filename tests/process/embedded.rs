@@ -1,4 +1,4 @@
-//! The database that the server runs itself.
+//! The embedded database.
 
 use std::fs;
 use std::os::unix::fs::chown;
@@ -104,7 +104,7 @@ async fn a_data_folder_deep_in_the_tree_does_not_outgrow_its_socket() {
     server.guest().await;
 }
 
-/// Only root's server has another user run the database.
+/// Only a server that runs as root has another user run the database.
 #[test]
 fn a_folder_that_bars_the_databases_user_is_named() {
     use std::os::unix::fs::PermissionsExt;
@@ -137,7 +137,7 @@ fn a_data_folder_may_be_called_anything() {
     }
 }
 
-/// As platforms do that give each project user ids of its own. Only root may try it.
+/// Like platforms that give each project its own user ids. Only root can try it.
 #[test]
 fn a_user_id_without_a_name_is_told_with_what_to_do() {
     const UID: u32 = 1_234_567;

@@ -1,4 +1,4 @@
-//! The way to Postgres encrypted, and its end proven: a real Postgres with certificates that the test makes.
+//! Encrypted connections to a Postgres that proves its identity: a real Postgres with certificates that the test makes.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -23,7 +23,7 @@ fn authority(name: &str) -> Authority {
     CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("signed")
 }
 
-/// A Postgres that takes connections over the network only when they are encrypted, with passwords never sent. Its
+/// A Postgres that accepts network connections only if they are encrypted, and where passwords are never sent. Its
 /// certificate is for `localhost`.
 struct SecurePostgres {
     // Stopped before its folder is removed.
@@ -39,7 +39,7 @@ impl SecurePostgres {
         let key = KeyPair::generate().expect("a key");
         let params = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
         let certificate = params.signed_by(&key, authority).expect("signed");
-        // Once it has run, its folder says whose files Postgres reads.
+        // After it has run, its folder shows which user owns its files.
         let (data, port) = (folder.path().join("data"), free_port());
         fs::create_dir_all(&data).expect("a folder");
         drop(start(data.clone(), Vec::new()).await);
@@ -103,7 +103,7 @@ async fn start(data: PathBuf, extra: Vec<String>) -> Embedded {
     Embedded::start(&data, settings).await.expect("Postgres starts")
 }
 
-/// What the doctor says of a database.
+/// What the doctor says about a database.
 fn diagnosis(url: &str, authorities: Option<&PathBuf>) -> (bool, String) {
     let file = authorities.map_or("", |path| path.to_str().expect("text"));
     let variables = [
@@ -143,7 +143,7 @@ async fn a_database_is_trusted_as_far_as_its_certificate_goes() {
         (by_name("sslmode=verify-full"), None, "issuer"),
         (by_name("sslmode=require"), None, "issuer"),
         (by_name("sslmode=disable"), Some(&ours), "no encryption"),
-        // A server that lets everybody in has not shown that it knows the password.
+        // A server that lets everybody in has not proved that it knows the password.
         (
             by_name("sslmode=verify-full&channel_binding=require").replace("game:p@", "open:p@"),
             Some(&ours),

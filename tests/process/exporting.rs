@@ -1,4 +1,4 @@
-//! What is sent elsewhere: spans to a collector, errors to Sentry. Only in builds with both features.
+//! Exported telemetry: spans to a collector, errors to Sentry. Only in builds with both features.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -12,10 +12,10 @@ use crate::program::{Folder, Program, database_pid, free_port, send_signal, unti
 use crate::redis::RedisServer;
 use crate::spans::{Span, spans};
 
-/// Takes whatever is posted to it.
+/// Accepts everything that is posted to it.
 struct Inbox {
     port: u16,
-    /// Requests as they came, heads and bodies.
+    /// Requests as they arrived, heads and bodies.
     requests: Arc<Mutex<Vec<Vec<u8>>>>,
 }
 
@@ -34,12 +34,12 @@ impl Inbox {
         Self { port, requests }
     }
 
-    /// All that came, one after the other.
+    /// Everything that arrived, one after the other.
     fn contents(&self) -> Vec<u8> {
         self.requests.lock().expect("whole").concat()
     }
 
-    /// Every span that came.
+    /// Every span that arrived.
     fn spans(&self) -> Vec<Span> {
         let requests = self.requests.lock().expect("whole");
         let bodies = requests.iter().map(|request| {
@@ -66,7 +66,7 @@ fn take(mut stream: TcpStream, inbox: &Mutex<Vec<Vec<u8>>>) {
         let stated: usize =
             stated.and_then(|it| it.split("\r\n").next()?.parse().ok()).unwrap_or(0);
         let chunked = text[..head].contains("chunked");
-        // The lossy text may be longer than the bytes, but not the head, which is plain.
+        // The lossy text may be longer than the bytes, but the head is ASCII.
         let whole =
             if chunked { text.ends_with("0\r\n\r\n") } else { bytes.len() >= head + 4 + stated };
         if whole {
@@ -81,7 +81,7 @@ fn start(folder: &Folder, variables: &[(&str, &str)]) -> Program {
     Program::start(&[&[data, ("DRAIN_DELAY_SECONDS", "0")], variables].concat())
 }
 
-/// Whether a player's call has been decided by Redis.
+/// Whether Redis has decided a player's call.
 async fn asks_redis(metrics: u16) -> bool {
     let url = format!("http://127.0.0.1:{metrics}/metrics");
     let text = reqwest::get(url).await.expect("an answer").text().await.expect("text");
@@ -96,7 +96,7 @@ async fn a_request_is_traced_from_its_caller_down_to_statements_and_commands() {
     let (folder, collector, redis) = (Folder::new("otlp"), Inbox::open(), RedisServer::start());
     let metrics = free_port();
     let endpoint = format!("http://127.0.0.1:{}", collector.port);
-    // Of itself the server would send nothing: it is the caller who wants to know.
+    // By itself the server would send nothing: the caller asks for it.
     let mut server = start(
         &folder,
         &[
@@ -109,7 +109,7 @@ async fn a_request_is_traced_from_its_caller_down_to_statements_and_commands() {
     );
     until("Redis is available", || server.log().contains("Redis is available").then_some(()));
     let (trace, caller) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
-    // The limiter decides by itself while Redis has just come, or answers late.
+    // The limiter decides by itself directly after Redis became available, and if it is late.
     let mut tokens = Vec::new();
     while tokens.is_empty() || !asks_redis(metrics).await {
         assert!(tokens.len() < 100, "the limiter never asks Redis");

@@ -12,10 +12,10 @@ use crate::program::{Folder, Program, run};
 
 const SECRET: &str = "a secret of the tests, long enough to sign with";
 const ADMIN_TOKEN: &str = "operators-token-of-the-tests";
-/// How long anything may take before a test gives up on it.
+/// How long anything may take before a test fails.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A server that works on no jobs, and its database, which workers share.
+/// A server that runs no jobs, and its database, which workers share.
 struct World {
     api: Program,
     database: tokio_postgres::Config,
@@ -60,9 +60,9 @@ impl World {
         client
     }
 
-    /// Runs `idlewatt jobs`, and returns whether it went well and what it said.
+    /// Runs `idlewatt jobs`, and returns whether it succeeded and what it printed.
     fn jobs(&self, arguments: &[&str]) -> (bool, String) {
-        // The server has its database to itself, and shares it with the command.
+        // The database belongs to the server, and the command connects to it.
         let settings = [("DATA_DIR", text(self.folder.path()))];
         let output = run(&[&["jobs"], arguments].concat(), &settings);
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -75,7 +75,7 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("text")
 }
 
-/// Waits until a question to the database, which must have one row of one text, has that answer.
+/// Waits until a query, whose result is one text, has that answer.
 async fn until_told(database: &Client, question: &str, answer: &str) {
     let started = Instant::now();
     loop {
@@ -94,7 +94,7 @@ const WORKER: &str = "select split_part(worker, '-', 1) from jobs where unique_k
 const ATTEMPT: &str = "select attempt::text from jobs where unique_key = 'the test''s'";
 const LAPSED: &str = "select count(*)::text from sessions where chain_key = 'lapsed'";
 
-/// Leaves something to purge.
+/// Inserts something to purge.
 async fn leave_lapsed_sessions(database: &Client) {
     database
         .batch_execute(
@@ -119,7 +119,7 @@ async fn enqueue_purge(database: &Client) {
         .expect("enqueued");
 }
 
-/// Lets every job of the worker's schedules be done, so that only the test's is left.
+/// Lets every job of the worker's schedules finish, so that only the test's is left.
 async fn settle_down(database: &Client) {
     let open = "select count(*)::text from jobs where status in ('queued', 'running')";
     until_told(database, "select (count(*) >= 6)::text from jobs", "true").await;
@@ -170,7 +170,7 @@ async fn a_worker_that_freezes_past_its_lease_and_wakes_changes_nothing() {
     until_told(&database, waits, "1").await;
     frozen.signal("STOP");
     let other = world.worker();
-    // Another worker has it before the frozen one's statement goes on.
+    // Another worker has it before the frozen one's statement continues.
     until_told(&database, WORKER, &other.pid().to_string()).await;
     let_sessions_go(&holder).await;
     until_told(&database, PURGE, "done").await;
@@ -178,7 +178,7 @@ async fn a_worker_that_freezes_past_its_lease_and_wakes_changes_nothing() {
     let done: String = database.query_one(whole, &[]).await.expect("the job").get(0);
     drop(other);
     frozen.signal("CONT");
-    // It wakes, finds its lease lost, and works on.
+    // It wakes, finds that its lease is lost, and continues with other jobs.
     database
         .batch_execute(
             "insert into jobs (job_id, kind, unique_key, run_after, max_attempts, created_at)
@@ -273,9 +273,9 @@ async fn the_command_line_lists_retries_and_discards_jobs() {
     assert_eq!(world.jobs(&["retry", &id]), (false, format!("{id} runs, or is done already\n")));
     assert_eq!(world.jobs(&["discard", &id]), (true, format!("{id} is discarded\n")));
     assert_eq!(world.jobs(&["discard", &id]), (false, format!("there is no job {id}\n")));
-    // The server did not mind.
+    // The server was not affected.
     world.api.guest().await;
-    // A running server is not needed either.
+    // No running server is needed.
     let World { api, folder, .. } = world;
     drop(api);
     let listed = run(&["jobs", "list"], &[("DATA_DIR", text(folder.path()))]);

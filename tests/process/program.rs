@@ -10,7 +10,7 @@ use std::{env, fs, thread};
 
 use serde_json::{Value, json};
 
-/// How long anything may take before a test gives up on it.
+/// How long anything may take before a test fails.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A folder that is removed when the test ends.
@@ -34,7 +34,7 @@ impl Drop for Folder {
     }
 }
 
-/// The program with no settings but those of the test.
+/// The program with no settings except those of the test.
 pub fn command(variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_idlewatt"));
     command.env_clear().env("PATH", env::var_os("PATH").expect("a PATH"));
@@ -47,7 +47,7 @@ pub fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     command(variables).args(arguments).output().expect("the program runs")
 }
 
-/// Tests ask more than players do.
+/// Tests send more than players do.
 const LIMITS: [(&str, &str); 2] =
     [("RATE_LIMIT_PER_SECOND", "50000"), ("RATE_LIMIT_BURST", "100000")];
 
@@ -56,7 +56,7 @@ fn with_free_ports<'a>(command: &'a mut Command, variables: &[(&str, &str)]) -> 
     command.envs(variables.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped())
 }
 
-/// Collects what a child logs after `first`. It must be read, or the child would wait for room in the pipe.
+/// Collects what a child logs after `first`. It must be read; otherwise the child would wait for space in the pipe.
 fn follow(child: &mut Child, first: String) -> Arc<Mutex<String>> {
     let lines = BufReader::new(child.stderr.take().expect("piped")).lines();
     let log = Arc::new(Mutex::new(first));
@@ -71,7 +71,7 @@ fn follow(child: &mut Child, first: String) -> Arc<Mutex<String>> {
     log
 }
 
-/// A running server. Dropped, it is killed.
+/// A running server. It is killed when dropped.
 pub struct Program {
     child: Child,
     pub base: String,
@@ -80,7 +80,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// Starts a server on free ports and returns when it says that it is ready.
+    /// Starts a server on free ports and returns when it is ready.
     pub fn start(variables: &[(&str, &str)]) -> Self {
         let mut command = command(variables);
         let mut child = with_free_ports(&mut command, variables).spawn().expect("the program runs");
@@ -99,16 +99,16 @@ impl Program {
         Self { child, base, http: reqwest::Client::new(), log }
     }
 
-    /// Starts a server on free ports and returns when it listens, whether or not its database is there.
+    /// Starts a server on free ports and returns when it listens, whether its database is available or not.
     pub fn launch(variables: &[(&str, &str)]) -> Self {
         Self::launch_as(command(variables), variables)
     }
 
-    /// As [`Program::launch`], with a command that runs the program in its own way.
+    /// As [`Program::launch`], with a command that starts the program in its own way.
     pub fn launch_as(mut command: Command, variables: &[(&str, &str)]) -> Self {
         let mut child = with_free_ports(&mut command, variables).spawn().expect("the program runs");
         let log = follow(&mut child, String::new());
-        // Made before it listens, so that it is killed where it never does.
+        // Created before it listens, so that it is killed if it never does.
         let mut program = Self { child, base: String::new(), http: reqwest::Client::new(), log };
         let address = until("the server listens", || {
             let log = program.log();
@@ -149,7 +149,7 @@ impl Program {
         self.try_call(method, path, token, body).await.expect("an answer")
     }
 
-    /// A request; none where the connection fails.
+    /// A request; `None` if the connection fails.
     pub async fn try_call(
         &self,
         method: &str,
@@ -177,7 +177,7 @@ impl Program {
         request.send().await.expect("an answer")
     }
 
-    /// A `POST` with an idempotency key; none where the connection fails.
+    /// A `POST` with an idempotency key; `None` if the connection fails.
     pub async fn try_keyed(
         &self,
         path: &str,
@@ -207,7 +207,7 @@ impl Drop for Program {
     }
 }
 
-/// A port that nobody listens on.
+/// A port on which nobody listens.
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
     listener.local_addr().expect("bound").port()
@@ -221,11 +221,11 @@ pub fn send_signal(pid: u32, name: &str) {
 /// Whether a process runs.
 pub fn runs(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // A zombie has ended and only waits to be noticed.
+    // A zombie has ended.
     !stat.is_empty() && !stat.contains(") Z ")
 }
 
-/// Waits until `condition` gives something.
+/// Waits until `condition` returns something.
 pub fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {

@@ -1,11 +1,11 @@
-//! A Redis of a test's own.
+//! A Redis of the test.
 
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 
 use crate::program::until;
 
-/// Ends with the test, which nothing outlives: it writes no file.
+/// Ends with the test; it writes no file.
 pub struct RedisServer {
     port: u16,
     child: Child,
@@ -28,7 +28,7 @@ impl RedisServer {
         server
     }
 
-    /// Sends a command, its words separated by blanks.
+    /// Sends a command, whose words are separated by spaces.
     pub fn command(&self, words: &str) {
         let port = self.port.to_string();
         let output = Command::new("redis-cli").args(["-p", &port]).args(words.split(' ')).output();

@@ -15,7 +15,7 @@ async fn seeded_players_are_there_and_ranked() {
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{told}");
     assert!(told.contains("100% 2500 of 2500 players"), "{told}");
-    // Again there are as many more.
+    // As many players again.
     assert!(run(&["seed", "--players", "20"], &variables).status.success());
     let program = Program::start(&variables);
     // It is ready before all are ranked.

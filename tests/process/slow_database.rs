@@ -1,4 +1,4 @@
-//! A database of the server's own that takes long to start, as it does after a crash.
+//! An embedded database that takes long to start, as it does after a crash.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ impl Gate {
     fn new(name: &str) -> Self {
         let folder = Folder::new(name);
         fs::create_dir_all(folder.path()).expect("a folder");
-        // Started as root, the database runs as another user, who writes here too.
+        // If the test runs as root, the database runs as another user, who writes here too.
         allow(folder.path(), 0o777);
         let gate = Self(folder);
         for program in ["postgres", "initdb"] {
@@ -27,8 +27,8 @@ impl Gate {
         gate
     }
 
-    /// Records that it was started, waits while its gate is closed, and records the signals that it gets meanwhile. They end
-    /// it unless it is deaf to them.
+    /// Records that it was started, waits while its gate is closed, and records the signals that it gets meanwhile.
+    /// They end it unless it ignores them.
     fn script(&self, program: &str) -> String {
         let folder = self.0.path().display();
         let real = installed(program);
@@ -92,7 +92,7 @@ fn installed(program: &str) -> PathBuf {
     programs.find(|it| it.is_file()).expect("PostgreSQL is installed")
 }
 
-/// Of a page that may call.
+/// The origin of a page that may call.
 const ORIGIN: &str = "https://play.example.org";
 
 /// The status that `/readyz` answers, and its HTTP status.
@@ -123,7 +123,7 @@ async fn a_server_whose_database_is_starting_answers_probes_and_can_be_stopped()
         let settings = [
             ("DATA_DIR", folder.path().to_str().expect("text")),
             ("PG_BINDIR", gate.path()),
-            // Does not apply, as the server was never ready. The test would give up long before it is over.
+            // Has no effect, because the server was never ready. The test would fail long before this is over.
             ("DRAIN_DELAY_SECONDS", "600"),
             ("CORS_ALLOWED_ORIGINS", ORIGIN),
         ];

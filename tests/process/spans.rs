@@ -1,11 +1,11 @@
-//! Reads what is sent to a collector: OTLP in its binary form, as far as the tests look at it.
+//! Reads what is sent to a collector: binary OTLP, as far as the tests need it.
 
-/// What the tests look at of a span. Ids are in hexadecimal digits.
+/// What the tests check of a span. Ids are hexadecimal digits.
 #[derive(Debug)]
 pub struct Span {
     pub trace: String,
     pub id: String,
-    /// Empty for one without.
+    /// Empty if there is none.
     pub parent: String,
     pub name: String,
 }
@@ -31,7 +31,7 @@ fn hex(bytes: &[u8]) -> String {
     digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
 }
 
-/// The contents of each field of that number in a message of Protocol Buffers, where it is text, bytes or a message.
+/// The contents of each field of that number in a message of Protocol Buffers, if it is text, bytes or a message.
 fn parts(mut message: &[u8], wanted: u64) -> impl Iterator<Item = &[u8]> {
     let mut found = Vec::new();
     while !message.is_empty() {
@@ -54,7 +54,7 @@ fn parts(mut message: &[u8], wanted: u64) -> impl Iterator<Item = &[u8]> {
     found.into_iter()
 }
 
-/// A number at the front, seven bits a byte, and moves on behind it.
+/// Reads a number, seven bits in each byte, and moves on behind it.
 fn number(message: &mut &[u8]) -> u64 {
     let mut number = 0;
     for place in (0..64).step_by(7) {

@@ -16,7 +16,7 @@ async fn a_gentle_stop_serves_on_while_balancers_notice_and_then_ends_well() {
     let mut server = Program::start(&settings);
     let token = server.guest().await;
     let database = database_pid(folder.path());
-    // A connection that stays open and asks nothing must not hold the server up.
+    // A connection that stays open without requests must not delay the server.
     let address = server.base.trim_start_matches("http://").to_owned();
     let mut idle = TcpStream::connect(&address).expect("connected");
     idle.write_all(b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n").expect("sent");
@@ -49,7 +49,7 @@ async fn at_a_terminal_the_server_ends_without_the_delay() {
     let folder = Folder::new("interrupted");
     let settings = [
         ("DATA_DIR", folder.path().to_str().expect("text")),
-        // The test would give up long before this delay is over.
+        // The test would fail long before this delay is over.
         ("DRAIN_DELAY_SECONDS", "600"),
     ];
     let mut server = Program::start(&settings);
@@ -85,7 +85,7 @@ fn a_server_that_waits_for_its_database_can_be_stopped() {
     assert!(status.success());
 }
 
-/// The check of a container, which has no other program to ask with.
+/// The check of a container, which has no other HTTP client.
 #[tokio::test]
 async fn the_health_check_tells_a_server_that_lives_from_one_that_does_not() {
     use crate::program::run;
@@ -131,7 +131,7 @@ fn an_idle_connection_stays_open_for_as_long_as_is_set() {
     ask(&mut stays);
     let mut ends = connect(&short);
     ask(&mut ends);
-    // It ends by the server's doing, within the 30 s that a read may take.
+    // The server closes it, within the 30 s that a read may take.
     assert_eq!(ends.read(&mut [0; 4096]).expect("closed in order"), 0);
     ask(&mut stays);
 }

@@ -1,17 +1,17 @@
-//! What strangers send must not be logged as an error.
+//! What any client can send must not be logged as an error.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 
 use crate::program::{Folder, Program, database_pid, free_port, send_signal, until};
 
-/// The beginning of a TLS handshake, as a browser sends that was told `https://`.
+/// The beginning of a TLS handshake, as a browser sends it for `https://`.
 const CLIENT_HELLO: &[u8] = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\x1b\x9e\x00\xff\xfe";
 
 /// Sends bytes and reads until the server closes the connection.
 fn send(port: u16, bytes: &[u8]) {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("connected");
-    // The server may close before it has read all.
+    // The server may close before it has read everything.
     stream.write_all(bytes).ok();
     stream.shutdown(Shutdown::Write).ok();
     stream.read_to_end(&mut Vec::new()).ok();
@@ -52,7 +52,7 @@ async fn what_strangers_send_is_counted_and_is_no_error_however_much_is_logged()
         let counted = broken(metrics).await;
         assert!(counted >= sent, "{counted} of {sent} with RUST_LOG={filter}");
         assert_eq!(server.call("GET", "/healthz", "", None).await.0, 200);
-        // A line that comes later, at every level.
+        // A line that is logged later, at every level.
         send_signal(database_pid(folder.path()), "KILL");
         let log = until("the last line has come", || {
             let log = server.log();

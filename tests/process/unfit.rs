@@ -1,4 +1,4 @@
-//! Databases that the server cannot work in: it says so at the start, and so does the doctor.
+//! Databases that the server cannot work in: the server says so at its start, and so does the doctor.
 
 use std::fs;
 
@@ -49,7 +49,7 @@ impl Postgres {
     }
 }
 
-/// What the doctor and the server say of a database; neither finds it well.
+/// What the doctor and the server say about a database; both must find a fault.
 fn refused(url: &str) -> [String; 2] {
     let settings =
         [("DATABASE_URL", url), ("JWT_SECRET", SECRET), ("PORT", "0"), ("METRICS_PORT", "0")];
@@ -95,7 +95,7 @@ async fn what_a_database_lacks_is_told_with_what_to_do() {
             assert!(told.iter().all(|it| said.contains(it)), "{database}: {said}");
         }
     }
-    // With what they lack the doctor finds nothing wrong.
+    // When it has what it lacked the doctor finds nothing wrong.
     postgres.run("poor", &["grant create on schema public to game"]).await;
     postgres.run("lost", &["create schema nowhere authorization game"]).await;
     for database in ["poor", "lost"] {

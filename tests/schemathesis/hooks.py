@@ -16,7 +16,7 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 BASE = os.environ["BASE_URL"]
 OPERATORS = os.environ["ADMIN_TOKEN"]
-# After these the caller's token may not hold any more, or it is another kind of player's.
+# After these calls the caller's token may be invalid, or belong to another kind of player.
 LAST = {"deletePlayer", "endSession", "logOut", "registerPlayer"}
 
 
@@ -39,7 +39,7 @@ def guest():
 
 RICH, RICH_TOKEN = guest()
 ask("POST", f"/admin/players/{RICH}/grant", OPERATORS, {"energy": 1e200, "reason": "to buy from"})
-# Whom operators ban.
+# The player whom operators ban.
 OTHER, _ = guest()
 
 

@@ -1,4 +1,5 @@
-// A call of every operation, with no cast. An operation that is missing here, or one that is no longer there, does not compile.
+// A call of every operation, without casts. It does not compile if an operation is missing here or does not exist any
+// more.
 import type { Answer, Client, OperationId } from "./client";
 
 const id = "0198c2b4-0000-7000-8000-000000000000";

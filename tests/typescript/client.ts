@@ -1,4 +1,4 @@
-// A client's transport, as types alone: what an operation takes and answers, read from the document.
+// A client's transport, as types only: what an operation takes and answers, read from the document.
 import type { components, operations, paths } from "api";
 
 export type Schemas = components["schemas"];

@@ -1,4 +1,4 @@
-// What a page does with answers, with no cast: unions narrow, and every case is there.
+// What a page does with answers, without casts: unions narrow, and every case is present.
 import { type Client, type Schemas, unreachable } from "./client";
 
 /** A problem, for people. A code that the document gains does not compile until it is here. */

@@ -1,4 +1,4 @@
-// What is always there, what may be null, what may be absent; and what must not compile.
+// Which members are always present, which may be null, which may be absent; and what must not compile.
 import type { Client, Equal, OperationId, OperationsOfPaths, Schemas } from "./client";
 import type { operations } from "api";
 
@@ -8,7 +8,7 @@ type Is<S extends keyof Schemas, M extends keyof Schemas[S], T> = Equal<Schemas[
 type All<T extends true[]> = T;
 
 export type Checks = All<[
-  // Always there, and perhaps null.
+  // Always present, and possibly null.
   Is<"State", "username", string | null>,
   Is<"SignedInPlayer", "username", string | null>,
   Is<"OwnedGenerator", "next_cost", number | null>,
@@ -27,17 +27,17 @@ export type Checks = All<[
   Is<"SeasonPage", "next_cursor", string | null>,
   Is<"JobPage", "next_cursor", string | null>,
   Is<"FoundPlayerPage", "next_cursor", string | null>,
-  // Always there.
+  // Always present.
   Is<"Generator", "available", boolean>,
   Is<"Upgrade", "available", boolean>,
   Is<"Upgrade", "requires", Schemas["Requirement"] | null>,
-  // There or absent, never null.
+  // Present or absent, never null.
   Equal<Pick<Schemas["State"], "away">, { away?: Schemas["Away"] }>,
   Equal<Pick<Schemas["AppliedAction"], "accepted">, { accepted?: number }>,
   Equal<Pick<Schemas["AppliedAction"], "purchased">, { purchased?: number }>,
   Equal<Pick<Schemas["AppliedAction"], "spent">, { spent?: number }>,
   Equal<Pick<Schemas["GeneratorRequest"], "available">, { available?: boolean }>,
-  // The paths hold the operations, and nothing else.
+  // The paths contain the operations, and nothing else.
   Equal<OperationsOfPaths, operations[OperationId]>,
 ]>;
 

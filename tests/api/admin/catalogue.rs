@@ -26,7 +26,7 @@ async fn in_force(app: &TestApp) -> Value {
     app.client.call("GET", "/catalog", "", None).await.expect(200).json
 }
 
-/// Waits until that instance knows of a version.
+/// Waits until the instance has that version.
 async fn knows(app: &TestApp, version: u64) {
     eventually("it knows the catalogue", async || {
         (newest(app).await["version"] == version).then_some(())
@@ -34,7 +34,7 @@ async fn knows(app: &TestApp, version: u64) {
     .await;
 }
 
-/// Takes a generator and all that names it out.
+/// Removes a generator and everything that refers to it.
 fn without(catalog: &Value, generator: &str) -> Value {
     let mut catalog = catalog.clone();
     let kept = |list: &Value, keep: &dyn Fn(&Value) -> bool| {
@@ -216,7 +216,7 @@ async fn a_change_made_from_an_older_catalogue_is_refused_where_asked_for() {
     let apps = [world.start().await, world.start().await];
     let catalog = newest(&apps[0]).await;
     put_if(&apps[0], &catalog, "\"1\"").await.expect(200);
-    // The other instance need not have heard of it to know.
+    // The other instance need not have been told to know it.
     let reply = put_if(&apps[1], &catalog, "\"1\"").await.expect_problem(409, "version_mismatch");
     assert_eq!(reply.json["version"], 2);
     put_if(&apps[1], &catalog, "\"2\"").await.expect(200);
@@ -242,7 +242,7 @@ async fn a_tag_names_the_content_of_a_catalogue_and_not_only_its_number() {
     let other = other.header("etag").to_owned();
     let reply = put_if(&here, &catalog, &other).await.expect_problem(409, "version_mismatch");
     assert_eq!(reply.json["version"], 2);
-    // The change has come into force meanwhile, and is still the newest.
+    // The change has come into force meanwhile, and is still the latest one.
     there.advance(3.0);
     assert_ne!(tag_of(&there).await, other, "`version_in_force` changed, and the tag with it");
     put_if(&there, &catalog, &other).await.expect(200);

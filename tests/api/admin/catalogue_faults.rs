@@ -1,4 +1,4 @@
-//! Catalogues that cannot be put in force.
+//! Invalid catalogues.
 
 use serde_json::{Value, json};
 
@@ -34,7 +34,7 @@ fn changed(pointer: &str, value: Value) -> Value {
     catalog
 }
 
-/// Where the change was made, as answers name it: `/generators/0/id` is `generators[0].id`.
+/// The place of the fault as answers name it: `/generators/0/id` is `generators[0].id`.
 fn path_of(pointer: &str) -> String {
     pointer.trim_start_matches('/').split('/').fold(String::new(), |path, part| {
         match (part.parse::<usize>(), path.is_empty()) {
@@ -71,7 +71,7 @@ async fn a_value_that_is_not_acceptable_is_named_by_its_path() {
     }
     let reply = app.client.admin("GET", "/catalog", None).await.expect(200);
     assert_eq!(reply.json["version"], 1);
-    // Nobody owns what the server came with, so the sound one takes its place.
+    // Nobody owns anything of the default catalogue, so the valid one replaces it.
     put(&app, &small()).await.expect(200);
 }
 

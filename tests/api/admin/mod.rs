@@ -1,4 +1,4 @@
-//! What operators call, and who is no operator.
+//! The operators' API, and who may not use it.
 
 mod catalogue;
 mod catalogue_faults;
@@ -12,7 +12,7 @@ use crate::support::{ADMIN_TOKEN, Client, TestApp, World};
 
 const NOBODY: &str = "00000000-0000-7000-8000-000000000000";
 
-/// Every admin route, with a good body where it takes one.
+/// Every admin route, with a valid body if it takes one.
 fn every_route(client: &Client) -> Vec<RequestBuilder> {
     let at = |method: &str, path: &str| client.request(method, &format!("/api/v1/admin{path}"));
     let player = |call: &str| format!("/players/{NOBODY}{call}");

@@ -16,7 +16,7 @@ async fn inspect(player: &Player) -> Value {
     player.client.admin("GET", &path, None).await.expect(200).json
 }
 
-/// What operators did to the player, newest first.
+/// The operators' changes of the player, newest first.
 async fn audit(player: &Player) -> Vec<(String, Value)> {
     let entries = inspect(player).await["audit"].as_array().expect("a list").clone();
     let told = entries.into_iter().map(|mut entry| {

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::support::{PASSWORD, Player, Reply, TestApp};
 
-/// Players of these names, a second apart.
+/// Players with these names, created a second apart.
 async fn players(app: &TestApp, names: &[(&str, &str)]) -> Vec<Player> {
     let mut players = Vec::new();
     for (username, display_name) in names {
@@ -107,7 +107,7 @@ async fn names_of_before_there_were_folded_ones_are_folded_by_a_job() {
     let gone = app.client.login("gone").await;
     app.client.call("DELETE", "/me", &gone.token, None).await.expect(204);
     assert_eq!(folded().await, ["женя"]);
-    // The release before deletes without knowing of them.
+    // The previous release deletes players without knowing this table.
     let stray = "insert into folded_names values (gen_random_uuid(), 'ВЕРА', 'вера')";
     database.batch_execute(stray).await.expect("inserted");
     app.advance(3_600.0);
@@ -140,7 +140,7 @@ async fn a_long_list_is_told_in_pages_that_miss_nobody() {
         seen.extend(usernames(&page).into_iter().map(str::to_owned));
         assert_eq!(usernames(&page).len(), length);
         assert_eq!(page.json["next_cursor"].is_string(), more, "{}", page.text);
-        // Whoever begins meanwhile is newer than all that is still to come.
+        // Players who are created meanwhile are newer than all that are still to be listed.
         app.client.register(&format!("player_late_{}", seen.len())).await;
         app.advance(1.0);
         cursor = format!("&cursor={}", page.json["next_cursor"].as_str().unwrap_or_default());

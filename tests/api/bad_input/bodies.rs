@@ -1,10 +1,10 @@
-//! Bodies that are no JSON, of another shape, too large, or of another type.
+//! Bodies that are not JSON, or have another shape, size or type.
 
 use serde_json::Value;
 
 use super::{Row, Sender, malformed, refused, unacceptable};
 
-/// Every call that takes a body, with a good one.
+/// Every call that takes a body, with a valid one.
 const CALLS: [(&str, &str, &str); 11] = [
     ("POST", "/auth/guest", "{}"),
     ("POST", "/auth/register", r#"{"username":"eve","password":"password"}"#),
@@ -52,11 +52,11 @@ pub fn rows(sender: &Sender<'_>) -> Vec<Row> {
             ("closed deep nesting", spliced(&nested("\"deep\":", 30_000))),
             ("an array of deep nesting", nested("", 30_000).into_bytes()),
         ] {
-            // A lone brace with a comma before it is what makes the comma a trailing one.
+            // Only a comma before the closing brace is a trailing one.
             if what == "a trailing comma" && good == "{}" {
                 continue;
             }
-            // Of an object that begins well the first name is at fault.
+            // If the object begins correctly, the first name is wrong.
             let field = if what.ends_with("deep nesting") && !what.starts_with("an ") {
                 "deep"
             } else {
@@ -76,7 +76,7 @@ pub fn rows(sender: &Sender<'_>) -> Vec<Row> {
     rows
 }
 
-/// The values of an object as an array, which is another thing.
+/// The values of an object as an array, which is something else.
 fn values(object: &str) -> Vec<u8> {
     let object: serde_json::Map<String, Value> = serde_json::from_str(object).expect("an object");
     Value::Array(object.into_iter().map(|(_, value)| value).collect()).to_string().into_bytes()
@@ -136,7 +136,7 @@ fn sizes(sender: &Sender<'_>, method: &str, path: &str, good: &str) -> Vec<Row> 
     ]
 }
 
-/// Fields of the wrong type, missing, or with what no text may hold.
+/// Fields of a wrong type, missing ones, and texts with forbidden characters.
 fn fields(sender: &Sender<'_>) -> Vec<Row> {
     let mut rows = Vec::new();
     for (method, path, body, field) in [

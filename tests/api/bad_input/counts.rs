@@ -1,4 +1,4 @@
-//! Quantities, clicks and versions that are none.
+//! Invalid quantities, clicks and versions.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use super::{Row, Sender, malformed, not_found, refused, unacceptable};
 const BUY: &str = "/me/generators/hand_crank/purchase";
 const UPGRADE: &str = "/me/upgrades/work_gloves/purchase";
 
-/// Numbers that are well-formed JSON and no count.
+/// Numbers that are valid JSON but not counts.
 const NO_COUNTS: [&str; 10] = [
     "0",
     "-1",
@@ -21,10 +21,10 @@ const NO_COUNTS: [&str; 10] = [
     "1e15",
 ];
 
-/// JSON that is no number at all.
+/// JSON that is not a number.
 const NO_NUMBERS: [&str; 6] = ["null", "true", "[]", "[1]", "{}", "{\"max\":1}"];
 
-/// What looks like a number and is no JSON.
+/// Looks like a number but is not JSON.
 const NO_JSON: [&str; 8] = ["01", "+1", ".5", "1.", "0x10", "NaN", "Infinity", "1_000"];
 
 pub fn rows(sender: &Sender<'_>) -> Vec<Row> {
@@ -76,7 +76,7 @@ fn versions(sender: &Sender<'_>) -> Vec<Row> {
 fn actions(sender: &Sender<'_>) -> Vec<Row> {
     let mut rows = Vec::new();
     let act = |actions: &str| {
-        // The first one is good: it must not be applied either.
+        // The first action is valid: it must not be applied either.
         let good = r#"{"type":"click","clicks":1}"#;
         sender.post("/me/actions", format!("{{\"actions\":[{good},{actions}]}}"))
     };

@@ -1,4 +1,4 @@
-//! Idempotency keys that are none.
+//! Invalid idempotency keys.
 
 use reqwest::header::HeaderValue;
 
@@ -6,7 +6,7 @@ use super::{Row, Sender, malformed};
 
 const FIELD: &str = "Idempotency-Key";
 
-/// Every mutation that takes a key, with a good body.
+/// Every mutation that takes a key, with a valid body.
 const CALLS: [(&str, &str, &str); 7] = [
     ("POST", "/me/clicks", r#"{"clicks":1}"#),
     ("POST", "/me/generators/hand_crank/purchase", r#"{"quantity":1}"#),

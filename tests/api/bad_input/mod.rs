@@ -1,4 +1,4 @@
-//! What no request should be: each is refused with its status and code, and none leaves a trace.
+//! Invalid requests: each is refused with its status and code, and none has an effect.
 
 mod bodies;
 mod counts;
@@ -11,23 +11,23 @@ use serde_json::json;
 
 use crate::support::{Client, Player, Reply, TestApp};
 
-/// A request and the refusal that it deserves.
+/// A request and the expected refusal.
 struct Row {
     name: String,
     request: Request,
     status: u16,
     code: &'static str,
-    /// What `errors[0].field` names.
+    /// The expected `errors[0].field`.
     field: Option<&'static str>,
 }
 
 enum Request {
     Built(Box<RequestBuilder>),
-    /// Byte by byte.
+    /// Written byte by byte.
     Raw(Vec<u8>),
 }
 
-/// A request, refused with that status and code.
+/// A request that is refused with that status and code.
 fn refused(
     status: u16,
     code: &'static str,
@@ -42,7 +42,7 @@ fn malformed(name: impl Into<String>, request: impl Into<Request>) -> Row {
     refused(400, "invalid_request", name, request)
 }
 
-/// Well-formed but not acceptable.
+/// Well-formed but invalid.
 fn unacceptable(name: impl Into<String>, request: impl Into<Request>) -> Row {
     refused(422, "validation_failed", name, request)
 }
@@ -52,12 +52,12 @@ fn not_found(name: impl Into<String>, request: impl Into<Request>) -> Row {
 }
 
 impl Row {
-    /// Also names the field at fault.
+    /// Also names the invalid field.
     fn at(self, field: &'static str) -> Self {
         Self { field: Some(field), ..self }
     }
 
-    /// What is wrong with the answer; nothing where it is the expected one.
+    /// What is wrong with the answer; `None` if it is the expected one.
     fn fault(&self, reply: &Reply) -> Option<String> {
         let problem = &reply.json;
         let checks = [
@@ -98,7 +98,7 @@ impl From<Vec<u8>> for Request {
     }
 }
 
-/// The player whose requests they are.
+/// The player who sends the requests.
 struct Sender<'a> {
     client: &'a Client,
     player: &'a Player,
@@ -110,7 +110,7 @@ impl Sender<'_> {
         self.client.request(method, &format!("/api/v1{path}")).bearer_auth(&self.player.token)
     }
 
-    /// With these bytes for a JSON body.
+    /// With these bytes as a JSON body.
     fn with_body(
         &self,
         method: &str,
@@ -124,7 +124,7 @@ impl Sender<'_> {
         self.with_body("POST", path, body)
     }
 
-    /// The head of a request with the player's token, to be written byte by byte.
+    /// The head of a request with the player's token, for writing it byte by byte.
     fn head(&self, method: &str, path: &str, headers: &str) -> String {
         let token = &self.player.token;
         format!(

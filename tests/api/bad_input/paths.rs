@@ -1,4 +1,4 @@
-//! Paths that lead nowhere, methods that are not there, and query strings that say nothing.
+//! Unknown paths, wrong methods, and invalid query strings.
 
 use reqwest::header::HeaderValue;
 use uuid::Uuid;
@@ -14,7 +14,7 @@ pub fn rows(sender: &Sender<'_>) -> Vec<Row> {
     rows
 }
 
-/// What cannot be, or is not, in a catalogue.
+/// Ids that cannot be in a catalogue, or are not.
 fn odd_names() -> Vec<String> {
     let mut names: Vec<String> = [
         "no_such_thing",
@@ -51,7 +51,7 @@ fn items(sender: &Sender<'_>) -> Vec<Row> {
         let path = format!("/me/upgrades/{name}/purchase");
         rows.push(not_found(short(&path), sender.post(&path, "{}")));
     }
-    // A generator is no upgrade, nor the other way round.
+    // A generator is not an upgrade, and an upgrade is not a generator.
     let path = "/me/generators/work_gloves/purchase";
     rows.push(not_found(path, sender.post(path, r#"{"quantity":1}"#)));
     let path = "/me/upgrades/hand_crank/purchase";

@@ -1,4 +1,4 @@
-//! Tokens that are expired, forged, foreign, or none.
+//! Tokens that are expired, forged, of another kind, or missing.
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -55,7 +55,7 @@ pub fn rows(sender: &Sender<'_>) -> Vec<Row> {
     rows
 }
 
-/// Tokens that the server did not make.
+/// Tokens that the server did not issue.
 fn forgeries(sender: &Sender<'_>) -> Vec<(String, String)> {
     let claims = sender.player.claims();
     let real: Vec<&str> = sender.player.token.split('.').collect();
@@ -104,7 +104,7 @@ fn forgeries(sender: &Sender<'_>) -> Vec<(String, String)> {
     tokens.into_iter().map(tell).collect()
 }
 
-/// What is no bearer's token, be the token real.
+/// Headers that are not a bearer token, although they contain a valid one.
 fn schemes(token: &str) -> Vec<(String, String)> {
     [
         format!("Basic {token}"),

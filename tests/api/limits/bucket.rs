@@ -1,4 +1,4 @@
-//! The bucket in Redis and its leases, against a reference: never more than the bucket allows, and never less than it
+//! The bucket in Redis and its leases, compared with a model: never more than the bucket allows, and never less than it
 //! should.
 
 use idlewatt::limit::lease::{Decision, Lease};
@@ -11,17 +11,17 @@ use proptest::test_runner::Config;
 use super::model::{Bucket, Plain, check_every_window};
 use crate::support::redis::{new_prefix, shared_redis};
 
-/// Microseconds that a run begins at, so that 0 is no time.
+/// The time at which a run begins, in microseconds, because 0 means no time.
 const START: u64 = 1_700_000_000_000_000;
 
-/// One thing that happens.
+/// One event.
 #[derive(Clone, Copy, Debug)]
 struct Event {
-    /// Microseconds after the one before.
+    /// Microseconds after the event before.
     after: u64,
     instance: usize,
     cost: u32,
-    /// Microseconds that a question takes, half of it to Redis, and half back.
+    /// Microseconds that a request to Redis takes, half of it in each direction.
     travel: u64,
     /// Whether the answer is lost.
     lost: bool,
@@ -59,7 +59,7 @@ struct Scene<A> {
     quota: Quota,
     now: u64,
     leases: Vec<Lease>,
-    /// Nanoseconds by which each instance's clock is off: they share no time.
+    /// By how many nanoseconds each instance's clock is off: they have no common time.
     offsets: [u64; 3],
     share: Share,
     ask: A,
@@ -88,7 +88,7 @@ impl<A: FnMut(u64, Question) -> Answer> Scene<A> {
         (self.now - START) * 1000 + self.offsets[instance]
     }
 
-    /// Whether the call was allowed, what was left, and how long to wait where it was not. Nothing where the answer was
+    /// Whether the call was allowed, what was left, and how long to wait if it was refused. `None` if the answer was
     /// lost.
     fn call(&mut self, event: Event) -> Option<Result<u64, (u64, u64)>> {
         self.now += event.after;
@@ -108,7 +108,7 @@ impl<A: FnMut(u64, Question) -> Answer> Scene<A> {
                 self.asked += 1;
                 let question = lease.question(quota, share, local, cost, quota.burst / 4, 0);
                 self.now += event.travel / 2;
-                // A question may be lost before Redis hears it, or its answer after.
+                // A request may be lost before it reaches Redis, or its answer after that.
                 let heard = !event.lost || event.travel.is_multiple_of(2);
                 let answer = heard.then(|| (self.ask)(self.now, question));
                 let at = self.now;
@@ -129,7 +129,7 @@ impl<A: FnMut(u64, Question) -> Answer> Scene<A> {
         }
     }
 
-    /// Nowhere was more spent than the depth and what flowed in meanwhile.
+    /// In no interval was more spent than the depth and the refill.
     fn check_every_window(&mut self) -> Result<(), TestCaseError> {
         check_every_window(self.quota, &mut self.spent)
     }
@@ -144,7 +144,7 @@ proptest! {
         let mut plain = Plain::new(quota, START * 1000);
         let mut scene = Scene::new(quota, 1, |now, question| bucket.ask(quota, now, question));
         for event in events {
-            // Where changes share a microsecond the version runs ahead of the clock, and the bucket behind it.
+            // If changes have the same microsecond, the version is ahead of the clock, and the bucket behind it.
             let event = Event { after: event.after.max(1), ..event };
             let told = scene.call(event).expect("no answer is lost");
             let now = scene.now * 1000;
@@ -178,10 +178,10 @@ proptest! {
         let mut scene = Scene::new(quota, 3, |now, question| bucket.ask(quota, now, question));
         scene.share.reserve = reserve.min(quota.burst / 2);
         for event in events {
-            // Others that need less are let through meanwhile, and it takes longer then.
+            // Calls that cost less are allowed meanwhile, so it takes longer.
             let event = Event { cost: 1, ..event };
             let Some(Err((_, wait))) = scene.call(event) else { continue };
-            // What the client is told: whole milliseconds.
+            // As the client gets it: whole milliseconds.
             let after = wait.div_ceil(1_000_000) * 1000;
             let again = Event { after, travel: 0, lost: false, ..event };
             prop_assert!(scene.call(again).expect("an answer").is_ok(), "after {wait} ns");
@@ -254,7 +254,7 @@ fn an_ordinary_player_costs_few_round_trips_and_a_rare_one_strands_nothing() {
     assert_eq!(last, 0);
 }
 
-/// The script with a clock and a life that the test sets.
+/// The script with a clock and a lifetime that the test sets.
 fn script() -> redis::Script {
     let replaced = |text: String, old: &str, new: &str| {
         assert_eq!(text.matches(old).count(), 1, "{old}");
@@ -316,6 +316,6 @@ fn a_clock_that_goes_back_neither_opens_nor_shuts_a_bucket() {
     assert_eq!((0..30).filter(|_| take(START)).count(), 20);
     let hour = 3_600_000_000;
     assert!(!take(START - hour), "it opened");
-    // Half a second back is waited out, an hour is not.
+    // A step of half a second back is waited out; one of an hour is not.
     assert!(take(START - hour + 200_000), "it shut");
 }

@@ -1,4 +1,4 @@
-//! What callers meet: how much they may ask, what the answers say of it, and what is not limited.
+//! Limits as callers see them: how much is allowed, what answers say about it, and what is not limited.
 
 use std::collections::HashSet;
 
@@ -30,7 +30,7 @@ async fn a_player_may_ask_as_much_as_the_bucket_holds_and_as_flows_in() {
         ada.get("/me").await.expect(200);
     }
     ada.get("/me").await.expect_problem(429, "rate_limited");
-    // Another player is not touched by it.
+    // Another player is not affected.
     app.client.guest().await.get("/me").await.expect(200);
 }
 
@@ -159,7 +159,7 @@ async fn probes_documents_preflights_and_operators_are_not_limited() {
             &app.client.send(app.client.request("OPTIONS", "/api/v1/me")).await.expect(204),
         );
     }
-    // A page can read that and why it is refused.
+    // A page can read that and the reason of the refusal.
     let request = app.client.request("GET", "/api/v1/catalog").header("Origin", origin.1);
     let refused = app.client.send(request).await.expect_problem(429, "rate_limited");
     assert_eq!(refused.header("access-control-allow-origin"), origin.1);
@@ -245,7 +245,7 @@ async fn the_document_tells_of_the_limits() {
             for (status, response) in responses {
                 let response = schemas.resolve(response);
                 let told = response["headers"]["RateLimit"].is_object();
-                // Operators are limited only until they have shown their token.
+                // Operators are limited only until they have sent their token.
                 let operators = path.starts_with("/api/v1/admin/") && status.starts_with('2');
                 assert_eq!(told, !operators, "{path} {status}");
                 assert_eq!(response["headers"]["RateLimit-Policy"].is_object(), told);

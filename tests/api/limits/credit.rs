@@ -1,5 +1,5 @@
-//! Whatever becomes of Redis' answers, instances together let through no more than one bucket does, and nobody who asks once
-//! a second is refused.
+//! Whatever happens to Redis' answers, all instances together allow what one bucket does, and a player who calls once a
+//! second is never refused.
 
 use idlewatt::limit::Quota;
 use proptest::prelude::*;
@@ -7,7 +7,7 @@ use proptest::test_runner::Config;
 
 use super::scene::{Call, Scene, Travel};
 
-/// Answers in time, late on the way to Redis, and late on the way back.
+/// Answers in time, requests that reach Redis late, and answers that arrive late.
 fn answered() -> impl Strategy<Value = Travel> {
     let travel = |(done, back)| Travel { done: Some(done), back: Some(done + back) };
     prop_oneof![
@@ -18,7 +18,7 @@ fn answered() -> impl Strategy<Value = Travel> {
     .prop_map(travel)
 }
 
-/// And answers that never come, to questions that Redis gets at some time or never.
+/// And answers that never arrive, to requests that reach Redis at some time or never.
 fn travels() -> impl Strategy<Value = Travel> {
     prop_oneof![
         14 => answered(),

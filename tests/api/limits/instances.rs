@@ -1,4 +1,4 @@
-//! One limit over many instances, with Redis there, gone and back.
+//! One limit for many instances, with Redis available, unavailable and available again.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,7 +15,7 @@ use crate::support::{Player, TestApp, World};
 const RATE: f64 = 10.0;
 const BURST: f64 = 20.0;
 
-/// How long instances are loaded; `LIMITS_SECONDS` makes it longer.
+/// How long instances are under load; `LIMITS_SECONDS` makes it longer.
 #[allow(clippy::disallowed_methods, reason = "it is the test's own setting")]
 fn load_seconds() -> f64 {
     std::env::var("LIMITS_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(4.0)
@@ -28,14 +28,14 @@ async fn until_redis_is(app: &TestApp, up: bool) {
     timeout(Duration::from_secs(20), reached).await.expect("in time").expect("it is kept");
 }
 
-/// So many instances, once they know of each other.
+/// So many instances, once each knows of all others.
 async fn start(world: &World, instances: u32) -> Vec<TestApp> {
     let apps = join_all((0..instances).map(|_| world.start_with(&LIMITED))).await;
     join_all(apps.iter().map(|app| until_shared_by(app, instances))).await;
     apps
 }
 
-/// Does something anew until Redis answered all questions of it in time, as a busy machine may keep it from that.
+/// Repeats something until Redis answered all its requests in time, because a busy machine may prevent that.
 async fn undisturbed<T>(apps: &[TestApp], mut act: impl AsyncFnMut() -> T) -> T {
     let of = |outcome| decided(apps, &["late", "local"], outcome);
     let deadline = Instant::now() + Duration::from_secs(20);
@@ -49,7 +49,7 @@ async fn undisturbed<T>(apps: &[TestApp], mut act: impl AsyncFnMut() -> T) -> T 
     }
 }
 
-/// What a load met.
+/// The results of a load.
 #[derive(Debug, Default)]
 struct Met {
     allowed: AtomicU64,
@@ -63,7 +63,7 @@ impl Met {
     }
 }
 
-/// Asks one call after another until told to stop, with a short breath between them.
+/// Makes one call after another, with short pauses, until it is stopped.
 async fn hammer(player: Player, met: Arc<Met>, stop: Arc<AtomicBool>) {
     while !stop.load(Ordering::SeqCst) {
         let count = match player.get("/me").await.status {
@@ -88,7 +88,7 @@ async fn three_instances_together_allow_what_one_bucket_does() {
     let ada = apps[0].client.guest().await;
     let (met, stop) = (Arc::new(Met::default()), Arc::new(AtomicBool::new(false)));
     let began = Instant::now();
-    // Two callers an instance, each at several times the rate.
+    // Two callers for each instance, each at several times the rate.
     let callers = apps.iter().flat_map(|app| [ada.at(app), ada.at(app)]);
     let callers: Vec<_> = callers
         .map(|player| tokio::spawn(hammer(player, Arc::clone(&met), Arc::clone(&stop))))
@@ -101,10 +101,10 @@ async fn three_instances_together_allow_what_one_bucket_does() {
     assert_eq!(met.others.load(Ordering::SeqCst), 0);
     let late = decided(&apps, &["late"], "allowed");
     assert_eq!(decided(&apps, &["redis", "lease", "late"], "allowed") as f64, met.allowed());
-    // Whether Redis was in time or not, which a busy machine may keep it from.
+    // True whether Redis was in time or not.
     let most = BURST + RATE * lasted;
     assert!(met.allowed() <= most, "{} of {most}", met.allowed());
-    // One token for each instance is there only where Redis is late.
+    // The last token of each instance can be used only while Redis is late.
     let least = 0.95 * (BURST - 3.0 + RATE * loaded);
     assert!(met.allowed() >= least.floor(), "{} of at least {least}", met.allowed());
     println!("{most:.1} at most, {late} as Redis was late, {met:?}");
@@ -119,7 +119,7 @@ async fn a_refusal_by_redis_says_how_long_to_wait_on_any_instance() {
     for _ in 0..3 {
         let (refused, later) = undisturbed(&apps, async || {
             while ada.get("/me").await.status == 200 {}
-            // A token may just have flowed in.
+            // A token may just have been refilled.
             let mut refused = elsewhere.get("/me").await;
             while refused.status == 200 {
                 refused = elsewhere.get("/me").await;
@@ -160,7 +160,7 @@ async fn most_calls_of_a_busy_player_need_no_round_trip() {
     assert_eq!(counted(&app, "player", "lease", "allowed"), 0);
 }
 
-/// The instances' own clock stands still in tests; here it goes on as Redis' does.
+/// In tests the instances' clock stands still; here it runs on, as that of Redis does.
 pub fn let_time_pass(world: &World, stop: &Arc<AtomicBool>) -> tokio::task::JoinHandle<()> {
     let (world, stop) = (world.clone(), Arc::clone(stop));
     tokio::spawn(async move {
@@ -174,7 +174,7 @@ pub fn let_time_pass(world: &World, stop: &Arc<AtomicBool>) -> tokio::task::Join
     })
 }
 
-/// Lets a load go on until it was let through so many times more: the limiter is not shut.
+/// Keeps the load on until so many more calls were allowed: the limiter still allows calls.
 async fn until_allowed(met: &Met, further: f64) {
     let (aim, deadline) = (met.allowed() + further, Instant::now() + Duration::from_secs(20));
     while met.allowed() < aim {
@@ -213,7 +213,7 @@ async fn limits_hold_while_redis_goes_and_comes_back() {
     time.await.expect("it ends");
     assert_eq!(met.others.load(Ordering::SeqCst), 0, "{met:?}");
     assert!(met.refused.load(Ordering::SeqCst) > 0);
-    // Redis forgot the bucket when it was killed: it was full again.
+    // Redis lost the bucket when it was killed, so it was full again.
     let most = 2.0 * BURST + RATE * began.elapsed().as_secs_f64();
     assert!(met.allowed() <= most, "{met:?}: more than {most}");
     for store in ["redis", "local"] {
@@ -239,6 +239,7 @@ async fn calls_that_come_together_wait_for_one_round_trip() {
     assert_eq!(of(200) + of(429), 40);
     let flown_in = (RATE * lasted) as usize;
     assert!((20..=20 + flown_in).contains(&of(200)), "{} in {lasted} s", of(200));
-    // The first asks for itself, and then for all others in lots; the refused are known by one answer for each token.
+    // The first request asks for its own token, and the next ones lease tokens; refusals are decided from one answer
+    // for each token.
     assert!(asked <= 16 + flown_in as u64, "{asked} round trips");
 }

@@ -1,4 +1,5 @@
-//! A real Redis whose answers come late: what three instances let through together, and what an honest player meets.
+//! A real Redis whose answers are late: what three instances together allow, and what happens to a player with normal
+//! use.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,7 +34,7 @@ async fn hammer(player: Player, allowed: Allowed, stop: Arc<AtomicBool>) {
     }
 }
 
-/// Instances that share a Redis, each by a way of its own, once they know of each other.
+/// Instances that share a Redis, each behind its own proxy, once each knows of all others.
 async fn instances(server: &RedisServer, count: usize) -> (Vec<TestApp>, Vec<Proxy>) {
     let world = World::new().await.with_redis_of(server);
     let prefix = world.redis.clone().expect("a Redis").1;
@@ -49,7 +50,7 @@ async fn instances(server: &RedisServer, count: usize) -> (Vec<TestApp>, Vec<Pro
     (apps, ways)
 }
 
-/// Has answers arrive later by that on all ways.
+/// Delays answers on all connections by that time.
 fn delay(ways: &[Proxy], millis: u64) {
     for way in ways {
         way.delay_answers(Duration::from_millis(millis));
@@ -70,7 +71,8 @@ async fn late_answers_add_nothing_to_what_three_instances_let_through() {
     let callers: Vec<_> = callers
         .map(|player| tokio::spawn(hammer(player, Arc::clone(&allowed), Arc::clone(&stop))))
         .collect();
-    // Answers to two of the instances are late for a while, though Redis has done what was asked, and then in time again.
+    // Answers to two of the instances are late for a while, although Redis has done what was asked, and then in time
+    // again.
     for round in 0..12_u64 {
         for (number, way) in ways.iter().enumerate() {
             let is_late = !(round + number as u64).is_multiple_of(3);
@@ -87,7 +89,7 @@ async fn late_answers_add_nothing_to_what_three_instances_let_through() {
     let mut worst = (f64::MIN, 0, 0.0);
     for &(from, _) in allowed.iter() {
         for &(_, to) in allowed.iter().filter(|it| it.1 > from) {
-            // All calls that were decided within that time for sure.
+            // All calls that were certainly decided within that time.
             let inside = allowed.iter().filter(|it| it.0 >= from && it.1 <= to).count();
             let most = BURST + RATE * (to - from).as_secs_f64();
             if inside as f64 - most > worst.0 {
@@ -96,14 +98,14 @@ async fn late_answers_add_nothing_to_what_three_instances_let_through() {
         }
     }
     println!("{} allowed, {} of at most {:.2}, {:+.2}", allowed.len(), worst.1, worst.2, worst.0);
-    // The clocks of Redis and of the test may go at slightly different rates.
+    // The clocks of Redis and of the test may run at slightly different rates.
     assert!(worst.0 <= 0.01, "{} of at most {:.2}", worst.1, worst.2);
-    // Some calls were decided without an answer, and hardly anything of the bucket was lost by it.
+    // Some calls were decided without an answer, and almost nothing of the bucket was lost by it.
     assert!(late(&apps, "allowed") + late(&apps, "refused") > 0);
     assert!(allowed.len() >= 60, "{} allowed in six seconds", allowed.len());
 }
 
-/// One call each second until told to stop, to each of the instances in turn.
+/// One call per second until it is stopped, to each of the instances in turn.
 async fn play(ada: Player, apps: Vec<Client>, stop: Arc<AtomicBool>) -> Vec<u16> {
     let mut statuses = Vec::new();
     while !stop.load(Ordering::SeqCst) {
@@ -124,12 +126,12 @@ async fn whoever_asks_once_a_second_does_not_notice_that_redis_is_late() {
     let mut players = Vec::new();
     for number in 0..12 {
         let ada = apps[0].client.guest().await;
-        // Half of them keep to one instance.
+        // Half of them stay with one instance.
         let at = if number % 2 == 0 { clients.clone() } else { vec![clients[number % 3].clone()] };
         players.push(tokio::spawn(play(ada, at, Arc::clone(&stop))));
         sleep(Duration::from_millis(90)).await;
     }
-    // Answers that are late, by so much that some do not come within the second, and a Redis that does nothing meanwhile.
+    // Answers that are so late that some do not arrive within the second, and a Redis that stops meanwhile.
     for millis in [40, 300, 950] {
         delay(&ways, millis);
         sleep(Duration::from_secs(1)).await;
@@ -158,7 +160,7 @@ async fn calls_that_may_not_be_let_through_on_credit_wait_for_the_late_answer() 
     let time = let_time_pass(&apps[0].world, &stop);
     let ada = apps[0].client.guest().await;
     delay(&ways, 60);
-    // An instance of three lets one call through on credit.
+    // One of three instances admits one call on credit.
     let replies = join_all((0..10).map(|_| ada.get("/me"))).await;
     let statuses: Vec<u16> = replies.iter().map(|reply| reply.status).collect();
     assert_eq!(statuses, [200; 10]);

@@ -1,4 +1,4 @@
-//! The limiter of one process, against the plain bucket, on a clock that the test moves.
+//! The limiter of one process, compared with the plain bucket, on a clock that the test moves.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -84,7 +84,7 @@ fn a_bucket_can_be_taken_over_with_something_missing() {
         assert_eq!(local.check(key, 1).remaining, left);
     }
     assert!(!local.check(key, 1).is_allowed());
-    // It is never filled by it.
+    // That never fills it.
     local.drain(key, quota.worth(1));
     assert!(!local.check(key, 1).is_allowed());
     clock.advance(0.05);

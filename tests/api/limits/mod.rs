@@ -13,7 +13,7 @@ mod signing_in;
 
 use crate::support::TestApp;
 
-/// The defaults, which the other tests raise.
+/// The default limits; other tests have higher ones.
 const LIMITED: [(&str, &str); 4] = [
     ("RATE_LIMIT_PER_SECOND", "10"),
     ("RATE_LIMIT_BURST", "20"),
@@ -21,7 +21,7 @@ const LIMITED: [(&str, &str); 4] = [
     ("RATE_LIMIT_LOGIN_PER_USERNAME_PER_MINUTE", "20"),
 ];
 
-/// Decisions of that kind that an instance has counted.
+/// How many decisions of that kind an instance has counted.
 fn counted(app: &TestApp, policy: &str, store: &str, outcome: &str) -> u64 {
     let text = String::from_utf8(app.server.metrics.render().expect("text")).expect("UTF-8");
     let name = format!(

@@ -1,4 +1,4 @@
-//! What the buckets are compared with: the plain token bucket, and `bucket.lua` in Rust.
+//! Models of buckets: the plain token bucket, and `bucket.lua` in Rust.
 
 use idlewatt::limit::question::{Answer, LEASE_MICROS, Question};
 use idlewatt::limit::share::{Peers, Presence, SETTLING_NANOS, Share};
@@ -19,7 +19,7 @@ impl Plain {
         Self { quota, level: quota.full(), at: now }
     }
 
-    /// What is in it.
+    /// The tokens in it.
     pub fn level(&self, now: u64) -> u64 {
         self.quota.full().min(self.level + (now - self.at))
     }
@@ -34,19 +34,19 @@ impl Plain {
     }
 }
 
-/// The bucket in Redis. Times are microseconds, as Redis tells them.
+/// The bucket in Redis. Times are microseconds, as in Redis.
 #[derive(Clone, Debug, Default)]
 pub struct Bucket {
     version: u64,
     amount: u64,
     /// Id and tokens, oldest first.
     leases: Vec<(u64, u32)>,
-    /// When Redis forgets it, in milliseconds from the last change on.
+    /// When Redis drops it, in milliseconds after the last change.
     pub lives: u64,
 }
 
 impl Bucket {
-    /// What the script does.
+    /// Does what the script does.
     pub fn ask(&mut self, quota: Quota, now: u64, question: Question) -> Answer {
         let full = quota.full();
         let found = self.version;
@@ -109,7 +109,7 @@ impl Bucket {
     }
 }
 
-/// Nanoseconds until `need` is there, if nobody comes and all leases lapse.
+/// Nanoseconds until there are `need` tokens, if nobody calls and all leases lapse.
 fn patience(kept: &[(u64, u32)], quota: Quota, from: (u64, u64, u64), need: u64) -> u64 {
     let (now, mut level, mut leased) = from;
     let mut later = now;
@@ -125,7 +125,8 @@ fn patience(kept: &[(u64, u32)], quota: Quota, from: (u64, u64, u64), need: u64)
     (later - now) * 1000 + need - level
 }
 
-/// What an instance may do with buckets that it has shared for long with so many. If it is alone, it is since `now`.
+/// What an instance may do with buckets that it has shared with so many for a long time. If it is alone, it is since
+/// `now`.
 pub fn share(quota: Quota, instances: usize, now: u64) -> Share {
     let instances = u32::try_from(instances).expect("few");
     let mut peers = Peers::new(Quotas::default().with(Policy::Player, Some(quota)));
@@ -136,16 +137,17 @@ pub fn share(quota: Quota, instances: usize, now: u64) -> Share {
     peers.share(Policy::Player)
 }
 
-/// Nowhere was more spent than the depth and what flowed in meanwhile. `spent` is times, in nanoseconds, and tokens.
+/// In no interval was more spent than the depth and the refill. `spent` contains times, in nanoseconds, and tokens.
 pub fn check_every_window(quota: Quota, spent: &mut [(u64, u32)]) -> Result<(), TestCaseError> {
-    // A question's tokens are spent at Redis' time, which may lie after a later call's to another instance.
+    // The tokens of a request are spent at the time of Redis, which may be after that of a later call to another
+    // instance.
     spent.sort_unstable();
     for (from, &(began, _)) in spent.iter().enumerate() {
         let mut sum = 0;
         for &(at, tokens) in &spent[from..] {
             sum += quota.worth(tokens);
             let most = quota.full() + (at - began);
-            // The version runs ahead of the clock by a microsecond where changes share one.
+            // The version is ahead of the clock by a microsecond if changes have the same one.
             let slack = 1000 * (spent.len() as u64);
             prop_assert!(sum <= most + slack, "{} > {}", sum, most);
         }

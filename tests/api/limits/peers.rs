@@ -1,5 +1,5 @@
-//! How instances agree on what each may let through while Redis is late: while they come and go, on a clock of the test's
-//! own, and with a real Redis.
+//! How instances agree on what each may allow while Redis is late, when instances come and go: on a clock of the test,
+//! and with a real Redis.
 
 use std::collections::BTreeMap;
 
@@ -17,10 +17,10 @@ use crate::support::{TestApp, World};
 /// Nanoseconds of a step of the test's clock.
 const STEP: u64 = 50_000_000;
 
-/// Steps between two words of an instance: half a second.
+/// Steps between two registrations of an instance: half a second.
 const INTERVAL: u64 = 10;
 
-/// What `instances.lua` does.
+/// Does what `instances.lua` does.
 #[derive(Debug, Default)]
 struct Registry(BTreeMap<usize, (u64, u64)>);
 
@@ -35,17 +35,17 @@ impl Registry {
     }
 }
 
-/// One thing that happens to an instance.
+/// An event of an instance.
 #[derive(Clone, Copy, Debug)]
 enum Change {
     Start,
-    /// It ends, and tells the others.
+    /// It stops, and tells the others.
     Stop,
-    /// It ends without a word.
+    /// It crashes.
     Die,
 }
 
-/// Changes, with the steps before each, and whom it befalls.
+/// Events, with the steps before each, and the instance.
 fn changes() -> impl Strategy<Value = Vec<(u64, usize, Change)>> {
     let change =
         prop_oneof![3 => Just(Change::Start), 1 => Just(Change::Stop), 1 => Just(Change::Die)];
@@ -64,21 +64,21 @@ fn quotas() -> impl Strategy<Value = Quota> {
     .prop_map(|quota| quota.expect("a limit"))
 }
 
-/// Instances, the registry, and a bucket that is drawn from as far as each of them may.
+/// Instances, the registry, and a bucket from which each takes as much as it may.
 struct Scene {
     quota: Quota,
     step: u64,
     registry: Registry,
     /// By id: when each started, and what it knows.
     instances: BTreeMap<usize, (u64, Peers)>,
-    /// The lowest that the bucket may have been drawn to.
+    /// The lowest amount that the bucket may have had.
     level: u64,
     next_id: usize,
 }
 
 impl Scene {
     fn now(&self) -> u64 {
-        // Never 0, as a time in Redis is not.
+        // Never 0, like a time in Redis.
         1_000_000_000_000 + self.step * STEP
     }
 
@@ -97,19 +97,19 @@ impl Scene {
         self.instances.values().map(|(_, peers)| peers.share(Policy::Player)).collect()
     }
 
-    /// Everybody draws as much as it may, the greediest first.
+    /// All take as much as they may, the largest share first.
     fn draw(&mut self) {
         let floor = self.shares().iter().map(|share| self.quota.worth(share.reserve)).min();
         self.level = self.level.min(floor.unwrap_or(u64::MAX));
     }
 
-    /// What can be let through on credit is there.
+    /// What can be admitted on credit is in the bucket.
     fn check(&self) -> Result<(), TestCaseError> {
         let mut credit = 0;
         for share in self.shares() {
             let part = self.quota.worth(share.part);
             prop_assert!(part <= self.quota.worth(share.reserve) || share.alone_since.is_some());
-            // Whoever is alone knows besides what it has taken itself.
+            // An instance that is alone also knows what it took itself.
             let certain = |since| part.min(self.now() - since).min(self.level);
             credit += share.alone_since.map_or(part, certain);
         }
@@ -157,7 +157,7 @@ proptest! {
     }
 }
 
-/// Waits until an instance knows of so many, and may let calls through on credit.
+/// Waits until an instance knows of so many, and may admit calls on credit.
 pub async fn until_shared_by(app: &TestApp, instances: u32) -> Share {
     eventually("instances know of each other", async || {
         let share = app.server.limiter.share(Policy::Player).expect("a Redis");
@@ -177,24 +177,24 @@ async fn instances_that_come_and_go_share_the_reserve() {
     for share in join_all(apps.iter().map(|app| until_shared_by(app, 3))).await {
         assert_eq!((share.reserve, share.part, share.alone_since), (3, 1, None));
     }
-    // One that only works on jobs has no part.
+    // A worker has no share.
     apps.push(world.start_with(&[&LIMITED[..], &[("ROLE", "worker")]].concat()).await);
     assert_eq!(apps[3].server.limiter.share(Policy::Player), None);
     apps.pop().expect("the worker").stop().await;
-    // One that stops tells the others.
+    // An instance that stops tells the others.
     apps.pop().expect("an instance").stop().await;
     for share in join_all(apps.iter().map(|app| until_shared_by(app, 2))).await {
         assert_eq!((share.reserve, share.part), (2, 1));
     }
     apps.pop().expect("an instance").stop().await;
     assert_eq!(until_shared_by(&apps[0], 1).await.part, 5);
-    // One that dies is missed.
+    // An instance that crashes is missed.
     register_ghost(&world).await;
     assert_eq!(until_shared_by(&apps[0], 2).await.part, 1);
     assert_eq!(until_shared_by(&apps[0], 1).await.part, 5);
 }
 
-/// Notes an instance in Redis that does not come again.
+/// Registers an instance in Redis that does not register again.
 async fn register_ghost(world: &World) {
     let (url, prefix) = world.redis.as_ref().expect("a Redis");
     let mut connection = connect(url).await;

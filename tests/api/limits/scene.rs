@@ -1,5 +1,5 @@
-//! Instances that share a bucket, on a clock of the test's own: their calls, and questions whose answers come in time, late or
-//! never.
+//! Instances that share a bucket, on a clock of the test: their calls, and requests to Redis whose answers are in time,
+//! late or never arrive.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -14,24 +14,24 @@ use proptest::prelude::*;
 
 use super::model::{Bucket, check_every_window, share};
 
-/// Microseconds that a run begins at, so that 0 is no time.
+/// The time at which a run begins, in microseconds, because 0 means no time.
 const START: u64 = 1_700_000_000_000_000;
 
 /// Microseconds that a call waits for an answer.
 const PATIENCE: u64 = 15_000;
 
-/// Microseconds after which an answer is no longer waited for.
+/// Microseconds after which an answer is not waited for any more.
 const AWAY: u64 = 1_000_000;
 
 /// Microseconds between two attempts to pay a debt.
 const PAYMENT_INTERVAL: u64 = 100_000;
 
-/// What becomes of a question. Times are microseconds after it was sent.
+/// The fate of a request to Redis. Times are microseconds after it was sent.
 #[derive(Clone, Copy, Debug)]
 pub struct Travel {
-    /// When Redis does what was asked; never, where the question is lost.
+    /// When Redis carries it out; `None` if the request is lost.
     pub done: Option<u64>,
-    /// When the answer arrives; never, where it is lost.
+    /// When the answer arrives; `None` if it is lost.
     pub back: Option<u64>,
 }
 
@@ -40,20 +40,20 @@ const SWIFT: Travel = Travel { done: Some(300), back: Some(600) };
 /// A call to one of the instances.
 #[derive(Clone, Copy, Debug)]
 pub struct Call {
-    /// Microseconds after the one before.
+    /// Microseconds after the call before.
     pub after: u64,
     pub instance: usize,
     pub cost: u32,
-    /// What becomes of the question, should it ask one.
+    /// The fate of the request, if it sends one.
     pub travel: Travel,
     /// Whether its instance has no connection to Redis from then on until the next call.
     pub is_down: bool,
 }
 
-/// What happens.
+/// An event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
-    /// Redis does what a question asks.
+    /// Redis carries out a request.
     Done {
         number: usize,
     },
@@ -65,11 +65,11 @@ enum Event {
     Overdue {
         number: usize,
     },
-    /// It is no longer waited for.
+    /// It is not waited for any more.
     GivenUp {
         number: usize,
     },
-    /// A bucket pays what it owes.
+    /// A bucket pays its debt.
     Payment {
         instance: usize,
     },
@@ -78,7 +78,7 @@ enum Event {
     },
 }
 
-/// A question that was sent.
+/// A request that was sent.
 #[derive(Clone, Copy, Debug)]
 struct Sent {
     instance: usize,
@@ -88,9 +88,9 @@ struct Sent {
     /// What Redis answered, and when.
     answer: Option<(u64, Answer)>,
     is_overdue: bool,
-    /// Where the call that asked was noted, if it was let through on credit.
+    /// Where the call that sent it was noted, if it was admitted on credit.
     credited: Option<usize>,
-    /// Whether it waits on, as it was not.
+    /// Whether it keeps waiting, because it was not.
     endures: bool,
 }
 
@@ -100,11 +100,11 @@ struct Instance {
     lease: Lease,
     contact: Contact,
     share: Share,
-    /// Nanoseconds by which its clock is off: they share no time.
+    /// By how many nanoseconds its clock is off: they have no common time.
     offset: u64,
-    /// The question that it has under way.
+    /// The request in flight.
     asked: Option<usize>,
-    /// Costs of the calls that wait for the answer.
+    /// The costs of the calls that wait for the answer.
     waiting: Vec<u32>,
     is_down: bool,
     pays: bool,
@@ -120,12 +120,13 @@ pub struct Scene {
     sent: Vec<Sent>,
     /// When tokens were spent, in nanoseconds, and how many.
     spent: Vec<(u64, u32)>,
-    /// Calls that were let through on credit, that were refused, that had to wait on, and that found Redis away.
+    /// Calls that were admitted on credit, that were refused, that had to keep waiting, and that found Redis
+    /// unavailable.
     pub credited: u32,
     pub refused: u32,
     pub exhausted: u32,
     pub away: u32,
-    /// Whether a run ends where Redis is away, as nothing is promised of that.
+    /// Whether a run ends when Redis becomes unavailable, because then nothing is guaranteed.
     pub ends_when_away: bool,
     /// When it ends in any case: some time after the last call.
     ends_at: u64,
@@ -181,7 +182,7 @@ impl Scene {
         (now - START) * 1000 + self.instances[instance].offset
     }
 
-    /// An instance that has ended since has taken up to so many tokens.
+    /// An instance that has ended since may have taken up to so many tokens.
     pub fn draw(&mut self, tokens: u32) {
         let reserve = self.instances[0].share.reserve;
         let cost = tokens.min(self.quota.burst - reserve);
@@ -269,7 +270,7 @@ impl Scene {
             Decision::Refused { .. } => self.refused += 1,
             Decision::Exhausted { .. } => {
                 self.exhausted += 1;
-                // The call that asked waits for its own answer, another for whatever comes of it.
+                // The call that sent it waits for its own answer, another call for any result.
                 if self.instances[instance].asked.is_some() && !is_asker {
                     self.instances[instance].waiting.push(cost);
                 }
@@ -297,7 +298,7 @@ impl Scene {
         if !instance.is_down
             && let Some(question) = instance.lease.payment(quota, share, local, quota.burst / 4)
         {
-            // As late as the answers to calls are.
+            // As late as the answers to calls.
             let travel = self.calls[self.sent.len() % self.calls.len()].travel;
             self.send(now, number, question, travel);
         }
@@ -379,7 +380,7 @@ impl Scene {
         }
     }
 
-    /// Nowhere was more spent than the depth and what flowed in meanwhile.
+    /// In no interval was more spent than the depth and the refill.
     pub fn check_every_window(&mut self) -> Result<(), TestCaseError> {
         check_every_window(self.quota, &mut self.spent)
     }

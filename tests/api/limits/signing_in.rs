@@ -1,11 +1,11 @@
-//! The stricter limits of signing in, and the client's address that they go by.
+//! The stricter limits of signing in, and the client's address that they use.
 
 use serde_json::json;
 
 use super::LIMITED;
 use crate::support::{PASSWORD, Reply, TestApp, World};
 
-/// Behind one proxy, so that a test can come from many addresses.
+/// Behind one proxy, so that a test can use many addresses.
 async fn behind_a_proxy() -> TestApp {
     let options = [&LIMITED[..], &[("TRUSTED_PROXY_HOPS", "1")]].concat();
     World::new().await.start_with(&options).await
@@ -23,13 +23,13 @@ async fn signing_in_registering_and_guests_share_one_bucket_of_an_address() {
     let paths = ["/auth/guest", "/auth/register", "/auth/login"];
     let mut statuses = Vec::new();
     for number in 0..33 {
-        // The body does not matter, nor how the path is spelled.
+        // Neither the body nor the spelling of the path matters.
         let path = paths[number % 3].replace("/auth/l", "/auth/%6C");
         statuses.push(app.client.call("POST", &path, "", Some(json!({ "x": 1 }))).await.status);
     }
     assert_eq!(statuses.iter().filter(|&&status| status == 429).count(), 3, "{statuses:?}");
     assert_eq!(statuses[30..], [429; 3]);
-    // Refreshing is play.
+    // Refreshing counts as play.
     let body = json!({ "refresh_token": "none" });
     app.client.call("POST", "/auth/refresh", "", Some(body)).await.expect(401);
     app.advance(2.0);
@@ -53,7 +53,7 @@ async fn guesses_at_one_account_are_few_from_many_addresses_and_its_owner_comes_
         }
     }
     assert_eq!(guesses, 19);
-    // Others sign in, and the owner plays on where it is signed in.
+    // Others can sign in, and the owner's sessions continue.
     log_in(&app, "198.51.100.2", "bob", "another's password").await.expect(401);
     let token = ada.json["tokens"]["access_token"].as_str().expect("a token");
     app.client.call("GET", "/me", token, None).await.expect(200);
@@ -65,7 +65,7 @@ async fn guesses_at_one_account_are_few_from_many_addresses_and_its_owner_comes_
     assert!(reply.header("ratelimit").contains("\"login\";r=0;t="), "{:?}", reply.headers);
 }
 
-/// How many of 30 calls without a token are let through; `name` makes the headers of each.
+/// How many of 30 calls without a token are allowed; `name` makes the headers of each.
 async fn let_through(app: &TestApp, name: impl Fn(usize) -> Vec<(&'static str, String)>) -> usize {
     let mut allowed = 0;
     for number in 0..30 {
@@ -104,7 +104,7 @@ async fn behind_a_trusted_proxy_its_word_counts_and_what_the_client_wrote_does_n
         vec![("Forwarded", format!("for=192.0.2.{number}, for=198.51.100.3;proto=https"))]
     };
     assert_eq!(let_through(&app, standard).await, 20);
-    // An address of a /64, or written in another way, is the same client.
+    // An address of the same /64, or the same address in another notation, is the same client.
     let spread = |number: usize| vec![("X-Forwarded-For", format!("2001:db8::{number}"))];
     assert_eq!(let_through(&app, spread).await, 20);
     let mapped = |number: usize| {

@@ -52,7 +52,7 @@ async fn one_finds_oneself_among_ones_neighbours(world: World) {
         app.advance(2.0);
         ada.click(40).await.expect(200);
     }
-    // 200 clicks: above 150, below 250.
+    // 200 clicks: more than 150, less than 250.
     let own = eventually("the clicks are published", async || {
         app.server.rankings.publish().await.expect("published");
         let own = ada.get("/rankings/me?board=lifetime_energy&around=2").await.expect(200).json;
@@ -91,7 +91,7 @@ async fn names_bans_and_deletions_are_shown(world: World) {
     eve.click(10).await.expect(200);
     let both = |list: &Value| ids(list) == [ada.id.clone(), eve.id.clone()];
     shown(&app, "", "both", both).await;
-    // Whatever is done at one instance is seen at all.
+    // A change at one instance is visible at all.
     shown(&other, "", "both elsewhere", |list| ids(list).len() == 2).await;
     let rename =
         app.client.call("PATCH", "/me", &ada.token, Some(json!({ "display_name": "Countess" })));
@@ -151,11 +151,11 @@ async fn scores_of_who_is_there_go_on_with_the_formula(world: World) {
     let ada = app.client.register("ada").await;
     equip(&ada, "wind_turbine", 1).await;
     shown(&app, "", "Ada", |list| ids(list).len() == 1).await;
-    // She does nothing more, but what she owns goes on.
+    // She does nothing more, but her generators produce.
     app.advance(50.0);
     let list = shown(&app, "", "fifty seconds", |list| number(&list["entries"][0]["score"]) > 0.0);
     assert_close(number(&list.await["entries"][0]["score"]), 600.0);
-    // Who has not been seen for long is as the last rebuild has it.
+    // A player who was not seen for long has the score of the last rebuild.
     app.advance(5000.0);
     rebuild(&app).await;
     let list = shown(&app, "", "the rebuild", |list| number(&list["entries"][0]["score"]) > 600.0);
@@ -239,7 +239,7 @@ async fn an_operator_has_the_boards_built_anew() {
     let app = TestApp::new().await;
     app.client.guest().await;
     shown(&app, "", "the guest", |list| ids(list).len() == 1).await;
-    // Somebody whom nobody has seen: only a rebuild finds him.
+    // Only a rebuild finds a player whom no instance has seen.
     let hidden = add_players(&app.world, &[(1e6, 0, 0.0)]).await;
     let reply = app.client.admin("POST", "/rankings/rebuild", None).await.expect(202);
     assert!(["started", "running"].contains(&reply.json["status"].as_str().expect("text")));

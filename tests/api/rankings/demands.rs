@@ -1,4 +1,4 @@
-//! Rebuilds that are demanded, by an operator or because the database went back in time.
+//! Rebuilds that are demanded, by an operator or because the database went back to an earlier state.
 
 use idlewatt::clock::Clock;
 use idlewatt::rankings::{Board, Error};
@@ -10,7 +10,7 @@ use crate::support::books::eventually;
 use crate::support::redis::connect;
 use crate::support::{Player, TestApp, World};
 
-/// A player whom nobody has seen, on boards that need no rebuild.
+/// A player whom no instance has seen, on boards that need no rebuild.
 async fn one_player(world: &World) -> TestApp {
     let app = world.start().await;
     add_players(world, &[(10.0, 0, 0.0)]).await;
@@ -20,7 +20,7 @@ async fn one_player(world: &World) -> TestApp {
     app
 }
 
-/// Changes the player's row so that only a rebuild finds it.
+/// Changes the player's row so that only a rebuild notices it.
 async fn raise_score(world: &World) {
     let sql = "update players set lifetime_energy = 20";
     world.connect().await.execute(sql, &[]).await.expect("raised");
@@ -95,7 +95,7 @@ async fn a_demand_outlasts_the_rebuild_that_was_under_way(world: World) {
     .await;
 }
 
-/// A player with clicks whose row, as a restore does, is set back to what it was before the last of them.
+/// A player with clicks whose row is set back to an earlier state, as by a restore.
 async fn set_back(world: &World, app: &TestApp) -> Player {
     let ada = app.client.register("ada").await;
     ada.click(5).await.expect(200);
@@ -128,7 +128,7 @@ async fn scores_are_right_after_the_database_went_back(world: World) {
         (list["stale"] == false && is_right(&list)).then_some(())
     })
     .await;
-    // What she does then counts, though it makes no revision that was not there before.
+    // What she does then counts, although its revisions existed before.
     let fresh = world.start().await;
     ada.at(&fresh).click(1).await.expect(200);
     for app in [&app, &fresh] {
@@ -148,7 +148,7 @@ async fn a_row_that_is_noted_late_is_read_again(world: World) {
     world.connect().await.execute(sql, &[]).await.expect("set back");
     app.server.rankings.forget_all();
     for _ in 0..3 {
-        // A call of before has read the row before, too.
+        // A call that began before has read the old row too.
         app.server.rankings.seen().note(&late, world.clock.now());
         app.server.rankings.publish().await.expect("published");
     }
@@ -184,7 +184,7 @@ async fn nothing_of_a_rebuild_that_began_before_is_kept(world: World) {
     };
     let (rebuilt, ()) = tokio::join!(rebuild, forgetting);
     assert!(matches!(rebuilt, Err(Error::Unavailable(_))), "{rebuilt:?}");
-    // It is not waited for, either.
+    // It is not waited for either.
     raise_score(&world).await;
     app.server.rankings.demand_rebuild();
     assert_raised(&app).await;

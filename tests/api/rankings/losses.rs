@@ -1,4 +1,4 @@
-//! Boards in Redis of which a key was evicted, deleted or overwritten by somebody else.
+//! Boards in Redis of which a key was evicted, deleted or overwritten by another program.
 
 use idlewatt::domain::Command;
 use idlewatt::rankings::{Board, Error, Unavailable};
@@ -18,7 +18,7 @@ const BOARDS: [&str; 3] = ["lifetime_energy", "energy_per_second", "season"];
 /// The keys of a world's boards.
 struct Keys {
     connection: MultiplexedConnection,
-    /// What all of them begin with.
+    /// The common beginning of their names.
     stem: String,
 }
 
@@ -49,7 +49,7 @@ impl Keys {
         let () = self.connection.clone().set(self.key(part), "x").await.expect("set");
     }
 
-    /// Whether every key is of its type, and all of them hold four players.
+    /// Whether every key has its type, and all have four players.
     async fn are_whole(&self) -> bool {
         let mut connection = self.connection.clone();
         for part in PARTS {
@@ -70,7 +70,7 @@ impl Keys {
     }
 }
 
-/// Three players whom nobody has seen, and a fourth who is below them on every board.
+/// Three players whom no instance has seen, and a fourth one who is below them on every board.
 async fn four_players(world: &World) -> (TestApp, Vec<String>, Player) {
     let app = world.start().await;
     let rows = [(30.0, 3, 0.0), (20.0, 2, 0.0), (10.0, 1, 0.0)];
@@ -86,7 +86,7 @@ async fn four_players(world: &World) -> (TestApp, Vec<String>, Player) {
     (app, players, ada)
 }
 
-/// Whether a list shows all players, in their order, with their names.
+/// Whether a list has all players, in their order, with their names.
 fn is_right(list: &Value, players: &[String]) -> bool {
     let entries = list["entries"].as_array().expect("entries");
     ids(list) == players
@@ -94,7 +94,7 @@ fn is_right(list: &Value, players: &[String]) -> bool {
         && entries.iter().all(|it| it["display_name"].as_str().is_some_and(|name| !name.is_empty()))
 }
 
-/// The player's own ranking is not answered, or it is right: the last of four.
+/// The player's own rank is not answered, or it is correct: the last of four.
 fn assert_last_of_four(own: &Reply, players: &[String]) {
     match own.status {
         503 => {}
@@ -107,7 +107,7 @@ fn assert_last_of_four(own: &Reply, players: &[String]) {
     }
 }
 
-/// Every board is either incomplete, or what is read of it is right.
+/// Every board is either incomplete, or what is read of it is correct.
 async fn assert_right_or_incomplete(app: &TestApp, players: &[String], what: &str) {
     let last: Uuid = players[3].parse().expect("an id");
     for board in Board::ALL {
@@ -127,7 +127,7 @@ async fn assert_right_or_incomplete(app: &TestApp, players: &[String], what: &st
     }
 }
 
-/// How many players are on a board, which is whole. A Redis that is late is asked again.
+/// How many players are on a complete board. If Redis is late, asks again.
 async fn total(app: &TestApp, board: Board) -> u64 {
     eventually("a page", async || match app.server.rankings.page(board, 0, 1).await {
         Err(Error::Unavailable(Unavailable::Redis(_))) => None,
@@ -151,7 +151,7 @@ async fn a_part_that_is_lost_is_noticed_and_built_again() {
             let own = ada.get(&format!("/rankings/me?board={board}")).await;
             assert_last_of_four(&own, &players);
         }
-        // The test asks for no rebuild: reading and publishing do.
+        // The test demands no rebuild: reading and publishing do.
         eventually("the boards are whole", async || {
             let list = page(&app, "").await.expect(200).json;
             assert!(is_right(&list, &players), "without {part}: {list}");
@@ -173,7 +173,7 @@ async fn no_loss_of_several_parts_is_taken_for_boards_with_fewer_players() {
             let what = format!("without {parts:?}, published: {publishes}");
             keys.lose(&parts).await;
             if publishes {
-                // A changed player, whom the publication would add to what is left.
+                // A changed player, whom the publication would add to the rest.
                 app.advance(1.0);
                 perform(
                     &app,
@@ -229,7 +229,7 @@ async fn boards_with_nobody_on_them_lack_nothing() {
     let ada = app.client.register("ada").await;
     shown(&app, "", "the first", |list| ids(list) == [ada.id.clone()]).await;
     let rebuilds = app.metric("rankings_rebuilds_total");
-    // A banned player leaves all boards, and Redis removes a key with its last member.
+    // A banned player leaves all boards, and Redis removes a key together with its last member.
     for verb in ["ban", "unban", "ban"] {
         let path = format!("/players/{}/{verb}", ada.id);
         app.client.admin("POST", &path, Some(json!({}))).await.expect(204);
@@ -284,7 +284,7 @@ async fn a_build_that_lost_a_part_does_not_become_the_boards() {
                 begun.then_some(())
             };
             eventually("a build has begun", begun).await;
-            // Her score has changed, so it is published, also to the build.
+            // Her score has changed, so it is published, also to the boards that are being built.
             world.advance(1.0);
             app.server.rankings.publish().await.expect("published");
             let key = keys.key(&format!("build:{part}"));

@@ -1,4 +1,4 @@
-//! Boards and seasons, on the in-process form and on Redis alike.
+//! Boards and seasons, in memory and in Redis.
 
 mod boards;
 mod demands;
@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::support::books::eventually;
 use crate::support::{Player, Reply, TestApp, World};
 
-/// Makes a test of each form of the boards out of one that takes a world.
+/// Makes a test for each kind of boards out of one that takes a world.
 macro_rules! on_both_forms {
     ($($test:ident),+ $(,)?) => {
         mod in_process {
@@ -30,8 +30,8 @@ macro_rules! on_both_forms {
 }
 use on_both_forms;
 
-/// Adds players: each with its lifetime energy, its hand cranks (0.15 a second each) and how long ago, in seconds, it
-/// was seen. Returns their ids, in order of age.
+/// Adds players: each with its lifetime energy, its hand cranks (0.15 per second each) and how long ago, in seconds, it
+/// was seen. Returns their ids, oldest first.
 async fn add_players(world: &World, players: &[(f64, i64, f64)]) -> Vec<Uuid> {
     let database = world.connect().await;
     let now = idlewatt::clock::Clock::now(&*world.clock).as_micros() as f64 / 1e6;
@@ -61,7 +61,7 @@ async fn perform(app: &TestApp, player: Uuid, command: Command) {
     app.server.game.perform(Request::new(player, command)).await.expect("performed");
 }
 
-/// Builds the boards in use anew, after whoever is at it.
+/// Rebuilds the boards, after any rebuild in progress.
 pub async fn rebuild(app: &TestApp) {
     eventually("the boards are built", async || {
         let up = app.server.redis.as_ref().is_none_or(idlewatt::redis_client::Redis::is_up);
@@ -84,7 +84,7 @@ fn ids(page: &Value) -> Vec<String> {
     entries.iter().map(|it| it["player_id"].as_str().expect("an id").to_owned()).collect()
 }
 
-/// Publishes, and waits until the board shows what is wanted.
+/// Publishes, and waits until the board shows what is expected.
 async fn shown(app: &TestApp, query: &str, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
     eventually(what, async || {
         app.server.rankings.publish().await.expect("published");
@@ -94,7 +94,7 @@ async fn shown(app: &TestApp, query: &str, what: &str, wanted: impl Fn(&Value) -
     .await
 }
 
-/// Buys a generator with what an operator gives.
+/// Buys a generator with energy from an operator.
 async fn equip(player: &Player, generator: &str, quantity: u64) {
     player.grant(1e12).await;
     player.buy(generator, json!(quantity)).await.expect(200);

@@ -1,4 +1,4 @@
-//! Every rank and page, held against a ranking in SQL.
+//! Every rank and page, compared with a ranking in SQL.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +17,7 @@ use crate::support::{TestApp, World};
 const PLAYERS: usize = 3000;
 const PAGE: usize = 100;
 
-/// The whole of a board by Postgres' own reckoning of the formula.
+/// A whole board, with the formula calculated by Postgres.
 async fn oracle(world: &World, board: Board) -> Vec<Entry> {
     let lifetime = "lifetime_energy + energy_per_second * greatest(
         extract(epoch from least($1, accrues_until) - settled_at)::float8, 0)";
@@ -43,12 +43,12 @@ async fn oracle(world: &World, board: Board) -> Vec<Entry> {
     entries.collect()
 }
 
-/// A page; a Redis that is late is asked again.
+/// A page. If Redis is late, asks again.
 async fn list(app: &TestApp, board: Board, offset: usize, limit: usize) -> List {
     eventually("a page", async || app.server.rankings.page(board, offset, limit).await.ok()).await
 }
 
-/// The whole of a board, page by page.
+/// A whole board, page by page.
 async fn pages(app: &TestApp, board: Board) -> Vec<Entry> {
     let mut entries = Vec::new();
     loop {
@@ -61,7 +61,7 @@ async fn pages(app: &TestApp, board: Board) -> Vec<Entry> {
     }
 }
 
-/// Holds every page of every board, and some neighbourhoods, against the oracle.
+/// Compares every page of every board, and some neighbourhoods, with the oracle.
 async fn assert_ranked(app: &TestApp, dice: &mut Dice, what: &str) {
     for board in Board::ALL {
         let (expected, actual) = (oracle(&app.world, board).await, pages(app, board).await);
@@ -86,7 +86,7 @@ async fn assert_ranked(app: &TestApp, dice: &mut Dice, what: &str) {
     }
 }
 
-/// Publishes until bans and deletions, of which the instance hears within a second, have come through.
+/// Publishes until bans and deletions are applied, which the instance reads within a second.
 async fn settle(app: &TestApp) {
     let sql = "select player_id::text from players where banned_at is null";
     let rows = app.world.connect().await.query(sql, &[]).await.expect("players");
@@ -122,7 +122,7 @@ fn random_players(dice: &mut Dice) -> Vec<(f64, i64, f64)> {
 
 async fn every_rank_and_page_is_that_of_the_formula(world: World) {
     let dice = &mut Dice::new(6);
-    // The middle of a week, so that it is one season for all who were seen lately.
+    // The middle of a week, so that all who were seen recently are in the same season.
     world.advance(6.0 * 86_400.0);
     let first = world.start().await;
     let players = add_players(&world, &random_players(dice)).await;
@@ -145,7 +145,7 @@ async fn every_rank_and_page_is_that_of_the_formula(world: World) {
         let played =
             join_all(commands.into_iter().map(|(it, command)| perform(&first, it, command)));
         if round % 2 == 0 {
-            // What is changed while the boards are built anew is neither lost nor overwritten.
+            // What changes during a rebuild is neither lost nor overwritten.
             let (rebuilt, _) = tokio::join!(first.server.rankings.rebuild(), played);
             rebuilt.expect("rebuilt");
         } else {
@@ -176,7 +176,7 @@ async fn every_rank_and_page_is_that_of_the_formula(world: World) {
         }
         settle(&first).await;
         assert_ranked(&first, dice, &format!("round {round}")).await;
-        // Somewhat later all scores are others, and a rebuild has them all.
+        // Somewhat later all scores differ, and a rebuild has them all.
         world.advance(1000.0);
         rebuild(&first).await;
         settle(&first).await;
@@ -204,7 +204,7 @@ async fn boards_are_whole_at_every_moment_of_a_rebuild(world: World) {
                     let offset = looked * PAGE % players.len();
                     let list = app.server.rankings.page(Board::LifetimeEnergy, offset, PAGE).await;
                     let list = match list {
-                        // Late on a busy machine, which is no gap.
+                        // Late because the machine is busy; that is not a gap.
                         Err(Error::Unavailable(Unavailable::Redis(_))) => continue,
                         list => list.expect("a page"),
                     };

@@ -13,7 +13,7 @@ use crate::support::{Player, Reply, TestApp, World};
 
 const WEEK: f64 = 7.0 * 86_400.0;
 const HOUR: f64 = 3600.0;
-/// Final standings are made this long after a season's end.
+/// How long after a season's end its final standings are made.
 const GRACE: f64 = 30.0;
 
 async fn standings(app: &TestApp, season: &str, query: &str) -> Reply {
@@ -35,7 +35,7 @@ async fn freeze(app: &TestApp) -> Vec<Season> {
     .await
 }
 
-/// The final standings, once they are made by whichever instance.
+/// The final standings, once any instance has made them.
 async fn final_standings(app: &TestApp, season: &str) -> Value {
     eventually("the standings are final", async || {
         freeze(app).await;
@@ -54,7 +54,7 @@ fn scores(standings: &Value) -> Vec<f64> {
         .collect()
 }
 
-/// An instance that has noted the present season, as the job does that looks after them.
+/// An instance that has registered the present season, as the job does.
 async fn start(world: &World) -> TestApp {
     let app = start_for_days(world).await;
     freeze(&app).await;
@@ -70,7 +70,7 @@ async fn energetic(app: &TestApp, name: &str, turbines: u64) -> Player {
 async fn a_season_ends_at_its_end_and_stays_so(world: World) {
     let app = start(&world).await;
     world.advance(WEEK - HOUR);
-    // Twelve a second each: what is made after Monday counts for the next season.
+    // Twelve per second each: what is produced after Monday counts for the next season.
     let (ada, eve) = (energetic(&app, "ada", 1).await, energetic(&app, "eve", 2).await);
     world.advance(0.5 * HOUR);
     let running = shown(&app, "board=season", "both", |list| ids(list).len() == 2).await;
@@ -81,7 +81,7 @@ async fn a_season_ends_at_its_end_and_stays_so(world: World) {
     assert_eq!(listed[0]["ends_at"], "2026-01-12T00:00:00.000Z");
     let present = standings(&app, "2026-w02", "").await.expect(200).json;
     assert_eq!((&present["final"], &present["board"]), (&json!(false), &json!("season")));
-    // Not early: neither before the end nor before all who were late have been heard.
+    // Not too early: neither before the end nor before late commits have arrived.
     assert_eq!(freeze(&app).await, []);
     world.advance(0.5 * HOUR + GRACE - 1.0);
     assert_eq!(freeze(&app).await, []);
@@ -90,7 +90,7 @@ async fn a_season_ends_at_its_end_and_stays_so(world: World) {
         seasons(&app).await.iter().map(|it| &it["state"]).collect::<Vec<_>>(),
         ["running", "closing"]
     );
-    // Ada plays on past the end, Eve is not seen again.
+    // Ada plays beyond the end, Eve is not seen again.
     ada.click(10).await.expect(200);
     world.advance(HOUR);
     let last = final_standings(&app, "2026-w02").await;
@@ -102,7 +102,7 @@ async fn a_season_ends_at_its_end_and_stays_so(world: World) {
         (&json!("2026-01-12T00:00:00.000Z"), &json!(2))
     );
     assert_eq!((&last["season"], &last["stale"]), (&json!("2026-w02"), &json!(false)));
-    // Whatever comes later does not change it.
+    // Nothing that happens later changes it.
     eve.click(40).await.expect(200);
     assert_eq!(freeze(&app).await, []);
     assert_eq!(final_standings(&app, "2026-w02").await, last);
@@ -124,7 +124,7 @@ async fn a_season_ends_at_its_end_and_stays_so(world: World) {
 async fn standings_are_those_of_the_rules_whoever_was_folded(world: World) {
     let app = start(&world).await;
     world.advance(WEEK - 2.0 * HOUR);
-    // Some produce to the end, some not so long; many are equal.
+    // Some produce until the end, some less long; many have equal scores.
     let rows: Vec<_> =
         (0..400_i64).map(|index| (0.0, index % 5, (index % 7) as f64 * 8000.0)).collect();
     let players = add_players(&world, &rows).await;
@@ -136,7 +136,7 @@ async fn standings_are_those_of_the_rules_whoever_was_folded(world: World) {
         .collect();
     expected.sort_by(|one, other| other.0.total_cmp(&one.0).then(one.1.cmp(&other.1)));
     world.advance(2.0 * HOUR + 1.0);
-    // Half of them are folded past the end before the freeze, by lanes.
+    // Half of them are folded beyond the end before the freeze, by lanes.
     let arrive = |player| {
         super::perform(
             &app,
@@ -177,7 +177,7 @@ async fn seasons_that_passed_while_all_were_down_are_frozen_all_the_same() {
     })
     .await;
     app.stop().await;
-    // Three ends pass; production goes on for eight hours.
+    // Three ends pass; production continues for eight hours.
     world.advance(3.0 * WEEK);
     let app = start(&world).await;
     let mut made = Vec::new();
@@ -201,7 +201,7 @@ async fn many_instances_freeze_a_season_once() {
     add_players(&world, &rows).await;
     world.advance(WEEK + GRACE);
     let frozen = join_all(apps.iter().map(freeze)).await;
-    // Their own upkeep may have been first.
+    // Their own loops may have been first.
     assert!(frozen.concat().len() <= 1, "{frozen:?}");
     let expected = final_standings(&apps[0], "2026-w02").await;
     assert_eq!(expected["total_players"], 300);
@@ -222,7 +222,7 @@ async fn a_freeze_that_died_half_way_is_taken_over() {
     let players = add_players(&world, &[(0.0, 1, 0.0), (0.0, 2, 0.0), (0.0, 3, 0.0)]).await;
     world.advance(WEEK - 100.0);
     freeze(&app).await;
-    // Another instance had claimed it, and had written one of the scores, when it died.
+    // Another instance had claimed it, and had written one of the scores, when it crashed.
     let database = world.connect().await;
     let claim = "update seasons set claimed_until = to_timestamp(1768176000 + 200)";
     database.execute(claim, &[]).await.expect("claimed");

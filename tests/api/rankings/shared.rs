@@ -1,4 +1,4 @@
-//! The boards in Redis when something goes wrong with it.
+//! The boards in Redis while something is wrong with Redis.
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ async fn instances_share_the_boards() {
     assert_eq!(there["entries"], here["entries"]);
     let own = ada.at(&other).get("/rankings/me").await.expect(200).json;
     assert_eq!((&own["rank"], &own["score"]), (&json!(1), &json!(7.0)));
-    // Of one tag, so that a cluster keeps them on one node; and no build is left behind.
+    // With one hash tag, so that a cluster stores them on one node; and no boards of an unfinished rebuild are left.
     let keys = board_keys(&world).await;
     assert!(keys.iter().all(|key| key.contains("{rankings}:")), "{keys:?}");
     eventually("the builds are over", async || {
@@ -100,7 +100,7 @@ async fn without_redis_the_boards_are_served_in_process_until_it_is_back() {
     let players = three_players(&app).await;
     let ada = app.client.register("ada").await;
     server.kill();
-    // A page that was read before is served at every moment, and play shows on it when the process has boards of its own.
+    // A page that was read before is served at any time, and play becomes visible when the process has its own boards.
     ada.click(25).await.expect(200);
     let with_ada = [&players[..1], std::slice::from_ref(&ada.id), &players[1..]].concat();
     eventually("the process' own boards", async || {
@@ -134,7 +134,7 @@ async fn a_redis_that_hangs_holds_nobody_up() {
         let asked = std::time::Instant::now();
         let reply = page(&app, "").await.expect(200);
         assert_eq!(ids(&reply.json), players);
-        // Far below what a hung call would take.
+        // Far less than a hanging call would take.
         assert!(asked.elapsed() < Duration::from_secs(1));
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -148,7 +148,7 @@ async fn what_happened_while_redis_was_away_is_on_its_boards_when_it_is_back() {
     let app = world.start().await;
     let players = three_players(&app).await;
     let redis = app.server.redis.as_ref().expect("a Redis");
-    // It forgets nothing meanwhile, so nobody would miss anything.
+    // It loses nothing meanwhile, so nothing is missing.
     server.freeze();
     eventually("Redis is given up", async || (!redis.is_up()).then_some(())).await;
     let ban = format!("/players/{}/ban", players[0]);
@@ -175,7 +175,7 @@ async fn a_build_that_was_never_finished_gives_way_to_the_next() {
     let key = |part: &str| app.redis_key(&format!("{{rankings}}:build:{part}"));
     let mut connection = connect(shared_redis()).await;
     rebuild(&app).await;
-    // Somebody began, and died before he was through.
+    // Another instance began a rebuild and crashed.
     let () = connection.hset(key("meta"), "token", "of the dead").await.expect("set");
     let () = connection.zadd(key("lifetime_energy"), "ghost", 1).await.expect("added");
     assert_eq!(app.server.rankings.rebuild().await.expect("not needed"), None);

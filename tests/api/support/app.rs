@@ -25,19 +25,20 @@ const START_MICROS: i64 = 1_767_571_200_000_000;
 /// A database and a clock that any number of instances share.
 #[derive(Clone)]
 pub struct World {
-    /// How the test reaches the database.
+    /// How the test connects to the database.
     pub database: tokio_postgres::Config,
-    /// How the instances do.
+    /// How the instances connect to it.
     pub endpoint: Endpoint,
     pub clock: Arc<ManualClock>,
-    /// Address and prefix of the keys, where there is a Redis.
+    /// Address and prefix of the keys, if there is a Redis.
     pub redis: Option<(String, String)>,
 }
 
-/// What a test sets otherwise than the defaults: environment variables.
+/// Settings that differ from the defaults: environment variables.
 pub type Options<'a> = &'a [(&'a str, &'a str)];
 
-/// No limits: while Redis is away the buckets of a process go by the test's clock, and do not fill while it stands still.
+/// No limits: while Redis is unavailable the buckets of a process use the test's clock, and do not fill while it stands
+/// still.
 pub const UNLIMITED: Options<'static> =
     &[("RATE_LIMIT_PER_SECOND", "0"), ("RATE_LIMIT_AUTH_PER_MINUTE", "0")];
 
@@ -52,17 +53,17 @@ impl World {
         Self::of(empty_database().await, pooler::is_asked_for())
     }
 
-    /// A database of the test's own making, reached by that way.
+    /// A database that the test made, with that address.
     pub fn on(database: tokio_postgres::Config, endpoint: Endpoint) -> Self {
         Self { database, endpoint, clock: clock(), redis: None }
     }
 
-    /// The same with the run's own Redis.
+    /// The same with the shared Redis.
     pub fn with_redis(self) -> Self {
         Self { redis: Some((shared_redis().to_owned(), new_prefix())), ..self }
     }
 
-    /// The same with a Redis of the test's own.
+    /// The same with a Redis of the test.
     pub fn with_redis_of(self, server: &RedisServer) -> Self {
         Self { redis: Some((server.url(), new_prefix())), ..self }
     }
@@ -87,7 +88,7 @@ impl World {
         Self::on(database, endpoint)
     }
 
-    /// Moves the clock of all instances on.
+    /// Advances the clock of all instances.
     pub fn advance(&self, seconds: f64) {
         self.clock.advance(seconds);
     }
@@ -97,18 +98,18 @@ impl World {
         self.start_with(&[]).await
     }
 
-    /// An instance with settings of its own.
+    /// An instance with its own settings.
     pub async fn start_with(&self, options: Options<'_>) -> TestApp {
         let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
         Box::pin(TestApp::start(self.clone(), options, clock)).await
     }
 
-    /// An instance with settings and a clock of its own.
+    /// An instance with its own settings and clock.
     pub async fn start_with_clock(&self, options: Options<'_>, clock: Arc<dyn Clock>) -> TestApp {
         Box::pin(TestApp::start(self.clone(), options, clock)).await
     }
 
-    /// Ends all connections to the database and lets nobody in.
+    /// Closes all connections to the database and refuses new ones.
     pub async fn cut_database(&self) {
         let name = self.database.get_dbname().expect("a name");
         administer(&format!("alter database {name} allow_connections false")).await;
@@ -122,7 +123,7 @@ impl World {
         administer(&format!("alter database {name} allow_connections true")).await;
     }
 
-    /// A connection of the test's own.
+    /// A connection for the test.
     pub async fn connect(&self) -> tokio_postgres::Client {
         let (client, connection) =
             self.database.connect(tokio_postgres::NoTls).await.expect("connected");
@@ -145,7 +146,7 @@ pub struct TestApp {
 }
 
 impl TestApp {
-    /// A server with a database of its own.
+    /// A server with its own database.
     pub async fn new() -> Self {
         World::new().await.start().await
     }
@@ -157,7 +158,7 @@ impl TestApp {
             ("HTTP_WORKERS".to_owned(), "1".to_owned()),
             ("DATABASE_POOL_SIZE".to_owned(), "4".to_owned()),
             ("PASSWORD_HASH_CONCURRENCY".to_owned(), "2".to_owned()),
-            // Tests ask more than a player does; those of the limits set their own.
+            // Tests send more than a player does; tests of the limits set their own.
             ("RATE_LIMIT_PER_SECOND".to_owned(), "50000".to_owned()),
             ("RATE_LIMIT_BURST".to_owned(), "100000".to_owned()),
             ("RATE_LIMIT_AUTH_PER_MINUTE".to_owned(), "100000".to_owned()),
@@ -192,12 +193,12 @@ impl TestApp {
         Self { world, server, client: Client::new(address), handle, pulse }
     }
 
-    /// Moves the clock on.
+    /// Advances the clock.
     pub fn advance(&self, seconds: f64) {
         self.world.advance(seconds);
     }
 
-    /// The value of a metric, with its labels as they are written; 0 where there is none.
+    /// The value of a metric, whose labels are written as in the text; 0 if there is none.
     pub fn metric(&self, name: &str) -> f64 {
         let text = String::from_utf8(self.server.metrics.render().expect("rendered"));
         let text = text.expect("text");
@@ -205,18 +206,18 @@ impl TestApp {
         line.map_or(0.0, |value| value.parse().expect("a number"))
     }
 
-    /// A key in Redis of the database in its present epoch.
+    /// A key in Redis, of the database in its present epoch.
     pub fn redis_key(&self, name: &str) -> String {
         let identity = self.server.store.identity().current().expect("the database was asked");
         self.server.redis.as_ref().expect("a Redis").key(identity, name)
     }
 
-    /// How often a player was loaded from Postgres to be read.
+    /// How often a player was read from Postgres for a read.
     pub fn loads(&self) -> f64 {
         self.metric("cache_reads_total{entry=\"player\",source=\"postgres\"}")
     }
 
-    /// Runs every job that is due, here and now.
+    /// Runs every job that is due, in this task.
     pub async fn run_jobs(&self) -> usize {
         self.server.jobs.run_due().await.expect("the queue answers")
     }

@@ -1,4 +1,4 @@
-//! Keeping a player's books: what the ledger and the row must add up to. And what else tests of playing share.
+//! A player's books: what the ledger and the row must add up to, and helpers that tests of playing share.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 
 use super::{Player, Reply, TestApp, World};
 
-/// An instance whose access tokens outlive a day.
+/// An instance whose access tokens are valid for longer than a day.
 pub async fn start_for_days(world: &World) -> TestApp {
     world.start_with(&[("ACCESS_TOKEN_TTL_SECONDS", "86400")]).await
 }
 
-/// Asks again and again until there is an answer, for at most a minute.
+/// Calls a function until it returns something, for at most a minute.
 pub async fn eventually<T, F>(what: &str, mut ask: impl FnMut() -> F) -> T
 where
     F: Future<Output = Option<T>>,
@@ -27,39 +27,39 @@ where
     }
 }
 
-/// A number of an answer.
+/// A number in an answer.
 #[track_caller]
 pub fn number(value: &Value) -> f64 {
     value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
 }
 
-/// A count of an answer.
+/// A count in an answer.
 #[track_caller]
 pub fn count(value: &Value) -> u64 {
     value.as_u64().unwrap_or_else(|| panic!("{value} is no count"))
 }
 
-/// Asserts that two amounts differ by no more than rounding does.
+/// Asserts that two amounts differ at most by rounding.
 #[track_caller]
 pub fn assert_close(actual: f64, expected: f64) {
     let scale = actual.abs().max(expected.abs()).max(1.0);
     assert!((actual - expected).abs() <= 1e-9 * scale, "{actual} is not {expected}");
 }
 
-/// An answer's fields but `state`: what came of the request.
+/// An answer's members except `state`: the outcome of the request.
 pub fn outcome(reply: &Reply) -> Value {
     let mut outcome = reply.json.clone();
     outcome.as_object_mut().expect("an object").remove("state");
     outcome
 }
 
-/// Whether an answer is the remembered one of an earlier request.
+/// Whether an answer is the stored one of an earlier request.
 pub fn is_replay(reply: &Reply) -> bool {
     reply.header("idempotency-replayed") == "true"
 }
 
 impl Player {
-    /// Any call of the player's own, with an idempotency key.
+    /// Any call of the player, with an idempotency key.
     pub async fn keyed(&self, method: &str, path: &str, key: &str, body: Option<Value>) -> Reply {
         let request = self.client.request(method, &format!("/api/v1{path}"));
         let mut request = request.bearer_auth(&self.token).header("Idempotency-Key", key);
@@ -69,7 +69,7 @@ impl Player {
         self.client.send(request).await
     }
 
-    /// The same session with fresh tokens.
+    /// The same session with new tokens.
     pub async fn refreshed(&self) -> Self {
         let body = json!({ "refresh_token": self.refresh_token });
         let reply = self.client.call("POST", "/auth/refresh", "", Some(body)).await.expect(200);
@@ -81,7 +81,7 @@ impl Player {
         self.post(&format!("/me/upgrades/{upgrade}/purchase"), json!({})).await
     }
 
-    /// The state once it is of that version: an instance may take a moment to hear what others wrote.
+    /// The state once it has that version: an instance may learn later what others wrote.
     pub async fn state_of_version(&self, version: u64) -> Value {
         eventually("the version is reached", async || {
             let state = self.get("/me").await;
@@ -105,7 +105,7 @@ impl Player {
         entries
     }
 
-    /// Asserts that each balance of the ledger follows from the one before and the present one from the last, and
+    /// Asserts that each balance in the ledger follows from the one before, and the present one from the last, and
     /// returns the ledger, oldest first.
     pub async fn assert_books_balance(&self) -> Vec<Value> {
         let (ledger, state) = (self.ledger().await, self.state().await);
@@ -113,7 +113,7 @@ impl Player {
         for entry in &ledger {
             let (earned, delta) = (number(&entry["earned"]), number(&entry["delta"]));
             let after = number(&entry["balance_after"]);
-            // What is added is rounded by the largest of the sums.
+            // Sums are rounded in proportion to the largest of them.
             let scale = f64::max(balance, after).max(earned).max(1.0);
             let error = (balance + earned + delta - after).abs();
             assert!(error <= 1e-9 * scale, "{balance} does not lead to {entry}");

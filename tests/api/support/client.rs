@@ -9,42 +9,42 @@ use super::app::{ADMIN_TOKEN, TestApp};
 use super::books::eventually;
 use super::document;
 
-/// Speaks with one server.
+/// A client of one server.
 #[derive(Clone)]
 pub struct Client {
     http: reqwest::Client,
     base: String,
 }
 
-/// An answer, read whole.
+/// An answer that was read completely.
 #[derive(Debug)]
 pub struct Reply {
     pub status: u16,
     pub headers: header::HeaderMap,
     pub text: String,
-    /// Null where the body is no JSON.
+    /// Null if the body is not JSON.
     pub json: Value,
 }
 
 impl Reply {
-    /// A header's text; empty where it is missing.
+    /// A header's text; empty if it is missing.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().expect("text"))
     }
 
-    /// The problem's code; empty where there is none.
+    /// The problem's code; empty if there is none.
     pub fn code(&self) -> &str {
         self.json["code"].as_str().unwrap_or_default()
     }
 
-    /// Itself, where the status is the expected one.
+    /// Returns itself if the status is the expected one.
     #[track_caller]
     pub fn expect(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{}", self.text);
         self
     }
 
-    /// Itself, where it is that problem.
+    /// Returns itself if it is that problem.
     #[track_caller]
     pub fn expect_problem(self, status: u16, code: &str) -> Self {
         assert_eq!((self.status, self.code()), (status, code), "{}", self.text);
@@ -65,7 +65,7 @@ impl Client {
         self.http.request(method, format!("{}{path}", self.base))
     }
 
-    /// Sends a request. Whatever a test asks, the OpenAPI document tells of the answer.
+    /// Sends a request. Every answer is validated against the OpenAPI document.
     pub async fn send(&self, request: RequestBuilder) -> Reply {
         let (http, request) = request.build_split();
         let request = request.expect("a request");
@@ -158,7 +158,7 @@ impl Player {
         self.get("/me").await.expect(200).json
     }
 
-    /// The state once it is of that version, as an instance may learn a moment later what another one changed.
+    /// The state once it has that version, because an instance may learn a moment later what another one changed.
     pub async fn state_at(&self, version: u64) -> Value {
         eventually("the change is seen", async || {
             Some(self.state().await).filter(|state| state["version"] == version)

@@ -1,4 +1,4 @@
-//! One Postgres for the whole run, started as the server starts its own, and a database for each test.
+//! One Postgres for the whole run, started as the server starts its embedded one, and a database for each test.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -16,12 +16,12 @@ static CLUSTER: OnceLock<Embedded> = OnceLock::new();
 static PREPARED: OnceCell<()> = OnceCell::const_new();
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
-/// The cluster. It ends with this process, as nobody drops it.
+/// The cluster. It ends with this process, because it is never dropped.
 pub fn cluster() -> &'static Embedded {
     CLUSTER.get_or_init(|| {
         remove_leftovers();
         let folder = folder();
-        // Callers are within a runtime already, which must not be blocked on.
+        // Callers are in an asynchronous runtime already, which must not be blocked.
         let start = move || {
             fs::create_dir_all(&folder).expect("a temporary folder");
             let extra = ["fsync=off", "full_page_writes=off", "max_connections=500"];
@@ -42,7 +42,7 @@ pub fn folder() -> PathBuf {
     env::temp_dir().join(format!("{PREFIX}{}", process::id()))
 }
 
-/// Removes what runs that were killed left behind.
+/// Removes what killed runs left behind.
 fn remove_leftovers() {
     let entries = fs::read_dir(env::temp_dir()).expect("a temporary folder");
     for entry in entries.filter_map(Result::ok) {
@@ -66,7 +66,7 @@ fn store(connection: tokio_postgres::Config) -> Store {
     .expect("a pool")
 }
 
-/// Runs a statement that belongs to no test's database.
+/// Runs a statement outside of the tests' databases.
 pub async fn administer(sql: &str) {
     let (client, connection) = cluster()
         .connection_to("postgres")
@@ -85,7 +85,7 @@ pub async fn new_database() -> tokio_postgres::Config {
             let store = store(cluster().connection_to(TEMPLATE));
             store.migrate().await.expect("migrated");
             store.close();
-            // Closing is not waited for, and a template that somebody uses cannot be copied.
+            // Closing is not waited for, and a template with open connections cannot be copied.
             administer(&format!(
                 "select pg_terminate_backend(pid, 10000) from pg_stat_activity where datname = '{TEMPLATE}'"
             ))
@@ -104,7 +104,7 @@ pub async fn empty_database() -> tokio_postgres::Config {
     cluster().connection_to(&name)
 }
 
-/// How to connect to a copy of a database, which nobody may be connected to.
+/// How to connect to a copy of a database, which must have no connections.
 pub async fn copy_of(database: &tokio_postgres::Config) -> tokio_postgres::Config {
     let template = database.get_dbname().expect("a name");
     administer(&format!(

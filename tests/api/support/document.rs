@@ -1,4 +1,4 @@
-//! What the OpenAPI document says of every answer that a test gets.
+//! What the OpenAPI document says about every answer that a test gets.
 
 use std::sync::LazyLock;
 
@@ -8,13 +8,13 @@ use super::schema::Schemas;
 
 static DOCUMENT: LazyLock<Value> = LazyLock::new(idlewatt::http::openapi_document);
 
-/// The operation that such a call is one of: its path, as the document has it, and itself.
+/// The operation of a call: its path in the document, and the operation.
 pub fn operation<'a>(
     document: &'a Value,
     method: &str,
     path: &str,
 ) -> Option<(&'a str, &'a Value)> {
-    // Names of methods are in upper case; another spelling is another method.
+    // Methods are in upper case; with another spelling it is another method.
     if method.chars().any(|c| c.is_ascii_lowercase()) {
         return None;
     }
@@ -25,14 +25,14 @@ pub fn operation<'a>(
             && template.zip(path).all(|(part, given)| part.starts_with('{') || part == given)
     };
     let paths = document["paths"].as_object().expect("paths");
-    // A path without parameters comes before one with them that fits too.
+    // A path without parameters has precedence over one with parameters that matches too.
     let mut found =
         paths.iter().filter(|(template, item)| alike(template) && item[&method].is_object());
     let (template, item) = found.next()?;
     Some((template, &item[&method]))
 }
 
-/// The codes of problems that a response, resolved, may hold.
+/// The codes of the problems that a response, with references resolved, may contain.
 pub fn codes<'a>(schemas: &'a Schemas<'a>, response: &'a Value) -> Vec<&'a str> {
     let schema = &response["content"]["application/problem+json"]["schema"];
     let parts = schema["allOf"].as_array().into_iter().flatten();
@@ -46,8 +46,8 @@ pub fn codes<'a>(schemas: &'a Schemas<'a>, response: &'a Value) -> Vec<&'a str> 
     own.collect()
 }
 
-/// Whether the document tells of an answer with that status, and that problem's code if it is one. What is no operation is
-/// not in the document, and is not judged.
+/// Whether the document describes an answer with that status and, for a problem, with that code. Calls that are not
+/// operations of the document are not checked.
 pub fn tells_of(method: &str, path: &str, status: u16, code: &str) -> bool {
     let Some((_, operation)) = operation(&DOCUMENT, method, path) else { return true };
     let schemas = Schemas(&DOCUMENT);

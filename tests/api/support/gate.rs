@@ -5,18 +5,18 @@ use tokio_postgres::Client;
 use super::World;
 use super::books::eventually;
 
-/// What a statement that stops at the gate holds already.
+/// What a statement that stops at the gate has locked.
 #[derive(Clone, Copy, Debug)]
 pub enum Holding {
-    /// Nothing: it has its snapshot, but no lock on a row.
+    /// Nothing: it has its snapshot, but no row lock.
     Nothing,
-    /// The lock on the first row that it writes.
+    /// The first row that it writes.
     Row,
 }
 
-/// Stops updates of players while it is closed, but not those of its own session, and counts them.
+/// Stops updates of players while it is closed, except those of its own session, and counts them.
 pub struct Gate {
-    /// A session that passes.
+    /// A session that is not stopped.
     pub session: Client,
 }
 
@@ -48,7 +48,7 @@ impl Gate {
         Self { session }
     }
 
-    /// Closes it, and counts from 0 on.
+    /// Closes it, and counts from 0.
     pub async fn close(&self) {
         let sql = "select setval('gate_entries', 1, false); update gate set closed = true";
         self.session.batch_execute(sql).await.expect("closed");
@@ -58,7 +58,7 @@ impl Gate {
         self.session.batch_execute("update gate set closed = false").await.expect("opened");
     }
 
-    /// How many updates have come to it since it was closed.
+    /// How many updates have arrived since it was closed.
     pub async fn entries(&self) -> i64 {
         let sql = "select case when is_called then last_value else 0 end from gate_entries";
         self.session.query_one(sql, &[]).await.expect("a count").get(0)

@@ -1,4 +1,4 @@
-//! Jobs of a test's own.
+//! Jobs with kinds of the test.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::TestApp;
 use super::books::eventually;
 
 impl TestApp {
-    /// Workers for jobs of the test's own kinds, in a process of this server's; nothing runs yet.
+    /// Workers for jobs of the test's kinds, in this server's process; nothing runs yet.
     pub fn jobs_of(&self, kinds: Vec<Kind>, lease: Duration) -> Arc<Jobs> {
         let parts = Parts {
             store: self.server.store.clone(),
@@ -42,7 +42,7 @@ impl TestApp {
         jobs.remove(0)
     }
 
-    /// The only job of a kind, once it is of that status.
+    /// The only job of a kind, once it has that status.
     pub async fn job_of_status(&self, kind: &str, status: &str) -> Value {
         eventually(status, async || {
             let job = self.job(kind).await;

@@ -1,4 +1,4 @@
-//! What all tests of the API share.
+//! Helpers of all tests of the API.
 
 mod app;
 pub mod books;

@@ -1,4 +1,4 @@
-//! Postgres clusters of one test's own, for what would disturb the others: failover, and running out of connections.
+//! Postgres clusters for one test, for what would disturb other tests: failover, and running out of connections.
 
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
@@ -51,7 +51,7 @@ impl OwnCluster {
         fs::read_to_string(log).expect("a log")
     }
 
-    /// A copy that follows this one and takes no writes.
+    /// A standby that follows this one.
     pub async fn standby(&self) -> Self {
         let folder = new_folder();
         let database = self.database();
@@ -61,7 +61,7 @@ impl OwnCluster {
         let mut copy = Command::new(pg_basebackup());
         copy.arg("--pgdata").arg(folder.join("postgres")).arg("--host").arg(sockets);
         copy.args(["--username", "idlewatt", "--checkpoint=fast", "--write-recovery-conf"]);
-        // As whoever owns the cluster, so that it owns the copy as well.
+        // As the owner of the cluster, so that it owns the copy too.
         if owner.uid() != fs::metadata("/proc/self").expect("ourselves").uid() {
             copy.uid(owner.uid()).gid(owner.gid());
         }
@@ -77,7 +77,7 @@ fn new_folder() -> PathBuf {
     folder
 }
 
-/// It comes with Postgres, but is not always on the search path.
+/// It is part of Postgres, but not always on the search path.
 fn pg_basebackup() -> PathBuf {
     let path = env::var_os("PATH").unwrap_or_default();
     let versioned = Path::new("/usr/lib/postgresql").read_dir().into_iter().flatten();

@@ -1,4 +1,4 @@
-//! A pgbouncer in transaction mode before the cluster.
+//! A pgbouncer in transaction mode in front of the cluster.
 
 use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::net::UnixStream;
@@ -13,14 +13,14 @@ use tokio_postgres::config::Host;
 
 use super::cluster::{cluster, folder};
 
-/// Long enough for a machine that compiles beside it.
+/// Long enough for a machine that is compiling too.
 const START_LIMIT: Duration = Duration::from_secs(30);
 const PORT: u16 = 6432;
 const USER: &str = "idlewatt";
 
 struct Pooler {
     sockets: PathBuf,
-    /// Ends when its input does, and so with the tests.
+    /// Ends when its input ends, and so with the tests.
     _child: Child,
 }
 
@@ -65,7 +65,7 @@ fn start() -> Pooler {
         .stdin(Stdio::piped());
     let owner = fs::metadata(backend).expect("the cluster's folder");
     if owner.uid() != fs::metadata(&sockets).expect("made").uid() {
-        // As root it does not run; whoever owns the cluster's socket is let in there.
+        // It refuses to run as root; the owner of the cluster's socket may connect there.
         chown(&sockets, Some(owner.uid()), Some(owner.gid())).expect("given away");
         command.uid(owner.uid()).gid(owner.gid());
     }
@@ -79,7 +79,7 @@ fn start() -> Pooler {
     Pooler { sockets, _child: child }
 }
 
-/// Few connections to each database, so that sessions change hands all the time.
+/// Few connections to each database, so that sessions change clients all the time.
 fn settings(backend: &Path, sockets: &Path) -> String {
     format!(
         "[databases]\n* = host={} port=5432\n\

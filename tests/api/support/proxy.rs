@@ -1,4 +1,4 @@
-//! The network between a server and its database or its Redis, which can be slow, cut or silent.
+//! The network between a server and its database or Redis, which can be slow, closed or silent.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,16 +14,16 @@ use tokio_postgres::config::Host;
 
 use super::redis::RedisServer;
 
-/// What happens to connections.
+/// The state of the connections.
 #[derive(Clone, Copy, Debug)]
 struct Weather {
-    /// Until when the database sleeps; whoever comes earlier waits.
+    /// Until when the database sleeps; clients that connect earlier wait.
     wakes_at: Instant,
     /// How often all were closed.
     cuts: u32,
-    /// How often all were left open, but carry nothing any more.
+    /// How often all became silent without being closed.
     silences: u32,
-    /// How much later each piece of an answer arrives. Questions are not delayed.
+    /// By how much each piece of an answer is delayed. Requests are not delayed.
     answer_delay: Duration,
 }
 
@@ -34,7 +34,7 @@ enum Target {
     Port(u16),
 }
 
-/// A way to a database or a Redis through loopback.
+/// A proxy on loopback to a database or a Redis.
 pub struct Proxy {
     address: SocketAddr,
     /// What new connections lead to.
@@ -43,12 +43,12 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// A way to the database on that unix socket.
+    /// A proxy to the database on that unix socket.
     pub async fn to(database: &tokio_postgres::Config) -> Self {
         Self::lead(socket_of(database)).await
     }
 
-    /// A way to that Redis.
+    /// A proxy to that Redis.
     pub async fn to_redis(server: &RedisServer) -> Self {
         Self::lead(Target::Port(server.port())).await
     }
@@ -74,13 +74,13 @@ impl Proxy {
         Self { address, target, weather }
     }
 
-    /// Leads to another database from now on, as an address does that moves in a failover; what was open is closed.
+    /// From now on leads to another database, like an address that moves in a failover; open connections are closed.
     pub fn lead_to(&self, database: &tokio_postgres::Config) {
         *self.target.lock().expect("not poisoned") = socket_of(database);
         self.cut();
     }
 
-    /// How to connect to `database` by this way.
+    /// How to connect to `database` through this proxy.
     pub fn way(&self, database: &tokio_postgres::Config) -> tokio_postgres::Config {
         let mut way = tokio_postgres::Config::new();
         way.host(self.address.ip().to_string())
@@ -91,17 +91,17 @@ impl Proxy {
         way
     }
 
-    /// The address of a Redis that is reached by this way.
+    /// The address of Redis through this proxy.
     pub fn redis_url(&self) -> String {
         format!("redis://{}", self.address)
     }
 
-    /// From now on answers arrive that much later, in their order. What was asked is done at once.
+    /// From now on answers arrive that much later, in their order. Requests are carried out at once.
     pub fn delay_answers(&self, delay: Duration) {
         self.weather.send_modify(|weather| weather.answer_delay = delay);
     }
 
-    /// The database falls asleep, dropping its connections, and takes that long to wake.
+    /// The database is suspended: its connections close, and it takes that long to wake.
     pub fn fall_asleep(&self, wakes_in: Duration) {
         self.weather.send_modify(|weather| weather.wakes_at = Instant::now() + wakes_in);
         self.cut();
@@ -112,7 +112,7 @@ impl Proxy {
         self.weather.send_modify(|weather| weather.cuts += 1);
     }
 
-    /// Has every connection carry nothing any more, without a word; new ones work.
+    /// All open connections become silent; new ones work.
     pub fn silence(&self) {
         self.weather.send_modify(|weather| weather.silences += 1);
     }
@@ -124,7 +124,7 @@ fn socket_of(database: &tokio_postgres::Config) -> Target {
 }
 
 async fn carry(client: TcpStream, target: Target, weather: watch::Receiver<Weather>) {
-    // Where nobody listens the client is hung up on.
+    // If nobody listens, the client's connection is closed.
     match target {
         Target::Socket(path) => {
             let Ok(server) = UnixStream::connect(&path).await else { return };
@@ -163,11 +163,11 @@ async fn carry_to(
             changed = weather.wait_for(change) => drop(changed),
         }
     }
-    // Cut, both ends are closed here; silenced, they stay open for as long as the test goes on.
+    // After a cut both ends are closed here; silent ones stay open as long as the test runs.
     weather.wait_for(|it| it.cuts > began.cuts).await.ok();
 }
 
-/// Carries what the server says, each piece as late as the weather is when the server says it.
+/// Forwards the server's bytes, each piece as late as was set when it arrived here.
 async fn carry_answers(
     mut server: impl AsyncRead + Unpin,
     mut client: impl AsyncWrite + Unpin,
@@ -183,7 +183,7 @@ async fn carry_answers(
             }
             piece.truncate(length);
             let delay = weather.borrow().answer_delay;
-            // The other half has ended where nobody takes it.
+            // The other half has ended if nobody receives it.
             pieces.send((Instant::now() + delay, piece)).ok();
         }
     };

@@ -1,4 +1,4 @@
-//! Requests written byte by byte, for what well-behaved clients refuse to send.
+//! Requests that are written byte by byte, which normal clients refuse to send.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -12,12 +12,12 @@ use super::client::{Client, Reply};
 const PATIENCE: Duration = Duration::from_secs(15);
 
 impl Client {
-    /// Sends these bytes on a connection of their own and reads one answer.
+    /// Sends these bytes on a new connection and reads one answer.
     pub async fn send_raw(&self, request: impl Into<Vec<u8>>) -> Reply {
         self.send_raw_often(request, 1).await.pop().expect("one answer")
     }
 
-    /// Sends these bytes so often on one connection, each time after the answer before.
+    /// Sends these bytes so often on one connection, each time after the previous answer.
     pub async fn send_raw_often(&self, request: impl Into<Vec<u8>>, times: usize) -> Vec<Reply> {
         let request = request.into();
         let url = self.request("GET", "/").build().expect("a request").url().clone();
@@ -26,7 +26,7 @@ impl Client {
             let mut stream = TcpStream::connect(&addresses[..]).expect("connected");
             stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
             let send = |_| {
-                // A server may answer and hang up before it has read everything.
+                // A server may answer and close before it has read everything.
                 stream.write_all(&request).ok();
                 read(&mut stream)
             };

@@ -1,4 +1,4 @@
-//! Redis servers: one for the whole run, in which each test has a prefix of its own, and servers that a test may stop,
+//! Redis servers: one for the whole run, in which each test has its own prefix, and servers that a test may stop,
 //! freeze and start again.
 
 use std::net::{TcpListener, TcpStream};
@@ -12,11 +12,11 @@ use std::{env, fs, process, thread};
 static SHARED: OnceLock<String> = OnceLock::new();
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
-/// The address of the run's own server.
+/// The address of the shared server.
 pub fn shared_redis() -> &'static str {
     SHARED.get_or_init(|| {
         let (sender, receiver) = std::sync::mpsc::channel();
-        // The server ends with the thread that started it, so that one waits for ever.
+        // The server ends with the thread that started it, so that thread waits for ever.
         thread::spawn(move || {
             let server = RedisServer::start(&[]);
             sender.send(server.url()).expect("the receiver waits");
@@ -33,7 +33,7 @@ pub fn new_prefix() -> String {
     format!("test-{}-{}:", process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// A server of a test's own. It ends with the test.
+/// A server of one test. It ends with the test.
 pub struct RedisServer {
     port: u16,
     folder: PathBuf,
@@ -53,7 +53,7 @@ impl RedisServer {
         server
     }
 
-    /// Where a server would be that has not been started yet.
+    /// The address of a server that is not started yet.
     pub fn planned() -> Self {
         let mut server = Self::start(&[]);
         server.kill();
@@ -86,7 +86,7 @@ impl RedisServer {
         }
     }
 
-    /// Ends it at once.
+    /// Kills it.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().expect("it runs");
@@ -94,12 +94,12 @@ impl RedisServer {
         }
     }
 
-    /// Lets it accept and never answer.
+    /// Makes it accept connections and never answer.
     pub fn freeze(&self) {
         self.signal("-STOP");
     }
 
-    /// Lets it go on.
+    /// Lets it continue.
     pub fn thaw(&self) {
         self.signal("-CONT");
     }
@@ -110,7 +110,7 @@ impl RedisServer {
         assert!(sent.success());
     }
 
-    /// A connection of the test's own.
+    /// A connection for the test.
     pub async fn connect(&self) -> redis::aio::MultiplexedConnection {
         connect(&self.url()).await
     }
@@ -123,7 +123,7 @@ impl Drop for RedisServer {
     }
 }
 
-/// A connection of the test's own.
+/// A connection for the test.
 pub async fn connect(url: &str) -> redis::aio::MultiplexedConnection {
     let client = redis::Client::open(url).expect("an address");
     client.get_multiplexed_async_connection().await.expect("connected")
@@ -134,7 +134,7 @@ fn free_port() -> u16 {
     listener.local_addr().expect("bound").port()
 }
 
-/// Three masters.
+/// A cluster of three masters.
 pub struct RedisCluster {
     nodes: Vec<RedisServer>,
 }
@@ -181,7 +181,7 @@ impl RedisCluster {
     }
 }
 
-/// A server that speaks TLS only, with a certificate of the test's own.
+/// A server that speaks TLS only, with a certificate of the test.
 pub struct TlsRedis {
     port: u16,
     pub ca_file: PathBuf,

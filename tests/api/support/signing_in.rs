@@ -1,4 +1,4 @@
-//! Calls that players sign in by.
+//! Calls for signing in.
 
 use serde_json::json;
 
@@ -9,7 +9,7 @@ use super::client::{Client, Player, Reply};
 pub const PASSWORD: &str = "correct horse";
 
 impl Client {
-    /// Asks for new tokens.
+    /// Requests new tokens.
     pub async fn refresh(&self, refresh_token: &str) -> Reply {
         let body = json!({ "refresh_token": refresh_token });
         self.call("POST", "/auth/refresh", "", Some(body)).await
@@ -21,12 +21,12 @@ impl Client {
         self.call("POST", "/auth/login", "", Some(body)).await
     }
 
-    /// A further session of a player whom [`Client::register`] made.
+    /// Another session of a player who was registered by [`Client::register`].
     pub async fn login(&self, username: &str) -> Player {
         Player::of(self, &self.try_login(username, PASSWORD).await.expect(200))
     }
 
-    /// Registers with the bearer of `token`, where there is one.
+    /// Registers with `token` as the bearer token, if there is one.
     pub async fn try_register(&self, token: &str, username: &str, password: &str) -> Reply {
         let body = json!({ "username": username, "password": password });
         self.call("POST", "/auth/register", token, Some(body)).await
@@ -39,14 +39,14 @@ impl Player {
         self.client.call(method, path, &self.token, None).await
     }
 
-    /// Whether the access token still holds.
+    /// Whether the access token is valid.
     pub async fn is_signed_in(&self) -> bool {
         let reply = self.get("/me").await;
         assert!([200, 401].contains(&reply.status), "{}", reply.text);
         reply.status == 200
     }
 
-    /// Waits until the access token holds no longer: an instance takes a moment to hear what ended elsewhere.
+    /// Waits until the access token is not valid any more: an instance learns a moment later what ended elsewhere.
     pub async fn until_signed_out(&self) {
         eventually("the session ends", async || (!self.is_signed_in().await).then_some(())).await;
     }

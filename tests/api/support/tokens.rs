@@ -1,4 +1,4 @@
-//! Access tokens of the tests' own making.
+//! Access tokens that the tests make themselves.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -16,7 +16,7 @@ pub fn signed(header: &Value, claims: &Value, secret: &str) -> String {
     format!("{signed}.{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
 }
 
-/// A token of these claims, made as the server makes its own.
+/// A token with these claims, made as the server does.
 pub fn token(claims: &Value, secret: &str) -> String {
     signed(&json!({ "typ": "JWT", "alg": "HS256" }), claims, secret)
 }
@@ -27,7 +27,7 @@ pub fn encoded(part: &Value) -> String {
 }
 
 impl Player {
-    /// What the player's access token says.
+    /// The claims of the player's access token.
     pub fn claims(&self) -> Value {
         let claims = self.token.split('.').nth(1).expect("three parts");
         let claims = URL_SAFE_NO_PAD.decode(claims).expect("base64");
