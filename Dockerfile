@@ -1,10 +1,10 @@
-# Two stages: one that builds, and one with the program and the C library, for an unprivileged user. The root file
-# system may be read-only: with a DATABASE_URL the server writes nothing.
+# Two stages: one that builds, and one that contains the program and the C library, for an unprivileged user. The root
+# file system may be read-only: with a DATABASE_URL the server writes no files.
 
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /src
 
-# The dependencies first, with sources that say nothing: this layer is made anew only when they change.
+# First the dependencies, with empty sources, so that this layer is rebuilt only when they change.
 COPY Cargo.toml Cargo.lock ./
 COPY load/Cargo.toml load/Cargo.toml
 RUN mkdir -p src load/src \
@@ -14,7 +14,7 @@ RUN mkdir -p src load/src \
     && cargo build --release --locked --features otlp,sentry --bin idlewatt \
     && rm -r src
 
-# A file's time says whether it is built again, and the empty ones are newer than these.
+# Cargo compares file times, and the empty files are newer than these.
 COPY src src
 COPY sql sql
 RUN touch src/lib.rs src/main.rs \
@@ -40,7 +40,7 @@ EXPOSE 8080 9090
 USER 65532:65532
 HEALTHCHECK --interval=10s --timeout=4s --start-period=30s --retries=3 \
     CMD ["/usr/local/bin/idlewatt", "healthcheck"]
-# It drains, for DRAIN_DELAY_SECONDS and what is in flight.
+# Draining takes DRAIN_DELAY_SECONDS and the requests in flight.
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/usr/local/bin/idlewatt"]
 CMD ["serve"]

@@ -1,4 +1,4 @@
-# Everything that a person or a machine does with the project.
+# The commands of the project.
 
 # Players and duration of the load tests, as `make load PLAYERS=500`.
 export PLAYERS DURATION ROUNDS
@@ -10,10 +10,10 @@ CARGO_DENY := $(shell command -v cargo-deny || echo .tools/bin/cargo-deny)
     k6-spike k6-soak k6-breakpoint load chroot-test rollout-test compat-test bench-writes bench-overload bench-instances \
     bench-rankings bench-reads bench-limits balance
 
-help: ## What can be done
+help: ## List the commands
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
-run: ## Build and start the server, with a database of its own unless DATABASE_URL names one
+run: ## Build and start the server, with an embedded database unless DATABASE_URL is set
 	@[ -n "$$DATABASE_URL" ] || scripts/ensure-postgres
 	cargo run --release
 
@@ -26,19 +26,19 @@ test: ## Run every test, against a real PostgreSQL and a real Redis
 	cargo test --lib --tests
 	cargo test --package idlewatt-load
 
-test-types: ## Types of a client in TypeScript, from the OpenAPI document: a call of every operation compiles
+test-types: ## Types of a TypeScript client from the OpenAPI document: a call of every operation compiles
 	@scripts/test-types
 
-fuzz-api: ## EXAMPLES=500 made-up calls of each operation: the server does what the OpenAPI document says, and none is a 5xx
+fuzz-api: ## EXAMPLES=500 generated calls of each operation: the server does what the OpenAPI document says, without a 5xx
 	@EXAMPLES=$${EXAMPLES:-500} scripts/fuzz-api
 
-test-pooler: ## Run the tests of the API with a pooler in transaction mode before every database
+test-pooler: ## Run the tests of the API with a pooler in transaction mode in front of every database
 	@scripts/ensure-postgres
 	@scripts/ensure-redis
 	@scripts/ensure-program pgbouncer
 	TEST_DATABASE_POOLER=1 cargo test --test api
 
-test-telemetry: ## Run the tests of what is sent to a collector and to Sentry, which a default build leaves out
+test-telemetry: ## Run the tests of the exporters (OpenTelemetry, Sentry), which a default build omits
 	@scripts/ensure-postgres
 	@scripts/ensure-redis
 	cargo test --features otlp,sentry --test process exporting
@@ -49,15 +49,15 @@ check: ## Formatting, lints and documentation
 	cargo clippy --all-targets --features otlp,sentry -- --deny warnings
 	RUSTDOCFLAGS='--deny warnings' cargo doc --no-deps --quiet
 
-check-deploy: ## The files that run the server, against their schemas; the alerts' unit tests
+check-deploy: ## Check the files of deployments against their schemas, and test the alerts
 	@scripts/check-deploy
 
-audit: $(CARGO_DENY) ## Licences, sources and unwanted crates, from the lock file
-	@# A build fetches what this platform needs; the audit reads what any platform needs.
+audit: $(CARGO_DENY) ## Check licences, sources and unwanted crates, from the lock file
+	@# A build fetches the crates of this platform; the audit reads those of all platforms.
 	cargo fetch --locked --quiet
 	$(CARGO_DENY) --offline --all-features check bans licenses sources
 
-audit-advisories: $(CARGO_DENY) ## Known vulnerabilities; needs the network
+audit-advisories: $(CARGO_DENY) ## Check for known vulnerabilities; needs the network
 	$(CARGO_DENY) check advisories
 
 .tools/bin/cargo-deny:
@@ -66,10 +66,10 @@ audit-advisories: $(CARGO_DENY) ## Known vulnerabilities; needs the network
 k6-smoke: ## Fifty players for half a minute, against BASE_URL or a server of its own
 	@scripts/k6 smoke
 
-k6-load: ## PLAYERS=100 players who come, play for DURATION=1m, and go
+k6-load: ## PLAYERS=100 players who join, play for DURATION=1m, and leave
 	@scripts/k6 load
 
-k6-spike: ## PLAYERS=300 players who come all at once
+k6-spike: ## PLAYERS=300 players who join at once
 	@scripts/k6 spike
 
 k6-soak: ## PLAYERS=50 players for DURATION=1h
@@ -78,25 +78,25 @@ k6-soak: ## PLAYERS=50 players for DURATION=1h
 k6-breakpoint: ## More and more players, up to PLAYERS=2000, until a threshold breaks
 	@scripts/k6 breakpoint
 
-load: ## PLAYERS=1000 players for DURATION=30 seconds, natively; a plot of the latencies in target/load.svg
+load: ## PLAYERS=1000 players for DURATION=30 seconds, native; plots the latencies in target/load.svg
 	@scripts/load
 
-chroot-test: ## A server in nothing but what the container holds; as root
+chroot-test: ## Run a server with only the files of the container; as root
 	@scripts/chroot-test
 
-rollout-test: ## Two instances behind haproxy, restarted in turn ROUNDS=10 times under 500 requests/s: none may fail
+rollout-test: ## Restart two instances behind haproxy in turn, ROUNDS=10 times, under 500 requests/s: none may fail
 	@scripts/rollout-test
 
-compat-test: ## The version before this one, REF, on this one's schema: alone, beside it, and after a roll-back
+compat-test: ## Run the previous version, REF, on this schema: alone, beside this one, and after a roll-back
 	@scripts/compat-test
 
 bench-writes: ## Durable clicks beside pgbench, in turn on one database
 	@bench/writes
 
-bench-overload: ## Twice the clicks that can be served: what becomes of them, of the surplus and of memory
+bench-overload: ## Twice the clicks that can be served: accepted ones, refused ones, memory
 	@bench/overload
 
-bench-instances: ## What requests that go to another instance each time cost the database
+bench-instances: ## Database work if every request goes to another instance
 	@bench/instances
 
 bench-rankings: ## Boards of a million players: pages, ranks, a rebuild, memory

@@ -1,5 +1,6 @@
 // More and more players, up to PLAYERS (2000) in DURATION (5m), until a threshold breaks: the last number of players is
-// what the server, or this machine, bears. Beyond a thousand players k6 itself takes a core; see `make load`.
+// the capacity of the server or of this machine. For more than a thousand players k6 itself needs a core; see `make
+// load`.
 import { THRESHOLDS, play, survey } from './lib/player.js';
 import { STATS, summary } from './lib/summary.js';
 

@@ -1,4 +1,5 @@
-// PLAYERS (100) players, a request a second each: they arrive over half a minute, play for DURATION (1m), and leave.
+// PLAYERS (100) players, each with a request per second: they arrive within half a minute, play for DURATION (1m), and
+// leave.
 import { THRESHOLDS, play, survey } from './lib/player.js';
 import { STATS, summary } from './lib/summary.js';
 

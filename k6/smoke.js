@@ -1,6 +1,6 @@
-// Fifty players for half a minute, a request a second each, spread over the second: sign in, click, buy, watch energy
-// rise, climb. Run it with `make k6-smoke`, or against a running server with BASE_URL=http://host:port;
-// the fifty come from one address, which RATE_LIMIT_AUTH_PER_MINUTE and the others must allow there.
+// Fifty players for half a minute, each with a request per second, spread over the second: sign in, click, buy, read
+// the state and the rank. Run it with `make k6-smoke`, or against a running server with BASE_URL=http://host:port; all
+// fifty have one address, for which RATE_LIMIT_AUTH_PER_MINUTE and the other limits must be high enough.
 import http from 'k6/http';
 import { check, sleep } from 'k6';
 import { Counter } from 'k6/metrics';
@@ -33,7 +33,7 @@ function headers(extra) {
 }
 
 function signIn() {
-  // Players come one after the other within the first second, and stay spread like that.
+  // Players begin one after the other within the first second, and stay spread like that.
   sleep((__VU - 1) / 50);
   const answer = http.post(`${BASE}/auth/guest`, '{}', { headers: JSON_BODY, tags: { name: 'guest' } });
   check(answer, { 'a guest is let in': (r) => r.status === 201 });

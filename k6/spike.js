@@ -1,5 +1,5 @@
-// A few players, then within five seconds PLAYERS (300), as when a stream links to the game; then few again. What counts
-// is that everybody is answered and that the few notice nothing afterwards.
+// A few players, then within five seconds PLAYERS (300), as when a popular stream links to the game; then few again.
+// All must be answered, and the few must not notice anything afterwards.
 import { THRESHOLDS, play, survey } from './lib/player.js';
 import { STATS, summary } from './lib/summary.js';
 

@@ -1,4 +1,5 @@
-//! The yardstick: an actix-web server whose only handler answers a fixed JSON body, with the settings of the real one.
+//! For comparison: an actix-web server whose only handler answers a fixed JSON body, with the settings of the real
+//! server.
 //!
 //! `cargo run --release --example bare -- 8090 500` listens on port 8090 and answers 500 bytes.
 

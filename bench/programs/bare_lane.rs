@@ -1,5 +1,5 @@
-//! The yardstick of writes: the least that answers durable clicks, over the real table, with the real statement and in
-//! batches as the real lane's. It checks no token, knows no rules, and limits, keeps, counts and announces nothing.
+//! For comparison with writes: the least that answers durable clicks, with the real table and statement, in batches
+//! like those of the real lane. It checks no tokens, has no rules, limits, cache, metrics or announcements.
 //!
 //! `DATABASE_URL=... cargo run --release --example bare_lane -- 8090` listens on port 8090.
 
@@ -24,17 +24,17 @@ use uuid::Uuid;
 
 const QUEUE_LENGTH: usize = 8192;
 const MAX_BATCH: usize = 512;
-/// What an answer carries besides, so that it is as long as a real one.
+/// Fills the answer up to the length of a real one.
 const PADDING: usize = 700;
 
-/// A click, and whom to tell the energy that came of it.
+/// A click, and the sender of the energy after it.
 struct Click {
     player: Uuid,
     clicks: u32,
     answer: oneshot::Sender<f64>,
 }
 
-/// Of a token nothing but whose it is.
+/// Reads only the player of a token, without checking it.
 #[derive(Deserialize)]
 struct Claims {
     sub: Uuid,
@@ -45,7 +45,7 @@ struct Body {
     clicks: u32,
 }
 
-/// Whose tokens a worker has read before.
+/// The players of the tokens that a worker has read before.
 type Known = Rc<RefCell<HashMap<String, Uuid>>>;
 
 #[tokio::main]
@@ -56,7 +56,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (lane, clicks) = mpsc::channel(QUEUE_LENGTH);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     thread::spawn(move || {
-        // Whoever waits for an answer is told when its sender is dropped.
+        // The caller gets an error when its sender is dropped.
         runtime.block_on(commit_clicks(&database, clicks)).map_err(|error| error.to_string())
     });
     let workers = thread::available_parallelism()?.get();
@@ -79,7 +79,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(server.workers(workers).bind(("127.0.0.1", port))?.run().await?)
 }
 
-/// The player's energy once the click is committed; none where it is not.
+/// The player's energy after the click is committed; `None` if it is not.
 async fn click(
     lane: &mpsc::Sender<Click>,
     known: &Known,
@@ -104,7 +104,7 @@ fn player_of(token: &str, known: &Known) -> Option<Uuid> {
     Some(player)
 }
 
-/// What a click changes of a player, and what guards it.
+/// What a click changes of a player, and the revision in its condition.
 struct Row {
     revision: i64,
     version: i64,
@@ -112,7 +112,7 @@ struct Row {
     lifetime_energy: f64,
 }
 
-/// Commits what has queued, again and again.
+/// Commits what is queued, again and again.
 async fn commit_clicks(
     database: &str,
     mut queue: mpsc::Receiver<Click>,
@@ -153,7 +153,7 @@ async fn commit_clicks(
         }
         for Click { player, answer, .. } in batch.drain(..) {
             let row = rows.get(&player).ok_or("there is no such player")?;
-            // Whoever asked may have hung up.
+            // The client may have closed its connection.
             answer.send(row.energy).unwrap_or_default();
         }
         for player in &players {

@@ -1,4 +1,4 @@
-//! Players for the benchmarks: adds them to the database that `DATABASE_URL` names and prints an access token of each.
+//! Players for the benchmarks: adds them to the database in `DATABASE_URL` and prints an access token for each.
 //!
 //! `DATABASE_URL=... JWT_SECRET=... cargo run --release --example bench_players -- 5000`
 

@@ -1,4 +1,4 @@
-//! Access tokens of players that are there: as many as asked for, at random from the database that `DATABASE_URL` names.
+//! Access tokens of existing players: that many, at random, of the database in `DATABASE_URL`.
 //!
 //! `DATABASE_URL=... JWT_SECRET=... cargo run --release --example bench_tokens -- 5000`
 

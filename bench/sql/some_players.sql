@@ -1,2 +1,2 @@
--- Players for the benchmarks, anywhere on the boards.
+-- Players for the benchmarks, at any rank.
 select player_id from players order by random() limit $1

@@ -1,5 +1,5 @@
-// A player as the page plays: a request a second, of which 70 in 100 read the state, 20 click, 8 buy, 2 look at the
-// rankings. What is not asked for here is not measured.
+// A player with the requests of the page: one per second, of which 70 of 100 read the state, 20 click, 8 buy, 2 read
+// the rankings.
 import http from 'k6/http';
 import { check, sleep } from 'k6';
 import { Counter } from 'k6/metrics';
@@ -11,7 +11,7 @@ const refused = new Counter('limited_requests');
 // A refused purchase and a request beyond the limit are answers, not failures.
 http.setResponseCallback(http.expectedStatuses({ min: 200, max: 399 }, 409, 429));
 
-// Thresholds that every profile shares. A durable write waits for the disk.
+// Thresholds that all profiles share. A durable write waits for the disk.
 export const THRESHOLDS = {
   checks: ['rate>0.999'],
   http_req_failed: ['rate<0.001'],
@@ -35,7 +35,7 @@ function authorized(name, extra) {
 function signIn() {
   const answer = http.post(`${BASE}/auth/guest`, '{}', { headers: JSON_BODY, tags: { name: 'guest' } });
   if (answer.status === 429) {
-    // All players of a test come from one address, which the server lets in only so fast.
+    // All players of a test have one address, whose sign-ins the server limits.
     sleep(Number(answer.headers['Retry-After'] || 1));
     return;
   }
@@ -55,14 +55,14 @@ function follow(state) {
   version = state.version;
 }
 
-// An answer that the limit gave is counted; whatever else is no answer at all fails `met`.
+// A refusal by the limit is counted; any other status that is no answer fails `met`.
 function answered(answer, what, met) {
   if (answer.status === 429) {
     refused.add(1);
     return false;
   }
   if (answer.status === 401) {
-    // The access token has lapsed in a long run; a new player takes this one's place.
+    // In a long run the access token has expired; a new player replaces this one.
     token = null;
     version = -1;
     tag = null;
@@ -97,7 +97,7 @@ function rank() {
   answered(answer, 'the rankings are there', (r) => r.status === 200);
 }
 
-// What the server can do, asked once: one that knows no rankings is sent more of the rest.
+// What the server supports, asked once: without rankings the other requests are sent more often.
 export function survey() {
   const probe = http.get(`${BASE}/rankings`, { tags: { name: 'survey' }, responseCallback: null });
   return { rankings: probe.status !== 404 };
@@ -108,7 +108,7 @@ export function play(server) {
   const started = Date.now();
   turn += 1;
   if (token === null) {
-    // Players do not come in step.
+    // Players are not synchronised.
     if (turn === 1) sleep(Math.random());
     signIn();
   } else {

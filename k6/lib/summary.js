@@ -1,4 +1,4 @@
-// The end of a test, as text on the terminal and as a page in the folder SUMMARY_DIR.
+// The summary of a test, as text on the terminal and as a page in the folder SUMMARY_DIR.
 
 const ROWS = ['guest', 'state', 'clicks', 'purchase', 'rankings'];
 const COLUMNS = ['med', 'p(95)', 'p(99)', 'max'];

@@ -1,5 +1,5 @@
-//! So many players at once, each with one request in flight, who go to another server with every request, as a balancer
-//! without stickiness sends them. Whoever is refused comes back when the answer says.
+//! Many players at once, each with one request in flight, who send every request to another server, as a load balancer
+//! without stickiness does. Players who are refused return after the time in the answer.
 
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -12,16 +12,16 @@ use crate::flood::{Tally, requests, summarize};
 use crate::http::{Connection, Target};
 use crate::record::Times;
 
-/// What is asked of a crowd.
+/// The options.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Where a server is; may be given several times
+    /// Address of a server; may be given several times
     #[arg(long, required = true)]
     pub base: Vec<String>,
-    /// A file with an access token a line
+    /// A file with an access token in each line
     #[arg(long)]
     pub tokens: PathBuf,
-    /// Requests that are in flight at a time; where they are fewer than tokens, each is of another player
+    /// Requests in flight at a time; if there are fewer than tokens, each is of another player
     #[arg(long, default_value_t = 5000)]
     pub players: usize,
     /// For how long
@@ -31,14 +31,14 @@ pub struct Arguments {
 
 struct Crowd {
     targets: Vec<Target>,
-    /// Rendered, of each target one for each token.
+    /// Rendered requests, for each server one for each token.
     requests: Vec<Vec<String>>,
     players: usize,
     end: Instant,
     tally: RefCell<Tally>,
 }
 
-/// Has the crowd click and tells what came of it.
+/// Lets the crowd click and prints the results.
 pub async fn run(arguments: &Arguments) -> Result<(), String> {
     let targets: Vec<_> =
         arguments.base.iter().map(|base| Target::parse(base)).collect::<Result<_, _>>()?;
@@ -66,7 +66,7 @@ async fn play(crowd: Rc<Crowd>, number: usize) {
     let mut connections: Vec<_> = crowd.targets.iter().map(|_| Connection::default()).collect();
     let mut turn = 0;
     while Instant::now() < crowd.end {
-        // Both steps go on at once, so that a player who comes again comes to another server.
+        // Both steps run at once, so that a player who returns uses another server.
         let server = (number + turn) % crowd.targets.len();
         let requests = &crowd.requests[server];
         let request = &requests[(number + turn * crowd.players) % requests.len()];

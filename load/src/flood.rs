@@ -1,7 +1,7 @@
-//! More clicks than can be served, at a fixed rate: what becomes of those that are accepted, and of the surplus.
+//! More clicks than can be served, at a fixed rate: what happens to the accepted ones and to the excess.
 //!
-//! Clicks are due at even intervals, however the server fares. Each takes a connection that is free; where none is, it
-//! waits for one, and that wait counts in what is told `from due`.
+//! Clicks are due at even intervals, however the server performs. Each uses a free connection; if none is free it waits
+//! for one, and this wait is part of the times `from due`.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -17,16 +17,16 @@ use crate::http::{Answer, Connection, Request, Target, render};
 use crate::record::{Latencies, Record, Times, latencies, micros};
 use crate::report::{milliseconds, tell};
 
-/// What is asked of a flood.
+/// The options.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Where the server is
+    /// Address of the server
     #[arg(long, default_value = "http://127.0.0.1:8080")]
     pub base: String,
-    /// A file with an access token a line, taken in turn
+    /// A file with an access token in each line, used in turn
     #[arg(long)]
     pub tokens: PathBuf,
-    /// Clicks a second
+    /// Clicks per second
     #[arg(long)]
     pub rate: u64,
     /// Connections, each with one request at a time
@@ -37,7 +37,7 @@ pub struct Arguments {
     pub seconds: u64,
 }
 
-/// How often it is looked which clicks are due.
+/// The interval of checks for due clicks.
 const TICK: Duration = Duration::from_millis(1);
 /// Connections that are opened at the same time.
 const OPENED_AT_ONCE: usize = 64;
@@ -45,7 +45,7 @@ const OPENED_AT_ONCE: usize = 64;
 /// What the connections share.
 struct Flood {
     target: Target,
-    /// Rendered, one for each token.
+    /// Rendered requests, one for each token.
     requests: Vec<String>,
     state: RefCell<State>,
 }
@@ -55,7 +55,7 @@ struct State {
     free: Vec<oneshot::Sender<Click>>,
     /// Clicks that wait for a connection.
     waiting: VecDeque<Click>,
-    /// No further clicks come.
+    /// No more clicks are sent.
     over: bool,
     tally: Tally,
 }
@@ -67,7 +67,7 @@ struct Click {
     number: usize,
 }
 
-/// What came of the clicks.
+/// The results of the clicks.
 pub struct Tally {
     accepted: Record,
     refused: Record,
@@ -80,7 +80,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// None yet.
+    /// Empty.
     pub fn new() -> Self {
         Self {
             accepted: Record::new(),
@@ -93,7 +93,7 @@ impl Tally {
         }
     }
 
-    /// Notes what came of a click.
+    /// Records the result of a click.
     pub fn note(&mut self, times: Times, result: &std::io::Result<Answer>) {
         self.late.saturating_record(micros(times.due, times.sent));
         match result {
@@ -109,7 +109,7 @@ impl Tally {
     }
 }
 
-/// Floods the server and tells what came of it.
+/// Floods the server and prints the results.
 pub async fn run(arguments: &Arguments) -> Result<(), String> {
     let target = Target::parse(&arguments.base)?;
     let requests = requests(&target, &arguments.tokens)?;
@@ -121,7 +121,7 @@ pub async fn run(arguments: &Arguments) -> Result<(), String> {
         .into_iter()
         .map(|connection| tokio::task::spawn_local(serve(Rc::clone(&flood), connection)))
         .collect();
-    // Each has said that it is free before the first click is due.
+    // Each has announced that it is free before the first click is due.
     sleep(TICK).await;
     let (began, busy) = (Instant::now(), processor_time());
     pour(&flood, arguments, began).await;
@@ -171,7 +171,7 @@ async fn connect(flood: &Rc<Flood>, number: usize) -> Result<Vec<Connection>, St
                 let number = connections.len() + index;
                 tokio::task::spawn_local(async move {
                     let mut connection = Connection::default();
-                    // A server lets go of who connects and asks for nothing.
+                    // A server closes connections without requests.
                     let request = &flood.requests[number % flood.requests.len()];
                     connection.send_text(&flood.target, request).await.map(|_| connection)
                 })
@@ -185,7 +185,7 @@ async fn connect(flood: &Rc<Flood>, number: usize) -> Result<Vec<Connection>, St
     Ok(connections)
 }
 
-/// Has the clicks sent that are due, to the end.
+/// Sends the due clicks, until the end.
 async fn pour(flood: &Flood, arguments: &Arguments, began: Instant) {
     let total = arguments.rate * arguments.seconds;
     let interval = 1.0 / arguments.rate as f64;
@@ -205,7 +205,7 @@ async fn pour(flood: &Flood, arguments: &Arguments, began: Instant) {
     }
 }
 
-/// Has every connection end with the click that it has sent. Returns how many clicks are still waiting.
+/// Ends every connection after the click that it has sent. Returns how many clicks are still waiting.
 fn end(state: &mut State) -> usize {
     state.over = true;
     state.free.clear();
@@ -221,7 +221,7 @@ fn hand_out(state: &mut State, click: Click) {
     state.waiting.push_back(click);
 }
 
-/// Sends clicks over one connection for as long as any come.
+/// Sends clicks over one connection as long as there are any.
 async fn serve(flood: Rc<Flood>, mut connection: Connection) {
     loop {
         let next = flood.state.borrow_mut().waiting.pop_front();
@@ -243,7 +243,7 @@ async fn serve(flood: Rc<Flood>, mut connection: Connection) {
     }
 }
 
-/// Tells of a tally.
+/// Prints a tally.
 pub fn summarize(tally: &Tally, elapsed: Duration) {
     let seconds = elapsed.as_secs_f64();
     tell("milliseconds          count     a second       p50       p99     p99.9       max");
@@ -274,7 +274,7 @@ pub fn summarize(tally: &Tally, elapsed: Duration) {
     }
 }
 
-/// The processor's time that this process has used.
+/// The processor time of this process.
 fn processor_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::new(

@@ -1,4 +1,4 @@
-//! Just enough of HTTP/1.1: requests on a connection that is kept, answers with a length.
+//! A small part of HTTP/1.1: requests on a kept connection, answers with a length.
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -11,7 +11,7 @@ use tokio::time::timeout;
 /// A request that is not answered by then has failed.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Where the server is.
+/// The address of the server.
 #[derive(Debug)]
 pub struct Target {
     address: SocketAddr,
@@ -52,7 +52,7 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
-/// A connection that is opened when it is needed and kept while the server keeps it.
+/// A connection that is opened when it is needed and kept as long as the server keeps it.
 #[derive(Debug, Default)]
 pub struct Connection {
     stream: Option<TcpStream>,
@@ -62,13 +62,13 @@ pub struct Connection {
 impl Connection {
     /// Sends a request and reads its answer.
     ///
-    /// A connection that the server had closed before it read anything of the request is opened anew, once: that is how
-    /// connections end that are kept, and what clients do about it.
+    /// If the server had closed the connection before it read anything of the request, opens it again once: kept
+    /// connections end like that, and clients do the same.
     pub async fn send(&mut self, target: &Target, request: &Request<'_>) -> io::Result<Answer> {
         self.send_text(target, &render(target, request)).await
     }
 
-    /// As [`Connection::send`], of a request that was rendered before.
+    /// As [`Connection::send`], for a rendered request.
     pub async fn send_text(&mut self, target: &Target, text: &str) -> io::Result<Answer> {
         let kept = self.stream.is_some();
         match self.attempt(target, text).await {
@@ -102,7 +102,7 @@ impl Connection {
         self.buffer.clear();
         loop {
             if stream.read_buf(&mut self.buffer).await? == 0 {
-                // Told from an answer that is cut off, after which nobody knows what was done.
+                // Unlike an answer that ends too early, after which it is not known what was done.
                 let nothing_came = self.buffer.is_empty();
                 let kind = if nothing_came {
                     io::ErrorKind::ConnectionReset
@@ -148,7 +148,7 @@ pub fn render(target: &Target, request: &Request<'_>) -> String {
     text
 }
 
-/// The answer, once it is whole, and whether the connection ends with it.
+/// The answer, once it is complete, and whether the connection ends with it.
 fn parse(bytes: &[u8]) -> io::Result<Option<(Answer, bool)>> {
     let invalid = |error: httparse::Error| io::Error::new(io::ErrorKind::InvalidData, error);
     let mut headers = [httparse::EMPTY_HEADER; 64];

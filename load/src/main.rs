@@ -1,8 +1,8 @@
-//! `idlewatt-load`: plays as many players do, each a request a second, and tells how long they waited.
+//! `idlewatt-load`: plays as many players do, each with one request per second, and prints the latencies.
 //!
-//! The load is open: a request is due at its time whether or not the one before was answered, and what is measured is
-//! the time from when it was due. A server that stalls is so charged for every request that should have come meanwhile,
-//! which a generator that waits for answers before it goes on never sends.
+//! The load is an open loop: a request is due at its time whether or not the one before was answered, and the latency
+//! is the time since it was due. So a server that stalls is charged for all requests that were due meanwhile, which a
+//! generator that waits for answers would never send.
 
 mod crowd;
 mod flood;
@@ -28,39 +28,39 @@ use http::Target;
 use player::Plan;
 use record::Records;
 
-/// Plays Idlewatt as many thousands of players do.
+/// Plays Idlewatt as thousands of players do.
 #[derive(Debug, Parser)]
 #[command(name = "idlewatt-load", version, args_conflicts_with_subcommands = true)]
 struct Arguments {
     #[command(subcommand)]
     other: Option<Other>,
-    /// Where the server is
+    /// Address of the server
     #[arg(long, default_value = "http://127.0.0.1:8080")]
     base: String,
-    /// Players, each with a connection of its own and a request a second
+    /// Players, each with its own connection and one request per second
     #[arg(long, default_value_t = 1000)]
     players: usize,
-    /// Seconds until all have come
+    /// Seconds until all have joined
     #[arg(long, default_value_t = 10)]
     ramp: u64,
     /// Seconds that all play
     #[arg(long, default_value_t = 30)]
     seconds: u64,
-    /// Where to draw the latencies
+    /// File for the plot of the latencies
     #[arg(long)]
     svg: Option<PathBuf>,
     /// Failed requests beyond which the exit code is 1
     #[arg(long, default_value_t = 0)]
     max_failures: u64,
-    /// Milliseconds that the 99th percentile may take, beyond which the exit code is 1
+    /// Milliseconds of the 99th percentile beyond which the exit code is 1
     #[arg(long)]
     max_p99: Option<f64>,
 }
 
-/// What else can be done.
+/// The other commands.
 #[derive(Debug, Subcommand)]
 enum Other {
-    /// Clicks at a fixed rate, whatever the server makes of it, and tells accepted from refused
+    /// Clicks at a fixed rate, however the server performs, with accepted and refused ones counted separately
     Flood(flood::Arguments),
     /// Clicks of players who each have one request in flight, at several servers in turn
     Crowd(crowd::Arguments),
@@ -84,7 +84,7 @@ fn fail(error: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Returns whether what was asked for was kept.
+/// Returns whether the thresholds were kept.
 async fn run(arguments: &Arguments) -> Result<bool, String> {
     match &arguments.other {
         Some(Other::Flood(arguments)) => {
@@ -111,7 +111,7 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
         .enumerate()
         .map(|(number, token)| {
             let plan = Plan {
-                // Spread over the ramp, and so over every second that follows.
+                // Spread over the ramp, and therefore over every following second.
                 first: begin
                     + ramp.mul_f64(number as f64 / arguments.players as f64)
                     + phase(number),
@@ -141,7 +141,7 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
     Ok(records.failures() <= arguments.max_failures && !slow)
 }
 
-/// A part of a second that differs from player to player, for ramps that are shorter than one.
+/// A fraction of a second that differs between players, for ramps that are shorter than a second.
 fn phase(number: usize) -> Duration {
     Duration::from_micros(number as u64 * 618_034 % 1_000_000)
 }

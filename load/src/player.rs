@@ -13,11 +13,11 @@ use crate::profile::{Chances, Kind, Profile};
 use crate::record::{Records, Times};
 use crate::report;
 
-/// Guests that are signed in at the same time.
+/// Guests that sign in at the same time.
 const AT_ONCE: usize = 64;
-/// Between the requests of one player.
+/// The interval between the requests of one player.
 const PERIOD: Duration = Duration::from_secs(1);
-/// Tries of signing in, where the server's limit lets guests in only so fast.
+/// Attempts to sign in, because the server limits the rate of new guests.
 const TRIES: u32 = 600;
 
 /// When and how one player plays.
@@ -25,13 +25,13 @@ const TRIES: u32 = 600;
 pub struct Plan {
     /// When the first request is due.
     pub first: Instant,
-    /// No request is due from then on.
+    /// No request is due after that.
     pub end: Instant,
     pub seed: u64,
     pub profile: Profile,
 }
 
-/// Makes so many guests and returns their tokens.
+/// Creates so many guests and returns their tokens.
 pub async fn sign_in(target: &Rc<Target>, players: usize) -> Result<Vec<String>, String> {
     let gate = Rc::new(Semaphore::new(AT_ONCE));
     let guests: Vec<_> = (0..players)
@@ -78,7 +78,7 @@ fn token(answer: &Answer) -> Option<String> {
     Some(json["tokens"]["access_token"].as_str()?.to_owned())
 }
 
-/// Plays one player to the end of its plan.
+/// Plays one player until the end of its plan.
 pub async fn play(target: Rc<Target>, token: String, plan: Plan, records: Rc<RefCell<Records>>) {
     let mut connection = Connection::default();
     let mut chances = Chances::new(plan.seed);

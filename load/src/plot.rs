@@ -1,4 +1,4 @@
-//! The latencies as a picture: over the percentiles, and over time.
+//! The latencies as a picture: by percentile, and over time.
 
 use std::fmt::Write;
 
@@ -10,10 +10,10 @@ const HEIGHT: f64 = 340.0;
 const MARGIN: f64 = 70.0;
 const COLOURS: [&str; 4] = ["#1f77b4", "#d62728", "#2ca02c", "#9467bd"];
 
-/// A rectangle that both axes are drawn around.
+/// A rectangle with both axes.
 struct Panel {
     top: f64,
-    /// Milliseconds at the foot and at the head, powers of ten.
+    /// Milliseconds at the lower and upper end, powers of ten.
     low: f64,
     high: f64,
 }
@@ -25,12 +25,12 @@ impl Panel {
         Self { top, low, high }
     }
 
-    /// Where a share of the width is.
+    /// The position of a fraction of the width.
     fn x(share: f64) -> f64 {
         MARGIN + share * (WIDTH - 2.0 * MARGIN)
     }
 
-    /// Where so many milliseconds are.
+    /// The position of a number of milliseconds.
     fn y(&self, milliseconds: f64) -> f64 {
         let share =
             (milliseconds.max(self.low) / self.low).log10() / (self.high / self.low).log10();
@@ -90,7 +90,7 @@ fn legend(out: &mut String, y: f64, names: &[&str]) {
     }
 }
 
-/// Nines: 0 is the median's side, 1 is 99.99 in a hundred.
+/// The scale in nines: 0 is the left end, 1 is the percentile 99.99.
 const NINES: [(f64, &str); 5] =
     [(0.0, "0 %"), (0.9, "90 %"), (0.99, "99 %"), (0.999, "99.9 %"), (0.9999, "99.99 %")];
 
@@ -132,7 +132,7 @@ fn by_percentile(out: &mut String, records: &Records, players: usize) {
         if waited.is_empty() {
             continue;
         }
-        // As far to the right as there were requests enough to say anything.
+        // As far to the right as there were enough requests.
         let last = share_of(1.0 - 1.0 / waited.len() as f64).min(1.0);
         let points = (0..=200).map(|step| {
             let share = last * f64::from(step) / 200.0;

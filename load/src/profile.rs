@@ -1,4 +1,4 @@
-//! What players ask for: of a hundred requests 70 read the state, 20 click, 8 buy and 2 look at the rankings. The same as
+//! The requests of players: of a hundred, 70 read the state, 20 click, 8 buy and 2 read the rankings. The same as in
 //! `k6/lib/player.js`.
 
 use crate::http::{Connection, Request, Target};
@@ -24,7 +24,7 @@ impl Kind {
         }
     }
 
-    /// Whether the status is an answer rather than a failure; a purchase may be refused for want of energy.
+    /// Whether the status is an answer and not a failure; a purchase may be refused for lack of energy.
     pub fn accepts(self, status: u16) -> bool {
         match self {
             Self::State => status == 200 || status == 304,
@@ -34,10 +34,10 @@ impl Kind {
     }
 }
 
-/// What the server can be asked for.
+/// What the server supports.
 #[derive(Clone, Copy, Debug)]
 pub struct Profile {
-    /// A server without rankings is sent more of the rest.
+    /// A server without rankings gets more of the other requests.
     pub rankings: bool,
 }
 
@@ -51,7 +51,7 @@ impl Profile {
         Ok(Self { rankings: answer.status != 404 })
     }
 
-    /// What to ask for next; `chance` is from 0 up to 100.
+    /// The next request; `chance` is from 0 up to 100.
     pub fn choose(self, chance: f64) -> Kind {
         match chance {
             ..2.0 if self.rankings => Kind::Rankings,
@@ -68,7 +68,7 @@ pub struct Chances(u64);
 
 impl Chances {
     pub fn new(seed: u64) -> Self {
-        // Mixed, or each player would do what its neighbour did a second ago.
+        // Mixed; otherwise each player would do what its neighbour did a second ago.
         Self(mix(seed))
     }
 

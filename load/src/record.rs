@@ -1,23 +1,23 @@
-//! What was measured.
+//! Measurements.
 
 use hdrhistogram::Histogram;
 use tokio::time::Instant;
 
 use crate::profile::Kind;
 
-/// Latencies in microseconds, up to a minute, to three digits.
+/// Latencies in microseconds, up to a minute, with three digits.
 pub type Latencies = Histogram<u64>;
 
-/// None yet.
+/// Empty.
 pub fn latencies() -> Latencies {
-    // Only bounds that contradict each other are refused.
+    // Only contradictory bounds are refused.
     Histogram::new_with_bounds(1, 60_000_000, 3).unwrap_or_else(|error| unreachable!("{error}"))
 }
 
-/// Of one kind of request, or of all.
+/// For one kind of request, or for all.
 #[derive(Debug)]
 pub struct Record {
-    /// From when a request was due to its answer.
+    /// From when a request was due until its answer.
     pub waited: Latencies,
     /// From when it was sent.
     pub served: Latencies,
@@ -28,14 +28,14 @@ impl Record {
         Self { waited: latencies(), served: latencies() }
     }
 
-    /// Notes a request.
+    /// Records a request.
     pub fn note(&mut self, times: Times) {
         self.waited.saturating_record(micros(times.due, times.answered));
         self.served.saturating_record(micros(times.sent, times.answered));
     }
 }
 
-/// Of one second.
+/// For one second.
 #[derive(Debug)]
 pub struct Second {
     pub waited: Latencies,
@@ -46,19 +46,19 @@ pub struct Second {
 #[derive(Debug)]
 pub struct Records {
     begin: Instant,
-    /// When all players have come: what is before that is only drawn over time.
+    /// When all players have joined: earlier requests are only drawn over time.
     full: Instant,
     kinds: [Record; 4],
     pub seconds: Vec<Second>,
     pub limited: u64,
     pub playing: usize,
-    /// How late requests were sent that no answer held up: the generator's own fault.
+    /// How late requests were sent that did not wait for an answer: the generator's own delay.
     pub late: Latencies,
-    /// Failures by what they were.
+    /// Failures by kind.
     pub failed: std::collections::BTreeMap<String, u64>,
 }
 
-/// A request's times.
+/// The times of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Times {
     pub due: Instant,
@@ -85,7 +85,7 @@ impl Records {
         }
     }
 
-    /// Notes an answered request.
+    /// Records an answered request.
     pub fn answered(&mut self, kind: Kind, times: Times) {
         let waited = micros(times.due, times.answered);
         self.second(times.due).waited.saturating_record(waited);
@@ -94,13 +94,13 @@ impl Records {
         }
     }
 
-    /// Notes a request that failed, whenever it was.
+    /// Records a failed request, at any time.
     pub fn failed(&mut self, due: Instant, why: String) {
         self.second(due).failures += 1;
         *self.failed.entry(why).or_default() += 1;
     }
 
-    /// Notes when a request was sent that could be sent at its time.
+    /// Records when a request was sent that could be sent at its time.
     pub fn sent(&mut self, due: Instant, sent: Instant) {
         self.late.saturating_record(micros(due, sent));
     }
@@ -125,7 +125,7 @@ impl Records {
     pub fn all(&self) -> Record {
         let mut all = Record::new();
         for record in &self.kinds {
-            // Histograms of the same bounds always add up.
+            // Histograms with the same bounds can always be added.
             all.waited.add(&record.waited).unwrap_or_default();
             all.served.add(&record.served).unwrap_or_default();
         }
@@ -139,14 +139,14 @@ mod tests {
 
     use super::*;
 
-    /// A server that stops for three seconds is charged for every request that was due meanwhile, though only one was
+    /// A server that stops for three seconds is charged for all requests that were due meanwhile, although only one was
     /// sent.
     #[test]
     fn a_stall_is_charged_for_what_was_due() {
         let begin = Instant::now();
         let mut records = Records::new(begin, begin);
         let at = |seconds: f64| begin + Duration::from_secs_f64(seconds);
-        // The answer to the first comes at 3; the others are sent then and answered at once.
+        // The answer to the first arrives at 3; the others are sent then and answered at once.
         for (due, sent, answered) in [(0.0, 0.0, 3.0), (1.0, 3.0, 3.001), (2.0, 3.001, 3.002)] {
             let times = Times { due: at(due), sent: at(sent), answered: at(answered) };
             records.answered(Kind::State, times);

@@ -1,4 +1,4 @@
-//! What is told: a line a second while it goes on, a table at the end.
+//! The output: a line per second while it runs, a table at the end.
 
 use std::cell::RefCell;
 use std::io::{IsTerminal, Write};
@@ -13,11 +13,11 @@ use crate::record::{Latencies, Record, Records};
 /// A line.
 pub fn tell(line: &str) {
     let mut err = std::io::stderr().lock();
-    // Nobody may be reading; the measurement goes on.
+    // Nobody may be reading; the measurement continues.
     writeln!(err, "{line}").unwrap_or_default();
 }
 
-/// A line that the next one replaces, where somebody is watching.
+/// A line that the next one replaces, on a terminal.
 pub fn show(line: &str) {
     let mut err = std::io::stderr().lock();
     let written = if err.is_terminal() {
@@ -33,7 +33,7 @@ pub fn milliseconds(latencies: &Latencies, quantile: f64) -> f64 {
     latencies.value_at_quantile(quantile) as f64 / 1e3
 }
 
-/// Tells each second of the one before.
+/// Prints each second's numbers a second later.
 pub async fn progress(records: Rc<RefCell<Records>>, end: Instant) {
     let mut ticks = interval(Duration::from_secs(1));
     loop {
@@ -55,7 +55,7 @@ pub async fn progress(records: Rc<RefCell<Records>>, end: Instant) {
     }
 }
 
-/// Tells of the whole.
+/// Prints the results.
 pub fn summarize(records: &Records) {
     tell("\n");
     tell("milliseconds from when a request was due to its answer, once all players had come");

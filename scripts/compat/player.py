@@ -5,7 +5,7 @@ import math
 
 from servers import ADMIN_TOKEN, until
 
-# Within this many seconds what one instance ended holds on all, and what it changed is seen by all.
+# Within this many seconds what one instance ended is invalid on all, and its changes are visible on all.
 SOON = 2
 
 

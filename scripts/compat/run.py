@@ -101,7 +101,7 @@ def main():
     print(f"== {'with' if given.redis else 'without'} a Redis", flush=True)
     started = []
     with tempfile.TemporaryDirectory() as folder:
-        # The database's user has to get in.
+        # The database's user needs access.
         os.chmod(folder, 0o755)
         try:
             run(given.before, given.now, folder, started, given.redis)

@@ -104,7 +104,7 @@ class Postgres:
         return [line.split(",") for line in done.stdout.splitlines()]
 
     def kill(self):
-        # It takes its Postgres with it, in order.
+        # It stops its Postgres, in order.
         self.keeper.process.terminate()
         self.keeper.process.wait(PATIENCE)
 

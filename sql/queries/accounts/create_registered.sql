@@ -1,4 +1,4 @@
--- store::accounts::create_registered: a player with a name to sign in by, and its first session. A taken name violates
+-- store::accounts::create_registered: a player with a username, and its first session. A taken name violates
 -- usernames_pkey.
 with player as (
     insert into players (

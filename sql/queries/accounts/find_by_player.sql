@@ -1,4 +1,4 @@
--- store::accounts::find_by_player: the account of a player, where it is no guest.
+-- store::accounts::find_by_player: the account of a player who is not a guest.
 select account.player_id, account.username, account.password_hash, player.display_name,
     player.banned_at is not null as banned
 from accounts as account

@@ -1,5 +1,6 @@
--- store::catalogues::insert_catalogue: puts a version after the one it was made from; a race violates catalogues_pkey.
--- Written later than $6 it would come into force before all instances can know it, so it is not written then.
+-- store::catalogues::insert_catalogue: inserts a version after the one that it was made from; a race violates
+-- catalogues_pkey. After the time $6 nothing is inserted, because the version would come into force before all
+-- instances can know it.
 with version as (
     insert into catalogues (version, effective_at, items, removed, created_at)
     select $1, $2, $3, $4, $5

@@ -1,5 +1,5 @@
--- store::purge::purge_guests: removes all that is held of some guests, as players/delete.sql does for one player, and
--- tells the instances.
+-- store::purge::purge_guests: deletes all data about some guests, as players/delete.sql does for one player, and
+-- informs the instances.
 with gone as (
     delete from players where player_id = any($1) returning player_id
 ),

@@ -1,4 +1,4 @@
--- store::purge::find_idle_guests: guests after $1, in the order of ids, who never did anything and have not been seen since
+-- store::purge::find_idle_guests: guests after $1, in the order of ids, who never did anything and were not seen since
 -- $2.
 select player_id
 from players

@@ -1,5 +1,5 @@
--- store::purge::purge_guests: those of some guests that are still idle, held so that nothing is added to them. One that
--- somebody is just writing is no longer idle.
+-- store::purge::purge_guests: those of some guests that are still idle, locked so that nothing is added to them. A
+-- guest whose row is locked is not idle any more.
 select player_id
 from players
 where player_id = any($1)

@@ -1,7 +1,7 @@
--- store::idempotency::empty_idle_slots: empties of each ring the slot whose turn comes next, and finishes the job that does it, in
--- one statement: nothing that happens to the worker lets it hold a partition's lock. Nothing is emptied where the job's lease has
--- been lost or has lapsed. The time is the database's, as a worker may have been paused since it looked at its own; $3 takes its
--- place in tests. Clocks of instances differ a little, so no slot is emptied within $7 of the end of a turn.
+-- store::idempotency::empty_idle_slots: empties the slot of each ring whose turn comes next, and finishes the job that
+-- does it, in one statement, so that a worker never keeps a partition locked. Empties nothing if the job's lease was
+-- lost or has expired. The time is the database's, because the worker may have been paused since it read its own; in
+-- tests $3 replaces it. Clocks of instances differ a little, so no slot is emptied within $7 of the end of a turn.
 with clock as materialized (
     select coalesce($3::timestamptz, clock_timestamp()) as now
 ),
@@ -19,7 +19,7 @@ idle as (
     cross join unnest($4::smallint[], $5::bigint[], $6::bigint[]) as ring (first_slot, slots, period)
     where (finished.now - $7::bigint) / ring.period = (finished.now + $7::bigint) / ring.period
 )
--- One row at least where the job was finished.
+-- At least one row if the job was finished.
 select coalesce(empty_idempotency_slot(idle.slot), false) as emptied
 from finished
 left join idle on true

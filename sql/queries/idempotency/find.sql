@@ -1,8 +1,8 @@
--- store::idempotency::find: the records of some keys of some players that have not lapsed: $3 is the oldest that still
--- counts in the slots of clicks, $4 in the others. The index begins with the slot, so each of them is asked for by name.
--- The limit keeps each look-up a step down the index of one partition: the plan is made once, maybe while the partitions
--- are empty, and would else walk along all that comes into them later. With each comes the revision of the player's row,
--- which tells a row that holds the record's effect.
+-- store::idempotency::find: the records of some keys of some players that have not expired: $3 is the oldest valid time
+-- in the slots of clicks, $4 in the others. The index begins with the slot, so each slot is named. Because of the limit
+-- each look-up uses the index of one partition. The plan is made once, possibly while the partitions are empty, and
+-- without the limit it would scan all later rows. Each record comes with the revision of the player's row, which
+-- identifies a row that contains the record's effect.
 select found.player_id, found.key_hash, found.request_hash, found.command_hash, found.outcome,
     (select player.revision from players as player where player.player_id = found.player_id) as revision
 from unnest($1::uuid[], $2::bytea[]) as asked (player_id, key_hash)

@@ -1,2 +1,2 @@
--- store::jobs::advance_job: notes how far a job has come, if its lease still holds.
+-- store::jobs::advance_job: stores the progress of a job if its lease is valid.
 update jobs set progress = $3 where job_id = $1 and lease_token = $2

@@ -1,4 +1,4 @@
--- store::jobs::bury_lapsed: makes dead letters of jobs whose worker died in their last attempt.
+-- store::jobs::bury_lapsed: makes dead letters of jobs whose worker crashed in their last attempt.
 update jobs
 set status = 'dead',
     finished_at = $1,

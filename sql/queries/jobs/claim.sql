@@ -1,5 +1,5 @@
--- store::jobs::claim_job: takes the job of some kinds that is due for longest: one that waits, or one whose worker has let
--- its lease lapse. Whoever else looks at the same moment takes another one.
+-- store::jobs::claim_job: claims the job of some kinds that has been due for longest: one that waits, or one whose
+-- lease has expired. Concurrent callers get different jobs.
 with due as (
     select job_id
     from jobs

@@ -1,5 +1,5 @@
--- store::jobs::discard_job: removes a job, and notes that an operator did. One that runs loses its lease with its row, so
--- nothing comes of it.
+-- store::jobs::discard_job: deletes a job, with an audit entry. A running job loses its lease with its row, so it has
+-- no effect.
 with discarded as (
     delete from jobs where job_id = $1 returning job_id, kind, unique_key, status
 )

@@ -1,5 +1,5 @@
--- store::jobs::fail_job: puts a job that failed back until $3, or among the dead letters after its last attempt, if its
--- lease still holds.
+-- store::jobs::fail_job: requeues a failed job for $3, or makes it a dead letter after its last attempt, if its lease
+-- is valid.
 update jobs
 set status = case when attempt < max_attempts then 'queued' else 'dead' end,
     finished_at = case when attempt < max_attempts then null else $4::timestamptz end,

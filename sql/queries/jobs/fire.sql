@@ -1,4 +1,5 @@
--- store::jobs::fire_schedule: enqueues the job of a schedule's turn, unless that turn or a later one was enqueued before.
+-- store::jobs::fire_schedule: enqueues the job of a schedule's turn, unless that turn or a later one was enqueued
+-- before.
 with turn as (
     insert into job_schedules as schedule (kind, slot)
     values ($2, $5)

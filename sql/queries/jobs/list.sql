@@ -1,4 +1,4 @@
--- store::jobs::list_jobs: jobs of a status, or all, newest first, from below $2 on.
+-- store::jobs::list_jobs: jobs with a status, or all, newest first, below $2.
 select job_id, kind, unique_key, arguments, status, progress, attempt, max_attempts, run_after,
     created_at, started_at, finished_at, worker, error
 from jobs

@@ -1,5 +1,5 @@
--- store::jobs::retry_job: lets a dead letter, or a job that waits, run at once with all its attempts, and notes that an
--- operator did. Tells whether there is such a job, and whether it could be.
+-- store::jobs::retry_job: makes a dead letter, or a waiting job, due at once with all its attempts, with an audit
+-- entry. Returns whether the job exists and whether it was possible.
 with job as (
     select job_id, kind, unique_key, status from jobs where job_id = $1 for no key update
 ),

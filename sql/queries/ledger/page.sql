@@ -1,4 +1,4 @@
--- store::ledger::page: a player's lines before version $2, newest first.
+-- store::ledger::page: a player's entries before version $2, newest first.
 select version, at, kind, reference, earned, delta, balance_after
 from ledger
 where player_id = $1 and version < $2

@@ -1,5 +1,5 @@
--- store::names::note_folded_names: the display names $2 of the players $1 are folded $3. Left out is who was renamed or deleted
--- meanwhile; the lock keeps players from being deleted until this is committed.
+-- store::names::note_folded_names: stores $3 as the folded forms of the display names $2 of the players $1, except
+-- players who were renamed or deleted meanwhile. The lock prevents deletions until the commit.
 insert into folded_names (player_id, display_name, folded)
 select player.player_id, name.display_name, name.folded
 from unnest($1::uuid[], $2::text[], $3::text[]) as name (player_id, display_name, folded)

@@ -1,5 +1,5 @@
--- store::names::purge_folded_names: forgets names that nobody has any more: of players who were renamed, and of those who are gone, as
--- a release that does not know this table may have deleted them.
+-- store::names::purge_folded_names: deletes names that nobody has any more: those of renamed players, and those of
+-- players whom a release that does not know this table has deleted.
 delete from folded_names as name
 where not exists (
     select from players as player

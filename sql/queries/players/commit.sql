@@ -1,15 +1,17 @@
--- store::commit: writes a batch of folded players, each guarded by the revision that it was folded from, and with each
--- its ledger entries, its idempotency records and the final scores of seasons that it has left. Returns the players whose guard held; of the others nothing is written.
--- `is true` keeps `in` from becoming a join, which the session's settings would have compare each line with each player: so
--- it looks up a hash. The arrays are in player_id order, in which the session's settings (lanes/session.sql) have the rows locked.
+-- store::commit: writes a batch of folded players, each only if its row still has the revision from which it was
+-- folded, and with each its ledger entries, its idempotency records and the final scores of seasons that it has left.
+-- Returns the players that were written; nothing is written of the others. `is true` keeps `in` from becoming a join,
+-- which under the session's settings would compare each line with each player; so `in` looks up a hash. The arrays are
+-- in player_id order, in which rows are locked under the session's settings (lanes/session.sql).
 with change as (
     select *
     from unnest($1::uuid[], $2::bigint[], {{written_arrays:25}})
         as change (player_id, expected_revision, {{written_columns}})
 ),
--- Players with a request that was answered before, who are left alone. Most keys are new, so they are looked for here and
--- not first. A record that is committed after this statement's snapshot came with a higher revision: the guard below fails.
--- As in idempotency/find.sql: $22 is the oldest record that still counts in the slots of clicks, $23 in the others.
+-- Players with a request that was answered before, who are not written. Most keys are new, so they are looked up here
+-- instead of in a query before. A record that is committed after this statement's snapshot came with a higher revision,
+-- so the condition below fails. As in idempotency/find.sql, $22 is the oldest valid time in the slots of clicks, $23 in
+-- the others.
 repeated as materialized (
     select asked.player_id
     from unnest($20::uuid[], $21::bytea[]) as asked (player_id, key_hash)
@@ -57,7 +59,7 @@ remembered as (
         $11::smallint[], $12::uuid[], $13::bytea[], $14::bytea[], $15::timestamptz[], $16::text[], $24::bytea[]
     ) as record (slot, player_id, key_hash, request_hash, created_at, outcome, command_hash)
     where (player_id in (select player_id from written)) is true
-    -- A lapsed record of the same key may still lie in a slot that has not been emptied.
+    -- An expired record of the same key may still be in a slot that was not emptied.
     on conflict (slot, player_id, key_hash) do update
     set request_hash = excluded.request_hash,
         created_at = excluded.created_at,
@@ -69,7 +71,7 @@ finished as (
     select player_id, final.season, score
     from unnest($17::uuid[], $18::bigint[], $19::float8[]) as final (player_id, season, score)
     where (player_id in (select player_id from written)) is true
-    -- What a frozen season ranked does not change any more.
+    -- The standings of a frozen season do not change any more.
     and not exists (
         select from seasons where seasons.season = final.season and seasons.frozen_at is not null
     )

@@ -1,5 +1,5 @@
--- store::commit: as commit_clicks.sql, for a batch of one player: without the arrays it costs Postgres a sixth less, and
--- where few play most batches are of one.
+-- store::commit: as commit_clicks.sql, for a batch of one player. Without arrays it costs Postgres a sixth less, and
+-- with few players most batches have one.
 update players
 set revision = revision + 1,
     version = $3,

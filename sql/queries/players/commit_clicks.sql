@@ -1,5 +1,5 @@
--- store::commit: as commit.sql, for a batch in which nobody does more than click or be there: everything that such a
--- batch cannot change is left out, which makes the statement about half as dear.
+-- store::commit: as commit.sql, for a batch that only contains clicks and presence. It omits everything that such a
+-- batch cannot change, which makes the statement about half as expensive.
 update players as player
 set revision = player.revision + 1,
     version = change.version,

@@ -1,5 +1,5 @@
--- store::players::delete: removes all that is held of a player, tells the instances, and leaves the tombstone.
--- Audit rows stay, as they record what operators did.
+-- store::players::delete: deletes all data about a player, informs the instances, and inserts the tombstone. Entries of
+-- the audit log remain, because they record what operators did.
 with gone as (
     delete from players where player_id = $1 returning player_id
 ),

@@ -1,5 +1,5 @@
--- store::players::held_players: those of some players whose rows somebody else holds at this moment. The others are locked
--- for as long as the statement runs; as nothing is written, its end need not wait for the log to be flushed.
+-- store::players::held_players: those of some players whose rows other transactions have locked. The other rows are
+-- locked until the statement ends; nothing is written, so its end does not wait for the log to be flushed.
 with free as (
     select player_id
     from players

@@ -1,5 +1,5 @@
--- store::players::load_one: as load.sql, for one player. Of an array Postgres makes a plan anew each time, as it hopes to
--- gain by knowing how long it is; this plan is made once.
+-- store::players::load_one: as load.sql, for one player. For an array Postgres makes a new plan each time, because the
+-- length matters; this plan is made once.
 select {{player_columns}}
 from players
 where player_id = $1

@@ -1,5 +1,5 @@
--- store::players::lock: as load, and nobody else writes them until the transaction ends. Locks in player_id order, as
--- every statement over several players does, so that no two of them wait for each other.
+-- store::players::lock: as load.sql, locking the rows until the transaction ends. Like every statement over several
+-- players it locks in player_id order, so that two of them never wait for each other.
 select {{player_columns}}
 from players
 where player_id = any($1)

@@ -1,2 +1,3 @@
--- store::players::share_player: waits for whoever holds a player, and lets nobody hold it until the transaction ends.
+-- store::players::share_player: waits for a transaction that has locked a player, and prevents others from locking it
+-- until the transaction ends.
 select from players where player_id = $1 for key share

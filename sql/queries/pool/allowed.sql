@@ -1,5 +1,5 @@
--- store::allowance::connections_allowed: how many connections of this role to this database may be open at once, by all
--- clients together. Superusers are subject to `max_connections` alone.
+-- store::allowance::connections_allowed: how many connections of this role to this database may be open at the same
+-- time, of all clients together. For superusers only `max_connections` applies.
 select case
     when role.rolsuper then current_setting('max_connections')::integer
     else least(

@@ -1,2 +1,2 @@
--- store::pulse::forget_silence: this instance changes nothing any more.
+-- store::pulse::forget_silence: this instance makes no more changes.
 delete from silences where instance = $1

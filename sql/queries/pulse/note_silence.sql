@@ -1,5 +1,5 @@
--- store::pulse::note_silence: this instance ($1) cannot announce what it changes, for the next $2 seconds at least. Readers
--- count a note for three seconds after its time. Those who said so long ago are forgotten.
+-- store::pulse::note_silence: notes that this instance ($1) cannot announce its changes, for at least the next $2
+-- seconds. Readers respect a note until three seconds after its time. Deletes old notes.
 with forgotten as (
     delete from silences where noted_at < clock_timestamp() - interval '1 minute' and instance <> $1
 )

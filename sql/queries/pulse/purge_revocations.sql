@@ -1,2 +1,2 @@
--- store::purge::purge_revocations: forgets revocations older than any access token.
+-- store::purge::purge_revocations: deletes revocations that are older than any access token.
 delete from revocations where revoked_at < $1

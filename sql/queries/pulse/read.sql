@@ -1,7 +1,7 @@
--- store::pulse::read: what each instance ($2) asks twice a second: the database's time, its identity, the newest catalogue,
--- whether this session may only read, whether another instance cannot announce what it changes, and what must not be trusted
--- any more: the revocations since $1, those numbered above $3, and those numbered $4. One row for each revocation, or a single
--- one without.
+-- store::pulse::read: what each instance ($2) asks twice a second: the database's time, its identity, the latest
+-- catalogue, whether this session is read-only, whether another instance cannot announce its changes, and revocations:
+-- those since $1, those with numbers above $3, and those with the numbers $4. One row for each revocation, or a single
+-- row if there is none.
 select clock_timestamp() as now,
     pg_is_in_recovery() or current_setting('transaction_read_only')::boolean as read_only,
     (select oid::bigint from pg_database where datname = current_database()) as database_oid,
@@ -18,5 +18,5 @@ from server_provenance() as server
 left join deployment on true
 left join revocations as revocation
     on revocation.revoked_at >= $1 or revocation.revocation_id > $3 or revocation.revocation_id = any($4::bigint[])
--- Their numbers are drawn while the player's row is held; their times are of clocks that differ a little.
+-- Their numbers are drawn while the player's row is locked; their times are of clocks that differ a little.
 order by revocation.revocation_id

@@ -1,2 +1,2 @@
--- store::rankings::ranking_news: what other instances have told.
+-- store::rankings::ranking_news: the reports of other instances.
 select news_id, players from ranking_news where told_at >= $2 and instance <> $1

@@ -1,5 +1,5 @@
--- store::seasons::claim_season: takes the oldest season that ended by $1 and is not frozen, until $3. One at a time works on
--- a season; a claim that was not held is free again.
+-- store::seasons::claim_season: claims, until $3, the oldest season that ended by $1 and is not frozen. One worker at a
+-- time processes a season; an expired claim is free again.
 update seasons
 set claimed_until = $3
 where season = (

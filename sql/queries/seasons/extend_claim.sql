@@ -1,2 +1,2 @@
--- store::seasons::extend_claim: holds the claim for longer.
+-- store::seasons::extend_claim: extends the claim.
 update seasons set claimed_until = $2 where season = $1 and frozen_at is null

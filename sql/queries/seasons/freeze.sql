@@ -1,5 +1,5 @@
--- store::seasons::freeze_season: ranks the final scores of season $1: the best first, of equal scores the older player.
--- Who is banned stands on no board.
+-- store::seasons::freeze_season: ranks the final scores of season $1: the best first; of equal scores the older player
+-- first. Banned players are left out.
 with ranked as (
     insert into season_standings (player_id, season, rank, score)
     select player.player_id, $1, row_number() over (order by final.score desc, player.player_id), final.score
@@ -10,12 +10,12 @@ with ranked as (
     returning 1
 ),
 counted as (select count(*) as ranked_players from ranked),
--- They are in the standings now. Scores of seasons before may have come after theirs were made.
+-- They are in the standings now. Scores of earlier seasons may have arrived after those standings were made.
 done as (
     delete from season_scores
     where season in (select season from seasons where season = $1 or frozen_at is not null)
 ),
--- Somebody may have been deleted in the very moment in which the last ones were made.
+-- A player may have been deleted at the moment when the last ones were made.
 orphans as (
     delete from season_standings as standing
     where standing.season = $1 - 1

@@ -1,5 +1,5 @@
--- store::seasons::note_seasons: the seasons from the first that is known to $1. So one that passed while nobody was there
--- is known, too.
+-- store::seasons::note_seasons: inserts the seasons from the first known one to $1, including seasons in which no
+-- server ran.
 insert into seasons (season, starts_at, ends_at)
 select number, to_timestamp(345600 + number * 604800), to_timestamp(345600 + (number + 1) * 604800)
 from generate_series(

@@ -1,2 +1,2 @@
--- store::seed::analyze_players: so that plans are right for that many at once.
+-- store::seed::analyze_players: updates the statistics, so that plans suit the number of players.
 analyze players

@@ -1,5 +1,5 @@
--- store::sessions::end_one: ends a session and tells the instances. The time is the database's, as all revocations' is; $3 takes
--- its place in tests.
+-- store::sessions::end_one: ends a session and informs the instances. Like that of all revocations the time is the
+-- database's; in tests $3 replaces it.
 with ended as (
     delete from sessions where player_id = $1 and session_id = $2 returning session_id
 )

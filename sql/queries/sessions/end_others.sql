@@ -1,4 +1,4 @@
--- store::sessions::end_others: ends all of a player's sessions but some and tells the instances.
+-- store::sessions::end_others: ends all of a player's sessions except some and informs the instances.
 with ended as (
     delete from sessions where player_id = $1 and session_id <> all ($2::uuid[]) returning session_id
 ),

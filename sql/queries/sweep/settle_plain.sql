@@ -1,7 +1,7 @@
--- store::sweep::settle_plain: settles some players, as domain::Player::settle does, and notes how far the sweep has come.
--- Who is being written by somebody else, or has come back, is left alone; where the job's lease has been lost, all are.
--- last_seen_at stays: presence noted without the player would pay for an absence beyond the cap. settled_at goes no further
--- than accrues_until, where production ends.
+-- store::sweep::settle_plain: settles some players, as domain::Player::settle does, and stores the sweep's progress.
+-- Skips locked rows and players who have returned, and does nothing if the job's lease was lost. last_seen_at stays:
+-- advancing it without the rules would pay for an absence beyond the cap. settled_at does not exceed accrues_until,
+-- where production ends.
 with lease as (
     update jobs set progress = $3 where job_id = $1 and lease_token = $2 returning job_id
 ),

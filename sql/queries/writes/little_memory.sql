@@ -1,2 +1,2 @@
--- store::writes::check_writes: what the next statement of the transaction gathers does not fit into memory.
+-- store::writes::check_writes: with this setting the data of the transaction's next statement does not fit into memory.
 set local work_mem = '64kB'
