@@ -30,7 +30,7 @@ pub trait Clock: Send + Sync {
         (!self.is_the_databases()).then(|| self.now())
     }
 
-    /// How far the present time is behind the latest time that was told. It is not zero only after the database's clock
+    /// How far the present time is behind the latest reported time. It is not zero only after the database's clock
     /// stepped back.
     fn behind(&self) -> Duration {
         Duration::ZERO
@@ -47,7 +47,7 @@ pub struct DatabaseClock {
     started: Instant,
     /// A [`Reading`] in one word, so that no reader combines a new offset with an old flag.
     reading: AtomicI64,
-    /// The latest time that was told when a step back was detected, in microseconds since the Unix epoch; 0 before the
+    /// The latest reported time when a step back was detected, in microseconds since the Unix epoch; 0 before the
     /// first step.
     latest: AtomicI64,
 }
@@ -131,15 +131,15 @@ impl Clock for DatabaseClock {
     fn observe(&self, database: Timestamp, sent: Instant, received: Instant) {
         let round_trip = received.saturating_duration_since(sent);
         let middle = self.micros_since_start(sent) + micros(round_trip) / 2;
-        let told = database.as_micros() - middle;
+        let reported = database.as_micros() - middle;
         let held = self.reading();
-        let error = told - held.offset;
+        let error = reported - held.offset;
         let largest = JUMP.as_micros() as u64 + micros(round_trip).unsigned_abs();
         let next = if !held.heard {
-            Reading { offset: told, heard: true, steady: true }
+            Reading { offset: reported, heard: true, steady: true }
         } else if error.unsigned_abs() > largest {
             if error < 0 {
-                // At least the time at `sent` was told to callers.
+                // At least the time at `sent` was returned to callers.
                 let held = held.at(self.micros_since_start(sent)).as_micros();
                 self.latest.fetch_max(held, Ordering::Relaxed);
                 tracing::warn!(
@@ -150,12 +150,12 @@ impl Clock for DatabaseClock {
                 let seconds = error as f64 / 1e6;
                 tracing::warn!(seconds, "the database's clock stepped forward");
             }
-            Reading { offset: told, heard: true, steady: false }
+            Reading { offset: reported, heard: true, steady: false }
         } else {
             // The answer can be wrong by at most half of the round trip, so only the rest is a real difference. It is
             // corrected gradually, so that one slow answer does not disturb the time.
-            let doubt = micros(round_trip) / 2;
-            let drift = error.signum() * (error.abs() - doubt).max(0);
+            let uncertainty = micros(round_trip) / 2;
+            let drift = error.signum() * (error.abs() - uncertainty).max(0);
             Reading { offset: held.offset + drift / 4, heard: true, steady: true }
         };
         self.reading.store(next.to_word(), Ordering::Relaxed);
@@ -292,15 +292,15 @@ mod tests {
                             assert!(off.abs() < 1_800.0, "a time {off} s off is trusted");
                         }
                     }
-                    assert!(trusted > 0, "no reader was told a time");
+                    assert!(trusted > 0, "no reader got a time");
                 });
             }
             for _ in 0..300_000 {
                 let instant = Instant::now();
                 let now = base.plus_seconds(instant.duration_since(start).as_secs_f64());
                 for ahead in [HOUR, 0, 0] {
-                    let told = Timestamp::from_micros(now.as_micros() + ahead);
-                    clock.observe(told, instant, instant);
+                    let reported = Timestamp::from_micros(now.as_micros() + ahead);
+                    clock.observe(reported, instant, instant);
                 }
             }
             done.store(true, Ordering::Relaxed);

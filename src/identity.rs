@@ -133,7 +133,7 @@ impl IdentityTracker {
     }
 
     /// Whether a row that was read at `at` may still be right, because no connection was lost since.
-    pub fn trusts(&self, at: Instant) -> bool {
+    pub fn is_still_valid(&self, at: Instant) -> bool {
         holds_since(self.trusted_since.load(Ordering::Acquire), || self.nanos(at))
     }
 
@@ -235,12 +235,12 @@ mod tests {
         let (tracker, at) = tracker();
         assert_eq!(tracker.current(), None);
         assert!(!tracker.observe(observed(FIRST, 5), at(0), at(1)));
-        assert!(tracker.knows(at(0)) && tracker.trusts(at(0)));
+        assert!(tracker.knows(at(0)) && tracker.is_still_valid(at(0)));
         let second = Identity { epoch: Epoch(11), ..FIRST };
         assert!(tracker.observe(observed(second, 6), at(10), at(11)));
         assert_eq!((tracker.epoch(), tracker.current()), (Epoch(11), Some(second)));
-        assert!(!tracker.knows(at(11)) && !tracker.trusts(at(11)));
-        assert!(tracker.knows(at(12)) && tracker.trusts(at(12)));
+        assert!(!tracker.knows(at(11)) && !tracker.is_still_valid(at(11)));
+        assert!(tracker.knows(at(12)) && tracker.is_still_valid(at(12)));
     }
 
     #[test]
@@ -248,10 +248,14 @@ mod tests {
         let (tracker, at) = tracker();
         tracker.observe(observed(FIRST, 5), at(0), at(1));
         tracker.connection_lost(at(20));
-        assert!(!tracker.trusts(at(20)) && tracker.trusts(at(21)) && tracker.knows(at(1)));
+        assert!(
+            !tracker.is_still_valid(at(20))
+                && tracker.is_still_valid(at(21))
+                && tracker.knows(at(1))
+        );
         let restarted = Observed { server_started_at: 2, ..observed(FIRST, 6) };
         assert!(!tracker.observe(restarted, at(30), at(31)));
-        assert!(!tracker.trusts(at(31)) && tracker.knows(at(1)));
+        assert!(!tracker.is_still_valid(at(31)) && tracker.knows(at(1)));
         assert!(!tracker.is_renewal_wanted());
     }
 
@@ -261,9 +265,9 @@ mod tests {
         tracker.observe(observed(FIRST, 5), at(0), at(1));
         // This question was sent before the answer above arrived, so its answer may be the earlier one.
         tracker.observe(observed(FIRST, 4), at(0), at(2));
-        assert!(!tracker.is_renewal_wanted() && tracker.trusts(at(1)));
+        assert!(!tracker.is_renewal_wanted() && tracker.is_still_valid(at(1)));
         tracker.observe(observed(FIRST, 4), at(3), at(4));
-        assert!(tracker.is_renewal_wanted() && !tracker.trusts(at(4)));
+        assert!(tracker.is_renewal_wanted() && !tracker.is_still_valid(at(4)));
         let second = Identity { epoch: Epoch(11), ..FIRST };
         tracker.observe(observed(second, 4), at(5), at(6));
         assert!(!tracker.is_renewal_wanted());

@@ -113,13 +113,13 @@ mod tests {
             });
             let fault = supervisor.fault().await;
             assert_eq!(fault, Fault { part: "the ending task", panicked });
-            let told = if panicked { "panicked" } else { "ended" };
-            assert!(fault.to_string().starts_with(&format!("the ending task {told},")));
+            let verb = if panicked { "panicked" } else { "ended" };
+            assert!(fault.to_string().starts_with(&format!("the ending task {verb},")));
         }
     }
 
     #[tokio::test]
-    async fn the_first_that_ends_is_told_and_one_that_was_asked_to_end_is_not() {
+    async fn the_first_part_that_ends_is_reported_unless_it_was_asked_to_end() {
         let supervisor = Supervisor::new();
         supervisor.guard("the finished part").finish();
         let guard = supervisor.guard("a thread");

@@ -195,7 +195,7 @@ impl Players {
                 }
                 // It was read for this call, but slowly.
                 Look::Stale(record, right_at)
-                    if right_at > asked && self.0.identity.trusts(right_at) =>
+                    if right_at > asked && self.0.identity.is_still_valid(right_at) =>
                 {
                     return Ok(record);
                 }

@@ -154,7 +154,7 @@ impl Slot {
         let known = self.lock();
         let record = known.record.as_ref()?;
         let newest = record.revision >= known.minimum.revision;
-        let trusted = known.right_at.is_some_and(|at| identity.trusts(at));
+        let trusted = known.right_at.is_some_and(|at| identity.is_still_valid(at));
         (newest && trusted).then(|| Arc::clone(record))
     }
 
@@ -223,7 +223,10 @@ impl Known {
         let unchanged = self.minimum.is_since_change(right_at);
         let age = now.saturating_duration_since(right_at);
         match &self.record {
-            None if unchanged && age < MISSING_FOR && freshness.identity().trusts(right_at) => {
+            None if unchanged
+                && age < MISSING_FOR
+                && freshness.identity().is_still_valid(right_at) =>
+            {
                 Look::Fresh(None)
             }
             Some(record) if record.revision >= self.minimum.revision => {

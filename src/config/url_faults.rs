@@ -48,14 +48,14 @@ fn explain_unknown(text: &str, name: &str) -> String {
     if let Some((_, instead)) = known {
         return format!("the parameter {name} is not known here: {instead}");
     }
-    if may_be_told(text, name) {
+    if may_be_shown(text, name) {
         return format!("the parameter {name} is not known here: leave it out");
     }
     "it has a parameter that is not known here".to_owned()
 }
 
 /// Whether a name is certainly not part of a password that contains an unescaped `@` or space.
-fn may_be_told(text: &str, name: &str) -> bool {
+fn may_be_shown(text: &str, name: &str) -> bool {
     let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
     if name.is_empty() || !name.bytes().all(is_word) {
         return false;

@@ -35,7 +35,7 @@ pub struct Shedding {
     in_flight: AtomicUsize,
     limit: AtomicUsize,
     window: Window,
-    told_at: Mutex<Option<Instant>>,
+    logged_at: Mutex<Option<Instant>>,
     metrics: Metrics,
 }
 
@@ -78,7 +78,7 @@ impl Shedding {
                 waited: AtomicU64::new(0),
                 most_in_flight: AtomicUsize::new(0),
             },
-            told_at: Mutex::new(None),
+            logged_at: Mutex::new(None),
             metrics,
         }
     }
@@ -143,9 +143,9 @@ impl Shedding {
 
     /// Logs that requests are refused, but not for each one.
     fn tell(&self, now: Instant, limit: usize) {
-        let Ok(mut told_at) = self.told_at.try_lock() else { return };
-        if told_at.is_none_or(|at| now.saturating_duration_since(at) >= TOLD_EVERY) {
-            *told_at = Some(now);
+        let Ok(mut logged_at) = self.logged_at.try_lock() else { return };
+        if logged_at.is_none_or(|at| now.saturating_duration_since(at) >= TOLD_EVERY) {
+            *logged_at = Some(now);
             tracing::warn!(limit, "overloaded; excess mutations are refused");
         }
     }

@@ -75,7 +75,7 @@ impl Freshness {
 
     /// Whether a row that was right at `right_at` may be served at `now`.
     pub fn is_fresh(&self, right_at: Instant, now: Instant) -> bool {
-        if !self.identity.trusts(right_at) {
+        if !self.identity.is_still_valid(right_at) {
             return false;
         }
         let age = now.saturating_duration_since(right_at);
@@ -172,9 +172,9 @@ impl Freshness {
 
     /// Whether another instance may have to know what this one changes.
     pub(super) fn has_peers(&self, now: Instant) -> bool {
-        let deaf = self.is_disconnected(now);
+        let disconnected = self.is_disconnected(now);
         let channel = self.channel.lock().unwrap_or_else(PoisonError::into_inner);
-        !channel.only_writer && (deaf || !channel.peers.is_empty())
+        !channel.only_writer && (disconnected || !channel.peers.is_empty())
     }
 
     /// Removes peers that have ended.
@@ -343,13 +343,16 @@ mod tests {
     }
 
     #[test]
-    fn whoever_does_not_hear_itself_speaks_all_the_same() {
+    fn an_instance_without_its_own_heartbeat_announces_nevertheless() {
         let start = Instant::now();
         let freshness = connected(start, 1_000);
         assert!(!freshness.has_peers(after(start, 1_100)));
         freshness.peer_heartbeat(Uuid::from_u128(1), after(start, 1_200));
         assert!(freshness.has_peers(after(start, 1_300)));
-        let deaf = connected(start, 1_000);
-        assert!(deaf.is_disconnected(after(start, 2_000)) && deaf.has_peers(after(start, 2_000)));
+        let disconnected = connected(start, 1_000);
+        assert!(
+            disconnected.is_disconnected(after(start, 2_000))
+                && disconnected.has_peers(after(start, 2_000))
+        );
     }
 }

@@ -32,9 +32,9 @@ pub(super) struct Published {
     /// Until when noted rows may belong to the previous era.
     recheck_until: Option<Instant>,
     /// Changes that are not reported to other instances yet.
-    untold: HashSet<Uuid>,
+    unreported: HashSet<Uuid>,
     /// Recent reports of other instances that were applied.
-    heard: HashSet<i64>,
+    applied: HashSet<i64>,
 }
 
 impl Destination {
@@ -72,10 +72,10 @@ impl Rankings {
         }
         self.metrics.seen_in_a_minute.set(active[0]);
         self.metrics.seen_in_five_minutes.set(active[1]);
-        published.untold.extend(news);
+        published.unreported.extend(news);
         // Through Redis the other instances see it anyway, and without other instances there is nothing to report.
         let exchanged = if to_shared || self.alone {
-            published.untold.clear();
+            published.unreported.clear();
             Ok(())
         } else {
             self.exchange_news(&mut published, now).await
@@ -135,7 +135,7 @@ impl Rankings {
         *published = Published {
             to: Some(to.clone()),
             recheck_until,
-            untold: mem::take(&mut published.untold),
+            unreported: mem::take(&mut published.unreported),
             ..Published::default()
         };
     }
@@ -144,20 +144,20 @@ impl Rankings {
     /// Postgres. Reports are read repeatedly for a while, because of two concurrent reports the later one may become
     /// visible first.
     async fn exchange_news(&self, published: &mut Published, now: Timestamp) -> Result<(), Error> {
-        if !published.untold.is_empty() {
-            let news: Vec<Uuid> = published.untold.iter().copied().collect();
+        if !published.unreported.is_empty() {
+            let news: Vec<Uuid> = published.unreported.iter().copied().collect();
             let forgotten = now.plus_seconds(-NEWS_KEPT_SECONDS);
-            self.store.tell_ranking_news(self.instance, &news, now, forgotten).await?;
-            published.untold.clear();
+            self.store.report_ranking_news(self.instance, &news, now, forgotten).await?;
+            published.unreported.clear();
         }
         let since = now.plus_seconds(-NEWS_OVERLAP_SECONDS);
-        let told = self.store.ranking_news(self.instance, since).await?;
-        for (number, players) in &told {
-            if !published.heard.contains(number) {
+        let reports = self.store.ranking_news(self.instance, since).await?;
+        for (number, players) in &reports {
+            if !published.applied.contains(number) {
                 self.look_at(players.iter().copied());
             }
         }
-        published.heard = told.into_iter().map(|(number, _)| number).collect();
+        published.applied = reports.into_iter().map(|(number, _)| number).collect();
         Ok(())
     }
 
@@ -176,7 +176,7 @@ impl Rankings {
             for record in records.into_iter().map(Arc::new) {
                 missing.remove(&record.id);
                 standings.push(Standing::of(&record, timeline, now));
-                self.seen.hear(&record);
+                self.seen.note_reported(&record);
             }
             standings.extend(missing.into_iter().map(|player| Standing::deleted(player, now)));
         }

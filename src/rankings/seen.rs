@@ -52,7 +52,7 @@ impl Seen {
     }
 
     /// Notes what another instance reported about a player.
-    pub(super) fn hear(&self, record: &Arc<PlayerRecord>) {
+    pub(super) fn note_reported(&self, record: &Arc<PlayerRecord>) {
         self.insert(record, record.player.last_seen_at, false);
     }
 
@@ -163,7 +163,7 @@ mod tests {
         assert_eq!((news(), news()), (1, 0));
         seen.note(&record(1), at(1.0));
         assert_eq!(news(), 0);
-        seen.hear(&record(2));
+        seen.note_reported(&record(2));
         assert_eq!(news(), 0);
         seen.note(&record(2), at(2.0));
         assert_eq!(news(), 0);

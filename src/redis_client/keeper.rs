@@ -23,12 +23,12 @@ const PROBE_TTL: u64 = 10_000;
 
 /// Keeps the connection open. Never returns.
 pub(super) async fn keep(redis: Redis) {
-    let mut told = false;
+    let mut is_logged = false;
     let mut pause = RETRY;
     loop {
         match open(&redis).await {
             Ok(connection) => {
-                told = false;
+                is_logged = false;
                 let opened = Instant::now();
                 redis.connect(connection);
                 watch(&redis).await;
@@ -40,12 +40,12 @@ pub(super) async fn keep(redis: Redis) {
                 };
             }
             Err(error) => {
-                if told {
+                if is_logged {
                     tracing::debug!(%error, "Redis is still unavailable");
                 } else {
                     tracing::warn!(%error, "Redis is unavailable; retrying");
                 }
-                told = true;
+                is_logged = true;
                 // It was not open, so it has not refused a command.
                 sleep(RETRY).await;
                 continue;

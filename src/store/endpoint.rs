@@ -73,15 +73,15 @@ impl LastTime {
 
 /// Set after a statement timed out: each pooled connection is pinged before its next use.
 #[derive(Clone, Debug)]
-pub(super) struct Doubt {
-    raised: LastTime,
+pub(super) struct ConnectionHealth {
+    last_timeout: LastTime,
     identity: Arc<IdentityTracker>,
 }
 
-impl Doubt {
+impl ConnectionHealth {
     /// Notes that a connection did not answer in time.
-    pub(super) fn raise(&self) {
-        self.raised.note();
+    pub(super) fn note_timeout(&self) {
+        self.last_timeout.note();
         self.note_lost();
     }
 
@@ -92,8 +92,8 @@ impl Doubt {
     }
 
     /// Whether a connection that was not used for `unused` must be pinged.
-    fn concerns(&self, unused: Duration) -> bool {
-        self.raised.elapsed().is_some_and(|since| since <= unused)
+    fn is_suspect(&self, unused: Duration) -> bool {
+        self.last_timeout.elapsed().is_some_and(|since| since <= unused)
     }
 }
 
@@ -102,9 +102,9 @@ pub(super) fn pool(
     options: &StoreOptions,
     session: Option<&'static str>,
     identity: Arc<IdentityTracker>,
-) -> Result<(Pool, Doubt), Error> {
-    let doubt = Doubt { raised: LastTime::never(), identity };
-    let doubts = doubt.clone();
+) -> Result<(Pool, ConnectionHealth), Error> {
+    let health = ConnectionHealth { last_timeout: LastTime::never(), identity };
+    let doubts = health.clone();
     let pool = Pool::builder(manager(options)?)
         .max_size(options.pool_size)
         // The connection that was used last is used next, so that surplus connections stay unused and can be closed.
@@ -121,7 +121,7 @@ pub(super) fn pool(
         }))
         .build()
         .map_err(|error| Error::Unavailable(error.to_string()))?;
-    Ok((pool, doubt))
+    Ok((pool, health))
 }
 
 fn manager(options: &StoreOptions) -> Result<Manager, Error> {
@@ -149,17 +149,17 @@ async fn begin(client: &ClientWrapper, session: Option<&str>) -> Hooked {
 }
 
 /// Pings a connection that may have been closed unnoticed. If it does not answer it is replaced.
-async fn ask(client: &ClientWrapper, metrics: Metrics, doubt: Doubt) -> Hooked {
+async fn ask(client: &ClientWrapper, metrics: Metrics, health: ConnectionHealth) -> Hooked {
     if client.is_closed() {
-        doubt.note_lost();
+        health.note_lost();
         return Err(HookError::message("the connection has ended"));
     }
     let unused = metrics.last_used();
-    if unused < TRUSTED_IDLE && !doubt.concerns(unused) {
+    if unused < TRUSTED_IDLE && !health.is_suspect(unused) {
         return Ok(());
     }
     let answer = timeout(ASK_LIMIT, client.batch_execute("")).await;
     let dead = |_| Err(HookError::message("an idle connection is dead"));
     let answered = answer.map_or_else(dead, |answer| answer.map_err(HookError::Backend));
-    answered.inspect_err(|_| doubt.note_lost())
+    answered.inspect_err(|_| health.note_lost())
 }

@@ -9,7 +9,7 @@ use tokio_postgres::Row;
 use super::budget::{Connection, Member, Purpose};
 use super::endpoint::{self, Endpoint};
 use super::error::Error;
-use super::statement::{Conduct, Output, Parameters, Pooled, Shared, Wanted};
+use super::statement::{Output, Parameters, Pooled, Shared, StatementRunner, Wanted};
 use super::writes::Writes;
 use crate::identity::IdentityTracker;
 
@@ -48,7 +48,7 @@ const SWEEP_SESSION: &str = include_str!("../../sql/queries/sweep/session.sql");
 #[derive(Clone)]
 pub struct Store {
     member: Arc<Member>,
-    conduct: Conduct,
+    runner: StatementRunner,
     options: Arc<StoreOptions>,
 }
 
@@ -115,8 +115,8 @@ impl Store {
     /// time-out.
     pub(super) fn patient(&self, statement_timeout: Duration) -> Self {
         let options = StoreOptions { statement_timeout, ..StoreOptions::clone(&self.options) };
-        let conduct = Conduct { limit: statement_timeout, ..self.conduct.clone() };
-        Self { conduct, options: Arc::new(options), ..self.clone() }
+        let runner = StatementRunner { limit: statement_timeout, ..self.runner.clone() };
+        Self { runner, options: Arc::new(options), ..self.clone() }
     }
 
     /// A store whose sessions begin with the settings of `session`.
@@ -128,37 +128,39 @@ impl Store {
     ) -> Result<Self, Error> {
         let pooled = options.endpoint.pooled.then(|| Arc::new(Pooled::new(session)));
         let of_connections = pooled.is_none().then_some(session);
-        let (pool, doubt) = endpoint::pool(&options, of_connections, Arc::clone(&shared.identity))?;
-        let member = Member { pool, purpose, patience: options.pool_timeout, doubt: doubt.clone() };
+        let (pool, health) =
+            endpoint::pool(&options, of_connections, Arc::clone(&shared.identity))?;
+        let member =
+            Member { pool, purpose, patience: options.pool_timeout, health: health.clone() };
         let member = shared.budget.join(member);
-        let conduct = Conduct { limit: options.statement_timeout, doubt, pooled, shared };
-        Ok(Self { member, conduct, options: Arc::new(options) })
+        let runner = StatementRunner { limit: options.statement_timeout, health, pooled, shared };
+        Ok(Self { member, runner, options: Arc::new(options) })
     }
 
     fn shared(&self) -> Arc<Shared> {
-        Arc::clone(&self.conduct.shared)
+        Arc::clone(&self.runner.shared)
     }
 
     /// What is known about the identity of the database.
     pub fn identity(&self) -> &Arc<IdentityTracker> {
-        &self.conduct.shared.identity
+        &self.runner.shared.identity
     }
 
     /// What is known about whether Postgres accepts writes.
     pub(super) fn writes(&self) -> &Writes {
-        &self.conduct.shared.writes
+        &self.runner.shared.writes
     }
 
     /// Closes all idle connections of the process, so that new sessions begin.
     pub(super) fn renew_connections(&self) {
-        self.conduct.shared.budget.renew();
+        self.runner.shared.budget.renew();
     }
 
     /// Keeps a lane's connection open until the store is closed, and closes connections of all pools that are not
     /// needed any more. Run it on the runtime of the lane.
     pub async fn hold_connection(self) {
         while !self.member.pool.is_closed() {
-            let budget = &self.conduct.shared.budget;
+            let budget = &self.runner.shared.budget;
             budget.tidy();
             if budget.lane_wants_connection(&self.member)
                 && let Err(error) = self.connection().await
@@ -191,14 +193,14 @@ impl Store {
     /// Returns [`Error::Unavailable`] if there is no connection in time.
     pub async fn begin(&self) -> Result<Transaction, Error> {
         let client = Some(self.connection().await?);
-        let transaction = Transaction { client, conduct: self.conduct.clone() };
-        transaction.batch(self.conduct.prelude()).await?;
+        let transaction = Transaction { client, runner: self.runner.clone() };
+        transaction.batch(self.runner.prelude()).await?;
         Ok(transaction)
     }
 
     /// A connection for exclusive use. Behind a pooler only a transaction may run more than one statement on it.
     pub(super) async fn connection(&self) -> Result<Connection, Error> {
-        self.conduct.shared.budget.connection(&self.member).await
+        self.runner.shared.budget.connection(&self.member).await
     }
 
     pub(super) async fn query(
@@ -233,7 +235,7 @@ impl Store {
         wanted: Wanted,
     ) -> Result<Output, Error> {
         let unknown = |pooled: &Arc<Pooled>| pooled.types(statement).is_none();
-        if self.conduct.pooled.as_ref().is_some_and(unknown) {
+        if self.runner.pooled.as_ref().is_some_and(unknown) {
             // The first time, Postgres is asked for the types of the parameters, which takes a transaction of several
             // round trips.
             let mut transaction = self.begin().await?;
@@ -251,7 +253,7 @@ impl Store {
         parameters: Parameters<'_>,
         wanted: Wanted,
     ) -> Result<Output, Error> {
-        self.conduct.alone(&mut Some(client), statement, parameters, wanted).await
+        self.runner.alone(&mut Some(client), statement, parameters, wanted).await
     }
 
     /// A connection for writing the result of rows that were read at `read_at` or later.
@@ -261,7 +263,7 @@ impl Store {
     /// may lead to another server, whose rows may differ at the same revision.
     pub async fn writing(&self, read_at: Instant) -> Result<Writing<'_>, Error> {
         let client = self.connection().await?;
-        if self.identity().trusts(read_at) {
+        if self.identity().is_still_valid(read_at) {
             return Ok(Writing { store: self, client });
         }
         Err(Error::Contention("a connection was lost after the rows were read".into()))
@@ -282,7 +284,7 @@ impl Writing<'_> {
         parameters: Parameters<'_>,
     ) -> Result<Vec<Row>, Error> {
         let Self { store, client } = self;
-        if store.conduct.pooled.as_ref().is_some_and(|it| it.types(statement).is_none()) {
+        if store.runner.pooled.as_ref().is_some_and(|it| it.types(statement).is_none()) {
             // The first time, as in `run`: the transaction takes its own connection.
             drop(client);
             return store.query(statement, parameters).await;
@@ -295,7 +297,7 @@ impl Writing<'_> {
 /// connection, its connection is closed and Postgres rolls it back.
 pub struct Transaction {
     client: Option<Connection>,
-    conduct: Conduct,
+    runner: StatementRunner,
 }
 
 impl Transaction {
@@ -322,11 +324,11 @@ impl Transaction {
         parameters: Parameters<'_>,
         wanted: Wanted,
     ) -> Result<Output, Error> {
-        self.conduct.within(&mut self.client, statement, parameters, wanted).await
+        self.runner.within(&mut self.client, statement, parameters, wanted).await
     }
 
     pub(super) async fn batch(&self, sql: &str) -> Result<(), Error> {
-        self.conduct.batch(self.client.as_ref(), sql).await
+        self.runner.batch(self.client.as_ref(), sql).await
     }
 
     /// Commits and makes everything durable.

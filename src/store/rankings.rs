@@ -33,14 +33,14 @@ impl Store {
     ///
     /// # Errors
     /// Returns the error of the statement.
-    pub async fn tell_ranking_news(
+    pub async fn report_ranking_news(
         &self,
         instance: Uuid,
         players: &[Uuid],
         now: Timestamp,
         forgotten: Timestamp,
     ) -> Result<(), Error> {
-        let sql = include_str!("../../sql/queries/rankings/tell_news.sql");
+        let sql = include_str!("../../sql/queries/rankings/report_news.sql");
         self.execute(sql, &[&instance, &players, &now, &forgotten]).await.map(drop)
     }
 

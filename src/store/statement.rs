@@ -17,7 +17,7 @@ use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
 use super::budget::{Budget, Connection};
-use super::endpoint::Doubt;
+use super::endpoint::ConnectionHealth;
 use super::error::Error;
 use super::writes::Writes;
 use crate::identity::IdentityTracker;
@@ -26,10 +26,10 @@ pub(super) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 /// How the statements of a pool run.
 #[derive(Clone)]
-pub(super) struct Conduct {
+pub(super) struct StatementRunner {
     /// Time-out of a statement.
     pub(super) limit: Duration,
-    pub(super) doubt: Doubt,
+    pub(super) health: ConnectionHealth,
     pub(super) shared: Arc<Shared>,
     /// What begins a transaction, and the known types of parameters; `None` on direct connections.
     pub(super) pooled: Option<Arc<Pooled>>,
@@ -113,7 +113,7 @@ impl Output {
     }
 }
 
-impl Conduct {
+impl StatementRunner {
     /// The statements that begin a transaction.
     pub(super) fn prelude(&self) -> &str {
         self.pooled.as_ref().map_or("begin", |pooled| &pooled.prelude)
@@ -184,7 +184,7 @@ impl Conduct {
 
     fn failed(&self, error: tokio_postgres::Error) -> Error {
         if ends_connection(&error) {
-            self.doubt.note_lost();
+            self.health.note_lost();
         }
         if self.shared.writes.note(&error) {
             // All idle connections began while the database was not read-only, or lead to a former primary.
@@ -215,7 +215,7 @@ impl Conduct {
     }
 
     fn out_of_time(&self) -> Error {
-        self.doubt.raise();
+        self.health.note_timeout();
         Error::Unavailable(format!("no answer within {} ms", self.limit.as_millis()))
     }
 }

@@ -55,7 +55,7 @@ pub struct Metrics {
     pub database_up: IntGauge,
     /// Whether Postgres accepts writes: 1 or 0.
     pub database_writable: IntGauge,
-    /// How far the database's clock is behind the latest time that it told, in seconds.
+    /// How far the database's clock is behind the latest time that it reported, in seconds.
     pub database_clock_behind: Gauge,
     /// Calls that a rate limit allowed or refused.
     limit_decisions: CounterVec,
@@ -246,7 +246,7 @@ impl Metrics {
             database_writable: IntGauge::new("database_writable", "Whether Postgres takes writes")?,
             database_clock_behind: Gauge::new(
                 "database_clock_behind_seconds",
-                "How far the database's clock is behind the latest time that it told",
+                "How far the database's clock is behind the latest time that it reported",
             )?,
             limit_decisions: CounterVec::new(
                 Opts::new(

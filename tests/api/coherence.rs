@@ -243,8 +243,8 @@ async fn a_thousand_cold_readers_cause_one_query() {
         let player = first.client.guest().await;
         let app = world.start().await;
         let before = app.loads();
-        let seat = app.server.game.handle(player.id.parse().expect("an id"));
-        let reads = (0..1000).map(|_| app.server.game.state(&seat));
+        let handle = app.server.game.handle(player.id.parse().expect("an id"));
+        let reads = (0..1000).map(|_| app.server.game.state(&handle));
         for read in futures_util::future::join_all(reads).await {
             read.expect("read");
         }

@@ -37,7 +37,7 @@ impl Gate {
             "#!/bin/sh\n\
              cd {folder}\n\
              for name in INT QUIT; do\n\
-             trap \"echo $name >>{program}-signals; [ -e deaf-to-$name ] || exit 1\" $name\n\
+             trap \"echo $name >>{program}-signals; [ -e ignores-$name ] || exit 1\" $name\n\
              done\n\
              echo started >>{program}-starts\n\
              while [ -e {program}-waits ]; do sleep 0.02; done\n\
@@ -228,7 +228,7 @@ async fn play_goes_on_once_the_database_has_recovered() {
 async fn a_server_that_is_asked_twice_to_end_does_not_wait_for_its_database() {
     let (folder, gate) = (Folder::new("asked-twice"), Gate::new("asked-twice-gate"));
     gate.close("postgres");
-    fs::write(gate.file("deaf-to-INT"), "").expect("written");
+    fs::write(gate.file("ignores-INT"), "").expect("written");
     let settings =
         [("DATA_DIR", folder.path().to_str().expect("text")), ("PG_BINDIR", gate.path())];
     let mut server = Program::launch(&settings);

@@ -73,7 +73,7 @@ mod tests {
     use crate::config::read::testing::load;
 
     #[test]
-    fn a_pooler_is_found_by_its_name_unless_told_otherwise() {
+    fn a_pooler_is_recognised_by_its_name_unless_set() {
         let secret = "s".repeat(32);
         let pooled = |url: &str, pooler: &str| {
             let variables =

@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_is_told_at_once() {
+    fn all_faults_are_reported_together() {
         let faults = load(&[
             ("PORT", "eighty"),
             ("HOST", "nowhere"),

@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_elements_and_pairs_are_told_apart() {
+    fn lists_elements_and_pairs_are_distinguished() {
         for (line, expected) in [
             ("for=a", &["a"][..]),
             ("for=a, for=\"b,c\" ,by=x;for=d", &["a", "b,c", "d"]),

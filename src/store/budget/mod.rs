@@ -22,7 +22,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout_at;
 use tokio_postgres::error::SqlState;
 
-use super::endpoint::Doubt;
+use super::endpoint::ConnectionHealth;
 use super::error::Error;
 pub(super) use connection::Connection;
 pub(super) use rules::Purpose;
@@ -39,10 +39,10 @@ const SETTLE: Duration = Duration::from_millis(10);
 const SETTLE_LIMIT: Duration = Duration::from_millis(500);
 /// A waiting caller checks again at least this often, because some conditions depend on time only.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
-/// A connection that was not used for this long is closed. During a shortage it is closed sooner, because other
+/// A connection that was not used for this long is closed. While Postgres refuses connections it is closed sooner, because other
 /// instances may need it.
 const UNUSED: Duration = Duration::from_mins(2);
-const UNUSED_IN_SHORTAGE: Duration = Duration::from_secs(5);
+const UNUSED_WHILE_REFUSED: Duration = Duration::from_secs(5);
 
 /// A pool of the process.
 pub(super) struct Member {
@@ -51,7 +51,7 @@ pub(super) struct Member {
     /// How long a caller waits for a connection.
     pub(super) patience: Duration,
     /// Notified of connections that were closed by the other side.
-    pub(super) doubt: Doubt,
+    pub(super) health: ConnectionHealth,
 }
 
 /// The connections of all pools of a process.
@@ -59,7 +59,7 @@ pub(super) struct Budget {
     /// Whether Postgres refused a connection recently.
     short: AtomicBool,
     state: Mutex<State>,
-    /// Notified when a connection is returned or closed, during a shortage.
+    /// Notified when a connection is returned or closed, while Postgres refuses further ones.
     changed: Notify,
     /// Held by the one caller of each purpose that looks for a connection. Other callers of the purpose queue behind
     /// it.
@@ -133,7 +133,7 @@ impl Budget {
 
     /// Closes connections that have ended, and those that were not used for a while, except the one that a lane keeps.
     pub(super) fn tidy(&self) {
-        let unused = if self.is_short() { UNUSED_IN_SHORTAGE } else { UNUSED };
+        let unused = if self.is_short() { UNUSED_WHILE_REFUSED } else { UNUSED };
         self.close_unused(unused, |purpose| usize::from(purpose == Purpose::Lane));
     }
 
@@ -141,7 +141,7 @@ impl Budget {
     /// lead to another server.
     pub(super) fn renew(&self) {
         self.close_unused(Duration::ZERO, |_| 0);
-        self.members().iter().for_each(|member| member.doubt.note_lost());
+        self.members().iter().for_each(|member| member.health.note_lost());
     }
 
     fn close_unused(&self, unused: Duration, kept: impl Fn(Purpose) -> usize) {
@@ -150,7 +150,7 @@ impl Budget {
             let kept = kept(member.purpose);
             let closed = member.pool.retain(|client, metrics| {
                 if client.is_closed() {
-                    member.doubt.note_lost();
+                    member.health.note_lost();
                 }
                 let close = client.is_closed() || (open > kept && metrics.last_used() >= unused);
                 open -= usize::from(close);

@@ -188,7 +188,7 @@ mod tests {
         assert_eq!(view(&full, JOBS, 3).step(), Step::Evict(REQUESTS));
         let busy = pools([(2, 0), (1, 1), (0, 0), (0, 0)]);
         assert_eq!(view(&busy, JOBS, 3).step(), Step::Wait);
-        // A lane may have opened a second connection before the shortage.
+        // A lane may have opened a second connection before Postgres refused further ones.
         let spare = pools([(2, 0), (2, 2), (0, 0), (0, 0)]);
         assert_eq!(view(&spare, JOBS, 4).step(), Step::Evict(LANE));
     }
