@@ -34,7 +34,7 @@ impl Accounts {
             guard.confirm();
             return Err(Error::Unauthenticated);
         }
-        guard.gone();
+        guard.confirm_deleted();
         self.revocations.note(player, Reason::PlayerDeleted, now);
         Ok(())
     }

@@ -148,7 +148,7 @@ async fn work(server: &Arc<Server>, database: &mut Database, address: SocketAddr
         server.jobs.start(&server.supervisor);
     }
     announce(address, server.role);
-    let _upkeep = server.keep_up();
+    let _upkeep = server.start_loops();
     pending().await
 }
 

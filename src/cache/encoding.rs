@@ -21,7 +21,7 @@ pub(super) enum Change {
     /// The row changed; the new row is not known.
     Touched(Uuid),
     /// The player was deleted.
-    Gone(Uuid),
+    Deleted(Uuid),
     /// It is not known whether a write was carried out. The number is the revision that it was made from; `None` if no
     /// revision guards it.
     Unsettled(Uuid, Option<i64>),
@@ -93,7 +93,7 @@ pub(super) mod tests {
         let changes = vec![
             Change::State(Arc::new(record())),
             Change::Touched(record().id),
-            Change::Gone(record().id),
+            Change::Deleted(record().id),
             Change::Unsettled(record().id, Some(8)),
         ];
         let bytes = postcard::to_extend(&changes, Vec::new()).expect("encoded");

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::Players;
 use super::encoding::Change;
-use super::minimum::{GONE, Minimum};
+use super::minimum::{Minimum, TOMBSTONE};
 
 /// Marks a change of a player other than by a lane's commit. When it is confirmed or dropped, rows that were read
 /// before are no longer served: by this instance at once, by others when they receive the announcement. If it is
@@ -22,7 +22,7 @@ pub struct InvalidationGuard {
 enum Outcome {
     Unknown,
     Known,
-    Gone,
+    Deleted,
 }
 
 impl Players {
@@ -40,8 +40,8 @@ impl InvalidationGuard {
     }
 
     /// The player was deleted.
-    pub fn gone(mut self) {
-        self.outcome = Outcome::Gone;
+    pub fn confirm_deleted(mut self) {
+        self.outcome = Outcome::Deleted;
     }
 }
 
@@ -52,9 +52,9 @@ impl Drop for InvalidationGuard {
         let (minimum, change) = match outcome {
             Outcome::Unknown => (Minimum::of_unguarded_fate(now), Change::Unsettled(player, None)),
             Outcome::Known => (Minimum::of_change(now), Change::Touched(player)),
-            Outcome::Gone => (Minimum::of_revision(GONE, now), Change::Gone(player)),
+            Outcome::Deleted => (Minimum::of_revision(TOMBSTONE, now), Change::Deleted(player)),
         };
-        let gone = *outcome == Outcome::Gone;
+        let is_deleted = *outcome == Outcome::Deleted;
         players.raise(player, minimum);
         players.0.changes.publish_now(change);
         if let Some(remote) = players.0.remote.clone()
@@ -62,8 +62,8 @@ impl Drop for InvalidationGuard {
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
             runtime.spawn(async move {
-                if gone {
-                    remote.put_gone(identity, player).await;
+                if is_deleted {
+                    remote.put_tombstone(identity, player).await;
                 } else {
                     remote.remove(identity, player).await;
                 }

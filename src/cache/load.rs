@@ -9,9 +9,9 @@ use moka::ops::compute::Op;
 use uuid::Uuid;
 
 use super::Players;
-use super::minimum::{GONE, Minimum, Source};
+use super::minimum::{Minimum, Source, TOMBSTONE};
 use super::remote::Remote;
-use super::slot::{Look, Slot};
+use super::slot::{Lookup, Slot};
 use crate::identity::Identity;
 use crate::store;
 
@@ -93,10 +93,10 @@ impl Players {
                 slot.put(Arc::new(record), right_at, Source::Elsewhere, now);
             }
             None => {
-                slot.raise(Minimum::of_revision(GONE, now));
+                slot.raise(Minimum::of_revision(TOMBSTONE, now));
             }
         }
-        matches!(slot.look(now, freshness), Look::Fresh(_))
+        matches!(slot.look_up(now, freshness), Lookup::Fresh(_))
     }
 }
 

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::generations::Generations;
 
 /// The revision of the tombstone of a deleted player.
-pub(super) const GONE: i64 = i64::MAX;
+pub(super) const TOMBSTONE: i64 = i64::MAX;
 
 /// Twice the TTL in Redis, so that when a minimum is forgotten, older rows have expired there.
 const GENERATION: Duration = Duration::from_secs(10);
@@ -81,7 +81,7 @@ impl Minimum {
 
     /// At `now` the outcome of a write that no revision guards is unknown. Only time settles it.
     pub(super) fn of_unguarded_fate(now: Instant) -> Self {
-        Self::of_unknown_fate(GONE - 1, now)
+        Self::of_unknown_fate(TOMBSTONE - 1, now)
     }
 
     /// Adds what else is known.
@@ -137,8 +137,8 @@ impl Minimum {
     }
 
     /// When the player was known to be deleted; `None` if it is not.
-    pub(super) fn gone_at(&self) -> Option<Instant> {
-        self.known_at.filter(|_| self.revision == GONE)
+    pub(super) fn deleted_at(&self) -> Option<Instant> {
+        self.known_at.filter(|_| self.revision == TOMBSTONE)
     }
 }
 

@@ -37,9 +37,9 @@ pub use page::{Basis, Page};
 
 use encoding::Change;
 use load::Loading;
-use minimum::{Admission, GONE, Minimum, Minimums, Source};
+use minimum::{Admission, Minimum, Minimums, Source, TOMBSTONE};
 use remote::Remote;
-use slot::{Look, Slot};
+use slot::{Lookup, Slot};
 
 /// How old a row may be that is served while Postgres is unavailable, so that it cannot change: a minute more than
 /// usual.
@@ -188,21 +188,21 @@ impl Players {
             } else {
                 &handle.slot
             };
-            let stale = match slot.look(now, self.0.peers.freshness()) {
-                Look::Fresh(record) => {
+            let stale = match slot.look_up(now, self.0.peers.freshness()) {
+                Lookup::Fresh(record) => {
                     self.0.metrics.memory_hits.inc();
                     return Ok(record);
                 }
                 // It was read for this call, but slowly.
-                Look::Stale(record, right_at)
+                Lookup::Stale(record, right_at)
                     if right_at > asked && self.0.identity.is_still_valid(right_at) =>
                 {
                     return Ok(record);
                 }
-                Look::Stale(record, right_at) => {
+                Lookup::Stale(record, right_at) => {
                     (now.saturating_duration_since(right_at) < OUTAGE).then_some(record)
                 }
-                Look::Unknown => None,
+                Lookup::Unknown => None,
             };
             if let Some(record) = &stale
                 && self.0.health.database_latency().is_none()
@@ -352,7 +352,7 @@ impl Players {
                 }
             }
             Change::Touched(player) => self.raise(player, Minimum::of_change(now)),
-            Change::Gone(player) => self.raise(player, Minimum::of_revision(GONE, now)),
+            Change::Deleted(player) => self.raise(player, Minimum::of_revision(TOMBSTONE, now)),
             Change::Unsettled(player, base) => {
                 let unguarded = || Minimum::of_unguarded_fate(now);
                 let minimum = base.map_or_else(unguarded, |it| Minimum::of_unknown_fate(it, now));

@@ -14,7 +14,7 @@ use crate::store::players::PlayerRecord;
 enum OlderChange {
     State(Arc<PlayerRecord>),
     Touched(Uuid),
-    Gone(Uuid),
+    Deleted(Uuid),
 }
 
 /// Decodes the items of a message; `None` if they have another form. Another deployment may use the same channel, so a row is
@@ -23,7 +23,7 @@ pub(super) fn decode(items: &[u8]) -> Option<Vec<Change>> {
     let changes: Vec<OlderChange> = postcard::from_bytes(items).ok()?;
     let player = |change| match change {
         OlderChange::State(record) => record.id,
-        OlderChange::Touched(player) | OlderChange::Gone(player) => player,
+        OlderChange::Touched(player) | OlderChange::Deleted(player) => player,
     };
     Some(changes.into_iter().map(player).map(Change::Touched).collect())
 }
@@ -39,7 +39,7 @@ mod tests {
         let changes = vec![
             OlderChange::State(Arc::new(record())),
             OlderChange::Touched(players[1]),
-            OlderChange::Gone(players[2]),
+            OlderChange::Deleted(players[2]),
         ];
         let bytes = postcard::to_extend(&changes, Vec::new()).expect("encoded");
         let touched: Vec<_> = decode(&bytes)

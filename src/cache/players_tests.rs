@@ -49,7 +49,7 @@ async fn what_is_heard_of_a_player_whose_slot_was_dropped_is_remembered() {
     players.receive(Change::State(record(7)), Duration::ZERO, Instant::now());
     assert!(!admits(&players, 6));
     evict(&players);
-    players.receive(Change::Gone(guest().id), Duration::ZERO, Instant::now());
+    players.receive(Change::Deleted(guest().id), Duration::ZERO, Instant::now());
     assert!(!admits(&players, 8));
 }
 

@@ -7,7 +7,7 @@ use redis::{Script, pipe};
 use uuid::Uuid;
 
 use super::encoding::{Kept, decode, encode};
-use super::minimum::GONE;
+use super::minimum::TOMBSTONE;
 use crate::clock::Clock;
 use crate::identity::Identity;
 use crate::redis_client::Redis;
@@ -63,7 +63,7 @@ impl Remote {
         let remaining = Duration::from_millis(u64::try_from(remaining).ok()?);
         let stayed = TTL.checked_sub(remaining)?;
         let (revision, body) = value.split_at_checked(DIGITS)?;
-        if revision == digits(GONE).as_bytes() {
+        if revision == digits(TOMBSTONE).as_bytes() {
             return Some(Held { record: None, age: stayed });
         }
         let kept: Kept<PlayerRecord> = decode(body)?;
@@ -83,8 +83,8 @@ impl Remote {
     }
 
     /// Writes the tombstone of a player.
-    pub(super) async fn put_gone(&self, identity: Identity, player: Uuid) {
-        self.write(identity, player, GONE, Vec::new(), Duration::ZERO).await;
+    pub(super) async fn put_tombstone(&self, identity: Identity, player: Uuid) {
+        self.write(identity, player, TOMBSTONE, Vec::new(), Duration::ZERO).await;
     }
 
     /// Deletes a player whose row has changed.

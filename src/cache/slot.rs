@@ -48,7 +48,7 @@ struct Known {
 }
 
 /// The result of reading a slot.
-pub(super) enum Look {
+pub(super) enum Lookup {
     /// The row may be served.
     Fresh(Option<Arc<PlayerRecord>>),
     /// The row was right at this time and may have changed since.
@@ -65,8 +65,8 @@ impl Slot {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn look(&self, now: Instant, freshness: &Freshness) -> Look {
-        self.lock().look(now, freshness)
+    pub(super) fn look_up(&self, now: Instant, freshness: &Freshness) -> Lookup {
+        self.lock().look_up(now, freshness)
     }
 
     /// The load in progress, or else the one that `begin` begins.
@@ -109,7 +109,7 @@ impl Slot {
             return false;
         }
         known.minimum.raise(minimum);
-        if known.minimum.gone_at().is_some() {
+        if known.minimum.deleted_at().is_some() {
             known.record = None;
         }
         true
@@ -213,12 +213,12 @@ impl Known {
         admission
     }
 
-    fn look(&self, now: Instant, freshness: &Freshness) -> Look {
-        if self.minimum.gone_at().is_some_and(|at| freshness.identity().knows(at)) {
-            return Look::Fresh(None);
+    fn look_up(&self, now: Instant, freshness: &Freshness) -> Lookup {
+        if self.minimum.deleted_at().is_some_and(|at| freshness.identity().knows(at)) {
+            return Lookup::Fresh(None);
         }
         let Some(right_at) = self.right_at.filter(|&at| freshness.identity().knows(at)) else {
-            return Look::Unknown;
+            return Lookup::Unknown;
         };
         let unchanged = self.minimum.is_since_change(right_at);
         let age = now.saturating_duration_since(right_at);
@@ -227,18 +227,18 @@ impl Known {
                 && age < MISSING_FOR
                 && freshness.identity().is_still_valid(right_at) =>
             {
-                Look::Fresh(None)
+                Lookup::Fresh(None)
             }
             Some(record) if record.revision >= self.minimum.revision => {
                 // A write of unknown outcome would not be announced.
                 let settled = !self.minimum.is_unsettled(now) || age < ALWAYS_FRESH;
                 if unchanged && settled && freshness.is_fresh(right_at, now) {
-                    Look::Fresh(Some(Arc::clone(record)))
+                    Lookup::Fresh(Some(Arc::clone(record)))
                 } else {
-                    Look::Stale(Some(Arc::clone(record)), right_at)
+                    Lookup::Stale(Some(Arc::clone(record)), right_at)
                 }
             }
-            _ => Look::Unknown,
+            _ => Lookup::Unknown,
         }
     }
 }

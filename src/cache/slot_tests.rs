@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::cache::minimum::GONE;
+use crate::cache::minimum::TOMBSTONE;
 use crate::domain::testing::at;
 use crate::identity::{Epoch, Identity, Observed};
 use crate::store::players::testing::guest;
@@ -93,7 +93,7 @@ fn run(steps: &[Step], announced: bool) -> Result<(), TestCaseError> {
             }
             Step::Wait(millis) => now += Duration::from_millis(millis),
             Step::Read => {
-                let Look::Fresh(record) = slot.look(now, &freshness) else { continue };
+                let Lookup::Fresh(record) = slot.look_up(now, &freshness) else { continue };
                 let served = record.expect("the player exists").revision;
                 prop_assert!(served >= seen, "from {seen} back to {served}");
                 seen = served;
@@ -141,11 +141,11 @@ fn a_player_who_is_gone_stays_gone() {
     let freshness = Freshness::new(true, now, Arc::default());
     let deleted = now + Duration::from_secs(1);
     assert_eq!(put(&slot, 5, now), Some(Admission::Newest));
-    slot.raise(Minimum::of_revision(GONE, deleted));
+    slot.raise(Minimum::of_revision(TOMBSTONE, deleted));
     assert_eq!(put(&slot, 6, now), Some(Admission::Outdated), "a late put");
     let late = slot.put(record(6), deleted + MISSING_FOR, Source::Elsewhere, deleted);
     assert_eq!(late, Some(Admission::Outdated), "from a Redis that is late");
-    assert!(matches!(slot.look(deleted, &freshness), Look::Fresh(None)));
+    assert!(matches!(slot.look_up(deleted, &freshness), Lookup::Fresh(None)));
     assert!(slot.base(freshness.identity()).is_none());
 }
 
@@ -154,10 +154,10 @@ fn that_a_player_is_missing_is_believed_for_a_second() {
     let (slot, now) = (Slot::default(), Instant::now());
     let freshness = Freshness::new(true, now, Arc::default());
     slot.put_missing(now);
-    assert!(matches!(slot.look(now, &freshness), Look::Fresh(None)));
-    assert!(matches!(slot.look(now + MISSING_FOR, &freshness), Look::Unknown));
+    assert!(matches!(slot.look_up(now, &freshness), Lookup::Fresh(None)));
+    assert!(matches!(slot.look_up(now + MISSING_FOR, &freshness), Lookup::Unknown));
     put(&slot, 1, now);
-    assert!(matches!(slot.look(now, &freshness), Look::Fresh(Some(_))));
+    assert!(matches!(slot.look_up(now, &freshness), Lookup::Fresh(Some(_))));
 }
 
 #[test]
@@ -165,8 +165,8 @@ fn a_row_that_went_back_is_served() {
     let (slot, now) = (Slot::default(), Instant::now());
     let freshness = Freshness::new(true, now, Arc::default());
     let seconds = |seconds| now + Duration::from_secs(seconds);
-    let served = |at| match slot.look(at, &freshness) {
-        Look::Fresh(Some(record)) => Some(record.revision),
+    let served = |at| match slot.look_up(at, &freshness) {
+        Lookup::Fresh(Some(record)) => Some(record.revision),
         _ => None,
     };
     put(&slot, 5, now);
@@ -174,7 +174,7 @@ fn a_row_that_went_back_is_served() {
     assert!(matches!(put(&slot, 1, seconds(1)), Some(Admission::WentBack { .. })));
     assert_eq!(served(seconds(1)), Some(1));
     assert_eq!(put(&slot, 2, seconds(2)), Some(Admission::Newest), "and goes on from there");
-    slot.raise(Minimum::of_revision(GONE, seconds(3)));
+    slot.raise(Minimum::of_revision(TOMBSTONE, seconds(3)));
     let back = put(&slot, 1, seconds(4));
     assert_eq!(back, Some(Admission::WentBack { known_at: Some(seconds(3)) }), "a deleted one");
     assert_eq!(served(seconds(4)), Some(1));
@@ -189,21 +189,21 @@ fn nothing_of_another_epoch_is_served_and_no_command_is_folded_from_it() {
     put(&slot, 5, at(1));
     identity.connection_lost(at(2));
     assert!(slot.base(&identity).is_none(), "the next connection may lead elsewhere");
-    assert!(matches!(slot.look(at(2), &freshness), Look::Stale(Some(_), _)));
+    assert!(matches!(slot.look_up(at(2), &freshness), Lookup::Stale(Some(_), _)));
     for (epoch, seconds) in [(1, 3), (2, 4)] {
         let of_epoch = Identity { database: 1, epoch: Epoch::from_number(epoch) };
         let observed = Observed { identity: of_epoch, server_started_at: 1, wal_position: None };
         identity.observe(observed, at(seconds), at(seconds));
     }
-    assert!(matches!(slot.look(at(4), &freshness), Look::Unknown));
+    assert!(matches!(slot.look_up(at(4), &freshness), Lookup::Unknown));
     assert!(matches!(put(&slot, 1, at(5)), Some(Admission::WentBack { .. })));
     assert_eq!(slot.base(&identity).map(|record| record.revision), Some(1));
-    slot.raise(Minimum::of_revision(GONE, at(6)));
+    slot.raise(Minimum::of_revision(TOMBSTONE, at(6)));
     let third = Identity { database: 1, epoch: Epoch::from_number(3) };
     let observed = Observed { identity: third, server_started_at: 1, wal_position: None };
     identity.observe(observed, at(7), at(7));
     assert!(
-        matches!(slot.look(at(8), &freshness), Look::Unknown),
+        matches!(slot.look_up(at(8), &freshness), Lookup::Unknown),
         "a deletion is of its epoch too"
     );
 }
@@ -216,10 +216,13 @@ fn while_a_write_may_still_be_carried_out_a_row_is_served_for_a_second() {
     put(&slot, 5, now);
     slot.raise(Minimum::of_unknown_fate(5, now));
     put(&slot, 5, after(1));
-    assert!(matches!(slot.look(after(900), &freshness), Look::Fresh(Some(_))));
-    assert!(matches!(slot.look(after(1_100), &freshness), Look::Stale(Some(_), _)));
+    assert!(matches!(slot.look_up(after(900), &freshness), Lookup::Fresh(Some(_))));
+    assert!(matches!(slot.look_up(after(1_100), &freshness), Lookup::Stale(Some(_), _)));
     put(&slot, 6, after(2));
-    assert!(matches!(slot.look(after(1_100), &freshness), Look::Fresh(Some(_))), "it is settled");
+    assert!(
+        matches!(slot.look_up(after(1_100), &freshness), Lookup::Fresh(Some(_))),
+        "it is settled"
+    );
 }
 
 #[test]

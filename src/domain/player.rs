@@ -211,7 +211,7 @@ impl Player {
     }
 
     /// The absence that is shown at `now`.
-    pub fn away_to_tell(&self, now: Timestamp) -> Option<&Away> {
+    pub fn reported_absence(&self, now: Timestamp) -> Option<&Away> {
         let shown = |away: &&Away| now.seconds_since(away.ended_at) < AWAY_SHOWN_SECONDS;
         self.away.as_ref().filter(shown)
     }
@@ -278,8 +278,8 @@ mod tests {
         let mut player = with_cranks(1);
         assert!(!player.arrive(&timeline(), at(60.0)));
         assert!(player.arrive(&timeline(), at(120.1)));
-        assert!(player.away_to_tell(at(150.0)).is_some());
-        assert!(player.away_to_tell(at(150.2)).is_none());
+        assert!(player.reported_absence(at(150.0)).is_some());
+        assert!(player.reported_absence(at(150.2)).is_none());
     }
 
     #[test]

@@ -61,7 +61,7 @@ impl Player {
             lifetime_energy,
             generators: generators.collect(),
             accrues_until: self.accrues_until(&production),
-            away: self.away_to_tell(now),
+            away: self.reported_absence(now),
             production,
             now,
         }

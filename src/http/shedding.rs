@@ -90,7 +90,7 @@ impl Shedding {
         if before >= limit {
             self.in_flight.fetch_sub(1, Ordering::Relaxed);
             self.metrics.requests_shed.inc();
-            self.tell(now, limit);
+            self.log_refusals(now, limit);
             return None;
         }
         let crowded = before >= CROWD;
@@ -142,7 +142,7 @@ impl Shedding {
     }
 
     /// Logs that requests are refused, but not for each one.
-    fn tell(&self, now: Instant, limit: usize) {
+    fn log_refusals(&self, now: Instant, limit: usize) {
         let Ok(mut logged_at) = self.logged_at.try_lock() else { return };
         if logged_at.is_none_or(|at| now.saturating_duration_since(at) >= TOLD_EVERY) {
             *logged_at = Some(now);

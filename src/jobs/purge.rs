@@ -65,7 +65,7 @@ pub(super) async fn guests(work: Work) -> Result<Finished, Error> {
             }
             None => Some(work.finish(step).await?),
         };
-        guards.into_iter().for_each(InvalidationGuard::gone);
+        guards.into_iter().for_each(InvalidationGuard::confirm_deleted);
         if let Some(finished) = finished {
             return Ok(finished);
         }

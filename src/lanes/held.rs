@@ -25,12 +25,12 @@ use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
 
 /// How long a request waits for a lock before it is refused.
-pub(super) const PATIENCE: Duration = Duration::from_millis(500);
-/// The interval of the questions while requests wait.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
-/// The interval of the questions while none waits. Rows stay known as locked meanwhile, so that the next request for one of
+pub(super) const MAX_LOCK_WAIT: Duration = Duration::from_millis(500);
+/// The query interval while requests wait.
+const QUERY_INTERVAL: Duration = Duration::from_millis(10);
+/// The query interval while none waits. Rows stay known as locked meanwhile, so that the next request for one of
 /// them does not make the lane wait again.
-const LOOK_IDLE_EVERY: Duration = Duration::from_secs(1);
+const IDLE_QUERY_INTERVAL: Duration = Duration::from_secs(1);
 /// Requests that may wait; further ones are refused at once. Each of them is one of the mutations in flight that
 /// `http::shedding` admits, which are never fewer than twice this number.
 const MOST_WAITING: usize = 256;
@@ -47,13 +47,13 @@ pub(super) struct Held<A: Aggregate> {
     /// How many requests wait in all.
     requests: usize,
     /// The question that is not answered yet.
-    look: Option<Look>,
-    looked_at: Instant,
+    query: Option<Query>,
+    queried_at: Instant,
     metrics: Metrics,
 }
 
 /// Asks Postgres which of some rows are still locked.
-struct Look {
+struct Query {
     asked: Vec<Uuid>,
     /// The locked ones; `None` if Postgres did not answer.
     held: JoinHandle<Option<HashSet<Uuid>>>,
@@ -66,8 +66,8 @@ impl<A: Aggregate> Held<A> {
             known: HashSet::new(),
             waiting: HashMap::new(),
             requests: 0,
-            look: None,
-            looked_at: Instant::now(),
+            query: None,
+            queried_at: Instant::now(),
             metrics,
         }
     }
@@ -110,7 +110,7 @@ impl<A: Aggregate> Held<A> {
         if self.requests >= MOST_WAITING {
             return envelope.answer(Err(refusal()));
         }
-        envelope.wait_until(Instant::now() + PATIENCE);
+        envelope.wait_until(Instant::now() + MAX_LOCK_WAIT);
         self.waiting.entry(envelope.id()).or_default().push(envelope);
         self.requests += 1;
         self.metrics.held_commands.inc();
@@ -130,7 +130,7 @@ impl<A: Aggregate> Held<A> {
             }
         };
         let freed = tokio::select! {
-            (asked, held) = self.look() => self.free(&asked, held),
+            (asked, held) = self.query_locked() => self.free(&asked, held),
             () = overdue => Vec::new(),
         };
         self.refuse_overdue();
@@ -138,20 +138,20 @@ impl<A: Aggregate> Held<A> {
     }
 
     /// Asks which rows are still locked, after the interval. Returns the rows that were asked about, and the answer.
-    async fn look(&mut self) -> (Vec<Uuid>, Option<HashSet<Uuid>>) {
-        if self.look.is_none() {
-            let pause = if self.has_waiting() { LOOK_EVERY } else { LOOK_IDLE_EVERY };
-            sleep_until((self.looked_at + pause).into()).await;
+    async fn query_locked(&mut self) -> (Vec<Uuid>, Option<HashSet<Uuid>>) {
+        if self.query.is_none() {
+            let pause = if self.has_waiting() { QUERY_INTERVAL } else { IDLE_QUERY_INTERVAL };
+            sleep_until((self.queried_at + pause).into()).await;
         }
-        let look = self.look.get_or_insert_with(|| {
+        let query = self.query.get_or_insert_with(|| {
             let waiting: Vec<_> = self.waiting.keys().copied().collect();
             let known = || self.known.iter().copied().collect();
-            Look::begin::<A>(&self.store, if waiting.is_empty() { known() } else { waiting })
+            Query::begin::<A>(&self.store, if waiting.is_empty() { known() } else { waiting })
         });
-        let held = (&mut look.held).await.ok().flatten();
-        let asked = mem::take(&mut look.asked);
-        self.look = None;
-        self.looked_at = Instant::now();
+        let held = (&mut query.held).await.ok().flatten();
+        let asked = mem::take(&mut query.asked);
+        self.query = None;
+        self.queried_at = Instant::now();
         (asked, held)
     }
 
@@ -190,7 +190,7 @@ impl<A: Aggregate> Held<A> {
     }
 }
 
-impl Look {
+impl Query {
     fn begin<A: Aggregate>(store: &Store, asked: Vec<Uuid>) -> Self {
         let (store, ids) = (store.clone(), asked.clone());
         let held = tokio::spawn(async move {

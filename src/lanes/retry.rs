@@ -9,7 +9,7 @@ use std::time::Instant;
 use tracing::Instrument;
 
 use super::batch::{Batch, Envelope};
-use super::held::PATIENCE;
+use super::held::MAX_LOCK_WAIT;
 use super::{Aggregate, Failed, Failure, Mode};
 use crate::store;
 use crate::telemetry::metrics::Metrics;
@@ -84,7 +84,7 @@ impl<A: Aggregate> Writer<A> {
 
     /// The part has timed out waiting for a lock. Sets apart the requests for locked rows and returns the others. If no row
     /// is locked, it was unlocked meanwhile or a whole table is locked: all requests are attempted again with the next
-    /// batch, until they have waited for [`PATIENCE`].
+    /// batch, until they have waited for [`MAX_LOCK_WAIT`].
     async fn set_apart_locked(
         &self,
         error: &store::Error,
@@ -100,7 +100,7 @@ impl<A: Aggregate> Writer<A> {
         };
         if locked.is_empty() {
             let now = Instant::now();
-            part.wait_until(now + PATIENCE);
+            part.wait_until(now + MAX_LOCK_WAIT);
             let part = part.without_overdue(now, &Failure::from(error).into());
             left.again.extend(part.into_envelopes());
             return Ok(None);

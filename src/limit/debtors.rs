@@ -93,7 +93,7 @@ impl Inner {
             if !is_up {
                 return Err(Paid::Later);
             }
-            let lot = self.lot(policy, quota);
+            let lot = self.lease_size(policy, quota);
             let question = bucket.lease.payment(quota, share, now, lot).ok_or(Paid::Later)?;
             Ok((question, Asking::new(self, bucket, policy, quota, key, question, now)))
         });

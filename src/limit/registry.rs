@@ -83,7 +83,7 @@ async fn follow(shared: &Inner, peers: &mut Peers) {
     match presence {
         Ok(presence) => {
             shared.contact.answered();
-            peers.hear(shared.now(), presence);
+            peers.update(shared.now(), presence);
         }
         Err(error) => {
             tracing::debug!(%error, "the list of instances could not be read from Redis");

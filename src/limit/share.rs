@@ -119,7 +119,7 @@ impl Peers {
     }
 
     /// Applies what Redis reported at `now`.
-    pub fn hear(&mut self, now: u64, presence: Presence) {
+    pub fn update(&mut self, now: u64, presence: Presence) {
         let Presence { instances, youngest_age, known } = presence;
         let settled = youngest_age >= SETTLING_NANOS;
         self.was_forgotten = (self.was_forgotten && !settled) || (!known && !self.is_new);
@@ -266,7 +266,7 @@ mod tests {
 
     fn heard(peers: &mut Peers, seconds: u64, instances: u32, youngest: u64, known: bool) {
         let youngest_age = youngest * SECOND;
-        peers.hear(seconds * SECOND, Presence { instances, youngest_age, known });
+        peers.update(seconds * SECOND, Presence { instances, youngest_age, known });
     }
 
     #[test]

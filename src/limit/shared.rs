@@ -31,7 +31,7 @@ const RETRY: Duration = Duration::from_millis(25);
 const LEAST_WAIT: Duration = Duration::from_millis(1);
 
 /// A lease is at most this fraction of the depth.
-const LOT_PART: u32 = 4;
+const LEASE_PART: u32 = 4;
 
 /// A bucket, and whether a request for it is in progress. There is one request at a time; other calls wait for its
 /// answer.
@@ -114,8 +114,8 @@ impl Inner {
     }
 
     /// Tokens that a request may ask for beyond what it needs.
-    pub(super) fn lot(&self, policy: Policy, quota: Quota) -> u32 {
-        if self.leases && policy.is_leased() { quota.burst / LOT_PART } else { 0 }
+    pub(super) fn lease_size(&self, policy: Policy, quota: Quota) -> u32 {
+        if self.leases && policy.is_leased() { quota.burst / LEASE_PART } else { 0 }
     }
 
     /// Asks Redis. `None` if there is no answer in time; the bucket receives it if it arrives later.
@@ -305,7 +305,7 @@ impl Shared {
             }
             let missing = if lease.is_local() { call.local.missing(key) } else { 0 };
             let question =
-                lease.question(quota, share, now, cost, self.0.lot(policy, quota), missing);
+                lease.question(quota, share, now, cost, self.0.lease_size(policy, quota), missing);
             Step::Ask(question, Asking::new(&self.0, bucket, policy, quota, key, question, now))
         });
         if let Step::Decided(Decision::Credited { .. }) = step {

@@ -45,7 +45,7 @@ pub(super) fn start(
 }
 
 /// Tells the other instances that this one shuts down.
-pub(super) async fn say_goodbye(peers: &Peers, redis: &Redis) {
+pub(super) async fn announce_end(peers: &Peers, redis: &Redis) {
     let Some(identity) = peers.0.identity.current() else { return };
     let bye = encode(identity, &Message::Bye { from: peers.0.id });
     if let Err(error) = publish(redis, identity, bye.into_iter().collect()).await {

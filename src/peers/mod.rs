@@ -158,7 +158,7 @@ impl Peers {
         }
         self.0.subscriptions().clear();
         if let Some(redis) = self.0.redis.as_ref().filter(|_| !tasks.is_empty()) {
-            channel::say_goodbye(self, redis).await;
+            channel::announce_end(self, redis).await;
         }
     }
 

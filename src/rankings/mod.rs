@@ -87,7 +87,7 @@ pub struct Rankings {
     shared: Option<Shared>,
     local: Local,
     /// Players whose row must be read again because they were banned, unbanned or deleted, here or by another instance.
-    to_look_at: Mutex<HashSet<Uuid>>,
+    to_reload: Mutex<HashSet<Uuid>>,
     /// What was published last. Locked during a publication.
     published: tokio::sync::Mutex<Published>,
     /// Locked during a rebuild.
@@ -135,7 +135,7 @@ impl Rankings {
             seen: Arc::default(),
             shared: redis.map(|redis| Shared::new(redis, identity)),
             local: Local::default(),
-            to_look_at: Mutex::default(),
+            to_reload: Mutex::default(),
             published: tokio::sync::Mutex::default(),
             rebuilding: tokio::sync::Mutex::default(),
             wanted: Notify::new(),
@@ -166,14 +166,14 @@ impl Rankings {
         let of_players = revocations.iter().filter(|it| it.reason != Reason::SessionEnded);
         let players: Vec<Uuid> = of_players.map(|revocation| revocation.subject).collect();
         if !players.is_empty() {
-            self.look_at(players);
+            self.reload_later(players);
         }
     }
 
     /// Makes the next publication read the rows of these players again, because something other than play has changed
     /// them.
-    pub fn look_at(&self, players: impl IntoIterator<Item = Uuid>) {
-        self.to_look_at.lock().unwrap_or_else(PoisonError::into_inner).extend(players);
+    pub fn reload_later(&self, players: impl IntoIterator<Item = Uuid>) {
+        self.to_reload.lock().unwrap_or_else(PoisonError::into_inner).extend(players);
     }
 
     /// Discards everything that this instance knows about players and asks for a rebuild. Call it when the database
@@ -189,7 +189,7 @@ impl Rankings {
         // First, so that nothing old is written after the rest is empty.
         self.local.begin_era();
         self.seen.forget_rows();
-        self.to_look_at.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.to_reload.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.generation.fetch_add(1, Ordering::Relaxed);
         self.demand_rebuild();
     }

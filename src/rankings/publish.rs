@@ -68,7 +68,7 @@ impl Rankings {
         let is_rechecked = published.recheck_until.is_some_and(|until| Instant::now() < until);
         let Collected { mut records, news, active } = self.seen.collect(now, !is_rechecked);
         if is_rechecked {
-            self.look_at(records.drain(..).map(|record| record.id));
+            self.reload_later(records.drain(..).map(|record| record.id));
         }
         self.metrics.seen_in_a_minute.set(active[0]);
         self.metrics.seen_in_five_minutes.set(active[1]);
@@ -80,11 +80,11 @@ impl Rankings {
         } else {
             self.exchange_news(&mut published, now).await
         };
-        let again = mem::take(&mut *self.to_look_at.lock().unwrap_or_else(PoisonError::into_inner));
-        let (looked_at, fault) = match self.look_again(&again, &timeline, now).await {
+        let again = mem::take(&mut *self.to_reload.lock().unwrap_or_else(PoisonError::into_inner));
+        let (looked_at, fault) = match self.reload(&again, &timeline, now).await {
             Ok(standings) => (standings, exchanged.err()),
             Err(fault) => {
-                self.look_at(again.iter().copied());
+                self.reload_later(again.iter().copied());
                 (Vec::new(), Some(fault))
             }
         };
@@ -108,7 +108,7 @@ impl Rankings {
         }
         published.places.clear();
         let written = self.write(&destination, now, &changed).await;
-        let status = written.inspect_err(|_| self.look_at(again.iter().copied()))?;
+        let status = written.inspect_err(|_| self.reload_later(again.iter().copied()))?;
         published.places = places;
         if self.is_due(status, now) {
             self.wanted.notify_one();
@@ -154,7 +154,7 @@ impl Rankings {
         let reports = self.store.ranking_news(self.instance, since).await?;
         for (number, players) in &reports {
             if !published.applied.contains(number) {
-                self.look_at(players.iter().copied());
+                self.reload_later(players.iter().copied());
             }
         }
         published.applied = reports.into_iter().map(|(number, _)| number).collect();
@@ -162,7 +162,7 @@ impl Rankings {
     }
 
     /// The standings of players whose row must be read again.
-    async fn look_again(
+    async fn reload(
         &self,
         players: &HashSet<Uuid>,
         timeline: &Timeline,

@@ -112,7 +112,7 @@ async fn a_lane_that_panics_is_noticed_and_nobody_waits_for_it() {
 #[tokio::test]
 async fn the_end_of_a_task_of_the_server_is_noticed() {
     let (app, clock) = start().await;
-    let upkeep = app.server.keep_up();
+    let upkeep = app.server.start_loops();
     let here = thread::current().name().expect("a test has a name").to_owned();
     clock.panic_on(Some(&here));
     let fault = app.server.supervisor.fault().await;

@@ -12,7 +12,7 @@ const MARGIN_SECONDS: f64 = 600.0;
 
 impl Server {
     /// Cleans up once a minute. Never returns.
-    pub async fn keep_house(&self) {
+    pub async fn run_housekeeping(&self) {
         let mut ticks = tokio::time::interval(INTERVAL);
         loop {
             ticks.tick().await;

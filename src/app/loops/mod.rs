@@ -16,16 +16,16 @@ use crate::supervisor::Task;
 impl Server {
     /// Starts the poller, the housekeeping, the watch over writes and the upkeep of the rankings. They end when the
     /// returned tasks are dropped. If one ends by itself, the supervisor is notified.
-    pub fn keep_up(self: &Arc<Self>) -> Vec<Task> {
+    pub fn start_loops(self: &Arc<Self>) -> Vec<Task> {
         let server = || Arc::clone(self);
         let mut tasks = vec![
             self.supervisor.spawn("the pulse", {
                 let server = server();
-                async move { server.keep_pulse().await }
+                async move { server.run_poller().await }
             }),
             self.supervisor.spawn("the housekeeping", {
                 let server = server();
-                async move { server.keep_house().await }
+                async move { server.run_housekeeping().await }
             }),
             self.supervisor.spawn("the watch over writes", {
                 let server = server();
@@ -34,7 +34,7 @@ impl Server {
         ];
         if self.role.answers() || self.redis.is_some() {
             let server = server();
-            let rankings = async move { server.keep_rankings().await };
+            let rankings = async move { server.run_rankings().await };
             tasks.push(self.supervisor.spawn("the upkeep of the rankings", rankings));
         }
         tasks

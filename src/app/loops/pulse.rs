@@ -24,7 +24,7 @@ pub(in crate::app) const NO_EPOCH: u64 = 0;
 
 impl Server {
     /// Polls once. `feed` says which revocations to read.
-    async fn beat(&self, feed: &mut Feed) -> Result<(), store::Error> {
+    async fn poll(&self, feed: &mut Feed) -> Result<(), store::Error> {
         let sent = Instant::now();
         let instance = self.peers.instance();
         if let Some(lasts) = self.peers.silence_to_note()
@@ -87,15 +87,15 @@ impl Server {
             tracing::info!(migration = name, "migrated");
         }
         // The first answer sets the clock, which the second poll uses.
-        self.beat(&mut self.feed()).await?;
+        self.poll(&mut self.feed()).await?;
         self.catalogues.seed().await?;
-        self.beat(&mut self.feed()).await?;
+        self.poll(&mut self.feed()).await?;
         self.health.start();
         Ok(())
     }
 
     /// Polls twice a second. Never returns.
-    pub async fn keep_pulse(&self) {
+    pub async fn run_poller(&self) {
         let mut ticks = tokio::time::interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut identities = self.store.identity().watch();
@@ -108,7 +108,7 @@ impl Server {
                 // Until everything is read again, mutations are refused.
                 _ = identities.changed() => {}
             }
-            match self.beat(&mut feed).await {
+            match self.poll(&mut feed).await {
                 Ok(()) => {
                     if std::mem::take(&mut is_away) {
                         tracing::info!("the database responds again");

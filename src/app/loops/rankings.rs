@@ -21,7 +21,7 @@ const REBUILD_PAUSE: Duration = Duration::from_millis(500);
 impl Server {
     /// Publishes and rebuilds. Never returns. An instance that serves no requests sees no players and needs no boards
     /// in its memory.
-    pub async fn keep_rankings(&self) {
+    pub async fn run_rankings(&self) {
         let publishing = async {
             if self.role.answers() {
                 self.keep_publishing().await;

@@ -23,7 +23,7 @@ pub async fn create_guest(
     _: Body<GuestRequest>,
 ) -> Result<HttpResponse, Problem> {
     let signed_in = api.accounts.create_guest(user_agent(&request)).await?;
-    api.rankings.look_at([signed_in.player]);
+    api.rankings.reload_later([signed_in.player]);
     Ok(json(StatusCode::CREATED, &SignedInWire::from(signed_in)))
 }
 
@@ -46,7 +46,7 @@ pub async fn register(
         Some(guest) => api.accounts.upgrade_guest(guest, registration, agent).await?,
         None => api.accounts.register(registration, agent).await?,
     };
-    api.rankings.look_at([signed_in.player]);
+    api.rankings.reload_later([signed_in.player]);
     Ok(json(StatusCode::CREATED, &SignedInWire::from(signed_in)))
 }
 

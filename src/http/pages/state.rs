@@ -91,7 +91,7 @@ impl<'a> StatePage<'a> {
 
     /// The absence that the state contains.
     fn away(&self) -> Option<&Away> {
-        self.state.record.player.away_to_tell(self.now)
+        self.state.record.player.reported_absence(self.now)
     }
 
     /// The entity tag of the state: the player, the epoch of the database, and what a client cannot calculate itself. If

@@ -11,12 +11,12 @@ use super::Budget;
 pub struct Connection {
     // Fields are dropped in this order: a caller that is notified finds the connection in its pool.
     object: Object,
-    _told: Told,
+    _notify: NotifyOnDrop,
 }
 
 impl Connection {
     pub(super) fn new(object: Object, budget: Arc<Budget>) -> Self {
-        Self { object, _told: Told(budget) }
+        Self { object, _notify: NotifyOnDrop(budget) }
     }
 
     /// Closes the connection.
@@ -40,9 +40,9 @@ impl DerefMut for Connection {
 }
 
 /// Notifies callers that wait for a connection when it is dropped.
-struct Told(Arc<Budget>);
+struct NotifyOnDrop(Arc<Budget>);
 
-impl Drop for Told {
+impl Drop for NotifyOnDrop {
     fn drop(&mut self) {
         self.0.returned();
     }

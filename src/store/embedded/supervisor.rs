@@ -79,7 +79,7 @@ impl Supervisor {
                 () = self.orphans.reap_all_but(id) => {}
             }
             tracing::error!("the embedded database ended unexpectedly and is restarted");
-            match self.start_again().await {
+            match self.restart().await {
                 Some(again) => child = again,
                 None => return,
             }
@@ -87,7 +87,7 @@ impl Supervisor {
     }
 
     /// Retries until the database has started. `None` if ordered to stop.
-    async fn start_again(&mut self) -> Option<Child> {
+    async fn restart(&mut self) -> Option<Child> {
         let mut pause = FIRST_RETRY;
         loop {
             tokio::select! {

@@ -132,7 +132,7 @@ pub fn share(quota: Quota, instances: usize, now: u64) -> Share {
     let mut peers = Peers::new(Quotas::default().with(Policy::Player, Some(quota)));
     for number in 0..3 {
         let presence = Presence { instances, youngest_age: SETTLING_NANOS, known: number > 0 };
-        peers.hear(now + number * (SETTLING_NANOS + quota.full()), presence);
+        peers.update(now + number * (SETTLING_NANOS + quota.full()), presence);
     }
     peers.share(Policy::Player)
 }

@@ -88,7 +88,7 @@ impl Scene {
         self.level = self.quota.full().min(self.level + STEP);
         for (&id, (started, peers)) in &mut self.instances {
             if (self.step - *started).is_multiple_of(INTERVAL) {
-                peers.hear(now, self.registry.ask(now, id));
+                peers.update(now, self.registry.ask(now, id));
             }
         }
     }
