@@ -1,14 +1,14 @@
 # The commands of the project.
 
 # Players and duration of the load tests, as `make load PLAYERS=500`.
-export PLAYERS DURATION ROUNDS
+export PLAYERS DURATION ROUNDS BEFORE
 
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(shell command -v cargo-deny || echo .tools/bin/cargo-deny)
 
 .PHONY: help run test test-types fuzz-api test-pooler test-telemetry check check-deploy audit audit-advisories k6-smoke k6-load \
     k6-spike k6-soak k6-breakpoint load chroot-test rollout-test compat-test bench-writes bench-overload bench-instances \
-    bench-rankings bench-reads bench-limits balance
+    bench-rankings bench-reads bench-compare bench-limits balance
 
 help: ## List the commands
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -104,6 +104,9 @@ bench-rankings: ## Boards of a million players: pages, ranks, a rebuild, memory
 
 bench-reads: ## Reads beside a bare handler, in turn, with and without a Redis
 	@bench/reads
+
+bench-compare: ## Reads and clicks of the program BEFORE and of this one, in alternating pairs: medians of the ratios
+	@bench/compare "$$BEFORE"
 
 bench-limits: ## The limiter off, in process and with Redis, in turn; refusals; one hammering player
 	@bench/limits
