@@ -121,6 +121,11 @@ impl Accounts {
         &self.revocations
     }
 
+    /// How long a session is valid without a refresh.
+    pub fn session_ttl(&self) -> Duration {
+        self.session_ttl
+    }
+
     /// How long a revocation matters, which is the lifetime of an access token.
     pub fn access_token_ttl(&self) -> Duration {
         self.access_tokens.ttl()

@@ -136,6 +136,20 @@ impl Accounts {
         }
     }
 
+    /// Ends the session of a refresh token. If the token is not valid any more, there is nothing to end.
+    ///
+    /// # Errors
+    /// Returns the error of a statement.
+    pub async fn log_out_with(&self, text: &str) -> Result<(), Error> {
+        match (self.refresh(text).await, RefreshToken::decode(text)) {
+            (Ok(_), Some(token)) => self.log_out(token.identity).await,
+            (Ok(_) | Err(Error::Unauthenticated | Error::TokenExpired | Error::Banned), _) => {
+                Ok(())
+            }
+            (Err(error), _) => Err(error),
+        }
+    }
+
     /// Ends all sessions of a player except that of the request.
     ///
     /// # Errors

@@ -26,6 +26,7 @@ mod problem_response;
 mod responses;
 mod route_counters;
 mod routes;
+mod session_cookie;
 mod shedding;
 mod thread_state;
 mod token_cache;

@@ -54,6 +54,7 @@ mod redis_rights;
 mod refreshing;
 mod refused_writes;
 mod revoked_late;
+mod session_cookie;
 mod sessions;
 mod unannounced;
 mod waking;

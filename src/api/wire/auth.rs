@@ -8,10 +8,25 @@ use super::time::rfc3339;
 use crate::accounts::{SignedIn, Tokens};
 use crate::store::sessions::ListedSession;
 
-/// A request to create a guest, which has no members.
+/// How the client gets the refresh token of a new session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = SessionKind)]
+pub enum SessionKindWire {
+    /// In the answer.
+    #[default]
+    Token,
+    /// In a cookie that only the browser can read, for pages.
+    Cookie,
+}
+
+/// A request to create a guest.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct GuestRequest {}
+pub struct GuestRequest {
+    #[serde(default)]
+    pub session: SessionKindWire,
+}
 
 /// A registration.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -28,6 +43,8 @@ pub struct RegisterRequest {
     #[serde(default)]
     #[schema(min_length = 1, max_length = 256, example = "Ada")]
     pub display_name: Option<String>,
+    #[serde(default)]
+    pub session: SessionKindWire,
 }
 
 /// Username and password.
@@ -36,14 +53,23 @@ pub struct RegisterRequest {
 pub struct LoginRequest {
     pub username: String,
     pub password: String,
+    #[serde(default)]
+    pub session: SessionKindWire,
 }
 
-/// A refresh token.
+/// A refresh token. Without one, that of the session cookie is used.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RefreshRequest {
-    pub refresh_token: String,
+    #[serde(default)]
+    #[schema(nullable = false)]
+    pub refresh_token: Option<String>,
 }
+
+/// The end of a session, which has no members.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LogoutRequest {}
 
 /// A change of password.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -74,8 +100,10 @@ pub struct TokensWire {
     pub token_type: TokenTypeWire,
     /// Seconds for which the access token is valid.
     pub expires_in: u64,
-    /// Valid for one refresh.
-    pub refresh_token: String,
+    /// Valid for one refresh. Absent if it is in the session cookie.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub refresh_token: Option<String>,
 }
 
 /// How an access token is sent.
@@ -119,21 +147,29 @@ pub struct SessionWire {
     pub current: bool,
 }
 
-impl From<Tokens> for TokensWire {
-    fn from(tokens: Tokens) -> Self {
-        Self {
+impl TokensWire {
+    /// The tokens of an answer, and the refresh token for the cookie if the session has one.
+    pub fn new(tokens: Tokens, kind: SessionKindWire) -> (Self, Option<String>) {
+        let (shown, cookie) = match kind {
+            SessionKindWire::Token => (Some(tokens.refresh_token), None),
+            SessionKindWire::Cookie => (None, Some(tokens.refresh_token)),
+        };
+        let tokens = Self {
             access_token: tokens.access_token,
             token_type: TokenTypeWire::Bearer,
             expires_in: tokens.expires_in.as_secs(),
-            refresh_token: tokens.refresh_token,
-        }
+            refresh_token: shown,
+        };
+        (tokens, cookie)
     }
 }
 
-impl From<SignedIn> for SignedInWire {
-    fn from(signed_in: SignedIn) -> Self {
+impl SignedInWire {
+    /// As [`TokensWire::new`], for a player who has just signed in.
+    pub fn new(signed_in: SignedIn, kind: SessionKindWire) -> (Self, Option<String>) {
         let SignedIn { player, display_name, username, tokens } = signed_in;
-        Self { player: PlayerWire { id: player, display_name, username }, tokens: tokens.into() }
+        let (tokens, cookie) = TokensWire::new(tokens, kind);
+        (Self { player: PlayerWire { id: player, display_name, username }, tokens }, cookie)
     }
 }
 

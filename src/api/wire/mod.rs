@@ -14,8 +14,8 @@ mod state;
 mod time;
 
 pub use auth::{
-    GuestRequest, LoginRequest, PasswordRequest, PlayerWire, RefreshRequest, RefreshedWire,
-    RegisterRequest, SessionWire, SignedInWire, TokenTypeWire, TokensWire,
+    GuestRequest, LoginRequest, LogoutRequest, PasswordRequest, RefreshRequest, RefreshedWire,
+    RegisterRequest, SessionKindWire, SessionWire, SignedInWire, TokensWire,
 };
 pub use catalogue::{
     AdminCatalogWire, CatalogRequest, CatalogWire, EffectWire, GeneratorRequest, GeneratorWire,

@@ -1,16 +1,31 @@
 //! Signing in and out.
 
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
 
-use crate::accounts::{self, Password, Registration};
+use crate::accounts::{self, Password, Registration, SignedIn};
 use crate::api::problem::{Code, FieldError, Problem};
 use crate::api::wire::{
-    GuestRequest, LoginRequest, Page, PasswordRequest, RefreshRequest, RefreshedWire,
-    RegisterRequest, SessionWire, SignedInWire,
+    GuestRequest, LoginRequest, LogoutRequest, Page, PasswordRequest, RefreshRequest,
+    RefreshedWire, RegisterRequest, SessionKindWire, SessionWire, SignedInWire, TokensWire,
 };
 use crate::http::extract::{Body, Caller, MaybeCaller, id, user_agent};
-use crate::http::{Api, json, private_json};
+use crate::http::{Api, json, private_json, session_cookie};
+
+/// The answer to signing in.
+fn welcome(
+    (api, request): (&Api, &HttpRequest),
+    status: StatusCode,
+    signed_in: SignedIn,
+    kind: SessionKindWire,
+) -> HttpResponse {
+    let (wire, cookie) = SignedInWire::new(signed_in, kind);
+    let mut response = json(status, &wire);
+    if let Some(token) = cookie {
+        session_cookie::set(&mut response, request, &token, api.accounts.session_ttl());
+    }
+    response
+}
 
 /// Create a guest and sign in.
 #[utoipa::path(
@@ -20,11 +35,11 @@ use crate::http::{Api, json, private_json};
 pub async fn create_guest(
     api: web::Data<Api>,
     request: HttpRequest,
-    _: Body<GuestRequest>,
+    body: Body<GuestRequest>,
 ) -> Result<HttpResponse, Problem> {
     let signed_in = api.accounts.create_guest(user_agent(&request)).await?;
     api.rankings.reload_later([signed_in.player]);
-    Ok(json(StatusCode::CREATED, &SignedInWire::from(signed_in)))
+    Ok(welcome((&api, &request), StatusCode::CREATED, signed_in, body.value.session))
 }
 
 /// Create a player with a username and sign in. With a guest's access token the guest is upgraded: it keeps its
@@ -40,6 +55,7 @@ pub async fn register(
     caller: MaybeCaller,
     body: Body<RegisterRequest>,
 ) -> Result<HttpResponse, Problem> {
+    let kind = body.value.session;
     let registration = check_registration(body.value)?;
     let agent = user_agent(&request);
     let signed_in = match caller.0 {
@@ -47,7 +63,7 @@ pub async fn register(
         None => api.accounts.register(registration, agent).await?,
     };
     api.rankings.reload_later([signed_in.player]);
-    Ok(json(StatusCode::CREATED, &SignedInWire::from(signed_in)))
+    Ok(welcome((&api, &request), StatusCode::CREATED, signed_in, kind))
 }
 
 fn check_registration(request: RegisterRequest) -> Result<Registration, Problem> {
@@ -88,7 +104,7 @@ pub async fn login(
     request: HttpRequest,
     body: Body<LoginRequest>,
 ) -> Result<HttpResponse, Problem> {
-    let LoginRequest { username, password } = body.value;
+    let LoginRequest { username, password, session } = body.value;
     // An invalid username or password is answered like a wrong one.
     let username = accounts::username(&username).ok();
     let password = Password::claimed(password);
@@ -97,31 +113,92 @@ pub async fn login(
     }
     let agent = user_agent(&request);
     let signed_in = api.accounts.login(username.as_deref(), password, agent).await?;
-    Ok(json(StatusCode::OK, &SignedInWire::from(signed_in)))
+    Ok(welcome((&api, &request), StatusCode::OK, signed_in, session))
 }
 
 /// Replace the tokens of a session. A refresh token is valid for one refresh. A repeat within 30 s, while the new
-/// refresh token is unused, returns the same new tokens. Any other reuse ends the session.
+/// refresh token is unused, returns the same new tokens. Any other reuse ends the session. Without a `refresh_token` the
+/// session cookie is used and replaced; it is cleared if it is not valid.
 #[utoipa::path(
     post, path = "/api/v1/auth/refresh", tag = "auth", operation_id = "refreshTokens", request_body = RefreshRequest,
-    responses((status = 200, body = RefreshedWire))
+    responses((status = 200, body = RefreshedWire)), security((), ("session" = []))
 )]
 pub async fn refresh(
     api: web::Data<Api>,
+    request: HttpRequest,
     body: Body<RefreshRequest>,
 ) -> Result<HttpResponse, Problem> {
-    let tokens = api.accounts.refresh(&body.value.refresh_token).await?;
-    Ok(json(StatusCode::OK, &RefreshedWire { tokens: tokens.into() }))
+    if let Some(token) = &body.value.refresh_token {
+        let tokens = api.accounts.refresh(token).await?;
+        let (tokens, _) = TokensWire::new(tokens, SessionKindWire::Token);
+        return Ok(json(StatusCode::OK, &RefreshedWire { tokens }));
+    }
+    let token = cookie_token(&api, &request, &body)?.ok_or_else(|| {
+        Problem::malformed("refresh_token", "is missing, and so is the session cookie")
+    })?;
+    let tokens = match api.accounts.refresh(&token).await {
+        Ok(tokens) => tokens,
+        Err(error) => {
+            let problem = Problem::from(error);
+            // A banned player keeps its session for the time after the ban.
+            let is_lost = matches!(problem.code(), Code::Unauthenticated | Code::TokenExpired);
+            let mut response = HttpResponse::from_error(problem);
+            if is_lost {
+                session_cookie::clear(&mut response, &request);
+            }
+            return Ok(response);
+        }
+    };
+    let (tokens, cookie) = TokensWire::new(tokens, SessionKindWire::Cookie);
+    let mut response = json(StatusCode::OK, &RefreshedWire { tokens });
+    if let Some(token) = cookie {
+        session_cookie::set(&mut response, &request, &token, api.accounts.session_ttl());
+    }
+    Ok(response)
 }
 
-/// End this session. Every instance rejects its tokens within two seconds.
+/// The token of the session cookie, for a request whose body is JSON: a page of another origin cannot send one without
+/// permission.
+fn cookie_token<T>(
+    api: &Api,
+    request: &HttpRequest,
+    body: &Body<T>,
+) -> Result<Option<String>, Problem> {
+    let token = session_cookie::refresh_token(request, api)?;
+    if token.is_some() && body.raw.is_empty() {
+        let detail = "With the session cookie, send {} with the Content-Type application/json.";
+        return Err(Problem::new(Code::UnsupportedMediaType, detail));
+    }
+    Ok(token)
+}
+
+/// End this session. It is that of the access token, or without one that of the session cookie, which is cleared. Every
+/// instance rejects its tokens within two seconds.
 #[utoipa::path(
-    post, path = "/api/v1/auth/logout", tag = "auth", operation_id = "logOut", responses((status = 204)),
-    security(("player" = []))
+    post, path = "/api/v1/auth/logout", tag = "auth", operation_id = "logOut",
+    request_body = LogoutRequest, responses((status = 204)),
+    security(("player" = []), ("session" = []))
 )]
-pub async fn logout(api: web::Data<Api>, caller: Caller) -> Result<HttpResponse, Problem> {
-    api.accounts.log_out(caller.identity).await?;
-    Ok(HttpResponse::NoContent().finish())
+pub async fn logout(
+    api: web::Data<Api>,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    match MaybeCaller::extract(&request).await? {
+        MaybeCaller(Some(identity)) => api.accounts.log_out(identity).await?,
+        MaybeCaller(None) => {
+            let mut payload = payload.into_inner();
+            let body = Body::<LogoutRequest>::from_request(&request, &mut payload).await?;
+            match cookie_token(&api, &request, &body)? {
+                Some(token) => api.accounts.log_out_with(&token).await?,
+                // The problem of a missing access token.
+                None => drop(Caller::extract(&request).await?),
+            }
+        }
+    }
+    let mut response = HttpResponse::NoContent().finish();
+    session_cookie::clear(&mut response, &request);
+    Ok(response)
 }
 
 /// List the player's sessions, newest first.

@@ -18,7 +18,7 @@ use crate::game::{Answer, Asked, CacheHandle, Request};
 use crate::http::extract::{Body, Caller, Key, Query, former_caller, page_limit, slug};
 use crate::http::pages::state::StatePage;
 use crate::http::pages::{cursor, etag};
-use crate::http::{Api, JSON, NEVER_KEPT, VARY_BY_CALLER, json_with, private_json};
+use crate::http::{Api, JSON, NEVER_KEPT, VARY_BY_CALLER, json_with, private_json, session_cookie};
 
 const PRIVATE: HeaderValue = HeaderValue::from_static("private, no-cache");
 /// The header of an answer to a repeated request.
@@ -279,7 +279,11 @@ pub async fn delete_player(
     let refused = match Caller::extract(&request).await {
         Ok(caller) => {
             match api.accounts.delete_player(caller.player(), key.text.as_deref()).await {
-                Ok(()) => return Ok(HttpResponse::NoContent().finish()),
+                Ok(()) => {
+                    let mut response = HttpResponse::NoContent().finish();
+                    session_cookie::clear(&mut response, &request);
+                    return Ok(response);
+                }
                 Err(error) => error.into(),
             }
         }

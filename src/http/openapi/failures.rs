@@ -64,14 +64,15 @@ fn codes(operation: &Operation<'_>) -> BTreeSet<Code> {
 /// The codes that are specific to an operation.
 fn own(id: &str) -> &'static [Code] {
     use Code::{
-        AlreadyOwned, AlreadyRegistered, InsufficientEnergy, InvalidCredentials, NothingToGain,
-        PlayerBanned, RequirementNotMet, TokenExpired, Unauthenticated, UsernameTaken,
-        ValidationFailed, VersionMismatch,
+        AlreadyOwned, AlreadyRegistered, Forbidden, InsufficientEnergy, InvalidCredentials,
+        NothingToGain, PlayerBanned, RequirementNotMet, TokenExpired, Unauthenticated,
+        UsernameTaken, ValidationFailed, VersionMismatch,
     };
     match id {
         "registerPlayer" => &[ValidationFailed, UsernameTaken, AlreadyRegistered],
         "logIn" => &[InvalidCredentials, PlayerBanned],
-        "refreshTokens" => &[Unauthenticated, TokenExpired, PlayerBanned],
+        "refreshTokens" => &[Forbidden, Unauthenticated, TokenExpired, PlayerBanned],
+        "logOut" => &[Forbidden],
         "changePassword" => &[InvalidCredentials, ValidationFailed],
         "sendClicks" | "performActions" | "renamePlayer" | "adminBanPlayer"
         | "adminUnbanPlayer" | "adminGrantEnergy" => &[ValidationFailed],

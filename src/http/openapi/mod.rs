@@ -7,12 +7,13 @@ mod tidy;
 
 use serde_json::{Map, Value};
 use utoipa::openapi::OpenApi as Document;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use crate::api::problem::{self, FieldError};
 use crate::api::wire::{CountWire, MaxWire, QuantityWire};
 use crate::http::handlers::{admin, auth, catalogue, health, me, players, rankings, seasons};
+use crate::http::session_cookie;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -180,6 +181,10 @@ impl Modify for Security {
                 .build();
             components.add_security_scheme(name, SecurityScheme::Http(scheme));
         }
+        let description =
+            "The refresh token of a page, which signing in with `\"session\": \"cookie\"` sets";
+        let cookie = ApiKeyValue::with_description(session_cookie::SECURE_NAME, description);
+        components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
     }
 }
 

@@ -55,12 +55,15 @@ pub fn parameters(operation: &mut Operation<'_>, shared: &Value) {
     }
 }
 
-/// An empty body counts as `{}`, so a body without required members is optional.
+/// An empty body counts as `{}`, so a body without required members is optional. The exception is a call that is
+/// allowed only as JSON.
 pub fn body(operation: &mut Operation<'_>, schemas: &Map<String, Value>) {
+    let is_needed = operation.id() == "refreshTokens";
     let Some(body) = operation.value.get_mut("requestBody") else { return };
     let reference = body.pointer("/content/application~1json/schema/$ref").and_then(Value::as_str);
     let schema = reference.and_then(|it| it.rsplit('/').next()).and_then(|it| schemas.get(it));
-    body["required"] = schema.is_none_or(|schema| schema.get("required").is_some()).into();
+    let has_required = schema.is_none_or(|schema| schema.get("required").is_some());
+    body["required"] = (is_needed || has_required).into();
 }
 
 /// Describes every answer without a description by its status.

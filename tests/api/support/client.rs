@@ -59,6 +59,11 @@ impl Client {
         Self { http: reqwest::Client::new(), base: format!("http://{address}") }
     }
 
+    /// The origin of the server's own pages.
+    pub fn origin(&self) -> &str {
+        &self.base
+    }
+
     /// A request to a path from the root on.
     pub fn request(&self, method: &str, path: &str) -> RequestBuilder {
         let method = Method::from_bytes(method.as_bytes()).expect("a method");
