@@ -1,5 +1,13 @@
-# Two stages: one that builds, and one that contains the program and the C library, for an unprivileged user. The root
+# Three stages: one that builds the page, one that builds the program, and one that contains the program and the C library, for an unprivileged user. The root
 # file system may be read-only: with a DATABASE_URL the server writes no files.
+
+FROM node:20-bookworm-slim AS page
+WORKDIR /src/web
+
+COPY web/package.json web/package-lock.json web/.npmrc ./
+RUN npm ci
+COPY web ./
+RUN npm run build
 
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /src
@@ -15,9 +23,11 @@ RUN mkdir -p src load/src \
     && rm -r src
 
 # Cargo compares file times, and the empty files are newer than these.
+COPY build.rs ./
 COPY src src
 COPY sql sql
-RUN touch src/lib.rs src/main.rs \
+COPY --from=page /src/web/dist web/dist
+RUN touch build.rs src/lib.rs src/main.rs \
     && cargo build --release --locked --features otlp,sentry --bin idlewatt
 
 COPY scripts/runtime-root scripts/runtime-root

@@ -6,7 +6,7 @@ export PLAYERS DURATION ROUNDS BEFORE
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(shell command -v cargo-deny || echo .tools/bin/cargo-deny)
 
-.PHONY: help run test test-types fuzz-api test-pooler test-telemetry check check-deploy audit audit-advisories k6-smoke k6-load \
+.PHONY: help run web web-types test test-web test-types fuzz-api test-pooler test-telemetry check check-deploy audit audit-advisories k6-smoke k6-load \
     k6-spike k6-soak k6-breakpoint load chroot-test rollout-test compat-test bench-writes bench-overload bench-instances \
     bench-rankings bench-reads bench-compare bench-limits balance
 
@@ -15,6 +15,7 @@ help: ## List the commands
 
 run: ## Build and start the server, with an embedded database unless DATABASE_URL is set
 	@[ -n "$$DATABASE_URL" ] || scripts/ensure-postgres
+	@if command -v npm >/dev/null; then scripts/build-web; else echo 'npm is missing, so the page is not built.' >&2; fi
 	cargo run --release
 
 test: ## Run every test, against a real PostgreSQL and a real Redis
@@ -22,9 +23,21 @@ test: ## Run every test, against a real PostgreSQL and a real Redis
 	@scripts/ensure-redis
 	@scripts/ensure-program pgbouncer
 	@scripts/test-types
+	@scripts/test-web
 	@DETERMINISTIC=1 EXAMPLES=25 scripts/fuzz-api
 	cargo test --lib --tests
 	cargo test --package idlewatt-load
+
+web: ## Build the page into web/dist; the next build of the server embeds it
+	@scripts/build-web
+
+web-types: ## Make the types of the page's client again, after a change of the API
+	cargo run --quiet -- openapi >target/openapi.json
+	@scripts/ensure-node && scripts/web-modules
+	cd web && npm run --silent types
+
+test-web: ## The page: types, lints, unit tests, size, and a real browser against a real server
+	@scripts/test-web
 
 test-types: ## Types of a TypeScript client from the OpenAPI document: a call of every operation compiles
 	@scripts/test-types

@@ -143,11 +143,13 @@ const HTTP_LAYERS: &[&str] = &[
     "token_cache",
     "pages",
     "context",
+    "session_cookie",
     "thread_state",
     "extract",
     "middleware",
     "handlers",
     "openapi",
+    "web",
     "routes",
 ];
 

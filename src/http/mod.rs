@@ -30,6 +30,7 @@ mod session_cookie;
 mod shedding;
 mod thread_state;
 mod token_cache;
+mod web;
 
 pub use context::{Api, Options};
 pub use handlers::operator_port::routes as operator_routes;

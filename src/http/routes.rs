@@ -10,6 +10,7 @@ use crate::http::handlers::{admin, auth, catalogue, health, me, players, ranking
 use crate::http::middleware::limits::Limited;
 use crate::http::middleware::shed::Shed;
 use crate::http::openapi::docs;
+use crate::http::web as page;
 
 /// Registers every route. They are matched in this order, so those that clients call every second come first.
 pub fn routes(config: &mut web::ServiceConfig) {
@@ -29,7 +30,8 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(Endpoint::at("/openapi.json").get(docs::openapi_json).resource())
         .service(Endpoint::at("/docs").get(docs::docs).resource())
         .service(Endpoint::at("/docs/{file:.*}").get(docs::docs_file).resource())
-        .default_service(web::to(unknown_path));
+        .service(Endpoint::at("/").get(page::serve).resource())
+        .default_service(web::to(page::serve));
 }
 
 /// Registers the probes. All other paths are unknown.

@@ -58,3 +58,4 @@ mod session_cookie;
 mod sessions;
 mod unannounced;
 mod waking;
+mod web;

@@ -184,16 +184,15 @@ pub async fn logout(
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    match MaybeCaller::extract(&request).await? {
-        MaybeCaller(Some(identity)) => api.accounts.log_out(identity).await?,
-        MaybeCaller(None) => {
-            let mut payload = payload.into_inner();
-            let body = Body::<LogoutRequest>::from_request(&request, &mut payload).await?;
-            match cookie_token(&api, &request, &body)? {
-                Some(token) => api.accounts.log_out_with(&token).await?,
-                // The problem of a missing access token.
-                None => drop(Caller::extract(&request).await?),
-            }
+    if let MaybeCaller(Some(identity)) = MaybeCaller::extract(&request).await? {
+        api.accounts.log_out(identity).await?;
+    } else {
+        let mut payload = payload.into_inner();
+        let body = Body::<LogoutRequest>::from_request(&request, &mut payload).await?;
+        match cookie_token(&api, &request, &body)? {
+            Some(token) => api.accounts.log_out_with(&token).await?,
+            // The problem of a missing access token.
+            None => drop(Caller::extract(&request).await?),
         }
     }
     let mut response = HttpResponse::NoContent().finish();

@@ -83,7 +83,6 @@ fn ids(sender: &Sender<'_>) -> Vec<Row> {
 fn nowhere(sender: &Sender<'_>) -> Vec<Row> {
     let mut rows = Vec::new();
     for path in [
-        "/",
         "/api",
         "/api/",
         "/api/v1",
@@ -109,7 +108,6 @@ fn nowhere(sender: &Sender<'_>) -> Vec<Row> {
         "/docs/no_such_file.js",
         "/docs/%2e%2e%2fCargo.toml",
         "/.env",
-        "/index.html",
     ] {
         for method in ["GET", "POST", "BREW"] {
             if method != "GET" && path.starts_with("/docs") {

@@ -1,0 +1,23 @@
+/** The two largest units of a span: days, hours, minutes and seconds. */
+export interface Units {
+  day: string;
+  hour: string;
+  minute: string;
+  second: string;
+}
+
+export function formatSpan(seconds: number, units: Units): string {
+  if (!Number.isFinite(seconds)) return "∞";
+  const whole = Math.max(0, Math.ceil(seconds));
+  const parts: [number, string][] = [
+    [Math.floor(whole / 86_400), units.day],
+    [Math.floor(whole / 3600) % 24, units.hour],
+    [Math.floor(whole / 60) % 60, units.minute],
+    [whole % 60, units.second],
+  ];
+  const first = parts.findIndex(([count]) => count > 0);
+  if (first === -1) return `0 ${units.second}`;
+  if (first === 0 && (parts[0]?.[0] ?? 0) > 999) return `${parts[0]?.[0].toLocaleString("en")} ${units.day}`;
+  const shown = parts.slice(first, first + 2).filter(([count], index) => index === 0 || count > 0);
+  return shown.map(([count, unit]) => `${count} ${unit}`).join(" ");
+}

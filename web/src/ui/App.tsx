@@ -1,0 +1,125 @@
+import { lazy, Suspense, useEffect, useState } from "react";
+import { useClient, useGame, usePlayerId, useSetting } from "../hooks";
+import { useWords } from "../i18n";
+import css from "./app.module.css";
+import { AwayNote, ConnectionNote, Messages } from "./Notes";
+import { go, pathOf, useView, VIEWS, type View } from "./views";
+import { Workshop } from "./Workshop";
+
+const Rankings = lazy(() => import("./Rankings"));
+const Journal = lazy(() => import("./Journal"));
+const Account = lazy(() => import("./Account"));
+const SignIn = lazy(() => import("./SignIn"));
+const SignOut = lazy(() => import("./SignOut"));
+
+export type Theme = "system" | "dark" | "light";
+
+export function App() {
+  const { m } = useWords();
+  const view = useView();
+  const player = usePlayerId();
+  const [dialog, setDialog] = useState<"register" | "sign-out" | undefined>();
+  const [theme, setTheme] = useSetting<Theme>("theme", "system");
+  useEffect(() => {
+    document.documentElement.style.colorScheme = theme === "system" ? "" : theme;
+  }, [theme]);
+  useEffect(() => {
+    document.title = view === "play" ? m.appTitle : `${m.nav[view]} · ${m.appTitle}`;
+  }, [m, view]);
+  const closeDialog = () => setDialog(undefined);
+  return (
+    <div className={css.page}>
+      <Header onRegister={() => setDialog("register")} onSignOut={() => setDialog("sign-out")} view={view} />
+      <ConnectionNote />
+      <main className={css.main} key={player ?? "nobody"}>
+        <Suspense fallback={<p className={css.loading}>{m.loading}</p>}>
+          {view === "play" && <Workshop />}
+          {view === "rankings" && <Rankings />}
+          {view === "journal" && <Journal />}
+          {view === "account" && <Account theme={theme} setTheme={setTheme} />}
+        </Suspense>
+      </main>
+      <AwayNote />
+      <Messages />
+      <Suspense>
+        {dialog === "register" && <SignIn onClose={closeDialog} />}
+        {dialog === "sign-out" && <SignOut onClose={closeDialog} onRegister={() => setDialog("register")} />}
+      </Suspense>
+    </div>
+  );
+}
+
+function Header({ view, onRegister, onSignOut }: { view: View; onRegister(): void; onSignOut(): void }) {
+  const client = useClient();
+  const { m, language, setLanguage } = useWords();
+  const { state, connection, pendingClicks, pendingPurchases } = useGame();
+  const isSaving = pendingClicks > 0 || pendingPurchases.length > 0;
+  const isNamed = state?.username !== null && state !== undefined;
+  const signOut = () => {
+    // A named player can come back, so nothing is asked.
+    if (isNamed) void client.signOut().catch(() => client.game.lost());
+    else onSignOut();
+  };
+  return (
+    <header className={css.header}>
+      <a className={css.brand} href="/" onClick={open("play")}>
+        <svg viewBox="0 0 32 32" aria-hidden="true">
+          <path d="M16 5a8 8 0 0 0-4.6 14.5c.9.7 1.4 1.5 1.4 2.5h6.4c0-1 .5-1.8 1.4-2.5A8 8 0 0 0 16 5Z" />
+          <path d="M13 24h6v1.5a2 2 0 0 1-2 2h-2a2 2 0 0 1-2-2Z" />
+        </svg>
+        {m.appTitle}
+      </a>
+      <nav className={css.nav} aria-label={m.appTitle}>
+        {VIEWS.map((it) => (
+          <a
+            key={it}
+            href={pathOf(it)}
+            aria-current={view === it ? "page" : undefined}
+            data-testid={it === "rankings" ? "ranking" : `view-${it}`}
+            onClick={open(it)}
+          >
+            {m.nav[it]}
+          </a>
+        ))}
+      </nav>
+      <div className={css.tools}>
+        <span className={css.connection} data-testid="connection" data-state={connection} role="status">
+          <i aria-hidden="true" />
+          {m.connection[connection]}
+          <small aria-hidden="true">{connection === "online" && (isSaving ? m.saving : m.saved)}</small>
+        </span>
+        <select
+          aria-label={m.settings.language}
+          data-testid="language"
+          value={language}
+          onChange={(event) => setLanguage(event.target.value === "ko" ? "ko" : "en")}
+        >
+          <option value="en">English</option>
+          <option value="ko">한국어</option>
+        </select>
+        {state !== undefined && !isNamed && (
+          <button type="button" className={css.primary} data-testid="register-open" onClick={onRegister}>
+            {m.account.register}
+          </button>
+        )}
+        {isNamed && (
+          <bdi className={css.player} title={m.account.named(state.username ?? "")}>
+            {state.display_name}
+          </bdi>
+        )}
+        <button type="button" data-testid="sign-out" onClick={signOut}>
+          {m.account.signOut}
+        </button>
+      </div>
+    </header>
+  );
+}
+
+/** A click on a link within the page; with a modifier the browser opens it in another tab. */
+function open(view: View) {
+  return (event: React.MouseEvent) => {
+    if (event.metaKey || event.ctrlKey || event.shiftKey) return;
+    event.preventDefault();
+    go(view);
+  };
+}

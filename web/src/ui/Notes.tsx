@@ -1,0 +1,89 @@
+import { useEffect, useRef, useState } from "react";
+import { Problem } from "../client";
+import { useClient, useGame } from "../hooks";
+import { useWords } from "../i18n";
+import type { Messages as Texts } from "../i18n/en";
+import css from "./notes.module.css";
+
+/** The text about a problem, for people. */
+export function explain(error: unknown, m: Texts): string {
+  const code = error instanceof Problem ? error.code : "other";
+  return m.problems[code] ?? (error instanceof Problem && error.body !== undefined ? error.message : "") ?? "";
+}
+
+/** Says that the server cannot be reached, and that nothing is lost. */
+export function ConnectionNote() {
+  const { m } = useWords();
+  const { connection } = useGame();
+  const [isShown, setShown] = useState(false);
+  useEffect(() => {
+    if (connection !== "offline") {
+      setShown(false);
+      return;
+    }
+    const timer = setTimeout(() => setShown(true), 600);
+    return () => clearTimeout(timer);
+  }, [connection]);
+  if (!isShown) return null;
+  return (
+    <p className={css.offline} role="status">
+      {m.unreachable} <small>{m.offlineHint}</small>
+    </p>
+  );
+}
+
+/** What happened while the player was away, until it is dismissed. */
+export function AwayNote() {
+  const { game } = useClient();
+  const { absence } = useGame();
+  const { m, number, span } = useWords();
+  if (absence === undefined || absence.seconds < 120) return null;
+  const isCapped = absence.credited_seconds < absence.seconds - 1;
+  return (
+    <section className={css.away} aria-labelledby="away-title">
+      <h2 id="away-title">{m.away.title}</h2>
+      <p>{m.away.text(span(absence.seconds), number(absence.energy))}</p>
+      {isCapped && <p>{m.away.capped(span(absence.credited_seconds))}</p>}
+      <button type="button" onClick={() => game.dismissAbsence()}>
+        {m.away.close}
+      </button>
+    </section>
+  );
+}
+
+/** Refused actions, and summaries for screen readers: not every tick, but now and then. */
+export function Messages() {
+  const { game } = useClient();
+  const { refusal, rejectedClicks, state } = useGame();
+  const { m, number } = useWords();
+  const [summary, setSummary] = useState("");
+  const latest = useRef({ m, number });
+  latest.current = { m, number };
+  useEffect(() => {
+    const timer = setInterval(() => {
+      const { state } = game.snapshot;
+      if (state === undefined) return;
+      const words = latest.current;
+      setSummary(words.m.milestone(words.number(game.energy()), words.number(state.energy_per_second)));
+    }, 30_000);
+    return () => clearInterval(timer);
+  }, [game]);
+  const text =
+    refusal !== undefined ? explain(refusal, m) : rejectedClicks > 0 ? m.tooFast(number(rejectedClicks)) : "";
+  // biome-ignore lint/correctness/useExhaustiveDependencies: another message is shown for as long as the one before
+  useEffect(() => {
+    if (text === "") return;
+    const timer = setTimeout(() => game.dismissRefusal(), 4000);
+    return () => clearTimeout(timer);
+  }, [text, game, state?.version]);
+  return (
+    <>
+      <p className={css.message} role="status" data-shown={text !== ""}>
+        {text}
+      </p>
+      <p className="hidden" role="status">
+        {summary}
+      </p>
+    </>
+  );
+}

@@ -1,0 +1,6 @@
+/// <reference types="vite/client" />
+
+interface ImportMetaEnv {
+  /** The address of the server, if it is not that of the page. */
+  readonly VITE_API_URL?: string;
+}
