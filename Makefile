@@ -1,21 +1,21 @@
 # The commands of the project.
 
 # Players and duration of the load tests, as `make load PLAYERS=500`.
-export PLAYERS DURATION ROUNDS BEFORE
+export PLAYERS DURATION ROUNDS BEFORE MINUTES
 
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(shell command -v cargo-deny || echo .tools/bin/cargo-deny)
 
 .PHONY: help run web web-types test test-web test-types fuzz-api test-pooler test-telemetry check check-deploy audit audit-advisories k6-smoke k6-load \
     k6-spike k6-soak k6-breakpoint load chroot-test rollout-test compat-test bench-writes bench-overload bench-instances \
-    bench-rankings bench-reads bench-compare bench-limits balance
+    bench-rankings bench-reads bench-compare bench-limits bench-page balance
 
 help: ## List the commands
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 run: ## Build and start the server, with an embedded database unless DATABASE_URL is set
 	@[ -n "$$DATABASE_URL" ] || scripts/ensure-postgres
-	@if command -v npm >/dev/null; then scripts/build-web; else echo 'npm is missing, so the page is not built.' >&2; fi
+	@command -v npm >/dev/null && scripts/build-web || echo 'The page is not built: that needs Node 20 and npm.' >&2
 	cargo run --release
 
 test: ## Run every test, against a real PostgreSQL and a real Redis
@@ -120,6 +120,9 @@ bench-reads: ## Reads beside a bare handler, in turn, with and without a Redis
 
 bench-compare: ## Reads and clicks of the program BEFORE and of this one, in alternating pairs: medians of the ratios
 	@bench/compare "$$BEFORE"
+
+bench-page: ## The page: first load, processor time of the rising number, memory over MINUTES=10
+	@bench/page
 
 bench-limits: ## The limiter off, in process and with Redis, in turn; refusals; one hammering player
 	@bench/limits

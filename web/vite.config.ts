@@ -28,8 +28,43 @@ function precompress(): Plugin {
   };
 }
 
+/**
+ * For hosts such as Netlify, which take the headers of a site from a file: those that the server sends by itself. A page
+ * that is built for another origin may connect to it.
+ */
+function headersFile(): Plugin {
+  return {
+    name: "headers-file",
+    apply: "build",
+    closeBundle() {
+      const server = process.env["VITE_API_URL"];
+      if (server === undefined && process.env["NETLIFY"] === undefined) return;
+      const origin =
+        server === undefined ? "" : ` ${new URL(server).origin} ${new URL(server).origin.replace("http", "ws")}`;
+      const policy = [
+        "default-src 'none'",
+        ...["script", "style", "img", "font", "manifest"].map((it) => `${it}-src 'self'`),
+        `connect-src 'self'${origin}`,
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",
+        "trusted-types 'none'",
+      ].join("; ");
+      const all = [
+        `Content-Security-Policy: ${policy}`,
+        "X-Content-Type-Options: nosniff",
+        "Referrer-Policy: no-referrer",
+        "Cross-Origin-Opener-Policy: same-origin",
+      ];
+      const assets = "/assets/*\n  Cache-Control: public, max-age=31536000, immutable\n";
+      writeFileSync("dist/_headers", `/*\n${all.map((it) => `  ${it}\n`).join("")}${assets}`);
+    },
+  };
+}
+
 export default defineConfig({
-  plugins: [react(), precompress()],
+  plugins: [react(), headersFile(), precompress()],
   build: {
     target: "es2022",
     // The content security policy forbids data: URLs and inline scripts.

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { after, before, describe, it } from "node:test";
 import { chromium } from "playwright-core";
-import { Server } from "./server.mjs";
+import { Redis, Server } from "./server.mjs";
 
 const AXE = readFileSync(new URL("../node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
 const WAIT = 20_000;
@@ -290,6 +290,55 @@ describe("the page", { concurrency: false }, () => {
     await visit.page.getByRole("heading", { name: "Rankings" }).waitFor();
     await visit.at("view-account").click();
     await visit.page.getByText("this one").waitFor();
+    await visit.end();
+  });
+
+  it("goes on while Redis is away", async () => {
+    const redis = await Redis.start();
+    const own = await Server.start({ REDIS_URL: redis.url });
+    const visit = await Visit.begin({}, own);
+    await visit.click(3);
+    await visit.saved();
+    await redis.stop();
+    await visit.click(4);
+    await visit.saved();
+    assert.equal(await visit.energy(), 7);
+    await visit.end();
+    await own.stop();
+  });
+
+  it("gives a player all data, and deletes it", async () => {
+    const visit = await Visit.begin();
+    await visit.click(4);
+    await visit.saved();
+    await visit.at("view-account").click();
+    const download = visit.page.waitForEvent("download");
+    await visit.page.getByRole("button", { name: "Download everything about you" }).click();
+    const exported = JSON.parse(readFileSync(await (await download).path(), "utf8"));
+    assert.equal(exported.state.lifetime_energy, 4);
+    await visit.page.getByRole("button", { name: "Delete this player" }).click();
+    await visit.page.getByRole("button", { name: "Delete for ever" }).click();
+    await visit.page.goto(server.url);
+    await visit.until("a new guest begins", async () => (await visit.connection()) === "online");
+    assert.equal(await visit.energy(), 0);
+    await visit.end();
+  });
+
+  it("buys again while a button is held, and by the keyboard", async () => {
+    const visit = await Visit.begin();
+    await visit.click(36);
+    await visit.saved();
+    await visit.at("buy-hand_crank").hover();
+    await visit.page.mouse.down();
+    await visit.until("two are bought", async () => (await visit.page.getByText("2 owned").count()) === 1);
+    await visit.page.mouse.up();
+    await visit.saved();
+    await visit.page.keyboard.press("Digit1");
+    await visit.until("another one is bought", async () => (await visit.page.getByText("3 owned").count()) === 1);
+    const before = await visit.energy();
+    await visit.page.locator("h2").first().click();
+    await visit.page.keyboard.press("Space");
+    await visit.until("space cranks", async () => (await visit.energy()) >= before + 1);
     await visit.end();
   });
 

@@ -83,3 +83,26 @@ export class Server {
     return response.status === 204 ? undefined : response.json();
   }
 }
+
+/** A Redis of a test's own. */
+export class Redis {
+  static async start() {
+    const redis = new Redis();
+    const port = await freePort();
+    redis.url = `redis://127.0.0.1:${port}/0`;
+    const options = ["--port", String(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
+    redis.process = spawn("redis-server", options, { stdio: ["ignore", "pipe", "ignore"] });
+    await new Promise((resolve, reject) => {
+      redis.process.once("exit", () => reject(new Error("redis-server ended")));
+      createInterface(redis.process.stdout).on("line", (line) => line.includes("Ready to accept") && resolve());
+    });
+    redis.process.removeAllListeners("exit");
+    return redis;
+  }
+
+  async stop() {
+    const ended = new Promise((resolve) => this.process.once("exit", resolve));
+    this.process.kill("SIGKILL");
+    await ended;
+  }
+}

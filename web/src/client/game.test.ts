@@ -203,6 +203,22 @@ describe("GameClient", () => {
     expect(game.snapshot.pendingPurchases).toEqual([]);
   });
 
+  it("waits until the server has everything, but not for ever", async () => {
+    game.click();
+    const settled = vi.fn();
+    void game.settled().then(settled);
+    await vi.advanceTimersByTimeAsync(50);
+    expect([settled.mock.calls.length, server.energy]).toEqual([1, 1]);
+    server.lose = "request";
+    game.click();
+    const late = vi.fn();
+    void game.settled(3000).then(late);
+    await vi.advanceTimersByTimeAsync(2900);
+    expect(late).not.toHaveBeenCalled();
+    await vi.advanceTimersByTimeAsync(200);
+    expect(late).toHaveBeenCalled();
+  });
+
   it("forgets everything about a player when it stops", () => {
     game.click();
     game.stop();

@@ -126,9 +126,9 @@ export class GameClient {
     void this.#run();
   }
 
-  /** Notes that the browser has lost the network. */
+  /** Notes that the server cannot be reached, for example because the browser has lost the network. */
   lost(): void {
-    if (!this.#stopped) this.#set({ connection: "offline" });
+    this.#set({ connection: "offline" });
   }
 
   /** Sends what is queued while the page is being hidden or closed. */
@@ -187,11 +187,30 @@ export class GameClient {
     this.#purchase({ type: "buy_upgrade", id });
   }
 
+  /** Waits until the server has everything, for at most `limitMs` milliseconds. */
+  async settled(limitMs = 10_000): Promise<void> {
+    const isSettled = () => this.#stopped || (this.#sending === undefined && this.#queue.length === 0);
+    if (isSettled()) return;
+    this.wake();
+    await new Promise<void>((resolve) => {
+      const done = () => {
+        clearTimeout(timer);
+        end();
+        resolve();
+      };
+      const timer = setTimeout(done, limitMs);
+      const end = this.subscribe(() => {
+        if (isSettled()) done();
+        else if (this.#sending === undefined) this.wake();
+      });
+    });
+  }
+
   /** Starts over for cores. */
   async prestige(): Promise<void> {
     const { state } = this.#snapshot;
     if (state === undefined) return;
-    await this.#settled();
+    await this.settled();
     const key = this.environment.newKey();
     const answer = await this.#insist((token) =>
       this.transport("post", "/api/v1/me/prestige", { body: {}, key, token }),
@@ -373,19 +392,6 @@ export class GameClient {
     this.#set({ state, absence });
     // Rates may have changed with the catalogue, which is small and answered 304 otherwise.
     if (before !== undefined && before.version === state.version) void this.#readCatalog().catch(() => undefined);
-  }
-
-  /** Waits until nothing is queued or in flight. */
-  async #settled(): Promise<void> {
-    while (!this.#stopped && (this.#sending !== undefined || this.#queue.length > 0)) {
-      await new Promise<void>((resolve) => {
-        const end = this.subscribe(() => {
-          end();
-          resolve();
-        });
-        this.wake();
-      });
-    }
   }
 
   /** Repeats a call with an idempotency key until its result is known, for at most some seconds. */

@@ -53,8 +53,13 @@ export class Idlewatt {
   }
 
   async #start(): Promise<void> {
-    const resumed = this.#mayHaveSession() && (await this.session.resume());
-    if (!resumed) await this.session.signInAsGuest();
+    try {
+      const resumed = this.#mayHaveSession() && (await this.session.resume());
+      if (!resumed) await this.session.signInAsGuest();
+    } catch (error) {
+      this.game.lost();
+      throw error;
+    }
     this.game.start();
   }
 
@@ -97,7 +102,8 @@ export class Idlewatt {
 
   /** Ends the session and begins as a new guest. */
   async signOut(): Promise<void> {
-    this.game.flush();
+    // What was done belongs to the player who leaves.
+    await this.game.settled(3000);
     this.game.stop();
     await this.session.signOut();
     await this.start();

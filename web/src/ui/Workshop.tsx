@@ -18,6 +18,7 @@ import { Dialog } from "./Dialog";
 import { useKeys } from "./keys";
 import { Lamp } from "./Lamp";
 import { MachineIcon } from "./MachineIcon";
+import { useHold } from "./useHold";
 import css from "./workshop.module.css";
 
 type Amount = "1" | "10" | "100" | "max";
@@ -232,6 +233,8 @@ function Machine({ generator, state, catalog, energy, amount, known, buy }: Mach
   const wait = secondsUntil(cost, energy, state.energy_per_second);
   const name = known ? item(generator.id, generator.name) : m.unknownMachine;
   const isBusy = pendingPurchases.includes(generator.id);
+  // One purchase at a time, as the cost of the next one follows from it.
+  const hold = useHold(() => !isBusy && buy(generator));
   return (
     <li className={css.machine} data-known={known} data-owned={have > 0}>
       <MachineIcon id={generator.id} />
@@ -259,6 +262,7 @@ function Machine({ generator, state, catalog, energy, amount, known, buy }: Mach
         aria-disabled={!isAffordable}
         data-busy={isBusy}
         onClick={() => buy(generator)}
+        {...hold}
       >
         <span>{m.buy(number(count))}</span>
         <b>
