@@ -184,16 +184,17 @@ pub async fn logout(
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    if let MaybeCaller(Some(identity)) = MaybeCaller::extract(&request).await? {
+    let MaybeCaller(caller) = MaybeCaller::extract(&request).await?;
+    if caller.is_none() && session_cookie::refresh_token(&request, &api)?.is_none() {
+        // The problem of a missing access token.
+        Caller::extract(&request).await?;
+    }
+    let mut payload = payload.into_inner();
+    let body = Body::<LogoutRequest>::from_request(&request, &mut payload).await?;
+    if let Some(identity) = caller {
         api.accounts.log_out(identity).await?;
-    } else {
-        let mut payload = payload.into_inner();
-        let body = Body::<LogoutRequest>::from_request(&request, &mut payload).await?;
-        match cookie_token(&api, &request, &body)? {
-            Some(token) => api.accounts.log_out_with(&token).await?,
-            // The problem of a missing access token.
-            None => drop(Caller::extract(&request).await?),
-        }
+    } else if let Some(token) = cookie_token(&api, &request, &body)? {
+        api.accounts.log_out_with(&token).await?;
     }
     let mut response = HttpResponse::NoContent().finish();
     session_cookie::clear(&mut response, &request);
