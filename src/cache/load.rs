@@ -34,7 +34,9 @@ impl Players {
             });
             loaded
         });
-        let ended = |_| Err(Arc::new(store::Error::Unavailable("a load ended".into())));
+        let ended = |_| {
+            Err(Arc::new(store::Error::Unavailable("loading the player was interrupted".into())))
+        };
         load.map(move |loaded| loaded.unwrap_or_else(ended)).boxed().shared()
     }
 

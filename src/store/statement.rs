@@ -271,7 +271,7 @@ async fn unnamed(
 }
 
 fn given_up() -> Error {
-    Error::Unavailable("the connection was given up".into())
+    Error::Unavailable("the connection was closed after an earlier error or time-out".into())
 }
 
 #[cfg(test)]

@@ -119,7 +119,7 @@ pub struct CacheMetrics {
 
 impl CacheMetrics {
     fn new(registry: &Registry, entry: &str) -> Result<Self, prometheus::Error> {
-        let opts = Opts::new("cache_reads_total", "Reads by where they were answered from");
+        let opts = Opts::new("cache_reads_total", "Reads by source");
         let reads = CounterVec::new(opts, &["entry", "source"])?;
         registry.register(Box::new(reads.clone()))?;
         let of = |source| reads.with_label_values(&[entry, source]);
@@ -154,7 +154,7 @@ pub struct RankingsMetrics {
 
 impl RankingsMetrics {
     fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let opts = Opts::new("players_seen", "Players seen of late, by any instance");
+        let opts = Opts::new("players_seen", "Players seen recently");
         let seen = IntGaugeVec::new(opts, &["window"])?;
         registry.register(Box::new(seen.clone()))?;
         let metrics = Self {
@@ -163,7 +163,10 @@ impl RankingsMetrics {
             published: IntCounter::new("rankings_published_total", "Standings published")?,
             rebuilds: IntCounter::new("rankings_rebuilds_total", "Rebuilds of the boards")?,
             rebuild_seconds: Gauge::new("rankings_rebuild_seconds", "Time of the last rebuild")?,
-            rebuild_players: IntGauge::new("rankings_rebuild_players", "Players in the last one")?,
+            rebuild_players: IntGauge::new(
+                "rankings_rebuild_players",
+                "Players in the last rebuild",
+            )?,
         };
         registry.register(Box::new(metrics.published.clone()))?;
         registry.register(Box::new(metrics.rebuilds.clone()))?;
@@ -203,17 +206,17 @@ impl Metrics {
             in_flight: Level::new("http_requests_in_flight", "Requests being answered")?,
             requests_shed: Counter::new(
                 "http_requests_shed_total",
-                "Mutations turned away, as too many were before them",
+                "Mutations refused because too many were in flight",
             )?,
             mutations_limit: IntGauge::new(
                 "http_mutations_limit",
-                "Mutations that may be in flight before others are turned away",
+                "Mutations that may be in flight before others are refused",
             )?,
             committed_commands: IntCounter::new("lane_commands_total", "Commands committed")?,
             committed_batches: IntCounter::new("lane_batches_total", "Batches committed")?,
             revision_conflicts: IntCounter::new(
                 "lane_conflicts_total",
-                "Players whose row had moved on, or who repeated a request, when their batch was written",
+                "Players not written by a batch because their row had a newer revision or the request was a repeat",
             )?,
             queued_commands: Level::new("lane_queued_commands", "Commands waiting in lanes")?,
             lock_waits: IntCounter::new(
@@ -222,7 +225,7 @@ impl Metrics {
             )?,
             held_commands: IntGauge::new(
                 "lane_held_commands",
-                "Commands waiting for rows that other transactions hold",
+                "Commands waiting for rows that other transactions have locked",
             )?,
             batch_players: Histogram::with_opts(
                 HistogramOpts::new("lane_batch_players", "Players written by one commit")
@@ -234,7 +237,7 @@ impl Metrics {
             )?,
             energy_earned: prometheus::Counter::new(
                 "game_energy_earned_total",
-                "Energy that players earned, when it was written down",
+                "Energy that players earned, counted when it is stored",
             )?,
             purchases: IntCounter::new("game_purchases_total", "Generators and upgrades bought")?,
             ready: IntGauge::new("server_ready", "Whether requests should be sent")?,
@@ -243,7 +246,10 @@ impl Metrics {
                 &["state"],
             )?,
             database_up: IntGauge::new("database_up", "Whether Postgres answers")?,
-            database_writable: IntGauge::new("database_writable", "Whether Postgres takes writes")?,
+            database_writable: IntGauge::new(
+                "database_writable",
+                "Whether Postgres accepts writes",
+            )?,
             database_clock_behind: Gauge::new(
                 "database_clock_behind_seconds",
                 "How far the database's clock is behind the latest time that it reported",
@@ -251,7 +257,7 @@ impl Metrics {
             limit_decisions: CounterVec::new(
                 Opts::new(
                     "rate_limit_decisions_total",
-                    "Calls that a limit allowed or refused: by asking Redis, from tokens leased from it, or as it was late or away",
+                    "Calls that a limit allowed or refused: by asking Redis, from leased tokens, or locally because Redis was late or unavailable",
                 ),
                 &["policy", "store", "outcome"],
             )?,
@@ -259,7 +265,7 @@ impl Metrics {
             redis_failures: IntCounter::new("redis_failures_total", "Calls to Redis that failed")?,
             redis_breaker_opened: IntCounter::new(
                 "redis_breaker_opened_total",
-                "How often Redis was given up until it answers again",
+                "How often the circuit breaker to Redis opened",
             )?,
             job_runs: IntCounterVec::new(
                 Opts::new("job_runs_total", "Attempts at jobs"),

@@ -23,11 +23,11 @@ const ACCEPTING: &str = "actix_server::accept";
 static BROKEN: LazyLock<Option<IntCounter>> = LazyLock::new(|| {
     counter(
         "http_connections_broken_total",
-        "Connections that were closed, as they carried no HTTP",
+        "Connections closed because they did not carry valid HTTP",
     )
 });
 static REFUSED: LazyLock<Option<IntCounter>> = LazyLock::new(|| {
-    counter("http_accept_failures_total", "Times that a connection could not be taken")
+    counter("http_accept_failures_total", "Connections that could not be accepted")
 });
 /// Why a connection could not be accepted since the last query.
 static REASON: Mutex<Option<String>> = Mutex::new(None);
@@ -130,7 +130,7 @@ mod tests {
             tracing::error!(target: "actix_http::h1::dispatcher", "stream error");
             tracing::warn!(target: "actix_http::h2::dispatcher", "send data error");
             tracing::error!(target: "actix_server::accept", "Error accepting connection: {}", 24);
-            tracing::debug!(target: "actix_http::h1::dispatcher", "told at debug");
+            tracing::debug!(target: "actix_http::h1::dispatcher", "logged at debug");
             tracing::error!(target: "actix_http::h1like", "another module");
             tracing::error!(target: "actix_server::server", "Worker 1 has died; restarting");
             tracing::error!(target: "idlewatt::http", "a request failed");
