@@ -106,15 +106,20 @@ impl Catalogues {
         Ok(())
     }
 
-    /// Stores the catalogue of the build if the database has none.
+    /// Stores the catalogue of the build if the database has none. If the latest version was stored by a release
+    /// without texts in other languages, adds the build's texts to those items that are the build's.
     ///
     /// # Errors
     /// Returns the error of the statement.
     pub async fn seed(&self) -> Result<(), store::Error> {
-        if !self.store.catalogues_newer_than(0).await?.is_empty() {
+        let items = Self::seed_items()?;
+        if let Some(latest) = self.store.catalogues_newer_than(0).await?.pop() {
+            let texts = latest.items().texts_like(&items);
+            if self.store.fill_catalogue_texts(latest.version, &texts).await? {
+                self.restart().await?;
+            }
             return Ok(());
         }
-        let items = Self::seed_items()?;
         let now = self.clock.now();
         let first = NewCatalogue {
             version: 1,

@@ -1,6 +1,6 @@
 //! What can be bought, as validated data.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::Hash;
 
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,8 @@ pub struct Generator {
     pub id: Slug,
     pub name: String,
     pub description: String,
+    #[serde(default, skip_serializing_if = "Texts::is_empty")]
+    pub texts: Texts,
     /// Cost of the first unit, in energy.
     pub base_cost: f64,
     /// Factor between the costs of one unit and the next.
@@ -35,6 +37,29 @@ impl Generator {
     }
 }
 
+/// An item's name and description in languages other than English.
+///
+/// An unknown language is skipped when this is read, because a later release may have stored it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Texts {
+    /// Korean.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ko: Option<ItemText>,
+}
+
+impl Texts {
+    fn is_empty(&self) -> bool {
+        self.ko.is_none()
+    }
+}
+
+/// The name and the description of an item in one language.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ItemText {
+    pub name: String,
+    pub description: String,
+}
+
 /// A permanent improvement that each player can buy once between two prestiges.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -42,6 +67,8 @@ pub struct Upgrade {
     pub id: Slug,
     pub name: String,
     pub description: String,
+    #[serde(default, skip_serializing_if = "Texts::is_empty")]
+    pub texts: Texts,
     /// Cost, in energy.
     pub cost: f64,
     pub effect: Effect,
@@ -89,6 +116,53 @@ fn yes() -> bool {
 pub struct CatalogueItems {
     pub generators: Vec<Generator>,
     pub upgrades: Vec<Upgrade>,
+}
+
+/// The texts of all items of a catalogue, by the items' names. Items without texts are left out.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CatalogueTexts {
+    pub generators: BTreeMap<Slug, Texts>,
+    pub upgrades: BTreeMap<Slug, Texts>,
+}
+
+impl CatalogueItems {
+    /// Takes the texts out of the items.
+    pub fn take_texts(&mut self) -> CatalogueTexts {
+        let generators = self.generators.iter_mut().map(|it| (&it.id, &mut it.texts));
+        let upgrades = self.upgrades.iter_mut().map(|it| (&it.id, &mut it.texts));
+        CatalogueTexts { generators: taken(generators), upgrades: taken(upgrades) }
+    }
+
+    /// Gives the items those texts that belong to them.
+    pub fn put_texts(&mut self, texts: CatalogueTexts) {
+        let CatalogueTexts { mut generators, mut upgrades } = texts;
+        for it in &mut self.generators {
+            it.texts = generators.remove(&it.id).unwrap_or_default();
+        }
+        for it in &mut self.upgrades {
+            it.texts = upgrades.remove(&it.id).unwrap_or_default();
+        }
+    }
+
+    /// The texts of those items that have the same English name and description in `other`, taken from `other`.
+    pub fn texts_like(&self, other: &Self) -> CatalogueTexts {
+        let mut like = other.clone();
+        like.generators.retain(|it| {
+            let is_same =
+                |own: &Generator| own.name == it.name && own.description == it.description;
+            self.generators.iter().any(|own| own.id == it.id && is_same(own))
+        });
+        like.upgrades.retain(|it| {
+            let is_same = |own: &Upgrade| own.name == it.name && own.description == it.description;
+            self.upgrades.iter().any(|own| own.id == it.id && is_same(own))
+        });
+        like.take_texts()
+    }
+}
+
+fn taken<'a>(items: impl Iterator<Item = (&'a Slug, &'a mut Texts)>) -> BTreeMap<Slug, Texts> {
+    let with_texts = items.filter(|(_, texts)| !texts.is_empty());
+    with_texts.map(|(id, texts)| (id.clone(), std::mem::take(texts))).collect()
 }
 
 /// An error in a catalogue: the field and what is wrong with it.
@@ -268,6 +342,13 @@ impl Check<'_> {
         }
     }
 
+    fn texts(&mut self, at: &str, texts: &Texts) {
+        if let Some(ko) = &texts.ko {
+            self.text(format!("{at}.texts.ko.name"), &ko.name, NAME);
+            self.text(format!("{at}.texts.ko.description"), &ko.description, DESCRIPTION);
+        }
+    }
+
     fn within(&mut self, field: String, value: f64, least: f64, most: f64) {
         if !(least..=most).contains(&value) {
             self.fault(
@@ -286,6 +367,7 @@ impl Check<'_> {
     fn generator(&mut self, at: &str, generator: &Generator) {
         self.text(format!("{at}.name"), &generator.name, NAME);
         self.text(format!("{at}.description"), &generator.description, DESCRIPTION);
+        self.texts(at, &generator.texts);
         self.within(format!("{at}.base_cost"), generator.base_cost, MIN_AMOUNT, MAX_AMOUNT);
         self.within(
             format!("{at}.cost_growth"),
@@ -300,6 +382,7 @@ impl Check<'_> {
     fn upgrade(&mut self, at: &str, upgrade: &Upgrade) {
         self.text(format!("{at}.name"), &upgrade.name, NAME);
         self.text(format!("{at}.description"), &upgrade.description, DESCRIPTION);
+        self.texts(at, &upgrade.texts);
         self.within(format!("{at}.cost"), upgrade.cost, MIN_AMOUNT, MAX_AMOUNT);
         match &upgrade.effect {
             Effect::GeneratorMultiplier { generator, multiplier } => {

@@ -21,7 +21,8 @@ mod timeline;
 mod view;
 
 pub use catalogue::{
-    Catalogue, CatalogueFault, CatalogueItems, Effect, Generator, Requirement, Upgrade,
+    Catalogue, CatalogueFault, CatalogueItems, CatalogueTexts, Effect, Generator, ItemText,
+    Requirement, Texts, Upgrade,
 };
 pub use command::{
     Action, ActionResult, Command, LedgerEntry, LedgerKind, MAX_ACTIONS, MAX_CLICKS, MAX_QUANTITY,

@@ -9,7 +9,7 @@ use super::production::{finite, sum};
 use super::testing::{at, slug, timeline};
 use super::{
     Action, Catalogue, CatalogueItems, Command, CostCurve, Effect, Generator, Inventory, Player,
-    Production, Quantity, Rules, Season, Timeline, Upgrade,
+    Production, Quantity, Rules, Season, Texts, Timeline, Upgrade,
 };
 
 /// Any double. Values that often cause errors are more frequent.
@@ -62,6 +62,7 @@ fn generator(base_cost: f64, cost_growth: f64, base_energy_per_second: f64) -> G
         id: slug("crank"),
         name: "Crank".into(),
         description: "Crank".into(),
+        texts: Texts::default(),
         base_cost,
         cost_growth,
         base_energy_per_second,
@@ -75,6 +76,7 @@ fn unchecked(rate: f64, effects: [Effect; 5]) -> Catalogue {
         id: slug(&format!("upgrade_{index}")),
         name: "Upgrade".into(),
         description: "Upgrade".into(),
+        texts: Texts::default(),
         cost: 1.0,
         effect,
         requires: None,
@@ -216,6 +218,7 @@ fn a_catalogue_with_invalid_amounts_sells_and_pays_nothing() {
             id: slug("gloves"),
             name: "Gloves".into(),
             description: "Gloves".into(),
+            texts: Texts::default(),
             cost,
             effect: Effect::ClickFlat { energy: f64::NAN },
             requires: None,

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Catalogue, CatalogueItems, Effect, Generator, Requirement, Slug, Timeline, Timestamp, Upgrade,
+    Catalogue, CatalogueItems, Effect, Generator, Requirement, Slug, Texts, Timeline, Timestamp,
+    Upgrade,
 };
 
 /// The instant `seconds` after the start of the tests.
@@ -20,6 +21,7 @@ fn generator(id: &str, base_cost: f64, rate: f64) -> Generator {
         id: slug(id),
         name: id.into(),
         description: id.into(),
+        texts: Texts::default(),
         base_cost,
         cost_growth: 1.15,
         base_energy_per_second: rate,
@@ -32,6 +34,7 @@ fn upgrade(id: &str, cost: f64, effect: Effect, requires: Option<Requirement>) -
         id: slug(id),
         name: id.into(),
         description: id.into(),
+        texts: Texts::default(),
         cost,
         effect,
         requires,

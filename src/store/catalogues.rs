@@ -5,7 +5,7 @@ use tokio_postgres::types::{Json, ToSql};
 use super::commit::signed;
 use super::error::Error;
 use super::pool::Store;
-use crate::domain::{Catalogue, CatalogueItems, Slug, Timestamp};
+use crate::domain::{Catalogue, CatalogueItems, CatalogueTexts, Slug, Timestamp};
 
 /// The constraint that fails for the second of two concurrent changes.
 pub const VERSION_TAKEN: &str = "catalogues_pkey";
@@ -37,7 +37,9 @@ impl Store {
         let rows = self.query(sql, &[&signed(version)]).await?;
         rows.iter()
             .map(|row| {
-                let Json(items): Json<CatalogueItems> = row.try_get("items")?;
+                let Json(mut items): Json<CatalogueItems> = row.try_get("items")?;
+                let texts: Option<Json<CatalogueTexts>> = row.try_get("texts")?;
+                items.put_texts(texts.map(|Json(texts)| texts).unwrap_or_default());
                 let Json(removed): Json<CatalogueItems> = row.try_get("removed")?;
                 let version: i64 = row.try_get("version")?;
                 let effective_at = row.try_get("effective_at")?;
@@ -58,11 +60,34 @@ impl Store {
         no_later_than: Option<Timestamp>,
     ) -> Result<bool, Error> {
         let sql = include_str!("../../sql/queries/catalogues/insert.sql");
-        let (number, items, removed) =
-            (signed(version.version), Json(version.items), Json(version.removed));
-        let parameters: [&(dyn ToSql + Sync); 6] =
-            [&number, &version.effective_at, &items, &removed, &version.created_at, &no_later_than];
+        // The previous release reads `items` and `removed` and refuses texts in them.
+        let (mut items, mut removed) = (version.items.clone(), version.removed.clone());
+        let texts = Json(items.take_texts());
+        removed.take_texts();
+        let (number, items, removed) = (signed(version.version), Json(items), Json(removed));
+        let parameters: [&(dyn ToSql + Sync); 7] = [
+            &number,
+            &version.effective_at,
+            &items,
+            &removed,
+            &version.created_at,
+            &no_later_than,
+            &texts,
+        ];
         Ok(!self.query(sql, &parameters).await?.is_empty())
+    }
+
+    /// Adds texts to a version that was stored by a release without texts. Returns whether that was so.
+    ///
+    /// # Errors
+    /// Returns the error of the statement.
+    pub async fn fill_catalogue_texts(
+        &self,
+        version: u64,
+        texts: &CatalogueTexts,
+    ) -> Result<bool, Error> {
+        let sql = include_str!("../../sql/queries/catalogues/fill_texts.sql");
+        Ok(self.execute(sql, &[&signed(version), &Json(texts)]).await? > 0)
     }
 
     /// The given items that at least one player owns.

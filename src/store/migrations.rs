@@ -17,7 +17,7 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 7] = [
+const MIGRATIONS: [Migration; 8] = [
     Migration {
         number: 1,
         name: "initial",
@@ -48,6 +48,11 @@ const MIGRATIONS: [Migration; 7] = [
         number: 7,
         name: "command_hash",
         sql: include_str!("../../sql/migrations/0007_command_hash.sql"),
+    },
+    Migration {
+        number: 8,
+        name: "item_texts",
+        sql: include_str!("../../sql/migrations/0008_item_texts.sql"),
     },
 ];
 

@@ -34,6 +34,7 @@ async fn the_catalogue_tells_what_can_be_bought_and_the_rules() {
             "id",
             "name",
             "description",
+            "texts",
             "base_cost",
             "cost_growth",
             "base_energy_per_second",
@@ -45,7 +46,8 @@ async fn the_catalogue_tells_what_can_be_bought_and_the_rules() {
         assert_eq!(generator["available"], true);
     }
     for upgrade in items(&catalog, "upgrades") {
-        let expected = ["id", "name", "description", "cost", "effect", "requires", "available"];
+        let expected =
+            ["id", "name", "description", "texts", "cost", "effect", "requires", "available"];
         assert_eq!(keys(upgrade), expected.into());
         assert!(number(&upgrade["cost"]) > 0.0, "{upgrade}");
     }

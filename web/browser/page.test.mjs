@@ -273,6 +273,7 @@ describe("the page", { concurrency: false }, () => {
     assert.match(await visit.at("click").textContent(), /램프/);
     await visit.page.reload();
     await visit.page.getByRole("heading", { name: "기계" }).waitFor();
+    await visit.page.getByRole("heading", { name: "손 크랭크" }).waitFor();
     await visit.end();
   });
 

@@ -2,8 +2,8 @@
 -- catalogues_pkey. After the time $6 nothing is inserted, because the version would come into force before all
 -- instances can know it.
 with version as (
-    insert into catalogues (version, effective_at, items, removed, created_at)
-    select $1, $2, $3, $4, $5
+    insert into catalogues (version, effective_at, items, removed, created_at, texts)
+    select $1, $2, $3, $4, $5, $7
     where $6::timestamptz is null or clock_timestamp() < $6::timestamptz
     returning version
 ),

@@ -4,11 +4,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::number::{read_optional, read_whole};
-use super::object::objects;
+use super::object::{object, objects, present_object};
 use super::time::rfc3339;
 use crate::domain::text;
 use crate::domain::{
-    Catalogue, CatalogueItems, Effect, Generator, Requirement, Rules, Slug, Upgrade,
+    Catalogue, CatalogueItems, Effect, Generator, ItemText, Requirement, Rules, Slug, Texts,
+    Upgrade,
 };
 
 /// A machine that produces energy.
@@ -19,6 +20,10 @@ pub struct GeneratorWire {
     pub id: String,
     pub name: String,
     pub description: String,
+    /// Its name and description in other languages; absent if there are none.
+    #[serde(skip_serializing_if = "TextsWire::is_empty")]
+    #[schema(required = false)]
+    pub texts: TextsWire,
     /// If `k` are owned, the next `n` cost `base_cost * cost_growth^k * (cost_growth^n - 1) / (cost_growth - 1)`.
     pub base_cost: f64,
     pub cost_growth: f64,
@@ -35,6 +40,10 @@ pub struct UpgradeWire {
     pub id: String,
     pub name: String,
     pub description: String,
+    /// Its name and description in other languages; absent if there are none.
+    #[serde(skip_serializing_if = "TextsWire::is_empty")]
+    #[schema(required = false)]
+    pub texts: TextsWire,
     pub cost: f64,
     pub effect: EffectWire,
     /// What a player must have before it can be bought; null if there is no requirement.
@@ -54,6 +63,9 @@ pub struct GeneratorRequest {
     pub name: String,
     #[schema(min_length = 1, max_length = 500, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$")]
     pub description: String,
+    /// Its name and description in other languages.
+    #[serde(default, deserialize_with = "object")]
+    pub texts: TextsWire,
     #[schema(minimum = 1e-6, maximum = 1e300)]
     pub base_cost: f64,
     #[schema(minimum = 1.001, maximum = 100)]
@@ -75,6 +87,9 @@ pub struct UpgradeRequest {
     pub name: String,
     #[schema(min_length = 1, max_length = 500, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$")]
     pub description: String,
+    /// Its name and description in other languages.
+    #[serde(default, deserialize_with = "object")]
+    pub texts: TextsWire,
     #[schema(minimum = 1e-6, maximum = 1e300)]
     pub cost: f64,
     pub effect: EffectWire,
@@ -83,6 +98,34 @@ pub struct UpgradeRequest {
     /// The default is true; false retires it.
     #[serde(default = "available")]
     pub available: bool,
+}
+
+/// The name and the description of an item in languages other than English.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Texts)]
+pub struct TextsWire {
+    /// Korean.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present_object")]
+    #[schema(nullable = false)]
+    pub ko: Option<ItemTextWire>,
+}
+
+/// The name and the description of an item in one language.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ItemText)]
+pub struct ItemTextWire {
+    #[schema(min_length = 1, max_length = 80, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$")]
+    pub name: String,
+    #[schema(min_length = 1, max_length = 500, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$")]
+    pub description: String,
+}
+
+impl TextsWire {
+    fn is_empty(&self) -> bool {
+        self.ko.is_none()
+    }
 }
 
 fn available() -> bool {
@@ -239,6 +282,7 @@ impl From<&Generator> for GeneratorWire {
             id: generator.id.to_string(),
             name: generator.name.clone(),
             description: generator.description.clone(),
+            texts: (&generator.texts).into(),
             base_cost: generator.base_cost,
             cost_growth: generator.cost_growth,
             base_energy_per_second: generator.base_energy_per_second,
@@ -253,11 +297,32 @@ impl From<&Upgrade> for UpgradeWire {
             id: upgrade.id.to_string(),
             name: upgrade.name.clone(),
             description: upgrade.description.clone(),
+            texts: (&upgrade.texts).into(),
             cost: upgrade.cost,
             effect: (&upgrade.effect).into(),
             requires: upgrade.requires.as_ref().map(RequirementWire::from),
             available: upgrade.available,
         }
+    }
+}
+
+impl From<&Texts> for TextsWire {
+    fn from(texts: &Texts) -> Self {
+        let wire = |it: &ItemText| ItemTextWire {
+            name: it.name.clone(),
+            description: it.description.clone(),
+        };
+        Self { ko: texts.ko.as_ref().map(wire) }
+    }
+}
+
+impl From<TextsWire> for Texts {
+    fn from(texts: TextsWire) -> Self {
+        let composed = |it: ItemTextWire| ItemText {
+            name: text::composed(&it.name),
+            description: text::composed(&it.description),
+        };
+        Self { ko: texts.ko.map(composed) }
     }
 }
 
@@ -307,6 +372,7 @@ impl CatalogRequest {
                 id: slug(it.id, || format!("generators[{index}].id"))?,
                 name: text::composed(&it.name),
                 description: text::composed(&it.description),
+                texts: it.texts.into(),
                 base_cost: it.base_cost,
                 cost_growth: it.cost_growth,
                 base_energy_per_second: it.base_energy_per_second,
@@ -319,6 +385,7 @@ impl CatalogRequest {
                 id: slug(it.id, || format!("{at}.id"))?,
                 name: text::composed(&it.name),
                 description: text::composed(&it.description),
+                texts: it.texts.into(),
                 cost: it.cost,
                 effect: effect(it.effect, &at)?,
                 requires: it.requires.map(|it| requirement(it, &at)).transpose()?,

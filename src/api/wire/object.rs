@@ -45,6 +45,24 @@ where
     T::deserialize(deserializer).map(Some)
 }
 
+/// Reads an object, for `#[serde(deserialize_with)]`.
+pub fn object<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Object::deserialize(deserializer).map(|Object(value)| value)
+}
+
+/// Reads an object that is present, for `#[serde(default, deserialize_with)]`; null is refused.
+pub fn present_object<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    object(deserializer).map(Some)
+}
+
 /// Reads a list of objects, for `#[serde(deserialize_with)]`.
 pub fn objects<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
 where

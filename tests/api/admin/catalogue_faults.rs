@@ -13,6 +13,7 @@ fn small() -> Value {
     json!({
         "generators": [{
             "id": "mill", "name": "Mill", "description": "Grinds.",
+            "texts": { "ko": { "name": "방앗간", "description": "곡식을 빻습니다." } },
             "base_cost": 10, "cost_growth": 1.1, "base_energy_per_second": 1,
         }],
         "upgrades": [{
@@ -53,6 +54,8 @@ async fn a_value_that_is_not_acceptable_is_named_by_its_path() {
         ("/generators/0/id", vec![json!(""), json!("Mill"), json!("a b"), json!("a\0"), long(200)]),
         ("/generators/0/name", vec![json!(""), json!("a\nb"), json!("a\0b"), long(81)]),
         ("/generators/0/description", vec![json!(""), long(501)]),
+        ("/generators/0/texts/ko/name", vec![json!(""), json!("a\nb"), long(81)]),
+        ("/generators/0/texts/ko/description", vec![json!(""), json!("a\u{200b}b"), long(501)]),
         ("/generators/0/base_cost", vec![json!(0), json!(-1), json!(1e301)]),
         ("/generators/0/cost_growth", vec![json!(1), json!(0.9), json!(101), json!(-2)]),
         ("/generators/0/base_energy_per_second", vec![json!(0), json!(-1), json!(1e301)]),
@@ -86,6 +89,11 @@ async fn a_catalogue_of_another_shape_is_malformed() {
         ("/generators/0/base_cost", json!(null)),
         ("/generators/0/available", json!("no")),
         ("/generators/0/bogus", json!(1)),
+        ("/generators/0/texts", json!(null)),
+        ("/generators/0/texts", json!([])),
+        ("/generators/0/texts/ko", json!(null)),
+        ("/generators/0/texts/ko", json!(["방앗간", "곡식을 빻습니다."])),
+        ("/generators/0/texts/fr", json!({ "name": "Moulin", "description": "Moud." })),
         ("/upgrades/0/effect", json!({ "type": "magic" })),
         ("/upgrades/0/effect", json!({ "type": "click_flat", "share": 1 })),
         ("/upgrades/0/effect", json!({ "type": "click_flat", "energy": 1, "bogus": 1 })),

@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod catalogue_faults;
+mod catalogue_texts;
 mod players;
 mod search;
 

@@ -921,6 +921,8 @@ export interface components {
             /** @example wind_turbine */
             id: string;
             name: string;
+            /** @description Its name and description in other languages; absent if there are none. */
+            texts?: components["schemas"]["Texts"];
         };
         /** @description The outcome of a purchase of generators. */
         GeneratorPurchaseOutcome: {
@@ -953,6 +955,8 @@ export interface components {
             /** @example wind_turbine */
             id: string;
             name: string;
+            /** @description Its name and description in other languages. */
+            texts?: components["schemas"]["Texts"];
         };
         /** @description The result of a grant. */
         GrantOutcome: {
@@ -1023,6 +1027,11 @@ export interface components {
             errors: components["schemas"]["FieldError"][];
             /** @enum {integer} */
             status: 400;
+        };
+        /** @description The name and the description of an item in one language. */
+        ItemText: {
+            description: string;
+            name: string;
         };
         /** @description A job. */
         Job: {
@@ -1533,6 +1542,11 @@ export interface components {
              */
             version: number;
         };
+        /** @description The name and the description of an item in languages other than English. */
+        Texts: {
+            /** @description Korean. */
+            ko?: components["schemas"]["ItemText"];
+        };
         /** @description The token has expired */
         TokenExpiredProblem: components["schemas"]["ProblemDetails"] & {
             /** @enum {string} */
@@ -1591,6 +1605,8 @@ export interface components {
             id: string;
             name: string;
             requires: components["schemas"]["Requirement"] | null;
+            /** @description Its name and description in other languages; absent if there are none. */
+            texts?: components["schemas"]["Texts"];
         };
         /** @description The outcome of a purchase of an upgrade. */
         UpgradePurchaseOutcome: {
@@ -1610,6 +1626,8 @@ export interface components {
             id: string;
             name: string;
             requires?: components["schemas"]["Requirement"] | null;
+            /** @description Its name and description in other languages. */
+            texts?: components["schemas"]["Texts"];
         };
         /** @description The username is taken */
         UsernameTakenProblem: components["schemas"]["ProblemDetails"] & {

@@ -170,7 +170,6 @@ export const en = {
     other: "That did not work.",
   } as Record<string, string>,
   milestone: (energy: string, rate: string) => `${energy} energy, ${rate} per second`,
-  items: {} as Record<string, string>,
 };
 
 export type Messages = typeof en;

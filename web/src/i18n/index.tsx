@@ -1,4 +1,5 @@
 import { createContext, type ReactNode, use, useEffect, useState } from "react";
+import type { Generator } from "../client";
 import { formatNumber, type Notation } from "../format/numbers";
 import { formatSpan } from "../format/time";
 import { useSetting } from "../hooks";
@@ -18,8 +19,17 @@ export interface Words {
   /** A point in time, in the reader's zone. */
   time(text: string): string;
   day(text: string): string;
-  /** The name of an item in the reader's language; the catalogue's own if there is none. */
-  item(id: string, fallback: string): string;
+  /** The name of an item of the catalogue in the reader's language; in English if it has none in that language. */
+  item(item: Named): string;
+  /** The description of an item, likewise. */
+  describe(item: Named): string;
+}
+
+/** What the catalogue says of a generator or an upgrade. */
+type Named = Pick<Generator, "name" | "description" | "texts">;
+
+function textOf(item: Named, language: Language): { name: string; description: string } {
+  return (language === "ko" ? item.texts?.ko : undefined) ?? item;
 }
 
 const WordsContext = createContext<Words | undefined>(undefined);
@@ -60,7 +70,8 @@ export function WordsProvider({ children }: { children: ReactNode }) {
     span: (seconds) => formatSpan(seconds, m.units),
     time: (text) => new Date(text).toLocaleString(m.locale, { dateStyle: "short", timeStyle: "short" }),
     day: (text) => new Date(text).toLocaleDateString(m.locale, { month: "short", day: "numeric" }),
-    item: (id, fallback) => m.items[id] ?? fallback,
+    item: (item) => textOf(item, language).name,
+    describe: (item) => textOf(item, language).description,
   };
   return <WordsContext value={words}>{children}</WordsContext>;
 }

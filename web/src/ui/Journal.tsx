@@ -14,7 +14,7 @@ export default function Journal() {
   const [loaded, retry] = useLoaded(`ledger ${state?.player_id}`, () => client.ledger());
   const nameOf = (id: string) => {
     const known = [...(catalog?.generators ?? []), ...(catalog?.upgrades ?? [])].find((it) => it.id === id);
-    return known === undefined ? id : item(id, known.name);
+    return known === undefined ? id : item(known);
   };
   return (
     <div className={css.view}>

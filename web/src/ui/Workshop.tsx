@@ -126,9 +126,9 @@ function NextStep({
       .filter((it, index) => it.available && isKnown(catalog, state, index))
       .map((it) => {
         const cost = costOf(it, owned(state, it.id), 1);
-        return { id: it.id, name: it.name, cost, worth: rateOfOne(it, state, catalog) / cost };
+        return { item: it, cost, worth: rateOfOne(it, state, catalog) / cost };
       }),
-    ...ready.map((it) => ({ id: it.id, name: it.name, cost: it.cost, worth: Math.max(rate, 1) / 4 / it.cost })),
+    ...ready.map((it) => ({ item: it, cost: it.cost, worth: Math.max(rate, 1) / 4 / it.cost })),
   ];
   // What pays back soonest, the wait included.
   const scored = goals.map((goal) => {
@@ -137,8 +137,8 @@ function NextStep({
   });
   const best = scored.sort((a, b) => a.score - b.score)[0];
   let text = m.nextStep.click;
-  if (best !== undefined && best.wait === 0) text = m.nextStep.buy(item(best.id, best.name));
-  else if (best !== undefined && rate > 0) text = m.nextStep.wait(item(best.id, best.name), span(best.wait));
+  if (best !== undefined && best.wait === 0) text = m.nextStep.buy(item(best.item));
+  else if (best !== undefined && rate > 0) text = m.nextStep.wait(item(best.item), span(best.wait));
   return (
     <p className={css.next}>
       <b>{m.nextStep.title}</b> {text}
@@ -225,13 +225,13 @@ interface MachineProps {
 }
 
 function Machine({ generator, state, catalog, energy, amount, known, buy }: MachineProps) {
-  const { m, number, span, item } = useWords();
+  const { m, number, span, item, describe } = useWords();
   const { pendingPurchases } = useGame();
   const have = owned(state, generator.id);
   const { count, cost, isAffordable } = offerOf(generator, amount, have, energy);
   const each = rateOfOne(generator, state, catalog);
   const wait = secondsUntil(cost, energy, state.energy_per_second);
-  const name = known ? item(generator.id, generator.name) : m.unknownMachine;
+  const name = known ? item(generator) : m.unknownMachine;
   const isBusy = pendingPurchases.includes(generator.id);
   // One purchase at a time, as the cost of the next one follows from it.
   const hold = useHold(() => !isBusy && buy(generator));
@@ -239,7 +239,7 @@ function Machine({ generator, state, catalog, energy, amount, known, buy }: Mach
     <li className={css.machine} data-known={known} data-owned={have > 0}>
       <MachineIcon id={generator.id} />
       <div className={css.what}>
-        <h3 title={known ? generator.description : undefined}>{name}</h3>
+        <h3 title={known ? describe(generator) : undefined}>{name}</h3>
         <p>
           {known ? (
             <>
@@ -324,7 +324,7 @@ interface UpgradeCardProps {
 function UpgradeCard({ upgrade, state, catalog, energy, ready }: UpgradeCardProps) {
   const { game } = useClient();
   const words = useWords();
-  const { m, number, span, item } = words;
+  const { m, number, span, item, describe } = words;
   const { pendingPurchases } = useGame();
   const isAffordable = ready && energy >= upgrade.cost;
   const wait = secondsUntil(upgrade.cost, energy, state.energy_per_second);
@@ -337,10 +337,10 @@ function UpgradeCard({ upgrade, state, catalog, energy, ready }: UpgradeCardProp
         data-ready={ready}
         data-busy={pendingPurchases.includes(upgrade.id)}
         aria-disabled={!isAffordable}
-        title={upgrade.description}
+        title={describe(upgrade)}
         onClick={() => isAffordable && game.buyUpgrade(upgrade.id)}
       >
-        <span className={css.upgradeName}>{item(upgrade.id, upgrade.name)}</span>
+        <span className={css.upgradeName}>{item(upgrade)}</span>
         <b>
           <Bolt /> {number(upgrade.cost)}
         </b>
@@ -354,7 +354,8 @@ function UpgradeCard({ upgrade, state, catalog, energy, ready }: UpgradeCardProp
 }
 
 function machineName(id: string, catalog: Catalog, { item }: Words): string {
-  return item(id, catalog.generators.find((it) => it.id === id)?.name ?? id);
+  const known = catalog.generators.find((it) => it.id === id);
+  return known === undefined ? id : item(known);
 }
 
 function effectText(effect: Effect, catalog: Catalog, words: Words): string {
