@@ -199,6 +199,62 @@ describe("the page", { concurrency: false }, () => {
     await visit.end(/401/);
   });
 
+  it("goes on after a token that expired before the page expected it", async () => {
+    const own = await Server.start({ ACCESS_TOKEN_TTL_SECONDS: "5" });
+    const visit = new Visit(await browser.newContext({ locale: "en-US" }), own);
+    // As on a computer that slept: the page believes that its token is valid.
+    await visit.context.route(/auth\/(guest|refresh)$/, async (route) => {
+      const response = await route.fetch();
+      const body = await response.json();
+      body.tokens.expires_in = 900;
+      return route.fulfill({ response, json: body });
+    });
+    const statuses = [];
+    visit.context.on("response", (response) => {
+      if (response.url().includes("/me")) statuses.push(response.status());
+    });
+    await visit.open();
+    await visit.until("a token is refused", async () => statuses.includes(401));
+    await visit.click(5);
+    await visit.saved();
+    await visit.until("a later token is refused", async () => statuses.filter((it) => it === 401).length > 1);
+    await visit.click(2);
+    await visit.saved();
+    assert.equal(await visit.energy(), 7);
+    assert.equal(await visit.connection(), "online");
+    await visit.end(/401/);
+    await own.stop();
+  });
+
+  it("tells a banned player, and goes on when the ban ends", async () => {
+    const visit = await Visit.begin();
+    await visit.register("banned_for_a_while");
+    await visit.click(4);
+    await visit.saved();
+    const { entries } = await server.admin("GET", "/players?query=banned_for_a_while");
+    await server.admin("POST", `/players/${entries[0].player_id}/ban`, { reason: "a test" });
+    await visit.at("blocked").waitFor();
+    await visit.page.reload();
+    await visit.at("blocked").waitFor();
+    assert.equal(await visit.page.getByText("This player is banned").count(), 1);
+    await server.admin("POST", `/players/${entries[0].player_id}/unban`, { reason: "a test" });
+    await visit.page.reload();
+    await visit.until("the player plays on", async () => (await visit.energy()) === 4);
+    await visit.end(/403/);
+  });
+
+  it("loads again if a roll-out takes its program away", async () => {
+    const visit = new Visit(await browser.newContext({ locale: "en-US" }), server);
+    let missing = 0;
+    await visit.context.route(/assets\/index-.*\.js$/, (route) => {
+      missing += 1;
+      return missing > 2 ? route.continue() : route.fulfill({ status: 404, body: "" });
+    });
+    await visit.open();
+    assert.equal(missing, 3);
+    await visit.end(/404/);
+  });
+
   it("waits when the limit says so, and loses nothing", async () => {
     const visit = await Visit.begin();
     let refused = 0;

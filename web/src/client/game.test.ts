@@ -30,19 +30,23 @@ const catalog = {
   },
 } as unknown as Catalog;
 
-/** A server that keeps one player's books, and can lose requests and answers. */
+/** A server that keeps the books of the signed-in player, and can lose requests and answers. */
 class FakeServer {
   version = 1;
   energy = 0;
   epoch = "one";
   keys = new Map<string, unknown>();
-  requests: { path: string; key: string | null; body: unknown }[] = [];
+  requests: { path: string; key: string | null; token: string | null; body: unknown }[] = [];
   lose: "nothing" | "request" | "answer" = "nothing";
   refuse: Response | undefined;
+  /** The player of the session cookie, as every refresh finds it. */
+  player = "p";
+  /** Delays the answers to polls until it is resolved. */
+  hold: Promise<void> | undefined;
 
   state(): State {
     return {
-      player_id: "p",
+      player_id: this.player,
       display_name: "Ada",
       username: null,
       energy: this.energy,
@@ -64,27 +68,31 @@ class FakeServer {
     const headers = new Headers(init?.headers);
     const key = headers.get("Idempotency-Key");
     const body = init?.body === undefined ? undefined : JSON.parse(String(init.body));
-    this.requests.push({ path, key, body });
+    this.requests.push({ path, key, token: headers.get("Authorization"), body });
     if (this.lose === "request") throw new TypeError("Failed to fetch");
     if (this.refuse !== undefined && path.includes("/me")) return this.refuse.clone();
     const answer = this.answer(path, key, body, headers);
     if (this.lose === "answer") throw new TypeError("Failed to fetch");
+    if (path.endsWith("/me")) await this.hold;
     return answer;
   };
 
   answer(path: string, key: string | null, body: { actions: Action[] } | undefined, headers: Headers): Response {
     const json = (value: unknown, tag?: string) =>
       new Response(JSON.stringify(value), { status: 200, headers: tag === undefined ? {} : { ETag: tag } });
+    const tokens = { access_token: `t of ${this.player}`, token_type: "Bearer", expires_in: 900 };
     if (path.endsWith("/auth/guest")) {
-      return json({
-        player: { id: "p", display_name: "Ada", username: null },
-        tokens: { access_token: "t", token_type: "Bearer", expires_in: 900 },
-      });
+      return json({ player: { id: this.player, display_name: "Ada", username: null }, tokens });
+    }
+    if (path.endsWith("/auth/refresh")) return json({ tokens });
+    const token = headers.get("Authorization");
+    if (token !== null && token !== `Bearer t of ${this.player}`) {
+      return new Response(JSON.stringify({ code: "unauthenticated", detail: "" }), { status: 401 });
     }
     if (path.endsWith("/catalog"))
       return headers.get("If-None-Match") === "c" ? new Response(null, { status: 304 }) : json(catalog, "c");
     if (path.endsWith("/me")) {
-      const tag = `W/"${this.epoch}-${this.version}"`;
+      const tag = `W/"${this.player}-${this.epoch}-${this.version}"`;
       return headers.get("If-None-Match") === tag ? new Response(null, { status: 304 }) : json(this.state(), tag);
     }
     let results = this.keys.get(key ?? "");
@@ -217,6 +225,57 @@ describe("GameClient", () => {
     expect(late).not.toHaveBeenCalled();
     await vi.advanceTimersByTimeAsync(200);
     expect(late).toHaveBeenCalled();
+  });
+
+  it("drops an answer about the player before", async () => {
+    let release = () => {};
+    server.hold = new Promise((resolve) => {
+      release = resolve;
+    });
+    server.energy = 50;
+    server.version = 2;
+    await vi.advanceTimersByTimeAsync(1000);
+    game.stop();
+    server.player = "q";
+    server.energy = 7;
+    await game.session.signInAsGuest();
+    game.start();
+    release();
+    const shown = new Set<string | undefined>();
+    game.subscribe(() => shown.add(game.snapshot.state?.player_id));
+    await vi.advanceTimersByTimeAsync(2000);
+    expect([...shown].filter((it) => it !== undefined)).toEqual(["q"]);
+    expect(game.energy()).toBe(7);
+  });
+
+  it("does not credit clicks to another player who signed in elsewhere", async () => {
+    game.click();
+    server.player = "q";
+    await vi.advanceTimersByTimeAsync(3000);
+    expect(batches().filter((it) => it.token === "Bearer t of q")).toEqual([]);
+    expect([game.snapshot.state?.player_id, game.snapshot.pendingClicks, server.energy]).toEqual(["q", 0, 0]);
+    game.click();
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(server.energy).toBe(1);
+  });
+
+  it("sends a batch again with a renewed token", async () => {
+    const token = await game.session.token();
+    game.click();
+    game.session.distrust(token);
+    await vi.advanceTimersByTimeAsync(1100);
+    expect([server.energy, game.snapshot.pendingClicks]).toEqual([1, 0]);
+  });
+
+  it("says that the player is banned, and goes on when the ban ends", async () => {
+    const body = JSON.stringify({ code: "player_banned", detail: "" });
+    server.refuse = new Response(body, { status: 403 });
+    await vi.advanceTimersByTimeAsync(1100);
+    expect(game.snapshot.blocked?.code).toBe("player_banned");
+    server.refuse = undefined;
+    server.version = 2;
+    await vi.advanceTimersByTimeAsync(5100);
+    expect(game.snapshot.blocked).toBeUndefined();
   });
 
   it("forgets everything about a player when it stops", () => {

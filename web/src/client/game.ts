@@ -3,7 +3,7 @@ import { coresGained, energyAt } from "./formula";
 import { Problem } from "./problem";
 import type { SessionClient } from "./session";
 import type { Answer, Transport } from "./transport";
-import type { Action, Catalog, Quantity, State } from "./types";
+import type { Action, ActionsOutcome, Catalog, Quantity, State } from "./types";
 
 /** The interval of polls and of batches of actions while the page is visible, in milliseconds. */
 const TICK_MS = 1000;
@@ -32,6 +32,8 @@ export interface Snapshot {
   absence: Absence | undefined;
   /** The last refused action. */
   refusal: Problem | undefined;
+  /** Why the player may not play, for example a ban; `undefined` if nothing prevents it. */
+  blocked: Problem | undefined;
   /** Clicks of the last batch that were beyond the allowed rate. */
   rejectedClicks: number;
 }
@@ -44,6 +46,7 @@ const NOTHING: Snapshot = {
   connection: "connecting",
   absence: undefined,
   refusal: undefined,
+  blocked: undefined,
   rejectedClicks: 0,
 };
 
@@ -83,6 +86,10 @@ export class GameClient {
   #wanted = false;
   #failures = 0;
   #stopped = true;
+  /** Rises when the player changes, so that answers about the one before are dropped. */
+  #life = 0;
+  /** The access token that the shown state was read with: what is queued belongs to its player. */
+  #token: string | undefined;
   /** The bucket of clicks, as the server keeps it. */
   #clicks = { tokens: 0, at: 0 };
 
@@ -112,10 +119,13 @@ export class GameClient {
   stop(): void {
     this.#stopped = true;
     clearTimeout(this.#timer);
-    this.#queue = [];
-    this.#sending = undefined;
-    this.#stateTag = undefined;
+    this.#forget();
     this.#set({ ...NOTHING, catalog: this.#snapshot.catalog });
+  }
+
+  /** Notes that the player may not play, for example because of a ban. */
+  block(problem: Problem): void {
+    this.#set({ blocked: problem });
   }
 
   /** Asks the server now, for example because the page became visible or the network returned. */
@@ -211,19 +221,21 @@ export class GameClient {
     const { state } = this.#snapshot;
     if (state === undefined) return;
     await this.settled();
+    const life = this.#life;
     const key = this.environment.newKey();
     const answer = await this.#insist((token) =>
       this.transport("post", "/api/v1/me/prestige", { body: {}, key, token }),
     );
-    if (answer.body !== undefined) this.#accept(answer.body.state, answer);
+    if (answer.body !== undefined) this.#accept(answer.body.state, answer, life);
   }
 
   /** Changes the name that others see. */
   async rename(displayName: string): Promise<void> {
+    const life = this.#life;
     const answer = await this.#insist((token) =>
       this.transport("patch", "/api/v1/me", { body: { display_name: displayName }, token }),
     );
-    if (answer.body !== undefined) this.#accept(answer.body, answer);
+    if (answer.body !== undefined) this.#accept(answer.body, answer, life);
   }
 
   /** Dismisses the message about the last absence. */
@@ -286,14 +298,23 @@ export class GameClient {
     } else {
       await this.#poll();
     }
-    if (!this.#stopped && !this.environment.isOffline()) this.#set({ connection: "online" });
+    if (this.#stopped) return;
+    this.#set({ blocked: undefined, ...(!this.environment.isOffline() && { connection: "online" }) });
   }
 
   #failed(error: unknown): number {
-    const problem = error instanceof Problem ? error : undefined;
-    if (problem === undefined) throw error;
+    if (!(error instanceof Problem)) {
+      // An error of this program. It must not end the polling.
+      console.error(error);
+      return MAX_RETRY_MS;
+    }
+    const problem = error;
     if (problem.status === 429) return problem.retryAfterMs ?? TICK_MS;
-    if (!problem.isTransient) return MAX_RETRY_MS;
+    if (!problem.isTransient) {
+      // For example a ban. The end of a session is handled by the session.
+      if (problem.status === 403 && !this.#stopped) this.block(problem);
+      return MAX_RETRY_MS;
+    }
     this.#failures += 1;
     this.#set({ connection: "offline" });
     // Random, so that clients do not return at the same moment.
@@ -307,12 +328,24 @@ export class GameClient {
     return batch;
   }
 
-  async #sendBatch(batch: Batch, keepalive: boolean): Promise<void> {
+  async #sendBatch(batch: Batch, keepalive: boolean, mayRenew = true): Promise<void> {
     const { key, actions } = batch;
-    let answer: Awaited<ReturnType<typeof this.act>>;
+    const life = this.#life;
+    const token = await this.session.token();
+    if (token !== this.#token) {
+      // Another tab may have signed in as another player, whose cookie this tab has just used.
+      await this.#poll();
+      if (this.#sending !== batch) return;
+      if (token !== this.#token) throw new Problem("offline", 0, "the session is changing", undefined, undefined);
+    }
+    let answer: Answer<ActionsOutcome>;
     try {
-      answer = await this.authorized((token) => this.act(actions, key, token, keepalive));
+      answer = await this.transport("post", "/api/v1/me/actions", { body: { actions }, key, token, keepalive });
     } catch (error) {
+      if (error instanceof Problem && error.status === 401 && mayRenew && this.#sending === batch) {
+        this.session.distrust(token);
+        return this.#sendBatch(batch, keepalive, false);
+      }
       if (error instanceof Problem && !error.isTransient && error.status !== 401 && this.#sending === batch) {
         // The batch as a whole is refused, for example because the catalogue has changed.
         this.#confirm(batch);
@@ -334,14 +367,10 @@ export class GameClient {
       }
     });
     this.#confirm(batch);
-    this.#accept(state, answer);
+    this.#accept(state, answer, life);
     if (refusal !== undefined || rejectedClicks > 0) {
       this.#set({ rejectedClicks, ...(refusal !== undefined && { refusal }) });
     }
-  }
-
-  act(actions: Action[], key: string, token: string, keepalive: boolean) {
-    return this.transport("post", "/api/v1/me/actions", { body: { actions }, key, token, keepalive });
   }
 
   /** Removes a batch whose result is known from what is pending. */
@@ -358,11 +387,17 @@ export class GameClient {
   }
 
   async #poll(): Promise<void> {
+    const life = this.#life;
     const tag = this.#stateTag;
-    const answer = await this.authorized((token) =>
-      this.transport("get", "/api/v1/me", { token, ...(tag !== undefined && { ifNoneMatch: tag }) }),
-    );
-    if (answer.body !== undefined) this.#accept(answer.body, answer);
+    let used: string | undefined;
+    const answer = await this.authorized((token) => {
+      used = token;
+      return this.transport("get", "/api/v1/me", { token, ...(tag !== undefined && { ifNoneMatch: tag }) });
+    });
+    if (life !== this.#life) return;
+    if (answer.body !== undefined) this.#accept(answer.body, answer, life);
+    // A 304 confirms the player too, because the tag names it.
+    this.#token = used;
   }
 
   async #readCatalog(): Promise<void> {
@@ -374,8 +409,12 @@ export class GameClient {
     this.#set({ catalog: answer.body });
   }
 
-  #accept(state: State, answer: Answer<unknown>): void {
-    if (this.#stopped) return;
+  #accept(state: State, answer: Answer<unknown>, life: number): void {
+    if (this.#stopped || life !== this.#life) return;
+    if (this.#snapshot.state !== undefined && this.#snapshot.state.player_id !== state.player_id) {
+      this.#forget();
+      this.#snapshot = { ...NOTHING, catalog: this.#snapshot.catalog, connection: this.#snapshot.connection };
+    }
     const before = this.#snapshot.state;
     const isSame = before !== undefined && before.player_id === state.player_id && before.epoch === state.epoch;
     const isOlder =
@@ -392,6 +431,15 @@ export class GameClient {
     this.#set({ state, absence });
     // Rates may have changed with the catalogue, which is small and answered 304 otherwise.
     if (before !== undefined && before.version === state.version) void this.#readCatalog().catch(() => undefined);
+  }
+
+  /** Forgets what belongs to the player. */
+  #forget(): void {
+    this.#life += 1;
+    this.#queue = [];
+    this.#sending = undefined;
+    this.#stateTag = undefined;
+    this.#token = undefined;
   }
 
   /** Repeats a call with an idempotency key until its result is known, for at most some seconds. */

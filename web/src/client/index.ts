@@ -43,7 +43,7 @@ export class Idlewatt {
 
   /**
    * Continues the session of an earlier visit, or begins as a new guest, and plays. Calls at the same time share one
-   * start. Throws a `Problem` if the server cannot be reached.
+   * start. Throws a `Problem` if the server cannot be reached or the player is banned.
    */
   start(): Promise<void> {
     this.#starting ??= this.#start().finally(() => {
@@ -57,7 +57,9 @@ export class Idlewatt {
       const resumed = this.#mayHaveSession() && (await this.session.resume());
       if (!resumed) await this.session.signInAsGuest();
     } catch (error) {
-      this.game.lost();
+      // A banned player keeps the session, for the day when the ban ends.
+      if (error instanceof Problem && error.status === 403) this.game.block(error);
+      else this.game.lost();
       throw error;
     }
     this.game.start();

@@ -60,13 +60,16 @@ export class SessionClient {
     this.#channel?.close();
   }
 
-  /** Continues the session of an earlier visit. Returns whether there is one. */
+  /**
+   * Continues the session of an earlier visit. Returns whether there is one. Throws a `Problem` if that is unknown, or
+   * if the player is banned.
+   */
   async resume(): Promise<boolean> {
     try {
       await this.token();
       return true;
     } catch (error) {
-      if (error instanceof Problem && !error.isTransient) return false;
+      if (error instanceof Problem && error.status === 401) return false;
       throw error;
     }
   }

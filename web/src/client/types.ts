@@ -5,6 +5,7 @@ type Schemas = components["schemas"];
 
 export type Action = Schemas["Action"];
 export type ActionResult = Schemas["ActionResult"];
+export type ActionsOutcome = Schemas["ActionsOutcome"];
 export type Board = Schemas["Board"];
 export type Catalog = Schemas["Catalog"];
 export type Effect = Schemas["Effect"];

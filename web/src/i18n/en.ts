@@ -157,6 +157,7 @@ export const en = {
   retry: "Try again",
   failed: "This could not be loaded.",
   unreachable: "The server cannot be reached. Trying again…",
+  blockedHint: "Sign out to begin as somebody else.",
   offlineHint: "Nothing is lost: what you do is sent when the connection is back.",
   problems: {
     insufficient_energy: "Not enough energy.",

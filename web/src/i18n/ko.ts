@@ -152,6 +152,7 @@ export const ko: Messages = {
   retry: "다시 시도",
   failed: "불러오지 못했습니다.",
   unreachable: "서버에 연결할 수 없습니다. 다시 시도하는 중…",
+  blockedHint: "로그아웃하면 다른 플레이어로 시작할 수 있습니다.",
   offlineHint: "잃는 것은 없습니다. 연결되면 한 일을 보냅니다.",
   problems: {
     insufficient_energy: "에너지가 부족합니다.",

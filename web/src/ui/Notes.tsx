@@ -11,10 +11,10 @@ export function explain(error: unknown, m: Texts): string {
   return m.problems[code] ?? (error instanceof Problem && error.body !== undefined ? error.message : "") ?? "";
 }
 
-/** Says that the server cannot be reached, and that nothing is lost. */
+/** Says that the server cannot be reached, and that nothing is lost; or that the player may not play. */
 export function ConnectionNote() {
   const { m } = useWords();
-  const { connection } = useGame();
+  const { connection, blocked } = useGame();
   const [isShown, setShown] = useState(false);
   useEffect(() => {
     if (connection !== "offline") {
@@ -24,6 +24,13 @@ export function ConnectionNote() {
     const timer = setTimeout(() => setShown(true), 600);
     return () => clearTimeout(timer);
   }, [connection]);
+  if (blocked !== undefined) {
+    return (
+      <p className={css.offline} role="status" data-testid="blocked">
+        {explain(blocked, m)} <small>{m.blockedHint}</small>
+      </p>
+    );
+  }
   if (!isShown) return null;
   return (
     <p className={css.offline} role="status">
