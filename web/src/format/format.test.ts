@@ -2,7 +2,8 @@ import { describe, expect, it } from "vitest";
 import { formatNumber } from "./numbers";
 import { formatSpan } from "./time";
 
-const units = { day: "d", hour: "h", minute: "min", second: "s" };
+const units = { day: " d", hour: " h", minute: " min", second: " s" };
+const korean = { day: "일", hour: "시간", minute: "분", second: "초" };
 
 describe("formatNumber", () => {
   it.each([
@@ -68,4 +69,6 @@ describe("formatSpan", () => {
     [90_000, "1 d 1 h"],
     [Number.POSITIVE_INFINITY, "∞"],
   ])("writes %s seconds as %s", (seconds, text) => expect(formatSpan(seconds, units)).toBe(text));
+
+  it("writes no space before a Korean unit", () => expect(formatSpan(90_061, korean)).toBe("1일 1시간"));
 });

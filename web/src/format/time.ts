@@ -1,4 +1,4 @@
-/** The two largest units of a span: days, hours, minutes and seconds. */
+/** The units of spans as they follow their numbers, with a space where the language has one. */
 export interface Units {
   day: string;
   hour: string;
@@ -6,6 +6,7 @@ export interface Units {
   second: string;
 }
 
+/** A span in its two largest units. */
 export function formatSpan(seconds: number, units: Units): string {
   if (!Number.isFinite(seconds)) return "∞";
   const whole = Math.max(0, Math.ceil(seconds));
@@ -16,8 +17,8 @@ export function formatSpan(seconds: number, units: Units): string {
     [whole % 60, units.second],
   ];
   const first = parts.findIndex(([count]) => count > 0);
-  if (first === -1) return `0 ${units.second}`;
-  if (first === 0 && (parts[0]?.[0] ?? 0) > 999) return `${parts[0]?.[0].toLocaleString("en")} ${units.day}`;
+  if (first === -1) return `0${units.second}`;
+  if (first === 0 && (parts[0]?.[0] ?? 0) > 999) return `${parts[0]?.[0].toLocaleString("en")}${units.day}`;
   const shown = parts.slice(first, first + 2).filter(([count], index) => index === 0 || count > 0);
-  return shown.map(([count, unit]) => `${count} ${unit}`).join(" ");
+  return shown.map(([count, unit]) => `${count}${unit}`).join(" ");
 }

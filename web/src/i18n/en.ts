@@ -152,7 +152,7 @@ export const en = {
     keysOff: "Off",
     keysHelp: "Space cranks. 1 to 9 and 0 buy machines. U installs the first affordable upgrade.",
   },
-  units: { day: "d", hour: "h", minute: "min", second: "s" },
+  units: { day: " d", hour: " h", minute: " min", second: " s" },
   loading: "Loading…",
   retry: "Try again",
   failed: "This could not be loaded.",

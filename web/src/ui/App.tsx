@@ -1,5 +1,5 @@
 import { lazy, Suspense, useEffect, useState } from "react";
-import { useClient, useGame, usePlayerId, useSetting } from "../hooks";
+import { useClient, useGame, usePlayerId, useSetting, useTicker } from "../hooks";
 import { useWords } from "../i18n";
 import css from "./app.module.css";
 import { AwayNote, ConnectionNote, Messages } from "./Notes";
@@ -15,7 +15,8 @@ const SignOut = lazy(() => import("./SignOut"));
 export type Theme = "system" | "dark" | "light";
 
 export function App() {
-  const { m } = useWords();
+  const { game } = useClient();
+  const { m, number } = useWords();
   const view = useView();
   const player = usePlayerId();
   const [dialog, setDialog] = useState<"register" | "sign-out" | undefined>();
@@ -23,9 +24,11 @@ export function App() {
   useEffect(() => {
     document.documentElement.style.colorScheme = theme === "system" ? "" : theme;
   }, [theme]);
-  useEffect(() => {
-    document.title = view === "play" ? m.appTitle : `${m.nav[view]} · ${m.appTitle}`;
-  }, [m, view]);
+  useTicker(() => {
+    const first = view === "play" && game.snapshot.state !== undefined ? number(game.energy()) : m.nav[view];
+    const title = `${first} · ${m.appTitle}`;
+    if (document.title !== title) document.title = title;
+  }, 1000);
   const closeDialog = () => setDialog(undefined);
   return (
     <div className={css.page}>

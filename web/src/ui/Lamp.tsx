@@ -2,12 +2,13 @@ import { useRef } from "react";
 import { useClient, useGame } from "../hooks";
 import { useWords } from "../i18n";
 import css from "./lamp.module.css";
+import { machineShape } from "./MachineIcon";
 
 /**
- * The lamp over the workbench, which a click cranks. It is as bright as the workshop: `light` is the logarithm of the
- * rate, from 0 to 1.
+ * The lamp over the workbench, which a click cranks, and the machines that stand in its light. It is as bright as the
+ * workshop: `light` is the logarithm of the rate, from 0 to 1. `machines` are the ids of what is owned.
  */
-export function Lamp({ light }: { light: number }) {
+export function Lamp({ light, machines }: { light: number; machines: string[] }) {
   const { game } = useClient();
   const { m, number } = useWords();
   const { state } = useGame();
@@ -36,13 +37,17 @@ export function Lamp({ light }: { light: number }) {
   return (
     <div className={css.lamp}>
       <button type="button" className={css.crank} data-testid="click" onClick={crank}>
-        <svg ref={bulb} viewBox="0 0 200 230" aria-hidden="true">
+        <svg ref={bulb} viewBox="-30 0 260 222" aria-hidden="true">
           <defs>
             <radialGradient id="glow" cx="50%" cy="50%" r="50%">
               <stop offset="0" stopColor="var(--glow-core)" />
               <stop offset="0.45" stopColor="var(--glow)" />
               <stop offset="1" stopColor="var(--glow)" stopOpacity="0" />
             </radialGradient>
+            <linearGradient id="beam" x1="0" y1="0" x2="0" y2="1">
+              <stop offset="0" stopColor="var(--glow)" />
+              <stop offset="1" stopColor="var(--glow)" stopOpacity="0.1" />
+            </linearGradient>
           </defs>
           <circle
             className={css.halo}
@@ -64,6 +69,18 @@ export function Lamp({ light }: { light: number }) {
             d="M92 50v42l-10 20 9-7 9 12 9-12 9 7-10-20V50"
             style={{ strokeWidth: 2.5 + light * 2 }}
           />
+          <path
+            className={css.beam}
+            d="M62 140 -24 208H224L138 140Z"
+            fill="url(#beam)"
+            style={{ opacity: machines.length === 0 ? 0.06 : 0.12 + light * 0.4 }}
+          />
+          <g className={css.machines} style={{ opacity: 0.55 + light * 0.45 }}>
+            {machines.map((id, index) => (
+              <path key={id} d={machineShape(id)} transform={placeOf(index, machines.length)} />
+            ))}
+          </g>
+          <path className={css.board} d="M-28 208H228M-10 208v14M210 208v14" />
         </svg>
         <span className={css.label}>{m.click}</span>
         <span className={css.gain}>{state !== undefined && m.clickGain(number(state.energy_per_click))}</span>
@@ -71,4 +88,12 @@ export function Lamp({ light }: { light: number }) {
       <span ref={sparks} className={css.sparks} aria-hidden="true" />
     </div>
   );
+}
+
+/** Where a machine of `count` stands on the board: side by side around the middle, as large as there is room. */
+function placeOf(index: number, count: number): string {
+  const step = Math.min(44, 240 / count);
+  const scale = step / 28;
+  const left = 100 + (index - (count - 1) / 2) * step - 12 * scale;
+  return `translate(${left.toFixed(1)} ${(206 - 22 * scale).toFixed(1)}) scale(${scale.toFixed(2)})`;
 }

@@ -18,10 +18,15 @@ const SHAPES: Record<string, string> = {
     "M9 12a3 3 0 1 0 6 0 3 3 0 1 0-6 0M12 2v3M12 19v3M2 12h3M19 12h3M4.5 4.5 7 7M17 17l2.5 2.5M19.5 4.5 17 7M7 17l-2.5 2.5",
 };
 
+/** The drawing of a machine as a path in a box of 24. */
+export function machineShape(id: string): string {
+  return SHAPES[id] ?? "M5 5h14v14H5ZM9 9h6v6H9Z";
+}
+
 export function MachineIcon({ id }: { id: string }) {
   return (
     <svg className={css.icon} viewBox="0 0 24 24" aria-hidden="true">
-      <path d={SHAPES[id] ?? "M5 5h14v14H5ZM9 9h6v6H9Z"} />
+      <path d={machineShape(id)} />
     </svg>
   );
 }

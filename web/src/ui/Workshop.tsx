@@ -56,6 +56,7 @@ function Floor({ state, catalog }: { state: State; catalog: Catalog }) {
     if (offer.isAffordable) game.buyGenerator(generator.id, amount === "max" ? "max" : Number(amount));
   };
   const upgrades = useMemo(() => catalog.upgrades.filter((it) => it.available), [catalog]);
+  const machines = state.generators.filter((it) => it.owned > 0).map((it) => it.id);
   const open = upgrades.filter((it) => !state.upgrades.includes(it.id));
   const ready = open.filter((it) => meets(it, state)).sort((a, b) => a.cost - b.cost);
   const later = open.filter((it) => !meets(it, state)).sort((a, b) => a.cost - b.cost);
@@ -74,7 +75,7 @@ function Floor({ state, catalog }: { state: State; catalog: Catalog }) {
     <div className={css.floor}>
       <section className={css.bench}>
         <EnergyDisplay state={state} />
-        <Lamp light={light} />
+        <Lamp light={light} machines={machines} />
         <NextStep state={state} catalog={catalog} energy={energy} ready={ready} />
         <Prestige state={state} catalog={catalog} />
       </section>
