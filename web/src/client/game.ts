@@ -81,6 +81,7 @@ export class GameClient {
   #sending: Batch | undefined;
   #stateTag: string | undefined;
   #catalogTag: string | undefined;
+  #loadingCatalog: Promise<void> | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #busy = false;
   #wanted = false;
@@ -291,8 +292,8 @@ export class GameClient {
 
   /** One exchange with the server: a batch if anything is queued, otherwise a poll. */
   async #turn(): Promise<void> {
-    if (this.#snapshot.catalog === undefined) await this.#readCatalog();
-    if (this.#snapshot.state !== undefined && (this.#sending !== undefined || this.#queue.length > 0)) {
+    if (this.#snapshot.catalog === undefined) await Promise.all([this.loadCatalog(), this.#poll()]);
+    else if (this.#snapshot.state !== undefined && (this.#sending !== undefined || this.#queue.length > 0)) {
       await this.#sendBatch(this.#sending ?? this.#take(), false);
       if (this.#queue.length >= MAX_ACTIONS) this.#wanted = true;
     } else {
@@ -400,6 +401,14 @@ export class GameClient {
     this.#token = used;
   }
 
+  /** Reads the catalogue, if it has changed. Calls at the same time share one request. */
+  loadCatalog(): Promise<void> {
+    this.#loadingCatalog ??= this.#readCatalog().finally(() => {
+      this.#loadingCatalog = undefined;
+    });
+    return this.#loadingCatalog;
+  }
+
   async #readCatalog(): Promise<void> {
     const tag = this.#catalogTag;
     const answer = await this.transport("get", "/api/v1/catalog", { ...(tag !== undefined && { ifNoneMatch: tag }) });
@@ -430,7 +439,7 @@ export class GameClient {
     const absence = state.away !== undefined && before?.away === undefined ? state.away : this.#snapshot.absence;
     this.#set({ state, absence });
     // Rates may have changed with the catalogue, which is small and answered 304 otherwise.
-    if (before !== undefined && before.version === state.version) void this.#readCatalog().catch(() => undefined);
+    if (before !== undefined && before.version === state.version) void this.loadCatalog().catch(() => undefined);
   }
 
   /** Forgets what belongs to the player. */

@@ -53,6 +53,8 @@ export class Idlewatt {
   }
 
   async #start(): Promise<void> {
+    // Everybody may read it, so it is fetched meanwhile. The game reads it again if that fails.
+    if (this.game.snapshot.catalog === undefined) void this.game.loadCatalog().catch(() => undefined);
     try {
       const resumed = this.#mayHaveSession() && (await this.session.resume());
       if (!resumed) await this.session.signInAsGuest();

@@ -2,6 +2,7 @@ import { lazy, Suspense, useEffect, useState } from "react";
 import { useClient, useGame, usePlayerId, useSetting, useTicker } from "../hooks";
 import { useWords } from "../i18n";
 import css from "./app.module.css";
+import { LampMark } from "./LampMark";
 import { AwayNote, ConnectionNote, Messages } from "./Notes";
 import { go, pathOf, useView, VIEWS, type View } from "./views";
 import { Workshop } from "./Workshop";
@@ -66,10 +67,7 @@ function Header({ view, onRegister, onSignOut }: { view: View; onRegister(): voi
   return (
     <header className={css.header}>
       <a className={css.brand} href="/" onClick={open("play")}>
-        <svg viewBox="0 0 32 32" aria-hidden="true">
-          <path d="M16 5a8 8 0 0 0-4.6 14.5c.9.7 1.4 1.5 1.4 2.5h6.4c0-1 .5-1.8 1.4-2.5A8 8 0 0 0 16 5Z" />
-          <path d="M13 24h6v1.5a2 2 0 0 1-2 2h-2a2 2 0 0 1-2-2Z" />
-        </svg>
+        <LampMark />
         {m.appTitle}
       </a>
       <nav className={css.nav} aria-label={m.appTitle}>

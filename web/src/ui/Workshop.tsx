@@ -17,6 +17,7 @@ import { useWords, type Words } from "../i18n";
 import { Dialog } from "./Dialog";
 import { useKeys } from "./keys";
 import { Lamp } from "./Lamp";
+import { LampMark } from "./LampMark";
 import { MachineIcon } from "./MachineIcon";
 import { useHold } from "./useHold";
 import css from "./workshop.module.css";
@@ -33,11 +34,11 @@ export function Workshop() {
   return <Floor state={state} catalog={catalog} />;
 }
 
-/** The workshop before anything is known. */
+/** The workshop before anything is known. It looks like that of index.html, which it replaces. */
 function Opening({ text }: { text: string }) {
   return (
-    <div className={css.opening}>
-      <div className={css.openingLamp} />
+    <div className="opening">
+      <LampMark />
       <p>{text}</p>
     </div>
   );
