@@ -189,7 +189,7 @@ mod tests {
         for length in 0..whole.len() {
             assert!(parse(&whole[..length]).expect("no fault").is_none());
         }
-        let (answer, close) = parse(whole).expect("no fault").expect("whole");
+        let (answer, close) = parse(whole).expect("no fault").expect("complete");
         assert_eq!((answer.status, answer.etag.as_deref()), (200, Some("\"7\"")));
         assert_eq!(answer.body, b"body");
         assert!(close);
@@ -198,7 +198,7 @@ mod tests {
     #[test]
     fn an_answer_without_a_body_needs_no_length() {
         let (answer, close) =
-            parse(b"HTTP/1.1 304 Not Modified\r\n\r\n").expect("no fault").expect("whole");
+            parse(b"HTTP/1.1 304 Not Modified\r\n\r\n").expect("no fault").expect("complete");
         assert_eq!(answer.status, 304);
         assert!(!close);
         assert!(parse(b"HTTP/1.1 200 OK\r\n\r\n").is_err());

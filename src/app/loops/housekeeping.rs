@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::app::Server;
-use crate::telemetry::strangers;
+use crate::telemetry::client_errors;
 
 const INTERVAL: Duration = Duration::from_mins(1);
 
@@ -18,7 +18,7 @@ impl Server {
             ticks.tick().await;
             self.limiter.forget();
             self.clean_up();
-            if let Some(reason) = strangers::take_accept_failure() {
+            if let Some(reason) = client_errors::take_accept_failure() {
                 tracing::warn!(
                     reason,
                     "connections could not be accepted in the last minute: raise the limit of open files (ulimit -n), or limit \
