@@ -10,13 +10,13 @@ use super::url_faults;
 /// How a connection is encrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encryption {
-    /// No encryption: `sslmode=disable`, `allow`, `prefer`, or no `sslmode`. TLS is used only if it is required, because
-    /// distributions create a self-signed certificate for Postgres, whose verification would fail.
+    /// No encryption: `sslmode=disable`, `allow`, `prefer`, or no `sslmode`. TLS is used only if it is required,
+    /// because distributions create a self-signed certificate for Postgres, whose verification would fail.
     None,
     /// A certificate of a trusted authority, for any name: `sslmode=verify-ca`.
     Chain,
-    /// A certificate of a trusted authority for the host's name: `sslmode=require` and `verify-full`. For `require` other
-    /// clients verify no certificate, which does not protect against active attackers.
+    /// A certificate of a trusted authority for the host's name: `sslmode=require` and `verify-full`. For `require`
+    /// other clients verify no certificate, which does not protect against active attackers.
     Full,
 }
 
@@ -27,7 +27,8 @@ pub struct DatabaseUrl {
     pub encryption: Encryption,
 }
 
-/// Values of `sslmode`, the value that the driver gets instead, because it does not know all of them, and the encryption.
+/// Values of `sslmode`, the value that the driver gets instead, because it does not know all of them, and the
+/// encryption.
 const MODES: [(&str, &str, Encryption); 6] = [
     ("disable", "disable", Encryption::None),
     ("allow", "disable", Encryption::None),

@@ -101,7 +101,8 @@ pub struct HttpConfig {
     pub port: u16,
     pub metrics_host: IpAddr,
     pub metrics_port: u16,
-    /// Whether the operator port is configured. If only the default port is in use, the server runs without an operator port.
+    /// Whether the operator port is configured. If only the default port is in use, the server runs without an operator
+    /// port.
     pub metrics_port_is_set: bool,
     /// Threads that serve requests.
     pub workers: usize,

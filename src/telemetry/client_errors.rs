@@ -1,6 +1,6 @@
 //! Log lines that any client can cause, for example by sending bytes that are not HTTP. The HTTP library logs them as
-//! warnings and errors, but they require no action by an operator. So they are counted, and neither logged nor reported,
-//! whatever `RUST_LOG` says.
+//! warnings and errors, but they require no action by an operator. So they are counted, and neither logged nor
+//! reported, whatever `RUST_LOG` says.
 
 use std::fmt;
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -15,7 +15,8 @@ use tracing_subscriber::layer::Context;
 
 use super::AnyLayer;
 
-/// Modules that implement the protocol. Their warnings and errors concern invalid data from a client, or its disconnection.
+/// Modules that implement the protocol. Their warnings and errors concern invalid data from a client, or its
+/// disconnection.
 const PROTOCOL_MODULES: [&str; 2] = ["actix_http::h1", "actix_http::h2"];
 /// The module that accepts connections. It logs for example that the process has too many open files.
 const ACCEPT_MODULE: &str = "actix_server::accept";
