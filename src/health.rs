@@ -18,14 +18,14 @@ pub struct Health {
 /// Whether the database accepts writes, as far as is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WritesHealth {
-    Taken,
+    Accepted,
     /// The database is read-only.
     ReadOnly,
     /// The database's disk is full or faulty.
     DiskFault,
 }
 
-const WRITES_TAKEN: u8 = 0;
+const WRITES_ACCEPTED: u8 = 0;
 const WRITES_READ_ONLY: u8 = 1;
 const WRITES_DISK_FAULT: u8 = 2;
 
@@ -102,7 +102,7 @@ impl Health {
     /// Notes whether the database accepts writes.
     pub fn note_writes(&self, writes: WritesHealth) {
         let state = match writes {
-            WritesHealth::Taken => WRITES_TAKEN,
+            WritesHealth::Accepted => WRITES_ACCEPTED,
             WritesHealth::ReadOnly => WRITES_READ_ONLY,
             WritesHealth::DiskFault => WRITES_DISK_FAULT,
         };
@@ -112,7 +112,7 @@ impl Health {
     /// Whether the database accepts writes, as far as is known.
     pub fn writes(&self) -> WritesHealth {
         match self.writes.load(Ordering::Relaxed) {
-            WRITES_TAKEN => WritesHealth::Taken,
+            WRITES_ACCEPTED => WritesHealth::Accepted,
             WRITES_READ_ONLY => WritesHealth::ReadOnly,
             _ => WritesHealth::DiskFault,
         }
@@ -154,7 +154,7 @@ impl Health {
             Readiness::Draining
         } else if !self.has_started() {
             Readiness::Starting
-        } else if self.database_latency().is_some() && self.writes() == WritesHealth::Taken {
+        } else if self.database_latency().is_some() && self.writes() == WritesHealth::Accepted {
             Readiness::Ready
         } else {
             Readiness::Degraded

@@ -1,4 +1,4 @@
-//! Removing expired entries from this process' memory. Jobs do the same in the database.
+//! Removes expired entries from the memory of this process. Jobs remove them from the database.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use crate::telemetry::client_errors;
 
 const INTERVAL: Duration = Duration::from_mins(1);
 
-/// Seconds for which revocations are kept longer than the access tokens that they concern.
+/// Seconds for which a revocation is kept after the access tokens that it concerns have expired.
 const MARGIN_SECONDS: f64 = 600.0;
 
 impl Server {
