@@ -20,7 +20,7 @@ use super::board::{BOARDS, Board, List, Publication, Status, Surroundings, Unava
 use crate::domain::{Season, Timestamp};
 use crate::id::random_id;
 use crate::identity::{Identity, IdentityTracker};
-use crate::redis_client::{Redis, is_of_type};
+use crate::redis_client::{Redis, is_wrong_type};
 use codec::Answer;
 pub(super) use keys::Keys;
 
@@ -187,7 +187,7 @@ impl Shared {
         let run = |mut connection| async move {
             let mut swap = redis::cmd("GETSET");
             let swapped = swap.arg(&finished).arg(&epoch).query_async(&mut connection).await;
-            if swapped.as_ref().is_err_and(is_of_type) {
+            if swapped.as_ref().is_err_and(is_wrong_type) {
                 redis::cmd("SET").arg(&finished).arg(&epoch).exec_async(&mut connection).await?;
                 return Ok(None);
             }
@@ -289,7 +289,7 @@ mod tests {
     use super::*;
     use crate::identity::{Epoch, Observed};
     use crate::rankings::board::{Stamp, Standing};
-    use crate::redis_client::testing::away;
+    use crate::redis_client::testing::unavailable;
 
     /// The boards of an epoch.
     fn boards(epoch: u64) -> Shared {
@@ -297,7 +297,7 @@ mod tests {
         let of_epoch = Identity { database: 1, epoch: Epoch::from_number(epoch) };
         let observed = Observed { identity: of_epoch, server_started_at: 1, wal_position: None };
         identity.observe(observed, now, now);
-        Shared::new(away("test:"), Arc::new(identity))
+        Shared::new(unavailable("test:"), Arc::new(identity))
     }
 
     #[tokio::test]
