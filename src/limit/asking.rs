@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::contact::AWAY_NANOS;
+use super::contact::UNAVAILABLE_AFTER_NANOS;
 use super::key::Key;
 use super::lease::Lease;
 use super::policy::{Policy, Quota};
@@ -141,7 +141,7 @@ impl Asking {
     /// How much longer to wait for the answer.
     fn remaining(&self) -> Duration {
         let elapsed = self.inner.now().saturating_sub(self.sent);
-        Duration::from_nanos(AWAY_NANOS.saturating_sub(elapsed))
+        Duration::from_nanos(UNAVAILABLE_AFTER_NANOS.saturating_sub(elapsed))
     }
 }
 

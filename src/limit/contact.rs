@@ -4,13 +4,13 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How long a request may be without an answer before Redis counts as unavailable; until then it counts as late.
-pub const AWAY_NANOS: u64 = 1_000_000_000;
+pub const UNAVAILABLE_AFTER_NANOS: u64 = 1_000_000_000;
 
 /// How long no requests are sent after an answer was late. Otherwise every call would wait for its time-out until Redis
 /// counts as unavailable.
 const PAUSE_NANOS: u64 = 100_000_000;
 
-/// The value of `away_at` while Redis answers.
+/// The value of `unavailable_at` while Redis answers.
 const NEVER: u64 = u64::MAX;
 
 /// Whether and how fast Redis answers this instance.
@@ -20,21 +20,21 @@ pub struct Contact {
     pause_until: AtomicU64,
     /// When Redis counts as unavailable unless it answers before. Initially 0, because Redis counts as unavailable
     /// until its first answer.
-    away_at: AtomicU64,
+    unavailable_at: AtomicU64,
 }
 
 impl Default for Contact {
     fn default() -> Self {
-        Self { pause_until: AtomicU64::new(0), away_at: AtomicU64::new(0) }
+        Self { pause_until: AtomicU64::new(0), unavailable_at: AtomicU64::new(0) }
     }
 }
 
 impl Contact {
     /// Notes that the answer to a request that was sent at `sent` is late, or that Redis was unreachable at that time.
     pub fn unanswered(&self, sent: u64) {
-        let away_at = sent.saturating_add(AWAY_NANOS);
-        self.away_at
-            .compare_exchange(NEVER, away_at, Ordering::Relaxed, Ordering::Relaxed)
+        let unavailable_at = sent.saturating_add(UNAVAILABLE_AFTER_NANOS);
+        self.unavailable_at
+            .compare_exchange(NEVER, unavailable_at, Ordering::Relaxed, Ordering::Relaxed)
             // On failure, an earlier request is still unanswered and decides.
             .ok();
     }
@@ -47,18 +47,18 @@ impl Contact {
     /// Notes that Redis has answered.
     pub fn answered(&self) {
         // This runs for every answer, so the shared cache line is written only if the value changes.
-        if self.away_at.load(Ordering::Relaxed) != NEVER {
-            self.away_at.store(NEVER, Ordering::Relaxed);
+        if self.unavailable_at.load(Ordering::Relaxed) != NEVER {
+            self.unavailable_at.store(NEVER, Ordering::Relaxed);
         }
     }
 
     /// The state of Redis at `now`. `is_up` says whether requests can be sent at all.
     pub fn link(&self, now: u64, is_up: bool) -> Link {
-        let away_at = self.away_at.load(Ordering::Relaxed);
+        let unavailable_at = self.unavailable_at.load(Ordering::Relaxed);
         Link {
             is_up,
             is_paused: now < self.pause_until.load(Ordering::Relaxed),
-            away_at: (away_at != NEVER).then_some(away_at),
+            unavailable_at: (unavailable_at != NEVER).then_some(unavailable_at),
         }
     }
 }
@@ -71,7 +71,7 @@ pub struct Link {
     /// Whether no requests should be sent at present, because an answer was late.
     pub is_paused: bool,
     /// When Redis counts as unavailable; `None` while it answers.
-    pub away_at: Option<u64>,
+    pub unavailable_at: Option<u64>,
 }
 
 #[cfg(test)]
@@ -90,14 +90,14 @@ mod tests {
     #[test]
     fn redis_is_unavailable_a_second_after_the_first_unanswered_request() {
         let contact = Contact::default();
-        assert_eq!(contact.link(0, true).away_at, Some(0), "it has never answered");
+        assert_eq!(contact.link(0, true).unavailable_at, Some(0), "it has never answered");
         contact.answered();
-        assert_eq!(contact.link(0, true).away_at, None);
+        assert_eq!(contact.link(0, true).unavailable_at, None);
         contact.unanswered(7);
         contact.unanswered(9);
-        assert_eq!(contact.link(9, true).away_at, Some(7 + AWAY_NANOS));
+        assert_eq!(contact.link(9, true).unavailable_at, Some(7 + UNAVAILABLE_AFTER_NANOS));
         contact.answered();
         contact.unanswered(11);
-        assert_eq!(contact.link(11, true).away_at, Some(11 + AWAY_NANOS));
+        assert_eq!(contact.link(11, true).unavailable_at, Some(11 + UNAVAILABLE_AFTER_NANOS));
     }
 }

@@ -94,8 +94,9 @@ impl Inner {
             if !is_up {
                 return Err(Paid::Later);
             }
-            let lot = self.lease_size(policy, quota);
-            let question = bucket.lease.payment(quota, share, now, lot).ok_or(Paid::Later)?;
+            let lease_wanted = self.lease_size(policy, quota);
+            let question =
+                bucket.lease.payment(quota, share, now, lease_wanted).ok_or(Paid::Later)?;
             Ok((question, Asking::new(self, bucket, policy, quota, key, question, now)))
         });
         match asked {

@@ -13,7 +13,7 @@ use governor::{NotUntil, RateLimiter};
 
 use super::key::Key;
 use super::policy::{Policy, Quota, Verdict};
-use super::table::{Fading, Table};
+use super::table::{Forgettable, Table};
 use crate::clock::Clock;
 
 /// The largest number of buckets of one policy, which use about 4 MB. Those that are full earliest are removed first.
@@ -33,8 +33,8 @@ impl governor_clock::Clock for SteadyClock {
 /// A bucket as `governor` stores it: the time at which it will be full.
 struct FullAt(Nanos);
 
-impl Fading for FullAt {
-    fn fades_at(&self) -> u64 {
+impl Forgettable for FullAt {
+    fn forgettable_at(&self) -> u64 {
         self.0.as_u64()
     }
 }

@@ -53,7 +53,7 @@ use crate::identity::IdentityTracker;
 use crate::redis_client::Redis;
 use crate::telemetry::metrics::{Counter, Metrics};
 use share::Share;
-use shared::{Checked, Found, Shared};
+use shared::{Basis, Checked, Shared};
 
 /// What decided on a call: the label `store` of the metrics.
 #[derive(Clone, Copy, Debug)]
@@ -118,7 +118,12 @@ impl Limiter {
     }
 
     /// Like [`Limiter::check`], but returns `None` and changes nothing if Redis must be asked.
-    pub fn check_at_hand(&self, policy: Policy, key: Key, cost: u32) -> Option<Option<Verdict>> {
+    pub fn check_without_redis(
+        &self,
+        policy: Policy,
+        key: Key,
+        cost: u32,
+    ) -> Option<Option<Verdict>> {
         let Some(quota) = self.quota(policy) else { return Some(None) };
         let local = self.local[policy.index()].as_ref()?;
         let Some(shared) = &self.shared else {
@@ -127,7 +132,7 @@ impl Limiter {
         if !shared.is_up() {
             return None;
         }
-        let verdict = shared.check_at_hand(policy, quota, key, cost)?;
+        let verdict = shared.check_without_redis(policy, quota, key, cost)?;
         Some(Some(self.counted(verdict, Store::Lease)))
     }
 
@@ -139,10 +144,10 @@ impl Limiter {
             return Some(self.counted(local.check(key, cost), Store::Local));
         };
         let (verdict, store) = match shared.check(policy, quota, key, cost, local).await {
-            Checked::Decided(verdict, Found::Asked) => (verdict, Store::Redis),
-            Checked::Decided(verdict, Found::Held) => (verdict, Store::Lease),
-            Checked::Decided(verdict, Found::Late) => (verdict, Store::Late),
-            Checked::Away { missing } => {
+            Checked::Decided(verdict, Basis::Redis) => (verdict, Store::Redis),
+            Checked::Decided(verdict, Basis::Lease) => (verdict, Store::Lease),
+            Checked::Decided(verdict, Basis::Credit) => (verdict, Store::Late),
+            Checked::Unavailable { missing } => {
                 local.drain(key, missing);
                 (local.check(key, cost), Store::Local)
             }

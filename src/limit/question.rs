@@ -22,10 +22,10 @@ pub struct Question {
     pub cost: u32,
     /// The debt that the request pays, in tokens.
     pub debt: u32,
-    pub lot: u32,
+    pub lease_wanted: u32,
     pub stamp: u64,
     pub unspent: u32,
-    pub reckoned: u64,
+    pub expected_level: u64,
     /// Tokens that must be left in the bucket.
     pub reserve: u32,
 }
@@ -62,10 +62,10 @@ pub(super) async fn take(
     quota: Quota,
     question: Question,
 ) -> RedisResult<Answer> {
-    let Question { lot, stamp, unspent, reckoned, reserve, .. } = question;
+    let Question { lease_wanted, stamp, unspent, expected_level, reserve, .. } = question;
     let mut call = SCRIPT.key(name);
-    call.arg(quota.interval).arg(quota.burst).arg(question.need()).arg(lot).arg(stamp);
-    call.arg(unspent).arg(reckoned).arg(LEASE_MICROS).arg(reserve);
+    call.arg(quota.interval).arg(quota.burst).arg(question.need()).arg(lease_wanted).arg(stamp);
+    call.arg(unspent).arg(expected_level).arg(LEASE_MICROS).arg(reserve);
     let (taken, level, others, lease, version, wait) = call.invoke_async(&mut connection).await?;
     Ok(Answer { taken, level, others, lease, version, wait })
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use redis::{RedisResult, Script};
 use tokio::time::sleep;
 
-use super::contact::AWAY_NANOS;
+use super::contact::UNAVAILABLE_AFTER_NANOS;
 use super::share::{PRESENCE_NANOS, Peers, Presence};
 use super::shared::Inner;
 use crate::redis_client::{Connection, Redis};
@@ -19,7 +19,7 @@ static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("ins
 const INTERVAL: Duration = Duration::from_millis(500);
 
 /// Time-out of a registration.
-const TIMEOUT: Duration = Duration::from_nanos(AWAY_NANOS);
+const TIMEOUT: Duration = Duration::from_nanos(UNAVAILABLE_AFTER_NANOS);
 
 /// Time-out of the removal of this instance.
 const LEAVE_TIMEOUT: Duration = Duration::from_millis(500);

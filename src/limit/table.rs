@@ -10,10 +10,10 @@ use foldhash::quality::RandomState;
 const SHARDS: usize = 32;
 
 /// An entry that becomes equal to a new entry after some time, so that it can be removed.
-pub trait Fading {
+pub trait Forgettable {
     /// When the entry is equal to a new one, on the time scale of the table's owner. Entries with later times are kept
     /// longer.
-    fn fades_at(&self) -> u64;
+    fn forgettable_at(&self) -> u64;
 }
 
 /// Clients can choose keys, so the hash has a secret seed.
@@ -28,7 +28,7 @@ pub struct Table<K, V> {
     most: usize,
 }
 
-impl<K: Copy + Eq + Hash, V: Fading> Table<K, V> {
+impl<K: Copy + Eq + Hash, V: Forgettable> Table<K, V> {
     /// A table of at most `most` entries.
     pub fn new(most: usize) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
@@ -62,7 +62,7 @@ impl<K: Copy + Eq + Hash, V: Fading> Table<K, V> {
     pub fn forget(&self, now: u64) {
         for shard in &self.shards {
             let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            shard.retain(|_, value| value.fades_at() > now);
+            shard.retain(|_, value| value.forgettable_at() > now);
             if shard.capacity() > 4 * shard.len() {
                 shard.shrink_to_fit();
             }
@@ -78,14 +78,14 @@ impl<K: Copy + Eq + Hash, V: Fading> Table<K, V> {
 
 /// Removes the quarter of the entries with the earliest times. A client that is being limited has a late time, so
 /// requests of many other clients do not reset its bucket.
-fn make_room<K: Copy + Eq + Hash, V: Fading>(shard: &mut Shard<K, V>) {
-    let mut times: Vec<u64> = shard.values().map(Fading::fades_at).collect();
+fn make_room<K: Copy + Eq + Hash, V: Forgettable>(shard: &mut Shard<K, V>) {
+    let mut times: Vec<u64> = shard.values().map(Forgettable::forgettable_at).collect();
     let quarter = times.len() / 4;
     let (_, &mut horizon, _) = times.select_nth_unstable(quarter);
     // Many entries may have the same time; at most a quarter and one are removed.
     let mut excess = quarter + 1;
     shard.retain(|_, value| {
-        let is_removed = value.fades_at() <= horizon && excess > 0;
+        let is_removed = value.forgettable_at() <= horizon && excess > 0;
         excess -= usize::from(is_removed);
         !is_removed
     });
@@ -98,8 +98,8 @@ mod tests {
     #[derive(Debug)]
     struct At(u64);
 
-    impl Fading for At {
-        fn fades_at(&self) -> u64 {
+    impl Forgettable for At {
+        fn forgettable_at(&self) -> u64 {
             self.0
         }
     }
