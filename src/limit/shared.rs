@@ -240,7 +240,7 @@ impl Shared {
                     return call.checked(Decision::Exhausted { wait });
                 }
                 Step::WaitLonger(wait, Some(pending)) => {
-                    drop(timeout(wait, pending.answer()).await)
+                    drop(timeout(wait, pending.answer()).await);
                 }
                 Step::WaitLonger(wait, None) => sleep(wait.min(RETRY)).await,
             }
