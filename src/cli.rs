@@ -21,9 +21,9 @@ pub enum Command {
     Serve,
     /// Update the database's schema
     Migrate,
-    /// Check the configuration and every dependency, and say what to fix
+    /// Check the configuration and every dependency, and print what to fix
     Doctor,
-    /// Ask the server of the same configuration whether it is alive; the exit code is 0 if so
+    /// Ask the server that runs with the same configuration whether it is alive; the exit code is 0 if so
     Healthcheck {
         /// Ask whether it should receive requests
         #[arg(long)]
@@ -54,7 +54,7 @@ pub enum JobsCommand {
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
         limit: u32,
     },
-    /// Make a dead letter or a waiting job due at once, with all its attempts
+    /// Make a failed or waiting job due at once, with its full number of attempts
     Retry { id: Uuid },
     /// Remove a job; if it is running, its result is discarded
     Discard { id: Uuid },
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn serving_is_the_default() {
-        let arguments = Arguments::try_parse_from(["idlewatt"]).expect("nothing is needed");
+        let arguments = Arguments::try_parse_from(["idlewatt"]).expect("no argument is required");
         assert_eq!(arguments.command.unwrap_or_default(), Command::Serve);
         assert!(Arguments::try_parse_from(["idlewatt", "dance"]).is_err());
         assert!(Arguments::try_parse_from(["idlewatt", "jobs", "retry", "all"]).is_err());

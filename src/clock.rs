@@ -1,11 +1,12 @@
-//! The time: the database's time, so that all instances agree. Everything else takes the time as a parameter.
+//! Clocks. The server uses the database's time, so that all instances agree. Other modules take the time as a
+//! parameter.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::domain::Timestamp;
 
-/// Tells the time.
+/// A source of the time.
 pub trait Clock: Send + Sync {
     /// The time now.
     fn now(&self) -> Timestamp;
@@ -16,55 +17,55 @@ pub trait Clock: Send + Sync {
     /// Monotonic time since the clock was made.
     fn steady(&self) -> Duration;
 
-    /// Adjusts the clock to the answer `database` to a question that was sent at `sent` and answered at `received`.
+    /// Adjusts the clock to the time `database`, which the database reported in the answer to a query that was sent at
+    /// `sent` and answered at `received`.
     fn observe(&self, database: Timestamp, sent: Instant, received: Instant);
 
-    /// Whether this clock tells the same time as the database's own clock.
+    /// Whether this clock follows the database's clock.
     fn is_the_databases(&self) -> bool {
         true
     }
 
-    /// The time that statements use instead of the database's clock. `None` unless this clock tells another time, as in
-    /// tests.
+    /// The time that statements use instead of the database's clock; `None` if this clock follows the database's clock,
+    /// which is always so except in tests.
     fn substitute(&self) -> Option<Timestamp> {
         (!self.is_the_databases()).then(|| self.now())
     }
 
-    /// How far the present time is behind the latest reported time. It is not zero only after the database's clock
+    /// How far the current time is behind the latest time that the database reported; zero unless the database's clock
     /// stepped back.
     fn behind(&self) -> Duration {
         Duration::ZERO
     }
 
-    /// The present time, or `None` if it is not reliable: the database has not answered yet, or its clock has just
-    /// jumped. Callers that change something use this one call, because the time could jump between two calls.
+    /// The current time, or `None` if it is not reliable, because the database has not answered yet or its clock has
+    /// just jumped. Reliability and time come from one call, because the clock could jump between two calls.
     fn steady_now(&self) -> Option<Timestamp>;
 }
 
-/// The database's time, continued between its answers by the machine's monotonic clock.
+/// The database's time. Between its answers the machine's monotonic clock is used.
 #[derive(Debug)]
 pub struct DatabaseClock {
     started: Instant,
-    /// A [`Reading`] in one word, so that no reader combines a new offset with an old flag.
+    /// A [`Reading`] in one word, so that a reader never gets a new offset with an old flag.
     reading: AtomicI64,
-    /// The latest reported time when a step back was detected, in microseconds since the Unix epoch; 0 before the
-    /// first step.
+    /// The latest time before a step back, in microseconds since the Unix epoch; 0 before the first step back.
     latest: AtomicI64,
 }
 
-/// What is known of the database's time.
+/// What is known about the database's time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Reading {
     /// Microseconds from the Unix epoch to the clock's start, by the database's clock.
     offset: i64,
     /// Whether the database has ever answered.
-    heard: bool,
-    /// Whether the last two answers agreed. True after the first answer.
+    has_answered: bool,
+    /// Whether the last two answers agreed; true after the first answer.
     steady: bool,
 }
 
 /// The flags are the lowest bits of the word. The offset above them has room for 73,000 years.
-const HEARD: i64 = 0b01;
+const HAS_ANSWERED: i64 = 0b01;
 const STEADY: i64 = 0b10;
 const FLAG_BITS: u32 = 2;
 
@@ -72,11 +73,15 @@ impl Reading {
     fn to_word(self) -> i64 {
         let flag = |is_set: bool, flag| if is_set { flag } else { 0 };
         let offset = self.offset.clamp(i64::MIN >> FLAG_BITS, i64::MAX >> FLAG_BITS);
-        offset << FLAG_BITS | flag(self.heard, HEARD) | flag(self.steady, STEADY)
+        offset << FLAG_BITS | flag(self.has_answered, HAS_ANSWERED) | flag(self.steady, STEADY)
     }
 
     fn from_word(word: i64) -> Self {
-        Self { offset: word >> FLAG_BITS, heard: word & HEARD != 0, steady: word & STEADY != 0 }
+        Self {
+            offset: word >> FLAG_BITS,
+            has_answered: word & HAS_ANSWERED != 0,
+            steady: word & STEADY != 0,
+        }
     }
 
     fn at(self, since_start: i64) -> Timestamp {
@@ -84,14 +89,14 @@ impl Reading {
     }
 }
 
-/// A larger difference is a jump of one of the clocks, not network latency.
+/// A larger difference between clock and answer is taken as a jump of the database's clock, not as network latency.
 const JUMP: Duration = Duration::from_millis(500);
 
 impl DatabaseClock {
-    /// A clock that starts with this machine's time, which is not reliable until the database has answered.
+    /// A clock that begins with this machine's time. It is not reliable until the database has answered.
     pub fn new() -> Self {
         let offset = jiff::Timestamp::now().as_microsecond();
-        let guessed = Reading { offset, heard: false, steady: false };
+        let guessed = Reading { offset, has_answered: false, steady: false };
         let reading = AtomicI64::new(guessed.to_word());
         Self { started: Instant::now(), reading, latest: AtomicI64::new(0) }
     }
@@ -135,11 +140,11 @@ impl Clock for DatabaseClock {
         let held = self.reading();
         let error = reported - held.offset;
         let largest = JUMP.as_micros() as u64 + micros(round_trip).unsigned_abs();
-        let next = if !held.heard {
-            Reading { offset: reported, heard: true, steady: true }
+        let next = if !held.has_answered {
+            Reading { offset: reported, has_answered: true, steady: true }
         } else if error.unsigned_abs() > largest {
             if error < 0 {
-                // At least the time at `sent` was returned to callers.
+                // Callers may have got times up to this one.
                 let held = held.at(self.micros_since_start(sent)).as_micros();
                 self.latest.fetch_max(held, Ordering::Relaxed);
                 tracing::warn!(
@@ -150,13 +155,13 @@ impl Clock for DatabaseClock {
                 let seconds = error as f64 / 1e6;
                 tracing::warn!(seconds, "the database's clock stepped forward");
             }
-            Reading { offset: reported, heard: true, steady: false }
+            Reading { offset: reported, has_answered: true, steady: false }
         } else {
-            // The answer can be wrong by at most half of the round trip, so only the rest is a real difference. It is
-            // corrected gradually, so that one slow answer does not disturb the time.
+            // The answer can be wrong by at most half of the round trip, so only the rest is a certain difference. A
+            // quarter of it is corrected at a time, so that one slow answer has little effect.
             let uncertainty = micros(round_trip) / 2;
             let drift = error.signum() * (error.abs() - uncertainty).max(0);
-            Reading { offset: held.offset + drift / 4, heard: true, steady: true }
+            Reading { offset: held.offset + drift / 4, has_answered: true, steady: true }
         };
         self.reading.store(next.to_word(), Ordering::Relaxed);
     }
@@ -172,12 +177,12 @@ impl Clock for DatabaseClock {
     }
 }
 
-/// A clock for tests, which stands still until it is advanced.
+/// A clock for tests. It changes only when it is advanced.
 #[derive(Debug)]
 pub struct ManualClock(AtomicI64);
 
 impl ManualClock {
-    /// A clock that stands at `now`.
+    /// A clock that shows `now`.
     pub fn new(now: Timestamp) -> Self {
         Self(AtomicI64::new(now.as_micros()))
     }
@@ -237,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_jump_unsettles_the_clock_until_it_is_confirmed() {
+    fn after_a_jump_the_time_is_unreliable_until_it_is_confirmed() {
         let clock = DatabaseClock::new();
         let instant = Instant::now();
         clock.observe(clock.now(), instant, instant);
@@ -250,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_back_is_told_until_the_clock_is_where_it_was() {
+    fn a_step_back_is_reported_until_the_clock_has_caught_up() {
         let clock = DatabaseClock::new();
         let observe = |micros| {
             let instant = Instant::now();
@@ -274,7 +279,7 @@ mod tests {
 
     /// The jump is never confirmed, so no reader may get a time after it.
     #[test]
-    fn no_reader_trusts_a_time_that_has_just_jumped() {
+    fn no_reader_gets_a_time_that_has_just_jumped() {
         const HOUR: i64 = 3_600_000_000;
         let clock = DatabaseClock::new();
         let start = Instant::now();
@@ -284,15 +289,18 @@ mod tests {
         std::thread::scope(|scope| {
             for _ in 0..3 {
                 scope.spawn(|| {
-                    let mut trusted = 0;
+                    let mut reads = 0;
                     while !done.load(Ordering::Relaxed) {
                         if let Some(now) = clock.steady_now() {
-                            trusted += 1;
+                            reads += 1;
                             let off = now.seconds_since(base);
-                            assert!(off.abs() < 1_800.0, "a time {off} s off is trusted");
+                            assert!(
+                                off.abs() < 1_800.0,
+                                "a time that is {off} s wrong was returned"
+                            );
                         }
                     }
-                    assert!(trusted > 0, "no reader got a time");
+                    assert!(reads > 0, "no reader got a time");
                 });
             }
             for _ in 0..300_000 {
@@ -308,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_answer_does_not_shake_the_time() {
+    fn a_slow_answer_does_not_change_the_time() {
         let clock = DatabaseClock::new();
         let instant = Instant::now();
         clock.observe(clock.now(), instant, instant);
@@ -320,23 +328,23 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_reading_survives_its_word(
+        fn a_reading_is_unchanged_by_conversion_to_a_word(
             offset in i64::MIN >> FLAG_BITS..=i64::MAX >> FLAG_BITS,
-            heard: bool,
+            has_answered: bool,
             steady: bool,
         ) {
-            let reading = Reading { offset, heard, steady };
+            let reading = Reading { offset, has_answered, steady };
             prop_assert_eq!(Reading::from_word(reading.to_word()), reading);
         }
 
         #[test]
-        fn an_offset_beyond_the_word_is_clamped_and_changes_no_flag(
+        fn a_too_large_offset_is_clamped_and_changes_no_flag(
             offset: i64,
-            heard: bool,
+            has_answered: bool,
             steady: bool,
         ) {
-            let read = Reading::from_word(Reading { offset, heard, steady }.to_word());
-            prop_assert_eq!((read.heard, read.steady), (heard, steady));
+            let read = Reading::from_word(Reading { offset, has_answered, steady }.to_word());
+            prop_assert_eq!((read.has_answered, read.steady), (has_answered, steady));
             prop_assert_eq!(read.offset.signum(), offset.signum());
             prop_assert!(read.offset.unsigned_abs() <= offset.unsigned_abs());
         }

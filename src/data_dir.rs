@@ -1,4 +1,4 @@
-//! The folder in which a server without external services stores its data. One server at a time owns it.
+//! The folder in which a server with an embedded database stores its data. A lock allows one server at a time.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -12,14 +12,14 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(
-        "{path} belongs to another running server{pid}: stop that one, or give this one another DATA_DIR"
+        "{path} is in use by another running server{pid}: stop that server, or set DATA_DIR to another folder"
     )]
     InUse { path: String, pid: String },
     #[error("{path} cannot be used as DATA_DIR: {source}")]
     Io { path: String, source: io::Error },
 }
 
-/// The folder, locked until this is dropped.
+/// The folder. It is locked until this value is dropped.
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
@@ -30,7 +30,7 @@ impl DataDir {
     /// Creates the folder if it is missing and locks it.
     ///
     /// # Errors
-    /// Returns [`Error::InUse`] if another server has locked it.
+    /// Returns [`Error::InUse`] if another server has locked the folder, and [`Error::Io`] if it cannot be used.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let failed = |source| Error::Io { path: path.display().to_string(), source };
         if !path.exists() {
@@ -66,7 +66,7 @@ impl DataDir {
         &self.path
     }
 
-    /// The secret that signs tokens. The first call makes it; later calls return the same one.
+    /// The secret that signs access tokens. The first call generates and stores it; later calls return the same one.
     ///
     /// # Errors
     /// Returns [`Error::Io`] if its file cannot be read or written.
@@ -100,16 +100,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_has_one_owner_and_keeps_its_secret() {
+    fn a_folder_is_locked_and_keeps_its_secret() {
         let path = std::env::temp_dir()
             .join(format!("idlewatt-data-dir-{}", uuid::Uuid::from_u128(rand::random())));
-        let first = DataDir::open(&path).expect("free");
-        let second = DataDir::open(&path).expect_err("held").to_string();
+        let first = DataDir::open(&path).expect("unlocked");
+        let second = DataDir::open(&path).expect_err("locked").to_string();
         assert!(second.contains(&std::process::id().to_string()), "{second}");
-        let secret = first.secret().expect("made");
+        let secret = first.secret().expect("generated");
         assert!(secret.len() >= 32);
         drop(first);
-        let again = DataDir::open(&path).expect("free again");
+        let again = DataDir::open(&path).expect("unlocked again");
         assert_eq!(again.secret().expect("kept"), secret);
         fs::remove_dir_all(path).expect("removed");
     }

@@ -1,15 +1,16 @@
-//! A bounded map that forgets entries that were not used recently, with constant amortised work per call.
+//! A bounded map that drops entries that were not used recently. Each call takes constant amortised time.
 
 use std::collections::HashMap;
 use std::collections::hash_map::{Entry, RandomState};
 use std::hash::{BuildHasher, Hash};
 use std::mem;
 
-/// Entries in two generations. Entries that are inserted or used move to the young generation. When that is full, or the
-/// owner turns it, it replaces the old generation, whose entries are forgotten.
+/// A map with two generations. Entries that are inserted or used move to the young generation. When the young
+/// generation is full, or the owner calls [`Generations::turn`], it replaces the old generation, whose entries are
+/// dropped.
 ///
-/// The map keeps at least the `capacity` entries used last (as far as the owner does not turn it) and never more than twice
-/// as many.
+/// The map has at most twice `capacity` entries. Unless the owner calls `turn`, it keeps at least the `capacity`
+/// entries that were used last.
 #[derive(Debug)]
 pub struct Generations<K, V, S = RandomState> {
     young: HashMap<K, V, S>,
@@ -54,17 +55,18 @@ impl<K: Copy + Eq + Hash, V, S: BuildHasher + Default> Generations<K, V, S> {
         young.entry(key).or_insert_with(|| old.remove(&key).unwrap_or_default())
     }
 
-    /// Forgets the old generation, which is returned, and makes the young one old. Owners that forget by time call this.
+    /// Removes and returns the old generation, and makes the young one old. An owner whose entries expire calls this
+    /// regularly.
     pub fn turn(&mut self) -> HashMap<K, V, S> {
         mem::replace(&mut self.old, mem::take(&mut self.young))
     }
 
-    /// How many entries there are.
+    /// The number of entries.
     pub fn len(&self) -> usize {
         self.young.len() + self.old.len()
     }
 
-    /// Whether there are none.
+    /// Whether the map has no entries.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -83,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_entry_is_forgotten_by_the_second_turn_without_a_use() {
+    fn an_entry_is_dropped_by_the_second_turn_without_a_use() {
         let mut map: Generations<_, _> = Generations::new(10);
         map.insert('a', 1);
         map.insert('b', 2);
@@ -96,7 +98,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_last_entries_used_are_there_with_the_values_put_last(
+        fn the_entries_used_last_are_kept_with_their_latest_values(
             calls in prop::collection::vec((0..20u8, prop::option::of(any::<u16>())), 0..200),
             capacity in 1..8usize,
         ) {
@@ -110,8 +112,8 @@ mod tests {
                     Some(value)
                 } else {
                     let got = map.get(key).copied();
-                    let is_of_the_last = position.is_some_and(|it| used.len() - it <= capacity);
-                    prop_assert!(got.is_some() || !is_of_the_last, "{key} is forgotten");
+                    let was_used_recently = position.is_some_and(|it| used.len() - it <= capacity);
+                    prop_assert!(got.is_some() || !was_used_recently, "{key} was dropped");
                     prop_assert!(got.is_none() || got == position.map(|it| used[it].1));
                     got
                 };

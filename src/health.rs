@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Whether requests can be served, and the state of each part. The poller writes it; many parts read it.
+/// Whether requests can be served, and the state of each part.
 #[derive(Debug, Default)]
 pub struct Health {
     started: AtomicBool,
@@ -15,17 +15,17 @@ pub struct Health {
     jobs_latency_micros: AtomicU64,
 }
 
-/// Whether the database accepts writes, as far as is known.
+/// Whether the database accepts writes, according to the last check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WritesHealth {
-    Taken,
+    Accepted,
     /// The database is read-only.
     ReadOnly,
     /// The database's disk is full or faulty.
     DiskFault,
 }
 
-const WRITES_TAKEN: u8 = 0;
+const WRITES_ACCEPTED: u8 = 0;
 const WRITES_READ_ONLY: u8 = 1;
 const WRITES_DISK_FAULT: u8 = 2;
 
@@ -34,7 +34,7 @@ const WRITES_DISK_FAULT: u8 = 2;
 pub enum JobsHealth {
     /// This process does not run jobs.
     Disabled,
-    /// This process runs jobs. The value is the queue's last response time, once there is one.
+    /// This process runs jobs. The value is the queue's last response time; `None` before the first response.
     Working(Option<Duration>),
     /// This process runs jobs, but jobs that are due must wait. The value is the queue's last response time.
     Behind(Duration),
@@ -51,22 +51,22 @@ const JOBS_DOWN: u8 = 4;
 /// Whether the process should receive requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Readiness {
-    /// It was never ready.
+    /// It has not been ready yet.
     Starting,
     Ready,
-    /// It serves what it can while the database is down or accepts no writes.
+    /// The database does not answer or accepts no writes. The process still serves the requests that it can.
     Degraded,
     /// It is shutting down.
     Draining,
 }
 
 impl Health {
-    /// Notes that everything that is needed to serve requests is available.
+    /// Notes that the process has become able to serve requests.
     pub fn start(&self) {
         self.started.store(true, Ordering::Relaxed);
     }
 
-    /// Whether everything that is needed to serve requests was ever available.
+    /// Whether the process has ever been able to serve requests.
     pub fn has_started(&self) -> bool {
         self.started.load(Ordering::Relaxed)
     }
@@ -102,17 +102,17 @@ impl Health {
     /// Notes whether the database accepts writes.
     pub fn note_writes(&self, writes: WritesHealth) {
         let state = match writes {
-            WritesHealth::Taken => WRITES_TAKEN,
+            WritesHealth::Accepted => WRITES_ACCEPTED,
             WritesHealth::ReadOnly => WRITES_READ_ONLY,
             WritesHealth::DiskFault => WRITES_DISK_FAULT,
         };
         self.writes.store(state, Ordering::Relaxed);
     }
 
-    /// Whether the database accepts writes, as far as is known.
+    /// Whether the database accepts writes, according to the last check.
     pub fn writes(&self) -> WritesHealth {
         match self.writes.load(Ordering::Relaxed) {
-            WRITES_TAKEN => WritesHealth::Taken,
+            WRITES_ACCEPTED => WritesHealth::Accepted,
             WRITES_READ_ONLY => WritesHealth::ReadOnly,
             _ => WritesHealth::DiskFault,
         }
@@ -154,7 +154,7 @@ impl Health {
             Readiness::Draining
         } else if !self.has_started() {
             Readiness::Starting
-        } else if self.database_latency().is_some() && self.writes() == WritesHealth::Taken {
+        } else if self.database_latency().is_some() && self.writes() == WritesHealth::Accepted {
             Readiness::Ready
         } else {
             Readiness::Degraded

@@ -1,8 +1,8 @@
-//! The identity of the database that this process uses, and which of the rows that were read are still valid.
+//! The identity of the database that this process uses, and whether rows that were read before are still valid.
 //!
-//! Several deployments may share a Redis, and a database may be restored or replaced by its standby while Redis and the
-//! servers keep what they stored. Two numbers distinguish these cases. *Database* identifies a database and differs
-//! between copies of it. *Epoch* changes whenever rows may have gone back to an earlier state.
+//! Several deployments may share a Redis. A database may be restored or replaced by its standby while Redis and the
+//! servers keep older data. Two numbers distinguish these cases. *Database* identifies a database; copies of a database
+//! have different numbers. *Epoch* changes whenever rows may have been reset to an earlier state.
 
 use std::fmt;
 use std::num::ParseIntError;
@@ -13,8 +13,8 @@ use std::time::Instant;
 
 use tokio::sync::{Notify, watch};
 
-/// An epoch of a database. Within an epoch no row goes back to an earlier state. Epochs have no order; only equality is
-/// meaningful. Displayed as 16 hexadecimal digits.
+/// An epoch of a database. Within an epoch no row is reset to an earlier state. Epochs have no order and can only be
+/// compared for equality. Displayed as 16 hexadecimal digits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Epoch(u64);
 
@@ -48,7 +48,7 @@ impl fmt::Display for Epoch {
 /// Identifies a database and its epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
-    /// The same in all epochs of one database. A copy of the database has another number.
+    /// The same number in all epochs of a database. A copy of the database has another number.
     pub database: u64,
     pub epoch: Epoch,
 }
@@ -63,16 +63,16 @@ pub struct Observed {
     pub wal_position: Option<i64>,
 }
 
-/// What this process knows about the identity of its database. Shared by everything that keeps rows in memory.
+/// Tracks the identity of the database. All parts that keep rows in memory share it.
 #[derive(Debug)]
 pub struct IdentityTracker {
     started: Instant,
-    /// [`Epoch::number`] of the present epoch, which every request reads.
+    /// [`Epoch::number`] of the current epoch. Atomic, because every request reads it.
     epoch: AtomicU64,
-    /// Nanoseconds since `started`. Rows that were read before may be wrong, because a connection was lost since.
-    trusted_since: AtomicU64,
-    /// Nanoseconds since `started`. Rows that were read before belong to another epoch and are not valid.
-    known_since: AtomicU64,
+    /// Nanoseconds since `started`. Rows that were read before may be outdated, because a connection was lost then.
+    valid_since: AtomicU64,
+    /// Nanoseconds since `started`. Rows that were read before belong to an earlier epoch.
+    epoch_since: AtomicU64,
     last: Mutex<Option<Last>>,
     current: watch::Sender<Option<Identity>>,
     renewal_wanted: AtomicBool,
@@ -97,8 +97,8 @@ impl IdentityTracker {
         Self {
             started,
             epoch: AtomicU64::new(0),
-            trusted_since: AtomicU64::new(0),
-            known_since: AtomicU64::new(0),
+            valid_since: AtomicU64::new(0),
+            epoch_since: AtomicU64::new(0),
             last: Mutex::default(),
             current: watch::Sender::new(None),
             renewal_wanted: AtomicBool::new(false),
@@ -111,18 +111,18 @@ impl IdentityTracker {
         u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// The present epoch. Read it before the row that it is shown with: a new row may then have the old epoch, which
-    /// the next read corrects, but an old row never has the new epoch.
+    /// The current epoch. Callers that combine it with a row must read the epoch first. Then a new row may get the old
+    /// epoch, which the next read corrects, but an old row never gets the new epoch.
     pub fn epoch(&self) -> Epoch {
         Epoch(self.epoch.load(Ordering::Acquire))
     }
 
-    /// Whether the database has answered before. Cheap.
+    /// Whether the database has answered before.
     pub fn is_known(&self) -> bool {
         self.epoch.load(Ordering::Relaxed) != 0
     }
 
-    /// The present identity; `None` before the first answer of the database.
+    /// The current identity; `None` before the first answer of the database.
     pub fn current(&self) -> Option<Identity> {
         *self.current.borrow()
     }
@@ -132,24 +132,25 @@ impl IdentityTracker {
         self.current.subscribe()
     }
 
-    /// Whether a row that was read at `at` may still be right, because no connection was lost since.
+    /// Whether a row that was read at `at` may still be current: no connection was lost since.
     pub fn is_still_valid(&self, at: Instant) -> bool {
-        holds_since(self.trusted_since.load(Ordering::Acquire), || self.nanos(at))
+        is_after(self.valid_since.load(Ordering::Acquire), || self.nanos(at))
     }
 
-    /// Whether a row that was read at `at` belongs to the present epoch.
+    /// Whether a row that was read at `at` belongs to the current epoch.
     pub fn knows(&self, at: Instant) -> bool {
-        holds_since(self.known_since.load(Ordering::Acquire), || self.nanos(at))
+        is_after(self.epoch_since.load(Ordering::Acquire), || self.nanos(at))
     }
 
-    /// Notes that a connection ended without this process closing it, or timed out. The next one may lead to another
-    /// server.
+    /// Notes that a connection timed out, or ended although this process did not close it. The next connection may
+    /// reach another server.
     pub fn connection_lost(&self, now: Instant) {
-        self.trusted_since.fetch_max(self.nanos(now), Ordering::Release);
+        self.valid_since.fetch_max(self.nanos(now), Ordering::Release);
     }
 
-    /// Notes that a row was older than one that was known before the query: the database went back to an earlier state.
-    pub fn row_went_back(&self, now: Instant) {
+    /// Notes that a row was older than a version that was known before the query. So the database was reset to an
+    /// earlier state.
+    pub fn older_row_read(&self, now: Instant) {
         self.connection_lost(now);
         self.want_renewal();
     }
@@ -160,22 +161,22 @@ impl IdentityTracker {
         }
     }
 
-    /// Whether the database went back to an earlier state and has no new epoch yet.
+    /// Whether the database was reset to an earlier state and has no new epoch yet.
     pub fn is_renewal_wanted(&self) -> bool {
         self.renewal_wanted.load(Ordering::Acquire)
     }
 
-    /// Returns when the database went back to an earlier state, so that it can get a new epoch at once.
+    /// Waits until the database was reset to an earlier state and needs a new epoch.
     pub async fn renewal_wanted(&self) {
         self.renewal.notified().await;
     }
 
-    /// Adds an answer of the database to a question that was sent at `sent` and received at `received`. Returns whether
-    /// the identity changed. The first identity is not a change.
+    /// Processes an answer of the database that was received at `received`; its query was sent at `sent`. Returns
+    /// whether the identity changed. The first identity is not a change.
     pub fn observe(&self, observed: Observed, sent: Instant, received: Instant) -> bool {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let before = *last;
-        // If two answers overlap, it is not known which one is later.
+        // If two queries overlapped, it is not known which answer is later.
         let in_order = before.is_none_or(|before| before.received <= sent);
         if !in_order && before.is_some_and(|before| before.observed != observed) {
             return false;
@@ -188,10 +189,10 @@ impl IdentityTracker {
         };
         if before.identity != observed.identity {
             let now = self.nanos(received);
-            self.trusted_since.fetch_max(now, Ordering::Release);
-            self.known_since.fetch_max(now, Ordering::Release);
+            self.valid_since.fetch_max(now, Ordering::Release);
+            self.epoch_since.fetch_max(now, Ordering::Release);
             self.renewal_wanted.store(false, Ordering::Release);
-            // After the two stores above, as `epoch` requires.
+            // Must come after the two stores above; see `epoch`.
             self.epoch.store(observed.identity.epoch.0, Ordering::Release);
             self.current.send_replace(Some(observed.identity));
             return true;
@@ -207,8 +208,8 @@ impl IdentityTracker {
     }
 }
 
-/// Whether `at` is not before `since`. Most processes never lose a connection, and `at` is not evaluated then.
-fn holds_since(since: u64, at: impl FnOnce() -> u64) -> bool {
+/// Whether `at` is after `since`. If nothing was lost yet, `since` is 0 and `at` is not evaluated, to save time.
+fn is_after(since: u64, at: impl FnOnce() -> u64) -> bool {
     since == 0 || at() > since
 }
 
@@ -224,14 +225,14 @@ mod tests {
         Observed { identity, server_started_at: 1, wal_position: Some(wal_position) }
     }
 
-    /// A tracker, and a function that gives the instant that many milliseconds after its start.
+    /// A tracker, and a function that returns the instant a number of milliseconds after its start.
     fn tracker() -> (IdentityTracker, impl Fn(u64) -> Instant) {
         let start = Instant::now();
         (IdentityTracker::new(start), move |millis| start + Duration::from_millis(millis))
     }
 
     #[test]
-    fn a_new_epoch_makes_everything_worthless_that_was_read_before() {
+    fn a_new_epoch_invalidates_everything_that_was_read_before() {
         let (tracker, at) = tracker();
         assert_eq!(tracker.current(), None);
         assert!(!tracker.observe(observed(FIRST, 5), at(0), at(1)));
@@ -244,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_connection_or_a_restart_ends_trust_and_nothing_else() {
+    fn a_lost_connection_or_a_restart_does_not_change_the_epoch() {
         let (tracker, at) = tracker();
         tracker.observe(observed(FIRST, 5), at(0), at(1));
         tracker.connection_lost(at(20));
@@ -260,10 +261,10 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_went_back_asks_for_a_new_epoch_until_there_is_one() {
+    fn a_log_position_that_decreased_requests_a_new_epoch() {
         let (tracker, at) = tracker();
         tracker.observe(observed(FIRST, 5), at(0), at(1));
-        // This question was sent before the answer above arrived, so its answer may be the earlier one.
+        // This query was sent before the answer above arrived, so its answer may be the older one.
         tracker.observe(observed(FIRST, 4), at(0), at(2));
         assert!(!tracker.is_renewal_wanted() && tracker.is_still_valid(at(1)));
         tracker.observe(observed(FIRST, 4), at(3), at(4));
@@ -274,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_standby_that_does_not_tell_its_position_did_not_go_back() {
+    fn an_unknown_log_position_does_not_request_a_new_epoch() {
         let (tracker, at) = tracker();
         tracker.observe(observed(FIRST, 5), at(0), at(1));
         tracker.observe(Observed { wal_position: None, ..observed(FIRST, 0) }, at(2), at(3));

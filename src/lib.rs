@@ -1,15 +1,16 @@
 //! Idlewatt: the backend of an idle-energy game.
 //!
-//! A player's energy is a formula over its row, so reading never writes. Changes go through lanes, which commit the
-//! commands of many players together. Each row is guarded by its revision, so any number of instances can run.
+//! A player's energy is calculated from its row and the time, so reading never writes. Changes go through lanes, which
+//! commit the commands of many players together. A write succeeds only if the row still has the revision that was read,
+//! so any number of instances can run.
 //!
 //! The modules from top to bottom; each uses only modules below it, as `tests/architecture.rs` checks: [`app`] wires
 //! everything; [`http`] is the transport, [`api`] the contract without a transport, and [`jobs`] is background work;
 //! [`operators`], [`game`], [`accounts`], [`rankings`] and [`catalogue`] are the use cases; [`lanes`], [`cache`],
-//! [`peers`] and [`limit`] are the machinery; [`store`] and [`redis_client`] talk to Postgres and Redis; [`domain`] has
-//! the rules and uses no other module.
+//! [`peers`] and [`limit`] are the infrastructure; [`store`] and [`redis_client`] talk to Postgres and Redis;
+//! [`domain`] has the rules and uses no other module.
 
-// A panic must fail one job or one request only, which requires unwinding.
+// A panic must fail only one job or one request, which requires unwinding.
 #[cfg(panic = "abort")]
 compile_error!("a panic must unwind: set `panic = \"unwind\"` in the profile");
 

@@ -10,7 +10,7 @@ use idlewatt::{app, telemetry};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// The exit code for a configuration that cannot be used.
+/// The exit code for an invalid configuration.
 const CONFIGURATION_FAULT: u8 = 2;
 
 fn main() -> ExitCode {
@@ -20,7 +20,7 @@ fn main() -> ExitCode {
     }
     let config = match environment().map_err(|fault| vec![fault]).and_then(|it| Config::load(&it)) {
         Ok(config) => config,
-        Err(faults) => return refuse(&faults),
+        Err(faults) => return report_faults(&faults),
     };
     let telemetry = telemetry::start(&config.log, &config.export);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -31,7 +31,7 @@ fn main() -> ExitCode {
         match arguments.command.unwrap_or_default() {
             Command::Serve => app::serve(config).await.map(|()| true),
             Command::Migrate => app::migrate(&config).await.map(|()| true),
-            // Printed above, before the configuration is read.
+            // Handled above, because it needs no configuration.
             Command::Openapi => Ok(true),
             Command::Doctor => Ok(app::diagnose(&config).await),
             Command::Jobs(command) => app::manage_jobs(&config, command).await,
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
             Command::Healthcheck { ready } => app::check_health(&config.http, ready).map(|()| true),
         }
     });
-    // No other task matters any more, and a running password hash must not delay the exit.
+    // Does not wait for blocking tasks, for example a running password hash.
     runtime.shutdown_background();
     drop(telemetry);
     match result {
@@ -50,15 +50,15 @@ fn main() -> ExitCode {
 }
 
 #[expect(clippy::print_stderr, reason = "logging has not started yet")]
-fn refuse(faults: &[Fault]) -> ExitCode {
-    eprintln!("The configuration cannot be used:");
+fn report_faults(faults: &[Fault]) -> ExitCode {
+    eprintln!("The configuration is invalid:");
     for fault in faults {
         eprintln!("  {fault}");
     }
     ExitCode::from(CONFIGURATION_FAULT)
 }
 
-#[expect(clippy::print_stderr, reason = "the last word must not depend on the log filter")]
+#[expect(clippy::print_stderr, reason = "the final error must not depend on the log filter")]
 fn fail(error: &dyn std::error::Error) -> ExitCode {
     eprintln!("idlewatt: {error}");
     ExitCode::FAILURE

@@ -1,5 +1,5 @@
-//! The tasks and threads that the process cannot work without. If one of them ends unexpectedly, by a panic or by
-//! itself, the supervisor reports it at once, so that the process can end and be restarted.
+//! Monitors the tasks and threads without which the process cannot work. If one of them panics or ends unexpectedly,
+//! the supervisor reports it at once, so that the process can exit and be restarted.
 
 use std::thread;
 
@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 #[derive(Clone, Debug)]
 pub struct Supervisor(watch::Sender<Option<Fault>>);
 
-/// A part of the process has ended.
+/// A part of the process has ended unexpectedly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{part} {}, and the server cannot continue without it", if *panicked { "panicked" } else { "ended" })]
 pub struct Fault {
@@ -19,26 +19,28 @@ pub struct Fault {
 }
 
 impl Supervisor {
-    /// A supervisor without parts.
+    /// A supervisor that monitors nothing yet.
     pub fn new() -> Self {
         Self(watch::Sender::new(None))
     }
 
-    /// Waits until a part has ended, and returns the first one.
+    /// Waits until a part has ended unexpectedly, and returns the first one.
     pub async fn fault(&self) -> Fault {
         let mut first = self.0.subscribe();
         match first.wait_for(Option::is_some).await.map(|fault| *fault) {
             Ok(Some(fault)) => fault,
-            Ok(None) | Err(_) => unreachable!("the sender is ours, and something was waited for"),
+            Ok(None) | Err(_) => {
+                unreachable!("the sender exists as long as `self`, and the value is set")
+            }
         }
     }
 
-    /// A guard that a part keeps for as long as it works.
+    /// A guard that a part keeps as long as it runs.
     pub fn guard(&self, part: &'static str) -> Guard {
         Guard { part, supervisor: Some(self.clone()) }
     }
 
-    /// Spawns a task that works until the returned value is dropped.
+    /// Spawns a task that runs until the returned value is dropped. If it ends before, the supervisor reports it.
     pub fn spawn(
         &self,
         part: &'static str,
@@ -58,7 +60,7 @@ impl Default for Supervisor {
     }
 }
 
-/// Tells the supervisor that its part has ended when it is dropped, which includes a panic.
+/// Reports the end of its part when it is dropped, also by a panic.
 #[derive(Debug)]
 #[must_use]
 pub struct Guard {
@@ -67,7 +69,7 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// The part ends because it was asked to, which is not a fault.
+    /// Ends the part without a fault, because it was asked to stop.
     pub fn finish(mut self) {
         self.supervisor = None;
     }
@@ -85,7 +87,7 @@ impl Drop for Guard {
     }
 }
 
-/// A task that ends when this is dropped.
+/// A task that is aborted when this is dropped.
 #[derive(Debug)]
 #[must_use]
 pub struct Task(JoinHandle<()>);
@@ -103,13 +105,13 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_task_that_panics_and_one_that_ends_are_noticed() {
+    async fn a_task_that_panics_or_ends_is_reported() {
         for panicked in [true, false] {
             let supervisor = Supervisor::new();
             let _lasting = supervisor.spawn("the lasting task", pending());
             let _ending = supervisor.spawn("the ending task", async move {
                 tokio::task::yield_now().await;
-                assert!(!panicked, "as the test wants it");
+                assert!(!panicked, "expected by the test");
             });
             let fault = supervisor.fault().await;
             assert_eq!(fault, Fault { part: "the ending task", panicked });
@@ -121,11 +123,11 @@ mod tests {
     #[tokio::test]
     async fn the_first_part_that_ends_is_reported_unless_it_was_asked_to_end() {
         let supervisor = Supervisor::new();
-        supervisor.guard("the finished part").finish();
+        supervisor.guard("a stopped part").finish();
         let guard = supervisor.guard("a thread");
         let panicked = thread::spawn(move || {
             let _guard = guard;
-            panic!("as the test wants it");
+            panic!("expected by the test");
         });
         assert!(panicked.join().is_err());
         drop(supervisor.guard("another part"));

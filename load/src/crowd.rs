@@ -1,5 +1,5 @@
-//! Many players at once, each with one request in flight, who send every request to another server, as a load balancer
-//! without stickiness does. Players who are refused return after the time in the answer.
+//! Many players at once, each with one request in flight. Each request of a player goes to the next server, as with a
+//! load balancer without sticky sessions. A player whose request is refused waits for the answer's `Retry-After`.
 
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -12,33 +12,33 @@ use crate::flood::{Tally, requests, summarize};
 use crate::http::{Connection, Target};
 use crate::record::Times;
 
-/// The options.
+/// The options of `crowd`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Address of a server; may be given several times
     #[arg(long, required = true)]
     pub base: Vec<String>,
-    /// A file with an access token in each line
+    /// A file with one access token per line
     #[arg(long)]
     pub tokens: PathBuf,
-    /// Requests in flight at a time; if there are fewer than tokens, each is of another player
+    /// Players, each with one request in flight; tokens are used in turn
     #[arg(long, default_value_t = 5000)]
     pub players: usize,
-    /// For how long
+    /// Duration of the test in seconds
     #[arg(long, default_value_t = 10)]
     pub seconds: u64,
 }
 
 struct Crowd {
     targets: Vec<Target>,
-    /// Rendered requests, for each server one for each token.
+    /// Rendered requests: for each server, one per token.
     requests: Vec<Vec<String>>,
     players: usize,
     end: Instant,
     tally: RefCell<Tally>,
 }
 
-/// Lets the crowd click and prints the results.
+/// Runs the players until the end and prints the results.
 pub async fn run(arguments: &Arguments) -> Result<(), String> {
     let targets: Vec<_> =
         arguments.base.iter().map(|base| Target::parse(base)).collect::<Result<_, _>>()?;
@@ -66,14 +66,14 @@ async fn play(crowd: Rc<Crowd>, number: usize) {
     let mut connections: Vec<_> = crowd.targets.iter().map(|_| Connection::default()).collect();
     let mut turn = 0;
     while Instant::now() < crowd.end {
-        // Both steps run at once, so that a player who returns uses another server.
+        // `turn` selects the server and the token at once, so that the next request of a token goes to another server.
         let server = (number + turn) % crowd.targets.len();
         let requests = &crowd.requests[server];
         let request = &requests[(number + turn * crowd.players) % requests.len()];
         let sent = Instant::now();
         let result = connections[server].send_text(&crowd.targets[server], request).await;
         let times = Times { due: sent, sent, answered: Instant::now() };
-        crowd.tally.borrow_mut().note(times, &result);
+        crowd.tally.borrow_mut().record(times, &result);
         if let Some(seconds) = result.ok().and_then(|answer| answer.retry_after) {
             let wait = Duration::from_secs(seconds);
             sleep(wait.min(crowd.end.saturating_duration_since(times.answered))).await;

@@ -1,7 +1,7 @@
-//! More clicks than can be served, at a fixed rate: what happens to the accepted ones and to the excess.
+//! Sends clicks at a fixed rate that may exceed the server's capacity, and measures accepted and refused clicks.
 //!
-//! Clicks are due at even intervals, however the server performs. Each uses a free connection; if none is free it waits
-//! for one, and this wait is part of the times `from due`.
+//! Clicks are due at even intervals, independent of how fast the server answers. Each uses a free connection. If none
+//! is free, it waits for one, and this wait is part of the latencies `from due`.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -15,15 +15,15 @@ use tokio::time::{Instant, sleep};
 
 use crate::http::{Answer, Connection, Request, Target, render};
 use crate::record::{Latencies, Record, Times, latencies, micros};
-use crate::report::{milliseconds, tell};
+use crate::report::{milliseconds, print_line};
 
-/// The options.
+/// The options of `flood`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Address of the server
     #[arg(long, default_value = "http://127.0.0.1:8080")]
     pub base: String,
-    /// A file with an access token in each line, used in turn
+    /// A file with one access token per line; they are used in turn
     #[arg(long)]
     pub tokens: PathBuf,
     /// Clicks per second
@@ -32,20 +32,20 @@ pub struct Arguments {
     /// Connections, each with one request at a time
     #[arg(long, default_value_t = 8000)]
     pub connections: usize,
-    /// For how long
+    /// Duration of the test in seconds
     #[arg(long, default_value_t = 20)]
     pub seconds: u64,
 }
 
-/// The interval of checks for due clicks.
+/// How often to check for due clicks.
 const TICK: Duration = Duration::from_millis(1);
 /// Connections that are opened at the same time.
 const OPENED_AT_ONCE: usize = 64;
 
-/// What the connections share.
+/// State that all connections share.
 struct Flood {
     target: Target,
-    /// Rendered requests, one for each token.
+    /// Rendered requests, one per token.
     requests: Vec<String>,
     state: RefCell<State>,
 }
@@ -55,8 +55,8 @@ struct State {
     free: Vec<oneshot::Sender<Click>>,
     /// Clicks that wait for a connection.
     waiting: VecDeque<Click>,
-    /// No more clicks are sent.
-    over: bool,
+    /// Whether the test has ended, so that no more clicks are sent.
+    ended: bool,
     tally: Tally,
 }
 
@@ -72,21 +72,22 @@ pub struct Tally {
     accepted: Record,
     refused: Record,
     refused_by_status: BTreeMap<u16, u64>,
-    told_when_to_come_back: u64,
+    with_retry_after: u64,
     failed: BTreeMap<String, u64>,
-    /// How long clicks waited for a connection, or for the generator itself.
+    /// How long after it was due each click was sent, in microseconds: it waited for a connection or for this program.
     late: Latencies,
+    /// The largest number of clicks that waited for a connection.
     most_waiting: usize,
 }
 
 impl Tally {
-    /// Empty.
+    /// A tally without results.
     pub fn new() -> Self {
         Self {
             accepted: Record::new(),
             refused: Record::new(),
             refused_by_status: BTreeMap::new(),
-            told_when_to_come_back: 0,
+            with_retry_after: 0,
             failed: BTreeMap::new(),
             late: latencies(),
             most_waiting: 0,
@@ -94,14 +95,14 @@ impl Tally {
     }
 
     /// Records the result of a click.
-    pub fn note(&mut self, times: Times, result: &std::io::Result<Answer>) {
+    pub fn record(&mut self, times: Times, result: &std::io::Result<Answer>) {
         self.late.saturating_record(micros(times.due, times.sent));
         match result {
-            Ok(answer) if answer.status == 200 => self.accepted.note(times),
+            Ok(answer) if answer.status == 200 => self.accepted.add(times),
             Ok(answer) if answer.status == 503 || answer.status == 429 => {
-                self.refused.note(times);
+                self.refused.add(times);
                 *self.refused_by_status.entry(answer.status).or_default() += 1;
-                self.told_when_to_come_back += u64::from(answer.retry_after.is_some());
+                self.with_retry_after += u64::from(answer.retry_after.is_some());
             }
             Ok(answer) => *self.failed.entry(answer.status.to_string()).or_default() += 1,
             Err(error) => *self.failed.entry(error.kind().to_string()).or_default() += 1,
@@ -109,32 +110,32 @@ impl Tally {
     }
 }
 
-/// Floods the server and prints the results.
+/// Sends the clicks and prints the results.
 pub async fn run(arguments: &Arguments) -> Result<(), String> {
     let target = Target::parse(&arguments.base)?;
     let requests = requests(&target, &arguments.tokens)?;
     let state =
-        State { free: Vec::new(), waiting: VecDeque::new(), over: false, tally: Tally::new() };
+        State { free: Vec::new(), waiting: VecDeque::new(), ended: false, tally: Tally::new() };
     let flood = Rc::new(Flood { target, requests, state: RefCell::new(state) });
     let connections = connect(&flood, arguments.connections).await?;
     let workers: Vec<_> = connections
         .into_iter()
-        .map(|connection| tokio::task::spawn_local(serve(Rc::clone(&flood), connection)))
+        .map(|connection| tokio::task::spawn_local(run_worker(Rc::clone(&flood), connection)))
         .collect();
-    // Each has announced that it is free before the first click is due.
+    // Lets every worker register its connection as free before the first click is due.
     sleep(TICK).await;
     let (began, busy) = (Instant::now(), processor_time());
-    pour(&flood, arguments, began).await;
+    send_due_clicks(&flood, arguments, began).await;
     let (elapsed, busy) = (began.elapsed(), processor_time().saturating_sub(busy));
-    let never_sent = end(&mut flood.state.borrow_mut());
+    let never_sent = stop(&mut flood.state.borrow_mut());
     for worker in workers {
         worker.await.map_err(|error| error.to_string())?;
     }
     let tally = &flood.state.borrow().tally;
     summarize(tally, elapsed);
-    tell(&format!(
-        "the generator sent late by {:.2} ms in the median, {:.2} ms in the 99th percentile, and used {:.0} % of a core; at \
-        most {} clicks waited for a connection, {never_sent} were never sent",
+    print_line(&format!(
+        "clicks were sent {:.2} ms (median) and {:.2} ms (99th percentile) after they were due; this program used {:.0} % of \
+        a core; at most {} clicks waited for a connection, {never_sent} were never sent",
         milliseconds(&tally.late, 0.5),
         milliseconds(&tally.late, 0.99),
         busy.as_secs_f64() / elapsed.as_secs_f64() * 100.0,
@@ -143,7 +144,7 @@ pub async fn run(arguments: &Arguments) -> Result<(), String> {
     Ok(())
 }
 
-/// A click of each token.
+/// A rendered click request for each token of a file.
 pub fn requests(target: &Target, path: &Path) -> Result<Vec<String>, String> {
     let tokens =
         std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -156,7 +157,7 @@ pub fn requests(target: &Target, path: &Path) -> Result<Vec<String>, String> {
     };
     let requests: Vec<_> = tokens.lines().map(|token| render(target, &request(token))).collect();
     if requests.is_empty() {
-        return Err(format!("{}: no tokens", path.display()));
+        return Err(format!("{} contains no tokens", path.display()));
     }
     Ok(requests)
 }
@@ -171,7 +172,7 @@ async fn connect(flood: &Rc<Flood>, number: usize) -> Result<Vec<Connection>, St
                 let number = connections.len() + index;
                 tokio::task::spawn_local(async move {
                     let mut connection = Connection::default();
-                    // A server closes connections without requests.
+                    // Sends a request, because the server closes connections on which no request arrives.
                     let request = &flood.requests[number % flood.requests.len()];
                     connection.send_text(&flood.target, request).await.map(|_| connection)
                 })
@@ -179,14 +180,14 @@ async fn connect(flood: &Rc<Flood>, number: usize) -> Result<Vec<Connection>, St
             .collect();
         for connection in opening {
             let connection = connection.await.map_err(|error| error.to_string())?;
-            connections.push(connection.map_err(|error| format!("connecting: {error}"))?);
+            connections.push(connection.map_err(|error| format!("cannot connect: {error}"))?);
         }
     }
     Ok(connections)
 }
 
-/// Sends the due clicks, until the end.
-async fn pour(flood: &Flood, arguments: &Arguments, began: Instant) {
+/// Hands out clicks when they are due, until all were due.
+async fn send_due_clicks(flood: &Flood, arguments: &Arguments, began: Instant) {
     let total = arguments.rate * arguments.seconds;
     let interval = 1.0 / arguments.rate as f64;
     let mut number = 0;
@@ -205,13 +206,14 @@ async fn pour(flood: &Flood, arguments: &Arguments, began: Instant) {
     }
 }
 
-/// Ends every connection after the click that it has sent. Returns how many clicks are still waiting.
-fn end(state: &mut State) -> usize {
-    state.over = true;
+/// Makes every worker end after the click that it has sent. Returns how many clicks were not sent.
+fn stop(state: &mut State) -> usize {
+    state.ended = true;
     state.free.clear();
     std::mem::take(&mut state.waiting).len()
 }
 
+/// Gives a click to a free connection, or queues it.
 fn hand_out(state: &mut State, click: Click) {
     while let Some(free) = state.free.pop() {
         if free.send(click).is_ok() {
@@ -221,13 +223,13 @@ fn hand_out(state: &mut State, click: Click) {
     state.waiting.push_back(click);
 }
 
-/// Sends clicks over one connection as long as there are any.
-async fn serve(flood: Rc<Flood>, mut connection: Connection) {
+/// Sends clicks over one connection until the end of the test.
+async fn run_worker(flood: Rc<Flood>, mut connection: Connection) {
     loop {
         let next = flood.state.borrow_mut().waiting.pop_front();
         let click = match next {
             Some(click) => click,
-            None if flood.state.borrow().over => return,
+            None if flood.state.borrow().ended => return,
             None => {
                 let (free, click) = oneshot::channel();
                 flood.state.borrow_mut().free.push(free);
@@ -239,17 +241,17 @@ async fn serve(flood: Rc<Flood>, mut connection: Connection) {
         let sent = Instant::now();
         let result = connection.send_text(&flood.target, request).await;
         let times = Times { due: click.due, sent, answered: Instant::now() };
-        flood.state.borrow_mut().tally.note(times, &result);
+        flood.state.borrow_mut().tally.record(times, &result);
     }
 }
 
 /// Prints a tally.
 pub fn summarize(tally: &Tally, elapsed: Duration) {
     let seconds = elapsed.as_secs_f64();
-    tell("milliseconds          count     a second       p50       p99     p99.9       max");
+    print_line("milliseconds          count     a second       p50       p99     p99.9       max");
     for (name, record) in [("accepted", &tally.accepted), ("refused", &tally.refused)] {
         for (from, latencies) in [("due", &record.waited), ("sent", &record.served)] {
-            tell(&format!(
+            print_line(&format!(
                 "{name:8} from {from:4} {:9} {:12.0} {:9.2} {:9.2} {:9.2} {:9.2}",
                 latencies.len(),
                 latencies.len() as f64 / seconds,
@@ -261,20 +263,20 @@ pub fn summarize(tally: &Tally, elapsed: Duration) {
         }
     }
     for (status, count) in &tally.refused_by_status {
-        tell(&format!("{count} refused with {status}"));
+        print_line(&format!("{count} refused with {status}"));
     }
-    tell(&format!(
-        "{} of {} refusals told when to come back; {} failed",
-        tally.told_when_to_come_back,
+    print_line(&format!(
+        "{} of {} refusals had Retry-After; {} failed",
+        tally.with_retry_after,
         tally.refused.waited.len(),
         tally.failed.values().sum::<u64>()
     ));
     for (what, count) in &tally.failed {
-        tell(&format!("  {count:6} {what}"));
+        print_line(&format!("  {count:6} {what}"));
     }
 }
 
-/// The processor time of this process.
+/// The processor time that this process has used.
 fn processor_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::new(

@@ -1,4 +1,4 @@
-//! A small part of HTTP/1.1: requests on a kept connection, answers with a length.
+//! A minimal client for HTTP/1.1: persistent connections, and answers with `Content-Length`.
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -8,8 +8,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// A request that is not answered by then has failed.
-const LIMIT: Duration = Duration::from_secs(10);
+/// Time-out of a request.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The address of the server.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ impl Target {
     pub fn parse(base: &str) -> Result<Self, String> {
         let host = base.trim_end_matches('/').strip_prefix("http://");
         let host = host.filter(|host| !host.contains('/'));
-        let host = host.ok_or_else(|| format!("{base} is no http://host:port"))?;
+        let host = host.ok_or_else(|| format!("{base} does not have the form http://host:port"))?;
         let with_port = if host.contains(':') { host.to_owned() } else { format!("{host}:80") };
         let mut addresses =
             with_port.to_socket_addrs().map_err(|error| format!("{host}: {error}"))?;
@@ -31,7 +31,7 @@ impl Target {
     }
 }
 
-/// A request.
+/// A request. Empty fields are not sent.
 #[derive(Debug, Default)]
 pub struct Request<'a> {
     pub method: &'static str,
@@ -42,17 +42,17 @@ pub struct Request<'a> {
     pub body: Option<&'a str>,
 }
 
-/// An answer.
+/// An answer of the server.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
     pub etag: Option<String>,
-    /// In seconds.
+    /// The header `Retry-After`, in seconds.
     pub retry_after: Option<u64>,
     pub body: Vec<u8>,
 }
 
-/// A connection that is opened when it is needed and kept as long as the server keeps it.
+/// A connection. It is opened by the first request and reused until the server closes it.
 #[derive(Debug, Default)]
 pub struct Connection {
     stream: Option<TcpStream>,
@@ -62,17 +62,17 @@ pub struct Connection {
 impl Connection {
     /// Sends a request and reads its answer.
     ///
-    /// If the server had closed the connection before it read anything of the request, opens it again once: kept
-    /// connections end like that, and clients do the same.
+    /// If the server closed a reused connection without an answer, the request is repeated once on a new connection, as
+    /// other HTTP clients do, because servers close idle connections.
     pub async fn send(&mut self, target: &Target, request: &Request<'_>) -> io::Result<Answer> {
         self.send_text(target, &render(target, request)).await
     }
 
-    /// As [`Connection::send`], for a rendered request.
+    /// Like [`Connection::send`], for a rendered request.
     pub async fn send_text(&mut self, target: &Target, text: &str) -> io::Result<Answer> {
-        let kept = self.stream.is_some();
+        let is_reused = self.stream.is_some();
         match self.attempt(target, text).await {
-            Err(error) if kept && was_closed(&error) => self.attempt(target, text).await,
+            Err(error) if is_reused && was_closed(&error) => self.attempt(target, text).await,
             result => result,
         }
     }
@@ -87,7 +87,7 @@ impl Connection {
     }
 
     async fn attempt(&mut self, target: &Target, text: &str) -> io::Result<Answer> {
-        let result = timeout(LIMIT, self.exchange(target, text)).await;
+        let result = timeout(TIMEOUT, self.exchange(target, text)).await;
         let result = result.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
         if result.is_err() {
             self.stream = None;
@@ -102,9 +102,8 @@ impl Connection {
         self.buffer.clear();
         loop {
             if stream.read_buf(&mut self.buffer).await? == 0 {
-                // Unlike an answer that ends too early, after which it is not known what was done.
-                let nothing_came = self.buffer.is_empty();
-                let kind = if nothing_came {
+                // Only if nothing was received may the request be repeated.
+                let kind = if self.buffer.is_empty() {
                     io::ErrorKind::ConnectionReset
                 } else {
                     io::ErrorKind::UnexpectedEof
@@ -125,7 +124,7 @@ fn was_closed(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
 }
 
-/// The request as it is sent.
+/// The text of a request.
 pub fn render(target: &Target, request: &Request<'_>) -> String {
     let mut text =
         format!("{} {} HTTP/1.1\r\nHost: {}\r\n", request.method, request.path, target.host);
@@ -148,7 +147,7 @@ pub fn render(target: &Target, request: &Request<'_>) -> String {
     text
 }
 
-/// The answer, once it is complete, and whether the connection ends with it.
+/// The answer, and whether the server closes the connection after it; `None` while it is incomplete.
 fn parse(bytes: &[u8]) -> io::Result<Option<(Answer, bool)>> {
     let invalid = |error: httparse::Error| io::Error::new(io::ErrorKind::InvalidData, error);
     let mut headers = [httparse::EMPTY_HEADER; 64];
@@ -165,7 +164,7 @@ fn parse(bytes: &[u8]) -> io::Result<Option<(Answer, bool)>> {
     let length =
         if bodiless { Some(0) } else { find("content-length").and_then(|it| it.parse().ok()) };
     let Some(length): Option<usize> = length else {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "an answer without a length"));
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the answer has no Content-Length"));
     };
     let Some(body) = bytes.get(head..head + length) else { return Ok(None) };
     let answer = Answer {
@@ -183,13 +182,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_is_read_when_it_is_whole() {
-        let whole =
+    fn an_answer_is_parsed_once_it_is_complete() {
+        let complete =
             b"HTTP/1.1 200 OK\r\nETag: \"7\"\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbody";
-        for length in 0..whole.len() {
-            assert!(parse(&whole[..length]).expect("no fault").is_none());
+        for length in 0..complete.len() {
+            assert!(parse(&complete[..length]).expect("valid").is_none());
         }
-        let (answer, close) = parse(whole).expect("no fault").expect("whole");
+        let (answer, close) = parse(complete).expect("valid").expect("complete");
         assert_eq!((answer.status, answer.etag.as_deref()), (200, Some("\"7\"")));
         assert_eq!(answer.body, b"body");
         assert!(close);
@@ -198,7 +197,7 @@ mod tests {
     #[test]
     fn an_answer_without_a_body_needs_no_length() {
         let (answer, close) =
-            parse(b"HTTP/1.1 304 Not Modified\r\n\r\n").expect("no fault").expect("whole");
+            parse(b"HTTP/1.1 304 Not Modified\r\n\r\n").expect("valid").expect("complete");
         assert_eq!(answer.status, 304);
         assert!(!close);
         assert!(parse(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
@@ -206,8 +205,8 @@ mod tests {
     }
 
     #[test]
-    fn a_request_carries_what_it_is_given() {
-        let target = Target::parse("http://127.0.0.1:8080/").expect("a base");
+    fn a_request_is_rendered_with_its_fields() {
+        let target = Target::parse("http://127.0.0.1:8080/").expect("a valid address");
         let request = Request {
             method: "POST",
             path: "/x",

@@ -1,8 +1,8 @@
-//! `idlewatt-load`: plays as many players do, each with one request per second, and prints the latencies.
+//! `idlewatt-load`: simulates many players, each with one request per second, and prints the latencies.
 //!
-//! The load is an open loop: a request is due at its time whether or not the one before was answered, and the latency
-//! is the time since it was due. So a server that stalls is charged for all requests that were due meanwhile, which a
-//! generator that waits for answers would never send.
+//! The load is an open loop: each request has a due time that does not depend on earlier answers, and its latency
+//! counts from its due time. So a stall of the server increases the latency of every request that was due during the
+//! stall. A generator that waits for each answer before it schedules the next request would hide that.
 
 mod crowd;
 mod flood;
@@ -28,7 +28,7 @@ use http::Target;
 use player::Plan;
 use record::Records;
 
-/// Plays Idlewatt as thousands of players do.
+/// Simulates thousands of players of Idlewatt
 #[derive(Debug, Parser)]
 #[command(name = "idlewatt-load", version, args_conflicts_with_subcommands = true)]
 struct Arguments {
@@ -40,19 +40,19 @@ struct Arguments {
     /// Players, each with its own connection and one request per second
     #[arg(long, default_value_t = 1000)]
     players: usize,
-    /// Seconds until all have joined
+    /// Seconds until all players have joined
     #[arg(long, default_value_t = 10)]
     ramp: u64,
-    /// Seconds that all play
+    /// Seconds for which all players play
     #[arg(long, default_value_t = 30)]
     seconds: u64,
     /// File for the plot of the latencies
     #[arg(long)]
     svg: Option<PathBuf>,
-    /// Failed requests beyond which the exit code is 1
+    /// Largest number of failed requests for the exit code 0
     #[arg(long, default_value_t = 0)]
     max_failures: u64,
-    /// Milliseconds of the 99th percentile beyond which the exit code is 1
+    /// Largest 99th percentile in milliseconds for the exit code 0
     #[arg(long)]
     max_p99: Option<f64>,
 }
@@ -60,9 +60,9 @@ struct Arguments {
 /// The other commands.
 #[derive(Debug, Subcommand)]
 enum Other {
-    /// Clicks at a fixed rate, however the server performs, with accepted and refused ones counted separately
+    /// Send clicks at a fixed rate, and measure accepted and refused ones separately
     Flood(flood::Arguments),
-    /// Clicks of players who each have one request in flight, at several servers in turn
+    /// Send clicks of players who each have one request in flight, to several servers in turn
     Crowd(crowd::Arguments),
 }
 
@@ -80,11 +80,11 @@ fn main() -> ExitCode {
 }
 
 fn fail(error: &str) -> ExitCode {
-    report::tell(&format!("idlewatt-load: {error}"));
+    report::print_line(&format!("idlewatt-load: {error}"));
     ExitCode::FAILURE
 }
 
-/// Returns whether the thresholds were kept.
+/// Returns whether no threshold was exceeded.
 async fn run(arguments: &Arguments) -> Result<bool, String> {
     match &arguments.other {
         Some(Other::Flood(arguments)) => {
@@ -111,7 +111,7 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
         .enumerate()
         .map(|(number, token)| {
             let plan = Plan {
-                // Spread over the ramp, and therefore over every following second.
+                // Players join at even intervals, so their requests are spread over each second.
                 first: begin
                     + ramp.mul_f64(number as f64 / arguments.players as f64)
                     + phase(number),
@@ -126,7 +126,7 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
     let progress = tokio::task::spawn_local(report::progress(Rc::clone(&records), end));
     tokio::select! {
         () = async { for player in players { drop(player.await); } } => {}
-        _ = tokio::signal::ctrl_c() => report::tell("\nstopped early"),
+        _ = tokio::signal::ctrl_c() => report::print_line("\nstopped before the end"),
     }
     progress.abort();
     let records = records.borrow();
@@ -134,7 +134,7 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
     if let Some(path) = &arguments.svg {
         std::fs::write(path, plot::draw(&records, arguments.players))
             .map_err(|error| format!("{}: {error}", path.display()))?;
-        report::tell(&format!("The plot is in {}.", path.display()));
+        report::print_line(&format!("The plot is in {}.", path.display()));
     }
     let p99 = records.all().waited.value_at_quantile(0.99) as f64 / 1e3;
     let slow = arguments.max_p99.is_some_and(|most| p99 > most);
@@ -146,7 +146,7 @@ fn phase(number: usize) -> Duration {
     Duration::from_micros(number as u64 * 618_034 % 1_000_000)
 }
 
-/// Each player has a connection; most shells allow a thousand files.
+/// Raises the limit of open files, because each player has a connection and many shells allow only 1024 files.
 fn allow_connections(players: usize) -> Result<(), String> {
     let needed = players as u64 + 64;
     let mut limit = getrlimit(Resource::Nofile);
@@ -154,7 +154,7 @@ fn allow_connections(players: usize) -> Result<(), String> {
         return Ok(());
     }
     if limit.maximum.is_some_and(|maximum| maximum < needed) {
-        return Err(format!("{needed} open files are needed: raise the hard limit (ulimit -Hn)"));
+        return Err(format!("{needed} open files are required: raise the hard limit (ulimit -Hn)"));
     }
     limit.current = Some(needed);
     setrlimit(Resource::Nofile, limit).map_err(|error| error.to_string())

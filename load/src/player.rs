@@ -1,4 +1,4 @@
-//! Players.
+//! Simulated players: signing in as a guest, and one request per second.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -17,7 +17,7 @@ use crate::report;
 const AT_ONCE: usize = 64;
 /// The interval between the requests of one player.
 const PERIOD: Duration = Duration::from_secs(1);
-/// Attempts to sign in, because the server limits the rate of new guests.
+/// Attempts to sign in. Many are needed, because the server limits the rate of new guests.
 const TRIES: u32 = 600;
 
 /// When and how one player plays.
@@ -25,13 +25,14 @@ const TRIES: u32 = 600;
 pub struct Plan {
     /// When the first request is due.
     pub first: Instant,
-    /// No request is due after that.
+    /// No request is due at or after this time.
     pub end: Instant,
+    /// Seed of the random choice of requests.
     pub seed: u64,
     pub profile: Profile,
 }
 
-/// Creates so many guests and returns their tokens.
+/// Creates `players` guests and returns their access tokens.
 pub async fn sign_in(target: &Rc<Target>, players: usize) -> Result<Vec<String>, String> {
     let gate = Rc::new(Semaphore::new(AT_ONCE));
     let guests: Vec<_> = (0..players)
@@ -47,10 +48,13 @@ pub async fn sign_in(target: &Rc<Target>, players: usize) -> Result<Vec<String>,
     for guest in guests {
         tokens.push(guest.await.map_err(|error| error.to_string())??);
         if tokens.len() % 250 == 0 || tokens.len() == players {
-            report::show(&format!("{} of {players} players have signed in", tokens.len()));
+            report::print_progress(&format!(
+                "{} of {players} players have signed in",
+                tokens.len()
+            ));
         }
     }
-    report::tell("");
+    report::print_line("");
     Ok(tokens)
 }
 
@@ -63,14 +67,17 @@ async fn guest(target: &Target) -> Result<String, String> {
     };
     for _ in 0..TRIES {
         let answer = Connection::default().send(target, &request).await;
-        let answer = answer.map_err(|error| format!("signing in: {error}"))?;
+        let answer = answer.map_err(|error| format!("cannot sign in: {error}"))?;
         match answer.status {
-            201 => return token(&answer).ok_or_else(|| "an answer without a token".to_owned()),
+            201 => {
+                return token(&answer)
+                    .ok_or_else(|| "the answer to the sign-in has no token".to_owned());
+            }
             429 | 503 => sleep(Duration::from_secs(answer.retry_after.unwrap_or(1))).await,
-            status => return Err(format!("signing in was answered with {status}")),
+            status => return Err(format!("cannot sign in: status {status}")),
         }
     }
-    Err("the server's limit lets too few guests in: raise RATE_LIMIT_AUTH_PER_MINUTE".into())
+    Err("the server's rate limit refuses the sign-ins: raise RATE_LIMIT_AUTH_PER_MINUTE".into())
 }
 
 fn token(answer: &Answer) -> Option<String> {

@@ -1,4 +1,4 @@
-//! The latencies as a picture: by percentile, and over time.
+//! Draws the latencies as SVG: by percentile and over time.
 
 use std::fmt::Write;
 
@@ -10,10 +10,10 @@ const HEIGHT: f64 = 340.0;
 const MARGIN: f64 = 70.0;
 const COLOURS: [&str; 4] = ["#1f77b4", "#d62728", "#2ca02c", "#9467bd"];
 
-/// A rectangle with both axes.
+/// A plot area with two axes; the vertical one is logarithmic.
 struct Panel {
     top: f64,
-    /// Milliseconds at the lower and upper end, powers of ten.
+    /// Milliseconds at the lower and upper end; powers of ten.
     low: f64,
     high: f64,
 }
@@ -25,12 +25,12 @@ impl Panel {
         Self { top, low, high }
     }
 
-    /// The position of a fraction of the width.
+    /// The horizontal position of a fraction of the width.
     fn x(share: f64) -> f64 {
         MARGIN + share * (WIDTH - 2.0 * MARGIN)
     }
 
-    /// The position of a number of milliseconds.
+    /// The vertical position of a number of milliseconds.
     fn y(&self, milliseconds: f64) -> f64 {
         let share =
             (milliseconds.max(self.low) / self.low).log10() / (self.high / self.low).log10();
@@ -90,15 +90,16 @@ fn legend(out: &mut String, y: f64, names: &[&str]) {
     }
 }
 
-/// The scale in nines: 0 is the left end, 1 is the percentile 99.99.
+/// Quantiles with a mark on the horizontal axis, which is logarithmic in `1 - quantile`.
 const NINES: [(f64, &str); 5] =
     [(0.0, "0 %"), (0.9, "90 %"), (0.99, "99 %"), (0.999, "99.9 %"), (0.9999, "99.99 %")];
 
+/// The position of a quantile as a fraction of the width: 0 for 0 %, 1 for 99.99 %.
 fn share_of(quantile: f64) -> f64 {
     -(1.0 - quantile).log10() / 4.0
 }
 
-/// Draws the whole picture.
+/// The SVG document.
 pub fn draw(records: &Records, players: usize) -> String {
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {}\" \
@@ -132,7 +133,7 @@ fn by_percentile(out: &mut String, records: &Records, players: usize) {
         if waited.is_empty() {
             continue;
         }
-        // As far to the right as there were enough requests.
+        // Ends the curve at the highest percentile for which there are enough requests.
         let last = share_of(1.0 - 1.0 / waited.len() as f64).min(1.0);
         let points = (0..=200).map(|step| {
             let share = last * f64::from(step) / 200.0;
@@ -149,7 +150,7 @@ fn over_time(out: &mut String, records: &Records) {
     let seconds = &records.seconds;
     let (least, most) = extremes(seconds.iter().map(|second| &second.waited));
     let panel = Panel::new(top, least.min(most), most);
-    panel.frame(out, "Latency over time, second by second");
+    panel.frame(out, "Latency over time, per second");
     let last = seconds.len().saturating_sub(1).max(1) as f64;
     for step in 0..=6 {
         let share = f64::from(step) / 6.0;
@@ -187,7 +188,7 @@ mod tests {
     use crate::record::Times;
 
     #[test]
-    fn a_picture_has_a_curve_for_each_kind_that_was_asked_for() {
+    fn a_plot_has_a_curve_for_each_kind_of_request_that_was_answered() {
         let begin = Instant::now();
         let mut records = Records::new(begin, begin);
         for second in 0..20 {
@@ -197,10 +198,10 @@ mod tests {
             records.answered(Kind::Clicks, Times { due, sent: due, answered });
         }
         records.failed(begin + Duration::from_secs(5), "state 503".into());
-        let picture = draw(&records, 20);
-        assert_eq!(picture.matches("<polyline").count(), 2 + 3);
-        assert_eq!(picture.matches("<circle").count(), 1);
-        assert!(!picture.contains("NaN") && !picture.contains("inf"));
+        let svg = draw(&records, 20);
+        assert_eq!(svg.matches("<polyline").count(), 2 + 3);
+        assert_eq!(svg.matches("<circle").count(), 1);
+        assert!(!svg.contains("NaN") && !svg.contains("inf"));
         assert_eq!(draw(&Records::new(begin, begin), 0).matches("NaN").count(), 0);
     }
 }

@@ -1,5 +1,5 @@
-//! The requests of players: of a hundred, 70 read the state, 20 click, 8 buy and 2 read the rankings. The same as in
-//! `k6/lib/player.js`.
+//! The mix of requests: 70 % read the state, 20 % click, 8 % buy and 2 % read the rankings. `k6/lib/player.js` has the
+//! same mix.
 
 use crate::http::{Connection, Request, Target};
 
@@ -24,7 +24,7 @@ impl Kind {
         }
     }
 
-    /// Whether the status is an answer and not a failure; a purchase may be refused for lack of energy.
+    /// Whether the status is a success. A purchase may be refused with 409, because the player has too little energy.
     pub fn accepts(self, status: u16) -> bool {
         match self {
             Self::State => status == 200 || status == 304,
@@ -34,15 +34,15 @@ impl Kind {
     }
 }
 
-/// What the server supports.
+/// Which requests the server supports.
 #[derive(Clone, Copy, Debug)]
 pub struct Profile {
-    /// A server without rankings gets more of the other requests.
+    /// Without rankings, the server receives purchases instead.
     pub rankings: bool,
 }
 
 impl Profile {
-    /// Asks the server.
+    /// Detects the profile by a request.
     pub async fn survey(target: &Target) -> Result<Self, String> {
         let request =
             Request { method: "GET", path: "/api/v1/rankings?limit=1", ..Request::default() };
@@ -51,7 +51,7 @@ impl Profile {
         Ok(Self { rankings: answer.status != 404 })
     }
 
-    /// The next request; `chance` is from 0 up to 100.
+    /// The kind of the next request for a random `chance` in the range 0..100.
     pub fn choose(self, chance: f64) -> Kind {
         match chance {
             ..2.0 if self.rankings => Kind::Rankings,
@@ -62,17 +62,17 @@ impl Profile {
     }
 }
 
-/// Chances, the same in every run (`SplitMix64`).
+/// Random numbers that are the same in every run (`SplitMix64`).
 #[derive(Debug)]
 pub struct Chances(u64);
 
 impl Chances {
     pub fn new(seed: u64) -> Self {
-        // Mixed; otherwise each player would do what its neighbour did a second ago.
+        // Mixed, because the sequences of consecutive unmixed seeds would be correlated.
         Self(mix(seed))
     }
 
-    /// From 0 up to 100.
+    /// The next number in the range 0..100.
     pub fn next(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         (mix(self.0) >> 11) as f64 / (1_u64 << 53) as f64 * 100.0
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_mix_is_what_it_says() {
+    fn the_mix_has_the_documented_shares() {
         let profile = Profile { rankings: true };
         let mut counts = [0_u32; 4];
         for seed in 0..100 {

@@ -1,25 +1,25 @@
-//! Measurements.
+//! Records the latencies and failures of requests.
 
 use hdrhistogram::Histogram;
 use tokio::time::Instant;
 
 use crate::profile::Kind;
 
-/// Latencies in microseconds, up to a minute, with three digits.
+/// A histogram of latencies in microseconds, up to one minute, with three significant digits.
 pub type Latencies = Histogram<u64>;
 
-/// Empty.
+/// A histogram without values.
 pub fn latencies() -> Latencies {
-    // Only contradictory bounds are refused.
+    // The constructor fails only for contradictory bounds.
     Histogram::new_with_bounds(1, 60_000_000, 3).unwrap_or_else(|error| unreachable!("{error}"))
 }
 
-/// For one kind of request, or for all.
+/// The latencies of one kind of request, or of all kinds.
 #[derive(Debug)]
 pub struct Record {
-    /// From when a request was due until its answer.
+    /// From the due time of a request until its answer.
     pub waited: Latencies,
-    /// From when it was sent.
+    /// From the sending of a request until its answer.
     pub served: Latencies,
 }
 
@@ -28,14 +28,14 @@ impl Record {
         Self { waited: latencies(), served: latencies() }
     }
 
-    /// Records a request.
-    pub fn note(&mut self, times: Times) {
+    /// Adds an answered request.
+    pub fn add(&mut self, times: Times) {
         self.waited.saturating_record(micros(times.due, times.answered));
         self.served.saturating_record(micros(times.sent, times.answered));
     }
 }
 
-/// For one second.
+/// The latencies and failures of the requests that were due in one second.
 #[derive(Debug)]
 pub struct Second {
     pub waited: Latencies,
@@ -46,15 +46,18 @@ pub struct Second {
 #[derive(Debug)]
 pub struct Records {
     begin: Instant,
-    /// When all players have joined: earlier requests are only drawn over time.
+    /// When all players have joined. Earlier requests count only for the plot over time.
     full: Instant,
     kinds: [Record; 4],
     pub seconds: Vec<Second>,
+    /// Requests that the rate limits refused with 429.
     pub limited: u64,
+    /// Players that play at present.
     pub playing: usize,
-    /// How late requests were sent that did not wait for an answer: the generator's own delay.
+    /// How long after their due time requests were sent, in microseconds, except those that had to wait for the
+    /// previous answer. This is the delay of the generator itself.
     pub late: Latencies,
-    /// Failures by kind.
+    /// Failures by request and cause.
     pub failed: std::collections::BTreeMap<String, u64>,
 }
 
@@ -66,7 +69,7 @@ pub struct Times {
     pub answered: Instant,
 }
 
-/// Whole microseconds from one instant to another, at least one.
+/// Whole microseconds between two instants, at least 1, which is the lower bound of the histograms.
 pub fn micros(from: Instant, to: Instant) -> u64 {
     u64::try_from(to.saturating_duration_since(from).as_micros()).unwrap_or(u64::MAX).max(1)
 }
@@ -90,17 +93,17 @@ impl Records {
         let waited = micros(times.due, times.answered);
         self.second(times.due).waited.saturating_record(waited);
         if times.due >= self.full {
-            self.kinds[kind as usize].note(times);
+            self.kinds[kind as usize].add(times);
         }
     }
 
-    /// Records a failed request, at any time.
+    /// Records a failed request, also if not all players have joined.
     pub fn failed(&mut self, due: Instant, why: String) {
         self.second(due).failures += 1;
         *self.failed.entry(why).or_default() += 1;
     }
 
-    /// Records when a request was sent that could be sent at its time.
+    /// Records when a request was sent that did not have to wait for the previous answer.
     pub fn sent(&mut self, due: Instant, sent: Instant) {
         self.late.saturating_record(micros(due, sent));
     }
@@ -125,7 +128,7 @@ impl Records {
     pub fn all(&self) -> Record {
         let mut all = Record::new();
         for record in &self.kinds {
-            // Histograms with the same bounds can always be added.
+            // Adding histograms with the same bounds cannot fail.
             all.waited.add(&record.waited).unwrap_or_default();
             all.served.add(&record.served).unwrap_or_default();
         }
@@ -139,10 +142,10 @@ mod tests {
 
     use super::*;
 
-    /// A server that stops for three seconds is charged for all requests that were due meanwhile, although only one was
-    /// sent.
+    /// The server stalls for three seconds. The stall counts for all requests that were due during it, although only
+    /// one was in flight.
     #[test]
-    fn a_stall_is_charged_for_what_was_due() {
+    fn a_stall_counts_for_all_requests_that_were_due() {
         let begin = Instant::now();
         let mut records = Records::new(begin, begin);
         let at = |seconds: f64| begin + Duration::from_secs_f64(seconds);
@@ -153,12 +156,12 @@ mod tests {
         }
         let all = records.all();
         assert_eq!(all.waited.len(), 3);
-        assert!(all.waited.min() > 990_000, "the last waited a second");
-        assert!(all.served.value_at_quantile(0.5) < 2_000, "it was served at once");
+        assert!(all.waited.min() > 990_000, "the last request waited a second");
+        assert!(all.served.value_at_quantile(0.5) < 2_000, "the median request was served at once");
     }
 
     #[test]
-    fn the_ramp_is_not_counted() {
+    fn requests_during_the_ramp_count_only_over_time() {
         let begin = Instant::now();
         let full = begin + Duration::from_secs(10);
         let mut records = Records::new(begin, full);

@@ -1,4 +1,4 @@
-//! The output: a line per second while it runs, a table at the end.
+//! The output on standard error: one line per second during the test, and a table at the end.
 
 use std::cell::RefCell;
 use std::io::{IsTerminal, Write};
@@ -10,15 +10,15 @@ use tokio::time::{Instant, interval};
 use crate::profile::Kind;
 use crate::record::{Latencies, Record, Records};
 
-/// A line.
-pub fn tell(line: &str) {
+/// Prints a line.
+pub fn print_line(line: &str) {
     let mut err = std::io::stderr().lock();
-    // Nobody may be reading; the measurement continues.
+    // The measurement continues if standard error is closed.
     writeln!(err, "{line}").unwrap_or_default();
 }
 
-/// A line that the next one replaces, on a terminal.
-pub fn show(line: &str) {
+/// Prints a line; on a terminal the next such line replaces it.
+pub fn print_progress(line: &str) {
     let mut err = std::io::stderr().lock();
     let written = if err.is_terminal() {
         write!(err, "\r\x1b[2K{line}").and_then(|()| err.flush())
@@ -33,17 +33,17 @@ pub fn milliseconds(latencies: &Latencies, quantile: f64) -> f64 {
     latencies.value_at_quantile(quantile) as f64 / 1e3
 }
 
-/// Prints each second's numbers a second later.
+/// Prints the numbers of each second when it is over. Never returns.
 pub async fn progress(records: Rc<RefCell<Records>>, end: Instant) {
     let mut ticks = interval(Duration::from_secs(1));
     loop {
         ticks.tick().await;
         let records = records.borrow();
         let left = end.saturating_duration_since(Instant::now()).as_secs();
-        // The last second but one is complete, as far as its requests are answered.
+        // The last second is not over, so the one before it is printed. Requests may still be unanswered.
         let Some(second) = records.seconds.len().checked_sub(2) else { continue };
         let Some(second) = records.seconds.get(second) else { continue };
-        show(&format!(
+        print_progress(&format!(
             "{left:4} s left  {:6} players  {:6} answers/s  p50 {:7.1} ms  p99 {:7.1} ms  {} failed  {} limited",
             records.playing,
             second.waited.len(),
@@ -57,9 +57,11 @@ pub async fn progress(records: Rc<RefCell<Records>>, end: Instant) {
 
 /// Prints the results.
 pub fn summarize(records: &Records) {
-    tell("\n");
-    tell("milliseconds from when a request was due to its answer, once all players had come");
-    tell(&format!(
+    print_line("\n");
+    print_line(
+        "milliseconds from the due time of a request to its answer, after all players had joined",
+    );
+    print_line(&format!(
         "{:10} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}",
         "", "count", "p50", "p90", "p99", "p99.9", "max"
     ));
@@ -68,7 +70,7 @@ pub fn summarize(records: &Records) {
     }
     let all = records.all();
     row("all", &all);
-    tell(&format!(
+    print_line(&format!(
         "{:10} {:9} {:9.2} {:9.2} {:9.2} {:9.2} {:9.2}",
         "from sent",
         all.served.len(),
@@ -78,14 +80,14 @@ pub fn summarize(records: &Records) {
         milliseconds(&all.served, 0.999),
         milliseconds(&all.served, 1.0),
     ));
-    tell(&format!(
-        "{} failed, {} refused by the limits; the generator itself was late by {:.2} ms in the 99th percentile",
+    print_line(&format!(
+        "{} failed, {} refused by rate limits; the generator sent its requests {:.2} ms late (99th percentile)",
         records.failures(),
         records.limited,
         milliseconds(&records.late, 0.99)
     ));
     for (what, count) in &records.failed {
-        tell(&format!("  {count:6} {what}"));
+        print_line(&format!("  {count:6} {what}"));
     }
 }
 
@@ -94,7 +96,7 @@ fn row(name: &str, record: &Record) {
     if waited.is_empty() {
         return;
     }
-    tell(&format!(
+    print_line(&format!(
         "{name:10} {:9} {:9.2} {:9.2} {:9.2} {:9.2} {:9.2}",
         waited.len(),
         milliseconds(waited, 0.5),

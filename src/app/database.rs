@@ -8,26 +8,28 @@ use crate::data_dir::DataDir;
 use crate::store::embedded::{self, Embedded};
 use crate::store::{self, Endpoint, Identity};
 
-/// The database, and what must live as long as it is used.
+/// The address of the database and, if it is embedded, its process, which runs as long as this value exists.
 pub struct Database {
     endpoint: Endpoint,
-    own: Option<Own>,
+    /// `None` for an external database, and for an embedded one that another process runs.
+    process: Option<EmbeddedProcess>,
 }
 
-struct Own {
-    // Fields are dropped in order: the database stops before its folder is unlocked.
-    embedded: Embedded,
+struct EmbeddedProcess {
+    // Fields are dropped in order, so the database stops before its folder is unlocked.
+    postgres: Embedded,
     folder: DataDir,
 }
 
 impl Database {
-    /// Prepares the configured database. An embedded one begins to start, and is restarted whenever it ends by itself.
+    /// Returns the configured database. If it is embedded, its process is started, and restarted whenever it ends by
+    /// itself, but it may not accept connections yet.
     ///
     /// # Errors
     /// Returns an error if the data folder cannot be used.
     pub fn launch(config: &DatabaseConfig) -> Result<Self, Error> {
-        if let Some(endpoint) = given(config) {
-            return Ok(Self { endpoint, own: None });
+        if let Some(endpoint) = external(config) {
+            return Ok(Self { endpoint, process: None });
         }
         let folder = DataDir::open(Path::new(&config.data_dir))?;
         let settings = embedded::Settings {
@@ -35,15 +37,15 @@ impl Database {
             search_path: config.search_path.clone(),
             extra: Vec::new(),
         };
-        let embedded = Embedded::launch(folder.path(), settings)?;
-        let endpoint = embedded.connection().into();
-        Ok(Self { endpoint, own: Some(Own { embedded, folder }) })
+        let postgres = Embedded::launch(folder.path(), settings)?;
+        let endpoint = postgres.connection().into();
+        Ok(Self { endpoint, process: Some(EmbeddedProcess { postgres, folder }) })
     }
 
-    /// As [`Database::launch`], and waits until an embedded database is ready.
+    /// Like [`Database::launch`], but returns only when an embedded database accepts connections.
     ///
     /// # Errors
-    /// Returns why an embedded database cannot start.
+    /// Returns an error if an embedded database cannot start.
     pub async fn open(config: &DatabaseConfig) -> Result<Self, Error> {
         let mut database = Self::launch(config)?;
         database.started().await?;
@@ -51,35 +53,36 @@ impl Database {
         Ok(database)
     }
 
-    /// As [`Database::open`], but shares an embedded database that a server runs already.
+    /// Like [`Database::open`], but uses the embedded database of a running server if there is one.
     ///
     /// # Errors
-    /// Returns why an embedded database cannot start.
+    /// Returns an error if an embedded database cannot start.
     pub async fn attach(config: &DatabaseConfig) -> Result<Self, Error> {
         if config.url.is_none()
             && let Some(connection) = embedded::running(Path::new(&config.data_dir)).await
         {
-            return Ok(Self { endpoint: connection.into(), own: None });
+            return Ok(Self { endpoint: connection.into(), process: None });
         }
         Self::open(config).await
     }
 
-    /// Waits for the first start of an embedded database, however long its recovery takes.
+    /// Waits until an embedded database accepts connections for the first time. There is no time-out, because its
+    /// recovery may take long.
     ///
     /// # Errors
-    /// Returns why an embedded database cannot start.
+    /// Returns an error if an embedded database cannot start.
     pub async fn started(&mut self) -> Result<(), Error> {
-        let Some(own) = &mut self.own else { return Ok(()) };
-        Ok(own.embedded.started().await?)
+        let Some(process) = &mut self.process else { return Ok(()) };
+        Ok(process.postgres.started().await?)
     }
 
-    /// Creates the server's database in an embedded one if it is missing.
+    /// Creates the server's database in an embedded Postgres if it is missing.
     ///
     /// # Errors
-    /// Returns the error of the statement; can be called again.
+    /// Returns the error of the statement. The call may be repeated.
     pub async fn ensure(&self) -> Result<(), store::Error> {
-        let Some(own) = &self.own else { return Ok(()) };
-        own.embedded.ensure_database().await
+        let Some(process) = &self.process else { return Ok(()) };
+        process.postgres.ensure_database().await
     }
 
     /// How to connect to the database.
@@ -87,32 +90,32 @@ impl Database {
         &self.endpoint
     }
 
-    /// The secret that is stored beside an embedded database.
+    /// The generated secret that is stored in the data folder of an embedded database.
     ///
     /// # Errors
     /// Returns an error if it cannot be read or written.
     pub fn secret(&self) -> Result<Option<Secret>, Error> {
-        let own = self.own.as_ref().map(|own| own.folder.secret()).transpose()?;
-        Ok(own.map(Secret::new))
+        let secret = self.process.as_ref().map(|it| it.folder.secret()).transpose()?;
+        Ok(secret.map(Secret::new))
     }
 
-    /// Stops an embedded database and waits for its end.
+    /// Stops an embedded database by a fast shutdown and waits until its process has ended.
     pub async fn close(&mut self) {
-        if let Some(own) = &mut self.own {
-            own.embedded.stop().await;
+        if let Some(process) = &mut self.process {
+            process.postgres.stop().await;
         }
     }
 
-    /// As [`Database::close`], by an immediate shutdown: the next start recovers from the write-ahead log.
+    /// Like [`Database::close`], but by an immediate shutdown, so the next start recovers from the write-ahead log.
     pub async fn close_now(&mut self) {
-        if let Some(own) = &mut self.own {
-            own.embedded.stop_now().await;
+        if let Some(process) = &mut self.process {
+            process.postgres.stop_now().await;
         }
     }
 }
 
 /// The external database, if one is configured.
-fn given(config: &DatabaseConfig) -> Option<Endpoint> {
+fn external(config: &DatabaseConfig) -> Option<Endpoint> {
     let url = config.url.as_ref()?;
     Some(Endpoint {
         connection: url.connection.clone(),

@@ -1,4 +1,4 @@
-//! Wiring: from a configuration to a running server, and the other commands.
+//! Wiring: builds and runs a server from a configuration, and implements the other commands.
 
 mod commands;
 mod database;
@@ -13,7 +13,7 @@ pub use server::{Server, Settings};
 
 use crate::{data_dir, store, supervisor};
 
-/// Why the server cannot run.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]

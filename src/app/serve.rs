@@ -16,24 +16,24 @@ use super::{Database, Error, Server, Settings};
 use crate::clock::DatabaseClock;
 use crate::config::{Config, HttpConfig, Role};
 
-/// How the process was asked to end.
+/// How the process was asked to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stop {
-    /// SIGTERM, by an orchestrator whose load balancer takes a moment to notice.
-    Gently,
-    /// SIGINT, by a person at a terminal.
-    Now,
+    /// SIGTERM, sent by an orchestrator: load balancers need time to stop sending requests.
+    Graceful,
+    /// SIGINT, sent by a person at a terminal: there is no load balancer to wait for.
+    Fast,
 }
 
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(2);
-/// How long requests in flight may take during a shutdown.
+/// How long requests in flight may take during a shutdown before they are aborted.
 const IN_FLIGHT_LIMIT: Duration = Duration::from_secs(4);
 const IN_FLIGHT_POLL: Duration = Duration::from_millis(10);
-/// How long closing may take after a fault.
+/// How long an orderly shutdown may take after a fault.
 const FAULT_LIMIT: Duration = Duration::from_secs(4);
 
-/// The signals that ask the process to end.
+/// The signals that ask the process to stop.
 struct Stops {
     terminate: Signal,
     interrupt: Signal,
@@ -41,7 +41,8 @@ struct Stops {
 
 impl Stops {
     fn listen() -> Result<Self, Error> {
-        let failed = |error: std::io::Error| Error::Other(format!("signals: {error}"));
+        let failed =
+            |error: std::io::Error| Error::Other(format!("cannot handle signals: {error}"));
         Ok(Self {
             terminate: signal(SignalKind::terminate()).map_err(failed)?,
             interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
@@ -50,17 +51,17 @@ impl Stops {
 
     async fn next(&mut self) -> Stop {
         tokio::select! {
-            _ = self.terminate.recv() => Stop::Gently,
-            _ = self.interrupt.recv() => Stop::Now,
+            _ = self.terminate.recv() => Stop::Graceful,
+            _ = self.interrupt.recv() => Stop::Fast,
         }
     }
 }
 
-/// Runs the server until it is asked to end. It listens before its database is ready, so it answers probes and obeys
-/// signals while an embedded database starts or recovers.
+/// Runs the server until the process is asked to stop. The server listens before its database is ready, so it answers
+/// probes and handles signals while an embedded database starts or recovers.
 ///
 /// # Errors
-/// Returns why it cannot run.
+/// Returns an error if the server cannot start or must end.
 pub async fn serve(config: Config) -> Result<(), Error> {
     let mut stops = Stops::listen()?;
     let listener = bind(config.http.host, config.http.port)?;
@@ -73,7 +74,9 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     };
     let settings = Settings {
         endpoint: database.endpoint().clone(),
-        secret: secret.ok_or_else(|| Error::Other("JWT_SECRET is needed".into()))?,
+        secret: secret.ok_or_else(|| {
+            Error::Other("JWT_SECRET is required with an external database".into())
+        })?,
         clock: Arc::new(DatabaseClock::new()),
         config: config.clone(),
         alone: config.database.url.is_none(),
@@ -87,8 +90,7 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     let _operator_port = metrics_server
         .map(|operator_port| server.supervisor.spawn("the operator port", operator_port.map(drop)));
     tracing::info!(%address, "listening");
-    // Everything continues until the last request is answered, including the poller, without which mutations are
-    // refused.
+    // All tasks run until the last request is answered. For example, without the poller mutations would be refused.
     let outcome = tokio::select! {
         () = drain(&server, &handle, &mut stops, config.http.drain_delay) => Ok(()),
         fault = work(&server, &mut database, address) => Err(fault),
@@ -98,7 +100,7 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     let close = close(&server, &handle, &mut database, &mut stops);
     match &outcome {
         Ok(()) => close.await,
-        // The remaining parts may wait for the one that has ended.
+        // A part that still runs may wait for ever for the part that has ended.
         Err(_) => {
             if timeout(FAULT_LIMIT, close).await.is_err() {
                 database.close_now().await;
@@ -108,7 +110,7 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     outcome
 }
 
-/// Stops the parts in order, the database last. After another signal it shuts the database down immediately and
+/// Stops the parts in order, the database last. If another signal arrives, shuts the database down immediately and
 /// returns.
 async fn close(server: &Server, http: &ServerHandle, database: &mut Database, stops: &mut Stops) {
     let in_order = async {
@@ -126,14 +128,14 @@ async fn close(server: &Server, http: &ServerHandle, database: &mut Database, st
     }
 }
 
-/// Binds the operator port. If the default port is in use, as by a second server on the machine, there is no operator
-/// port.
+/// Binds the operator port. If only its default is in use, for example by another server on the machine, the server
+/// runs without an operator port.
 fn bind_metrics(config: &HttpConfig) -> Result<Option<std::net::TcpListener>, Error> {
     match bind(config.metrics_host, config.metrics_port) {
         Ok(listener) => Ok(Some(listener)),
         Err(error) if config.metrics_port_is_set => Err(error),
         Err(error) => {
-            tracing::warn!(%error, "metrics are not served; set METRICS_PORT");
+            tracing::warn!(%error, "the operator port is not available, so metrics are not served; set METRICS_PORT to a free port");
             Ok(None)
         }
     }
@@ -148,11 +150,11 @@ async fn work(server: &Arc<Server>, database: &mut Database, address: SocketAddr
         server.jobs.start(&server.supervisor);
     }
     announce(address, server.role);
-    let _upkeep = server.start_loops();
+    let _tasks = server.start_loops();
     pending().await
 }
 
-/// Waits for the database for as long as it takes.
+/// Waits until the database is ready, without a time-out.
 async fn prepare(server: &Server, database: &mut Database) -> Result<(), Error> {
     database.started().await?;
     let mut pause = FIRST_RETRY;
@@ -178,25 +180,25 @@ fn announce(address: SocketAddr, role: Role) {
     let line = if role.answers() {
         format!("Idlewatt listens on http://{address}, try it at http://{address}/docs")
     } else {
-        format!("Idlewatt works on jobs, and answers probes on http://{address}")
+        format!("Idlewatt runs jobs, and answers probes on http://{address}")
     };
     tracing::info!(%address, "ready");
     let mut out = std::io::stdout().lock();
-    // Standard output may be closed. The server runs in any case.
+    // The server also runs if standard output is closed.
     if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
         tracing::debug!("standard output is closed");
     }
 }
 
-/// Waits until the process is asked to end, tells load balancers to use other instances, gives them time to do so, and
-/// lets requests and jobs in flight finish. After a second signal it no longer waits for load balancers. A server that
-/// was never ready does not wait for them, because it receives no requests.
+/// Waits until the process is asked to stop. Then `/readyz` tells load balancers to use other instances, requests are
+/// accepted for `delay`, and requests and jobs in flight finish. A second signal ends the delay. A server that was
+/// never ready does not wait for load balancers, because it receives no requests.
 async fn drain(server: &Server, http: &ServerHandle, stops: &mut Stops, delay: Duration) {
     let stop = stops.next().await;
     server.health.drain();
     tracing::info!(?stop, "stopping");
     let requests = async {
-        if stop == Stop::Gently && server.health.has_started() {
+        if stop == Stop::Graceful && server.health.has_started() {
             tokio::select! {
                 () = sleep(delay) => {}
                 _ = stops.next() => {}
@@ -211,7 +213,7 @@ async fn drain(server: &Server, http: &ServerHandle, stops: &mut Stops, delay: D
         if timeout(IN_FLIGHT_LIMIT, finished).await.is_err() {
             tracing::warn!(
                 requests = server.metrics.in_flight.get(),
-                "requests in flight are aborted"
+                "requests still in flight are aborted"
             );
         }
     };

@@ -31,14 +31,14 @@ use crate::store::{Endpoint, Store, StoreOptions};
 use crate::supervisor::Supervisor;
 use crate::telemetry::metrics::Metrics;
 
-/// How long a caller waits for a free connection, and a statement for its answer.
+/// How long a caller waits for a free connection.
 const POOL_TIMEOUT: Duration = Duration::from_secs(2);
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
-/// A suspended Neon compute takes some seconds to wake.
+/// Long, because a suspended compute at Neon needs some seconds to start.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Time-out of the last message to the other instances.
-const FAREWELL_LIMIT: Duration = Duration::from_millis(500);
-/// Seconds to wait for open connections during a shutdown. Requests are answered by then.
+/// Time-out for deleting this instance's note of silence during a shutdown.
+const FORGET_SILENCE_LIMIT: Duration = Duration::from_millis(500);
+/// Seconds to wait for open connections during a shutdown. It is short, because all requests are answered by then.
 const SHUTDOWN_SECONDS: u64 = 1;
 
 /// What a server is built from.
@@ -48,11 +48,11 @@ pub struct Settings {
     /// The secret that signs access tokens.
     pub secret: Secret,
     pub clock: Arc<dyn Clock>,
-    /// Whether no other process writes the database, because it is the server's embedded one.
+    /// Whether this process is the only one that writes the database, because the database is embedded.
     pub alone: bool,
 }
 
-/// The parts of a server. Nothing listens yet.
+/// The parts of a server. It does not listen until [`Server::listen`] is called.
 pub struct Server {
     pub store: Store,
     /// `None` if no Redis is configured.
@@ -69,11 +69,11 @@ pub struct Server {
     pub health: Arc<Health>,
     pub metrics: Metrics,
     pub jobs: Arc<Jobs>,
-    /// Reports when a lane, or another part that the server needs, has ended.
+    /// Reports when a lane or another indispensable part has ended.
     pub supervisor: Supervisor,
     /// What this process does.
     pub role: Role,
-    /// The epoch of the database in which everything in memory was read; [`NO_EPOCH`] at first.
+    /// The database's epoch in which everything in memory was read; [`NO_EPOCH`] before the first poll.
     pub(super) known_epoch: AtomicU64,
     api: Api,
     workers: usize,
@@ -81,13 +81,13 @@ pub struct Server {
 }
 
 impl Server {
-    /// Wires the parts. Call it within a Tokio runtime, which opens the connection to Redis.
+    /// Builds the parts. Must be called within a Tokio runtime, because it spawns the task that connects to Redis.
     ///
     /// # Errors
     /// Returns an error if settings contradict each other.
     #[expect(
         clippy::too_many_lines,
-        reason = "a list of the parts, in the order in which they need each other"
+        reason = "a list of all parts in the order of their dependencies"
     )]
     pub fn build(settings: Settings) -> Result<Self, Error> {
         let Settings { config, endpoint, secret, clock, alone } = settings;
@@ -161,7 +161,7 @@ impl Server {
         );
         let limiter = Arc::new(Limiter::new(
             quotas(&config.limits),
-            // A process that serves no requests uses no token buckets, so it needs no share of them.
+            // A process that serves no requests uses no token buckets, so it must not reserve a share of them.
             redis
                 .clone()
                 .filter(|_| role.answers())
@@ -189,7 +189,7 @@ impl Server {
             }),
             rankings_pages: Arc::default(),
         };
-        // All topics are registered at this point.
+        // Must come after all topics are registered.
         peers.start();
         let (workers, keep_alive) = (config.http.workers, config.http.keep_alive);
         Ok(Self {
@@ -216,12 +216,13 @@ impl Server {
         })
     }
 
-    /// Tells the other instances that this one ends, and closes the connections to the stores. Later calls fail.
+    /// Tells the other instances that this one stops, and closes the connections to Postgres and Redis. Later calls to
+    /// them fail.
     pub async fn close(&self) {
         if self.redis.is_none() {
-            // Otherwise the other instances would wait until the note expires.
+            // Otherwise other instances would consider their cached rows stale until the note expires.
             let forgotten = self.store.forget_silence(self.peers.instance());
-            drop(timeout(FAREWELL_LIMIT, forgotten).await);
+            drop(timeout(FORGET_SILENCE_LIMIT, forgotten).await);
         }
         self.limiter.leave().await;
         self.peers.close().await;
@@ -232,16 +233,16 @@ impl Server {
         }
     }
 
-    /// Serves the API on `listener`, or only probes if the process only runs jobs, when the result is awaited or
-    /// spawned.
+    /// A server for `listener`, which runs when the result is awaited or spawned. It serves the API, or only probes if
+    /// the process only runs jobs.
     ///
     /// # Errors
-    /// Returns an error if the listener cannot be used.
+    /// Returns an error if `listener` cannot be used.
     pub fn listen(&self, listener: TcpListener) -> Result<HttpServerFuture, Error> {
         let api = self.api.clone();
         let routes = if self.role.answers() { http::routes } else { http::probe_routes };
         let server = HttpServer::new(move || {
-            // Once in each worker thread, on its own runtime.
+            // This closure runs once in each worker thread, on the thread's own runtime.
             actix_web::rt::spawn(lanes::deliver());
             App::new()
                 .app_data(web::Data::new(api.clone()))
@@ -260,10 +261,10 @@ impl Server {
             .run())
     }
 
-    /// Serves the operator port on `listener` when the result is awaited or spawned.
+    /// A server for the operator port on `listener`, which runs when the result is awaited or spawned.
     ///
     /// # Errors
-    /// Returns an error if the listener cannot be used.
+    /// Returns an error if `listener` cannot be used.
     pub fn listen_for_operators(&self, listener: TcpListener) -> Result<HttpServerFuture, Error> {
         let metrics = web::Data::new(self.metrics.clone());
         let server = HttpServer::new(move || {

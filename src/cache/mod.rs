@@ -320,7 +320,7 @@ impl Players {
             && known_at.is_none_or(|at| identity.knows(at))
             && identity.knows(sent)
         {
-            identity.row_went_back(now);
+            identity.older_row_read(now);
         }
         Some(admission)
     }

@@ -10,13 +10,13 @@ use super::url_faults;
 /// How a connection is encrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encryption {
-    /// No encryption: `sslmode=disable`, `allow`, `prefer`, or no `sslmode`. If TLS is not required it is not used,
-    /// because a self-signed certificate, which distributions create for Postgres, would keep the server from starting.
+    /// No encryption: `sslmode=disable`, `allow`, `prefer`, or no `sslmode`. TLS is used only if it is required,
+    /// because distributions create a self-signed certificate for Postgres, whose verification would fail.
     None,
     /// A certificate of a trusted authority, for any name: `sslmode=verify-ca`.
     Chain,
-    /// A certificate of a trusted authority for the host's name: `sslmode=require` and `verify-full`. Other clients
-    /// verify nothing for `require`, which protects against passive listeners only.
+    /// A certificate of a trusted authority for the host's name: `sslmode=require` and `verify-full`. For `require`
+    /// other clients verify no certificate, which does not protect against active attackers.
     Full,
 }
 
@@ -27,7 +27,8 @@ pub struct DatabaseUrl {
     pub encryption: Encryption,
 }
 
-/// Values of `sslmode` that the driver does not know, with what it gets instead.
+/// Values of `sslmode`, the value that the driver gets instead, because it does not know all of them, and the
+/// encryption.
 const MODES: [(&str, &str, Encryption); 6] = [
     ("disable", "disable", Encryption::None),
     ("allow", "disable", Encryption::None),
@@ -41,21 +42,23 @@ impl DatabaseUrl {
     /// Parses both forms, `postgres://...?...` and `host=... sslmode=...`.
     ///
     /// # Errors
-    /// Returns what is wrong. The text contains a password and is not repeated.
+    /// Returns what is wrong, without repeating the text, because it contains a password.
     pub fn parse(text: &str) -> Result<Self, String> {
         if find(text, "sslrootcert").is_some() {
-            return Err("sslrootcert is not read: name the file in DATABASE_CA_FILE".into());
+            return Err("sslrootcert is not supported: set DATABASE_CA_FILE to the file".into());
         }
         let (mut text, mut encryption) = (text.to_owned(), Encryption::None);
         if let Some(value) = find(&text, "sslmode") {
             let given = text.get(value.clone()).unwrap_or_default();
-            let Some((_, told, means)) = MODES.iter().find(|(name, ..)| *name == given) else {
+            let Some((_, for_driver, meaning)) = MODES.iter().find(|(name, ..)| *name == given)
+            else {
                 return Err(
-                    "sslmode is disable, allow, prefer, require, verify-ca or verify-full".into()
+                    "sslmode must be disable, allow, prefer, require, verify-ca or verify-full"
+                        .into(),
                 );
             };
-            encryption = *means;
-            text.replace_range(value, told);
+            encryption = *meaning;
+            text.replace_range(value, for_driver);
         }
         let mut connection = tokio_postgres::Config::from_str(&text)
             .map_err(|error| url_faults::explain(&text, &error))?;
@@ -68,8 +71,7 @@ impl DatabaseUrl {
         Ok(Self { connection, encryption })
     }
 
-    /// Whether the host's name is that of a pooler in transaction mode, as at Neon: the name of the endpoint, then
-    /// `-pooler`.
+    /// Whether the host's name is that of a pooler in transaction mode: at Neon its first label ends with `-pooler`.
     pub fn names_a_pooler(&self) -> bool {
         self.connection.get_hosts().iter().any(|host| match host {
             Host::Tcp(name) => name.split('.').next().is_some_and(|it| it.ends_with("-pooler")),
@@ -81,9 +83,9 @@ impl DatabaseUrl {
 /// The range of a parameter's value in either form.
 fn find(text: &str, name: &str) -> Option<std::ops::Range<usize>> {
     let (at, _) = text.match_indices(name).find(|(at, _)| {
-        let begins = text[..*at].chars().next_back();
-        let begins = begins.is_none_or(|before| before.is_whitespace() || "?&".contains(before));
-        begins && text[at + name.len()..].starts_with('=')
+        let before = text[..*at].chars().next_back();
+        let is_start = before.is_none_or(|it| it.is_whitespace() || "?&".contains(it));
+        is_start && text[at + name.len()..].starts_with('=')
     })?;
     let start = at + name.len() + 1;
     let rest = &text[start..];
@@ -132,15 +134,15 @@ mod tests {
     }
 
     #[test]
-    fn a_parameter_of_another_client_is_named_with_what_to_write_instead() {
+    fn a_parameter_of_another_client_is_reported_with_its_replacement() {
         for (parameter, instead) in [
             ("pgbouncer=true", "DATABASE_POOLER=transaction"),
             ("schema=public", "search_path"),
             ("ssl=true", "sslmode=require"),
-            ("sslcert=me.pem", "never shown"),
+            ("sslcert=me.pem", "client certificates are not supported"),
             ("connection_limit=5", "DATABASE_POOL_SIZE"),
-            ("pool_timeout=5", "time limits of its own"),
-            ("colour=blue", "leave it out"),
+            ("pool_timeout=5", "its own time-outs"),
+            ("colour=blue", "remove it"),
             ("connect_timeout=soon", "invalid value"),
         ] {
             let (name, _) = parameter.split_once('=').expect("a pair");
@@ -157,18 +159,18 @@ mod tests {
     }
 
     #[test]
-    fn what_neon_hands_out_is_understood() {
+    fn an_address_from_neon_is_parsed() {
         let url = DatabaseUrl::parse(
             "postgresql://alex:p@ep-cool-darkness-123456-pooler.eu-central-1.aws.example/neondb\
              ?sslmode=require&channel_binding=require",
         )
-        .expect("understood");
+        .expect("valid");
         assert_eq!(url.encryption, Encryption::Full);
         assert_eq!(url.connection.get_channel_binding(), ChannelBinding::Require);
         assert!(url.names_a_pooler());
         let direct = "postgresql://alex:p@ep-cool-darkness-123456.eu-central-1.aws.example/neondb";
-        assert!(!DatabaseUrl::parse(direct).expect("understood").names_a_pooler());
+        assert!(!DatabaseUrl::parse(direct).expect("valid").names_a_pooler());
         let elsewhere = "postgresql://me@db.my-pooler.example/game";
-        assert!(!DatabaseUrl::parse(elsewhere).expect("understood").names_a_pooler());
+        assert!(!DatabaseUrl::parse(elsewhere).expect("valid").names_a_pooler());
     }
 }

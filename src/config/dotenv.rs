@@ -5,7 +5,7 @@
 //! - In single quotes every character stands for itself. In double quotes `\n`, `\"` and `\\` are a newline, a quote
 //!   and a backslash. A quoted value may have several lines.
 
-/// What is wrong with a file. Its content may be secret and is not repeated.
+/// A syntax error in the file. It does not repeat the content, which may be secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
     /// The line number, from 1.
@@ -44,9 +44,9 @@ pub(super) fn parse(text: &str) -> Result<Vec<(String, String)>, Fault> {
     Ok(entries)
 }
 
-const FORM: &str = "it is not NAME=value";
-const UNENDED: &str = "the quote that begins the value has no end";
-const AFTER_QUOTE: &str = "something stands after the quote that ends the value";
+const FORM: &str = "it does not have the form NAME=value";
+const UNCLOSED: &str = "the value has an opening quote and no closing quote";
+const AFTER_QUOTE: &str = "there is text after the closing quote of the value";
 
 fn name_of(text: &str) -> Option<&str> {
     let name = text.trim();
@@ -60,7 +60,7 @@ fn blanks(text: &str) -> usize {
     text.len() - text.trim_start_matches([' ', '\t']).len()
 }
 
-/// The value at the start of a text, and the length of the value and the rest of its last line.
+/// The value at the start of a text, and the length in bytes up to the end of the line on which the value ends.
 fn value(text: &str) -> Result<(String, usize), &'static str> {
     let line = text.split('\n').next().unwrap_or_default();
     let Some(quote) = text.chars().next().filter(|first| ['\'', '"'].contains(first)) else {
@@ -77,7 +77,7 @@ fn value(text: &str) -> Result<(String, usize), &'static str> {
                 Some((_, 'n')) => value.push('\n'),
                 Some((_, escaped @ ('"' | '\\'))) => value.push(escaped),
                 Some((_, other)) => value.extend(['\\', other]),
-                None => return Err(UNENDED),
+                None => return Err(UNCLOSED),
             },
             character if character == quote => {
                 let end = 1 + at + 1;
@@ -92,7 +92,7 @@ fn value(text: &str) -> Result<(String, usize), &'static str> {
             character => value.push(character),
         }
     }
-    Err(UNENDED)
+    Err(UNCLOSED)
 }
 
 #[cfg(test)]
@@ -100,14 +100,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_taken_as_they_are() {
+    fn values_are_parsed_without_substitution() {
         for (line, value) in [
             ("A=b", "b"),
             ("A=", ""),
             (" export  A = b c ", "b c"),
             ("A=pa$HOME${HOME}$1\\x", "pa$HOME${HOME}$1\\x"),
             ("A=b#c # no more", "b#c"),
-            ("A=# nothing", ""),
+            ("A=# empty", ""),
             ("A=b=c", "b=c"),
             ("A=b\r", "b"),
             ("A=it's", "it's"),
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_say_nothing_are_passed_over() {
+    fn blank_lines_and_comments_are_ignored() {
         let text = "\u{feff}A=1\r\n\r\n# B=2\n  # C=3\n\nexport D='4\n5'\nE=6\n";
         let expected = [("A", "1"), ("D", "4\n5"), ("E", "6")];
         let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
@@ -133,15 +133,15 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_names_its_line_and_not_what_stands_there() {
+    fn a_fault_has_its_line_number_and_not_the_content() {
         for (text, line, message) in [
             ("hidden", 1, FORM),
             ("A=1\n\n# x\nhidden\nB=2", 4, FORM),
             ("A=1\n=hidden", 2, FORM),
             ("A=1\nhid den=2", 2, FORM),
-            ("A='1\n2'\nB='hidden\n\n", 3, UNENDED),
-            ("A=\"hidden\\\"", 1, UNENDED),
-            ("A=\"hidden\\", 1, UNENDED),
+            ("A='1\n2'\nB='hidden\n\n", 3, UNCLOSED),
+            ("A=\"hidden\\\"", 1, UNCLOSED),
+            ("A=\"hidden\\", 1, UNCLOSED),
             ("A='1\n2\n3'\nB=\"x\"hidden", 4, AFTER_QUOTE),
             ("A='x'#hidden", 1, AFTER_QUOTE),
         ] {

@@ -1,5 +1,5 @@
-//! The configuration: environment variables, each with a default, validated together at start. Only this module reads
-//! the environment.
+//! The configuration: environment variables, each with a default, validated together at the start of the process. Only
+//! this module reads the environment.
 
 mod database_url;
 mod dotenv;
@@ -57,7 +57,7 @@ pub struct Config {
     pub role: Role,
     pub jobs: JobsConfig,
     pub export: ExportConfig,
-    /// How long production continues while the player is absent, before upgrades.
+    /// How long production continues while a player without upgrades is absent.
     pub offline_cap: Duration,
 }
 
@@ -101,7 +101,8 @@ pub struct HttpConfig {
     pub port: u16,
     pub metrics_host: IpAddr,
     pub metrics_port: u16,
-    /// Whether the port of the metrics is configured. A default port that is in use is no error.
+    /// Whether the operator port is configured. If only the default port is in use, the server runs without an operator
+    /// port.
     pub metrics_port_is_set: bool,
     /// Threads that serve requests.
     pub workers: usize,
@@ -111,9 +112,9 @@ pub struct HttpConfig {
     pub cors_allowed_origins: Origins,
     /// The operators' bearer token; without one there are no admin routes.
     pub admin_token: Option<Secret>,
-    /// The number of proxies in front whose information about the client's address is trusted.
+    /// The number of proxies in front of the server. Each appends the address of its client to a header.
     pub trusted_proxy_hops: usize,
-    /// How long requests are accepted after a SIGTERM.
+    /// How long requests are still accepted after SIGTERM.
     pub drain_delay: Duration,
 }
 
@@ -124,14 +125,15 @@ pub struct DatabaseConfig {
     pub url: Option<DatabaseUrl>,
     /// The certificate authorities in PEM form; `None` for the public ones.
     pub authorities: Option<Vec<u8>>,
-    /// Whether a pooler in transaction mode is in between: neither settings nor prepared statements outlive a
-    /// transaction then.
+    /// Whether connections go through a pooler in transaction mode. Then settings and prepared statements last only for
+    /// one transaction.
     pub pooled: bool,
     pub data_dir: PathBuf,
     /// The folder of the Postgres programs; `None` searches for it.
     pub bin_dir: Option<PathBuf>,
-    /// The `PATH` that is searched.
+    /// The value of `PATH`, in which the programs are searched for.
     pub search_path: Option<OsString>,
+    /// The largest number of connections for requests.
     pub pool_size: usize,
 }
 
@@ -152,11 +154,11 @@ pub struct RedisConfig {
 pub struct AuthConfig {
     /// `None` only with an embedded database, which stores a secret beside its data.
     pub jwt_secret: Option<Secret>,
-    /// Still accepted, so that changing the secret signs no player out.
+    /// The secret before the last change. Its tokens are still accepted, so that a change signs no player out.
     pub jwt_secret_previous: Option<Secret>,
     pub access_token_ttl: Duration,
     pub session_ttl: Duration,
-    /// Passwords hashed at the same time.
+    /// Passwords that are hashed at the same time.
     pub hash_concurrency: usize,
 }
 
@@ -165,13 +167,13 @@ pub struct AuthConfig {
 pub struct LimitConfig {
     /// Calls per second of a player, and of an address without a token.
     pub per_second: u32,
-    /// Calls that are allowed at once.
+    /// Calls that are allowed at once: the depth of the token bucket.
     pub burst: u32,
     /// Calls per minute of an address to sign in, register and create a guest.
     pub auth_per_minute: u32,
     /// Sign-ins per minute with one username.
     pub login_per_username_per_minute: u32,
-    /// Whether instances lease tokens from Redis.
+    /// Whether an instance leases several tokens from Redis at once instead of asking Redis for each call.
     pub leases: bool,
 }
 
@@ -197,7 +199,7 @@ pub struct ExportConfig {
 pub struct CollectorConfig {
     /// Such as `http://collector:4318`.
     pub endpoint: String,
-    /// The fraction of requests whose spans are sent, from 0 to 1, if the caller does not decide.
+    /// The fraction of requests whose spans are sent, from 0 to 1, if the caller's `traceparent` does not decide.
     pub sample_ratio: f64,
 }
 

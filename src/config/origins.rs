@@ -13,7 +13,7 @@ pub struct Origins(Vec<Origin>);
 enum Origin {
     /// In the form that browsers send.
     Exact(String),
-    /// Any letters, digits and hyphens between the two parts, as in the addresses of preview deployments.
+    /// One or more letters, digits and hyphens between the two parts, as in the addresses of preview deployments.
     Pattern { before: String, after: String },
 }
 
@@ -41,31 +41,32 @@ impl Origins {
 
 impl Origin {
     fn parse(text: &str) -> Result<Self, String> {
-        let no_origin = || format!("`{text}` is no origin such as https://play.example.org");
+        let not_an_origin =
+            || format!("`{text}` is not an origin such as https://play.example.org");
         let url = text.replacen('*', PLACEHOLDER, 1);
-        let url = Url::parse(&url).map_err(|_| no_origin())?;
+        let url = Url::parse(&url).map_err(|_| not_an_origin())?;
         let is_bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
         let is_anonymous = url.username().is_empty() && url.password().is_none();
         let is_web = matches!(url.scheme(), "http" | "https");
         if !is_bare || !is_anonymous || !is_web {
-            return Err(no_origin());
+            return Err(not_an_origin());
         }
         let origin = url.origin().ascii_serialization();
         let Some((_, suffix)) = text.split_once('*') else { return Ok(Self::Exact(origin)) };
         let host = url.host_str().unwrap_or_default().trim_end_matches('.');
         let labels = host.split('.').collect::<Vec<_>>();
-        // A label with non-ASCII letters is encoded as a whole, including the `*`.
+        // A label with non-ASCII letters is encoded in Punycode together with the placeholder.
         let is_in_first = labels
             .first()
             .is_some_and(|label| label.contains(PLACEHOLDER) && !label.starts_with("xn--"));
         // With one label after it, the pattern would match a whole top-level domain.
         if suffix.contains('*') || !is_in_first || labels.len() < 3 {
             return Err(format!(
-                "`{text}` may have one `*`, in the first part of a host with three parts or more, such as \
+                "`{text}` may have one `*`, in the first label of a host with three labels or more, such as \
                  https://*--name.example.app"
             ));
         }
-        let (before, after) = origin.split_once(PLACEHOLDER).ok_or_else(no_origin)?;
+        let (before, after) = origin.split_once(PLACEHOLDER).ok_or_else(not_an_origin)?;
         Ok(Self::Pattern { before: before.to_owned(), after: after.to_owned() })
     }
 
@@ -95,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn an_origin_means_what_browsers_send_however_it_is_written() {
+    fn an_origin_is_normalised_to_the_form_that_browsers_send() {
         for text in [
             "https://play.example.org",
             "https://Play.Example.ORG",
@@ -112,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_stands_for_a_part_of_the_first_label() {
+    fn a_pattern_matches_a_part_of_the_first_label() {
         let previews = origins(&["https://*--Name.example.app", "https://play.example.org"]);
         for origin in ["https://deploy-preview-7--name.example.app", "https://a--name.example.app"]
         {
@@ -134,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_origin_is_named() {
+    fn an_invalid_origin_is_named_in_the_error() {
         for text in [
             "*",
             "null",

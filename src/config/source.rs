@@ -1,4 +1,4 @@
-//! The source of variables. Nothing else reads the environment.
+//! The source of variables: the environment and the `.env` file.
 
 use std::collections::HashMap;
 use std::io::ErrorKind;
@@ -11,11 +11,10 @@ pub type Source = HashMap<String, String>;
 
 const FILE: &str = ".env";
 
-/// The environment of the process, and the variables of the `.env` file in the working folder that the environment does
-/// not have.
+/// The variables of the `.env` file in the working folder and of the process' environment, which has precedence.
 ///
 /// # Errors
-/// Returns an error if the file cannot be parsed.
+/// Returns an error if the file cannot be read or parsed.
 pub fn environment() -> Result<Source, Fault> {
     let mut source = Source::new();
     match std::fs::read(FILE) {
@@ -33,12 +32,12 @@ pub fn environment() -> Result<Source, Fault> {
 
 /// The variables of a file.
 fn entries(bytes: &[u8]) -> Result<Vec<(String, String)>, Fault> {
-    let unreadable = |line, message| fault(FILE, format!("line {line}: {message}"));
+    let at_line = |line, message| fault(FILE, format!("line {line}: {message}"));
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let line = bytes[..error.valid_up_to()].split(|&byte| byte == b'\n').count();
-        unreadable(line, "it is not in UTF-8")
+        at_line(line, "it is not in UTF-8")
     })?;
-    dotenv::parse(text).map_err(|fault| unreadable(fault.line, fault.message))
+    dotenv::parse(text).map_err(|fault| at_line(fault.line, fault.message))
 }
 
 #[cfg(test)]
@@ -46,10 +45,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_is_no_text_names_the_line() {
-        let fault = entries(b"A=1\nB=\xff\xfe").expect_err("no text");
+    fn a_fault_names_the_line_of_the_file() {
+        let fault = entries(b"A=1\nB=\xff\xfe").expect_err("not UTF-8");
         assert_eq!(fault.to_string(), ".env: line 2: it is not in UTF-8");
-        let fault = entries(b"A=1\nhidden").expect_err("no entry");
-        assert_eq!(fault.to_string(), ".env: line 2: it is not NAME=value");
+        let fault = entries(b"A=1\nhidden").expect_err("not an entry");
+        assert_eq!(fault.to_string(), ".env: line 2: it does not have the form NAME=value");
     }
 }

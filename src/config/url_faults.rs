@@ -1,4 +1,4 @@
-//! Explains what is wrong with a `DATABASE_URL`, without repeating a part of its password.
+//! Explains errors of a `DATABASE_URL` without repeating any part of its password.
 
 use std::error::Error;
 
@@ -6,31 +6,31 @@ use std::error::Error;
 const INSTEAD: [(&[&str], &str); 6] = [
     (
         &["pgbouncer", "prepared_statements", "prepareThreshold", "statement_cache_size"],
-        "leave it out, and set DATABASE_POOLER=transaction where a pooler in transaction mode stands before the database",
+        "remove it, and set DATABASE_POOLER=transaction if a pooler in transaction mode is in front of the database",
     ),
     (
         &["schema", "currentSchema", "search_path"],
-        "leave it out, and say it in the database: alter role ... set search_path = ...",
+        "remove it, and set it in the database: alter role ... set search_path = ...",
     ),
     (
         &["ssl", "sslaccept", "ssl_mode", "tls"],
-        "leave it out, and write sslmode=require or sslmode=disable",
+        "remove it, and use sslmode=require or sslmode=disable",
     ),
     (
         &["sslcert", "sslkey", "sslidentity", "sslpassword"],
-        "leave it out: a certificate of the client's own is never shown",
+        "remove it: client certificates are not supported",
     ),
     (
         &["connection_limit", "pool_max_conns", "pool_size", "max_connections"],
-        "leave it out, and set DATABASE_POOL_SIZE",
+        "remove it, and set DATABASE_POOL_SIZE",
     ),
     (
         &["pool_timeout", "socket_timeout", "statement_timeout", "pool_min_conns"],
-        "leave it out: the server has time limits of its own",
+        "remove it: the server has its own time-outs",
     ),
 ];
 
-/// Explains a driver's error about `text`.
+/// Explains the driver's error about `text`.
 pub(super) fn explain(text: &str, error: &tokio_postgres::Error) -> String {
     let cause = error.source().map(ToString::to_string).unwrap_or_default();
     if cause.starts_with("invalid value for option") {
@@ -46,16 +46,17 @@ pub(super) fn explain(text: &str, error: &tokio_postgres::Error) -> String {
 fn explain_unknown(text: &str, name: &str) -> String {
     let known = INSTEAD.iter().find(|(names, _)| names.contains(&name));
     if let Some((_, instead)) = known {
-        return format!("the parameter {name} is not known here: {instead}");
+        return format!("the parameter {name} is not supported: {instead}");
     }
-    if may_be_shown(text, name) {
-        return format!("the parameter {name} is not known here: leave it out");
+    if is_certainly_a_parameter(text, name) {
+        return format!("the parameter {name} is not supported: remove it");
     }
-    "it has a parameter that is not known here".to_owned()
+    "it has a parameter that is not supported".to_owned()
 }
 
-/// Whether a name is certainly not part of a password that contains an unescaped `@` or space.
-fn may_be_shown(text: &str, name: &str) -> bool {
+/// Whether `name` certainly comes from a parameter. An unescaped `@`, `?` or space in a password makes the driver take
+/// a part of the password for a parameter, and that part must not be shown.
+fn is_certainly_a_parameter(text: &str, name: &str) -> bool {
     let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
     if name.is_empty() || !name.bytes().all(is_word) {
         return false;

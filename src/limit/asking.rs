@@ -1,5 +1,5 @@
-//! A request to Redis in progress. The call that sent it may stop waiting, because it takes too long or because the
-//! client closed its connection. The answer is received in any case, so that the taken tokens are known.
+//! A request to Redis in progress. The call that sent it may stop waiting, because the answer is late or the client
+//! closed its connection. The answer is still received, so that it is known how many tokens were taken.
 
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -14,30 +14,30 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::contact::AWAY_NANOS;
+use super::contact::UNAVAILABLE_AFTER_NANOS;
 use super::key::Key;
 use super::lease::Lease;
 use super::policy::{Policy, Quota};
 use super::question::{Answer, Question};
 use super::shared::{Bucket, Inner};
 
-/// What calls wait for.
+/// The state of a request, on which calls wait.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
-    /// Notified of each change.
+    /// Notified when a field below changes.
     changed: Notify,
     is_late: AtomicBool,
-    /// The answer, or `None` if there will be none.
+    /// Set when the request has ended: to the answer, or to `None` if there will be no answer.
     end: OnceLock<Option<Answer>>,
 }
 
 impl Pending {
-    /// Returns when the bucket has the answer, or there will be none, or the answer is late.
+    /// Waits until the request has ended or the answer is late.
     pub(super) async fn answered_or_late(&self) {
         self.until(|| self.end.get().is_some() || self.is_late.load(Ordering::Acquire)).await;
     }
 
-    /// The answer, late or not; `None` if there will be none.
+    /// Waits for the answer, even if it is late; `None` if there will be no answer.
     pub(super) async fn answer(&self) -> Option<Answer> {
         self.until(|| self.end.get().is_some()).await;
         self.end.get().copied().flatten()
@@ -55,7 +55,7 @@ impl Pending {
     }
 }
 
-/// The obligation to give the bucket an answer. If it is dropped without one, it reports that there will be none.
+/// Delivers the answer of a request to its bucket. If it is dropped before, it reports that there will be no answer.
 pub(super) struct Asking {
     inner: Arc<Inner>,
     policy: Policy,
@@ -64,12 +64,12 @@ pub(super) struct Asking {
     question: Question,
     sent: u64,
     pending: Arc<Pending>,
-    /// Whether the bucket has the answer.
+    /// Whether the request has ended.
     has_ended: bool,
 }
 
 impl Asking {
-    /// A request of a bucket that has none in progress.
+    /// Starts a request for a bucket that has no other request in progress.
     pub(super) fn new(
         inner: &Arc<Inner>,
         bucket: &mut Bucket,
@@ -85,7 +85,7 @@ impl Asking {
         Self { inner, policy, quota, key, question, sent, pending, has_ended: false }
     }
 
-    /// What calls wait for.
+    /// The state on which calls wait.
     pub(super) fn pending(&self) -> Arc<Pending> {
         Arc::clone(&self.pending)
     }
@@ -104,7 +104,7 @@ impl Asking {
         self.sent
     }
 
-    /// Passes Redis' answer to the bucket.
+    /// Delivers the answer to the bucket.
     fn learn(mut self, answer: Answer) {
         let (quota, question, sent) = (self.quota, self.question, self.sent);
         let received = self.inner.now();
@@ -115,7 +115,7 @@ impl Asking {
         self.end(Some(answer), |lease| lease.learn(quota, question, answer, sent, received));
     }
 
-    /// Lets waiting calls continue without the answer.
+    /// Notes that the answer is late, so that calls no longer wait for it.
     fn overdue(&self) {
         self.inner.table(self.policy).with_known(&self.key, |bucket| {
             if bucket.asking.as_ref().is_some_and(|asking| Arc::ptr_eq(asking, &self.pending)) {
@@ -126,22 +126,22 @@ impl Asking {
         self.pending.changed.notify_waiters();
     }
 
-    fn end(&mut self, answer: Option<Answer>, tell: impl FnOnce(&mut Lease)) {
+    fn end(&mut self, answer: Option<Answer>, update: impl FnOnce(&mut Lease)) {
         self.has_ended = true;
         self.inner.table(self.policy).with_known(&self.key, |bucket| {
             if bucket.asking.take_if(|asking| Arc::ptr_eq(asking, &self.pending)).is_some() {
-                tell(&mut bucket.lease);
+                update(&mut bucket.lease);
             }
         });
-        // Nothing else sets it.
+        // Cannot fail, because only this function sets it, and only once.
         self.pending.end.set(answer).ok();
         self.pending.changed.notify_waiters();
     }
 
-    /// For how much longer the answer is waited for.
+    /// How much longer to wait for the answer.
     fn remaining(&self) -> Duration {
         let elapsed = self.inner.now().saturating_sub(self.sent);
-        Duration::from_nanos(AWAY_NANOS.saturating_sub(elapsed))
+        Duration::from_nanos(UNAVAILABLE_AFTER_NANOS.saturating_sub(elapsed))
     }
 }
 

@@ -1,29 +1,32 @@
--- A token bucket. Instances take tokens from it, one at a time or in lots ("leases") that they spend without asking again.
+-- A token bucket. Instances take tokens from it for single calls, and lease tokens that they spend without asking
+-- again.
 --
 -- KEYS[1]  the bucket
 -- ARGV     1 nanoseconds in which the bucket gains a token    2 its depth in tokens
 --          3 tokens needed now, all or none                   4 further tokens wanted as a lease
---          5 the version of the caller's last answer, which is also the id of its lease; 0 without one
+--          5 the version in the caller's last answer, which is also the id of its lease; 0 without an answer
 --          6 unspent tokens of that lease, which are returned
---          7 what the caller expects in the bucket, including those, if no other instance used it since that version
+--          7 the amount that the caller expects in the bucket, with the tokens of its lease, if no other instance has
+--            used the bucket since that version
 --          8 microseconds for which a lease is valid
---          9 tokens that must be left in the bucket, for what instances let through while Redis is late
--- Result   1 whether the needed tokens were taken     2 what is left in the bucket     3 what is leased to others
+--          9 the reserve: tokens that must be left in the bucket, for calls that are admitted while Redis is late
+-- Result   1 whether the needed tokens were taken     2 the amount left                3 the amount leased to others
 --          4 tokens leased to the caller              5 the version
 --          6 if they were not taken: nanoseconds after which the needed tokens will be available
 --
--- Amounts are nanoseconds of refill: whole numbers, which doubles represent exactly up to 2^53. The state is text: version,
--- amount, then id and tokens of each lease, oldest first. The version is the time of the last change, or slightly more if
--- two changes have the same microsecond. A lease's id is the version at which it was given, so it tells when it expires.
+-- Amounts are nanoseconds of refill: whole numbers, which doubles represent exactly up to 2^53. The state is text:
+-- version, amount, then id and tokens of each lease, oldest first. The version is the time of the last change, or
+-- slightly more if two changes have the same microsecond. A lease's id is the version at which it was given, so the
+-- time of its expiry follows from it.
 --
 -- Invariant: amount + leased tokens <= depth, at all times. A leased token counts until it is returned or its lease has
--- expired, because it may be spent at any moment; so however many instances have leases, no more than depth + rate * time
--- is spent. Tokens are taken only if the reserve remains, which is at least the present and possible debts of all
--- instances, so that they can be paid.
+-- expired, because it may be spent at any moment. So all instances together spend at most depth + rate * time. Tokens
+-- are taken only if the reserve remains. It is at least the sum of the debts that instances have or may get, so debts
+-- can be paid.
 
 local interval, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
 local need, wanted = tonumber(ARGV[3]) * interval, tonumber(ARGV[4])
-local stamp, unspent, reckoned = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local stamp, unspent, expected = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local lasts, reserve = tonumber(ARGV[8]), tonumber(ARGV[9]) * interval
 local full = burst * interval
 local clock = redis.call('TIME')
@@ -42,7 +45,8 @@ end
 local version, amount = numbers[1] or 0, numbers[2] or full
 local found = version
 
--- The clock may stand still for a moment, as after a failover. If it was set back permanently, time continues from there.
+-- After a failover the clock may be slightly behind the stored version; then the stored time is used. If the clock was
+-- set back by more than a second, all stored times are shifted, and time continues from the clock.
 local shift = 0
 if version > now + 1000000 then shift = version - now end
 local at = version - shift
@@ -83,9 +87,10 @@ for i, lease in ipairs(kept) do
         break
     end
 end
--- A spent token makes room for a new one at once. If no other instance used the bucket since, the caller knows when.
+-- A spent leased token makes room for refill at once. Only the caller knows when it spent its tokens, so if no other
+-- instance has used the bucket since, the amount that the caller calculated is used.
 if found > 0 and found == stamp then
-    local most = math.min(reckoned, before + own + since * 1000, full - leased)
+    local most = math.min(expected, before + own + since * 1000, full - leased)
     amount = math.max(amount, most)
 end
 
@@ -93,8 +98,8 @@ local others, taken, lease, wait = leased, 0, 0, 0
 if amount >= need + reserve then
     taken = 1
     amount = amount - need
-    -- At most half of what may be taken, and never more than half of the depth, is leased. The rest is available to calls
-    -- at other instances.
+    -- Leases at most half of the available amount, and all leases together at most half of the depth, so that calls at
+    -- other instances find tokens.
     lease = math.min(wanted, math.floor((amount - reserve) / interval / 2), math.floor(burst / 2) - leased / interval)
     if lease < 0 then lease = 0 end
     amount = amount - lease * interval

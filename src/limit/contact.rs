@@ -1,63 +1,64 @@
-//! Whether Redis answers an instance: in time, late, or not at all. Times are nanoseconds on the instance's monotonic
-//! clock.
+//! Tracks whether Redis answers this instance in time, late, or not at all. Times are nanoseconds on the instance's
+//! monotonic clock.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How late an answer may be before Redis counts as unavailable instead of late.
-pub const AWAY_NANOS: u64 = 1_000_000_000;
+/// How long a request may be without an answer before Redis counts as unavailable; until then it counts as late.
+pub const UNAVAILABLE_AFTER_NANOS: u64 = 1_000_000_000;
 
-/// How long Redis is not asked after an answer was late. Otherwise every call would wait for its time-out while a slow
-/// Redis is not yet given up.
+/// How long no requests are sent after an answer was late. Otherwise every call would wait for its time-out until Redis
+/// counts as unavailable.
 const PAUSE_NANOS: u64 = 100_000_000;
 
-/// The stored time while no answer is outstanding.
+/// The value of `unavailable_at` while Redis answers.
 const NEVER: u64 = u64::MAX;
 
-/// What an instance knows about Redis.
+/// Whether and how fast Redis answers this instance.
 #[derive(Debug)]
 pub struct Contact {
-    /// Until when Redis is not asked.
+    /// Until when no requests are sent.
     pause_until: AtomicU64,
-    /// When Redis counts as unavailable unless it answers before. Before its first answer Redis is unavailable.
-    away_at: AtomicU64,
+    /// When Redis counts as unavailable unless it answers before. Initially 0, because Redis counts as unavailable
+    /// until its first answer.
+    unavailable_at: AtomicU64,
 }
 
 impl Default for Contact {
     fn default() -> Self {
-        Self { pause_until: AtomicU64::new(0), away_at: AtomicU64::new(0) }
+        Self { pause_until: AtomicU64::new(0), unavailable_at: AtomicU64::new(0) }
     }
 }
 
 impl Contact {
-    /// Notes that the answer to a request of `sent` was late, or that Redis was unreachable then.
+    /// Notes that the answer to a request that was sent at `sent` is late, or that Redis was unreachable at that time.
     pub fn unanswered(&self, sent: u64) {
-        let away_at = sent.saturating_add(AWAY_NANOS);
-        self.away_at
-            .compare_exchange(NEVER, away_at, Ordering::Relaxed, Ordering::Relaxed)
-            // Unavailable since an earlier request.
+        let unavailable_at = sent.saturating_add(UNAVAILABLE_AFTER_NANOS);
+        self.unavailable_at
+            .compare_exchange(NEVER, unavailable_at, Ordering::Relaxed, Ordering::Relaxed)
+            // On failure, an earlier request is still unanswered and decides.
             .ok();
     }
 
-    /// Does not ask Redis for a moment from `now` on.
+    /// Sends no requests for a short time from `now` on.
     pub fn pause(&self, now: u64) {
         self.pause_until.store(now + PAUSE_NANOS, Ordering::Relaxed);
     }
 
     /// Notes that Redis has answered.
     pub fn answered(&self) {
-        // Every answer passes here, so the cache line is written only if the value changes.
-        if self.away_at.load(Ordering::Relaxed) != NEVER {
-            self.away_at.store(NEVER, Ordering::Relaxed);
+        // This runs for every answer, so the shared cache line is written only if the value changes.
+        if self.unavailable_at.load(Ordering::Relaxed) != NEVER {
+            self.unavailable_at.store(NEVER, Ordering::Relaxed);
         }
     }
 
-    /// The state of Redis at `now`. `is_up` tells whether it can be asked at all.
+    /// The state of Redis at `now`. `is_up` says whether requests can be sent at all.
     pub fn link(&self, now: u64, is_up: bool) -> Link {
-        let away_at = self.away_at.load(Ordering::Relaxed);
+        let unavailable_at = self.unavailable_at.load(Ordering::Relaxed);
         Link {
             is_up,
             is_paused: now < self.pause_until.load(Ordering::Relaxed),
-            away_at: (away_at != NEVER).then_some(away_at),
+            unavailable_at: (unavailable_at != NEVER).then_some(unavailable_at),
         }
     }
 }
@@ -65,12 +66,12 @@ impl Contact {
 /// The state of Redis at a point in time.
 #[derive(Clone, Copy, Debug)]
 pub struct Link {
-    /// Whether Redis can be asked.
+    /// Whether requests can be sent.
     pub is_up: bool,
-    /// Whether it should not be asked for now.
+    /// Whether no requests should be sent at present, because an answer was late.
     pub is_paused: bool,
-    /// When it counts as unavailable, if an answer is outstanding.
-    pub away_at: Option<u64>,
+    /// When Redis counts as unavailable; `None` while it answers.
+    pub unavailable_at: Option<u64>,
 }
 
 #[cfg(test)]
@@ -78,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_redis_that_is_late_is_left_alone_for_a_moment() {
+    fn no_requests_are_sent_for_a_short_time_after_a_late_answer() {
         let contact = Contact::default();
         assert!(!contact.link(0, true).is_paused);
         contact.pause(5);
@@ -87,16 +88,16 @@ mod tests {
     }
 
     #[test]
-    fn redis_is_away_a_second_after_the_first_question_without_an_answer() {
+    fn redis_is_unavailable_a_second_after_the_first_unanswered_request() {
         let contact = Contact::default();
-        assert_eq!(contact.link(0, true).away_at, Some(0), "it has never answered");
+        assert_eq!(contact.link(0, true).unavailable_at, Some(0), "it has never answered");
         contact.answered();
-        assert_eq!(contact.link(0, true).away_at, None);
+        assert_eq!(contact.link(0, true).unavailable_at, None);
         contact.unanswered(7);
         contact.unanswered(9);
-        assert_eq!(contact.link(9, true).away_at, Some(7 + AWAY_NANOS));
+        assert_eq!(contact.link(9, true).unavailable_at, Some(7 + UNAVAILABLE_AFTER_NANOS));
         contact.answered();
         contact.unanswered(11);
-        assert_eq!(contact.link(11, true).away_at, Some(11 + AWAY_NANOS));
+        assert_eq!(contact.link(11, true).unavailable_at, Some(11 + UNAVAILABLE_AFTER_NANOS));
     }
 }

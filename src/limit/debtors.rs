@@ -1,4 +1,4 @@
-//! Buckets with debts, which are paid as soon as Redis answers, so that they have credit if Redis is late again.
+//! Pays the debts of buckets as soon as Redis answers, so that they have credit when Redis is late again.
 
 use std::mem;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -13,10 +13,11 @@ use super::key::Key;
 use super::policy::Policy;
 use super::shared::Inner;
 
-/// The interval of attempts to pay, and the delay after a call on credit, whose own request may still be answered.
+/// The interval of attempts to pay, and the delay before the first attempt: the late request may still be answered and
+/// pay the debt itself.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// Buckets that are remembered at the same time. Others pay with their next call.
+/// The largest number of buckets in the list. The debts of other buckets are paid with their next calls.
 const MOST: usize = 4096;
 
 /// Payments in progress at the same time.
@@ -26,7 +27,7 @@ const AT_ONCE: usize = 32;
 #[derive(Debug, Default)]
 pub(super) struct Debtors {
     buckets: Mutex<Vec<(Policy, Key)>>,
-    /// Notified of each new debt and of the end.
+    /// Notified when a debt is added and when this value is dropped.
     pub(super) changed: Arc<Notify>,
 }
 
@@ -37,7 +38,7 @@ impl Drop for Debtors {
 }
 
 impl Debtors {
-    /// Adds a bucket that let a call through on credit.
+    /// Adds a bucket in which a call was admitted on credit.
     pub(super) fn add(&self, policy: Policy, key: Key) {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() < MOST {
@@ -52,7 +53,7 @@ impl Debtors {
     }
 }
 
-/// Pays debts for as long as the limiter is in use.
+/// Pays debts as long as the limiter is in use.
 pub(super) async fn keep(shared: Weak<Inner>, changed: Arc<Notify>) {
     loop {
         changed.notified().await;
@@ -77,7 +78,7 @@ pub(super) async fn keep(shared: Weak<Inner>, changed: Arc<Notify>) {
 enum Paid {
     /// No further attempt is needed.
     Done,
-    /// Redis did not answer, or cannot be asked now.
+    /// Redis did not answer, or no request can be sent now.
     Later,
 }
 
@@ -93,15 +94,16 @@ impl Inner {
             if !is_up {
                 return Err(Paid::Later);
             }
-            let lot = self.lease_size(policy, quota);
-            let question = bucket.lease.payment(quota, share, now, lot).ok_or(Paid::Later)?;
+            let lease_wanted = self.lease_size(policy, quota);
+            let question =
+                bucket.lease.payment(quota, share, now, lease_wanted).ok_or(Paid::Later)?;
             Ok((question, Asking::new(self, bucket, policy, quota, key, question, now)))
         });
         match asked {
             None => Paid::Done,
             Some(Err(paid)) => paid,
             Some(Ok((question, asking))) => match self.ask(question, asking).await {
-                // The bucket is empty, so the player's next call pays.
+                // If Redis refused, because the bucket has too few tokens, the player's next call pays.
                 Some(_) => Paid::Done,
                 None => Paid::Later,
             },

@@ -1,4 +1,4 @@
-//! Identifies a bucket. Keys are small and are copied; making one allocates nothing.
+//! Identifies a bucket. A key is small and `Copy`, and creating one allocates no memory.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use uuid::Uuid;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(u128);
 
-/// The prefix length of a network that usually belongs to one client.
+/// The prefix length of an IPv6 network that usually belongs to one client.
 const V6_CLIENT_PREFIX: u32 = 64;
 
 impl Key {
@@ -19,8 +19,8 @@ impl Key {
         Self(player.as_u128())
     }
 
-    /// The bucket of an address. IPv6 addresses count by their /64 network, because a client has all addresses of its
-    /// network. An IPv4 address in IPv6 notation is the IPv4 address.
+    /// The bucket of an address. All IPv6 addresses of a /64 network share a bucket, because a client can use all of
+    /// them. An IPv4-mapped IPv6 address has the bucket of the IPv4 address.
     pub fn address(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(v4) => Self(v4.to_ipv6_mapped().to_bits()),
@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_of_either_family_is_one_clients() {
+    fn addresses_of_one_client_share_a_bucket() {
         assert_eq!(key("2001:db8::1"), key("2001:db8:0:0:ffff:ffff:ffff:ffff"));
         assert_ne!(key("2001:db8::1"), key("2001:db8:0:1::1"));
         assert_ne!(key("192.0.2.1"), key("192.0.2.2"));
@@ -63,12 +63,12 @@ mod tests {
     }
 
     #[test]
-    fn unspecified_and_mapped_do_not_meet() {
+    fn unspecified_addresses_of_both_families_differ() {
         assert_ne!(Key::address(Ipv6Addr::UNSPECIFIED.into()), key("0.0.0.0"));
     }
 
     #[test]
-    fn usernames_are_not_told_by_their_keys() {
+    fn keys_do_not_reveal_usernames() {
         assert_ne!(Key::username("ada"), Key::username("bob"));
         assert!(!Key::username("ada").to_string().contains("ada"));
     }

@@ -1,4 +1,4 @@
-//! The limiter of one process without Redis: governor's arithmetic over a table of bounded size.
+//! The rate limits of one process without Redis: the algorithm of `governor` on a table of bounded size.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -13,14 +13,13 @@ use governor::{NotUntil, RateLimiter};
 
 use super::key::Key;
 use super::policy::{Policy, Quota, Verdict};
-use super::table::{Fading, Table};
+use super::table::{Forgettable, Table};
 use crate::clock::Clock;
 
-/// Buckets of one policy that are kept at the same time, about 4 MB with their table. Those that are full again are
-/// forgotten first.
+/// The largest number of buckets of one policy, which use about 4 MB. Those that are full earliest are removed first.
 const MOST: usize = 65_536;
 
-/// The server's clock as governor's clock.
+/// Adapts the server's clock to `governor`.
 struct SteadyClock(Arc<dyn Clock>);
 
 impl governor_clock::Clock for SteadyClock {
@@ -31,11 +30,11 @@ impl governor_clock::Clock for SteadyClock {
     }
 }
 
-/// A bucket as governor stores it: the time at which it is full again.
+/// A bucket as `governor` stores it: the time at which it will be full.
 struct FullAt(Nanos);
 
-impl Fading for FullAt {
-    fn fades_at(&self) -> u64 {
+impl Forgettable for FullAt {
+    fn forgettable_at(&self) -> u64 {
         self.0.as_u64()
     }
 }
@@ -49,7 +48,7 @@ impl StateStore for Buckets {
     where
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {
-        // An unknown key is never refused, so a refusal stores nothing.
+        // If the key is unknown, the bucket is full and does not refuse, so a refusal never creates an entry.
         let known = self.0.with_known(key, |bucket| {
             let (answer, full_at) = decide(Some(bucket.0))?;
             bucket.0 = full_at;
@@ -62,7 +61,7 @@ impl StateStore for Buckets {
             *key,
             || FullAt(Nanos::new(0)),
             |bucket| {
-                // Another thread may have created it meanwhile.
+                // Another thread may have created the entry since the look-up above.
                 let held = Some(bucket.0).filter(|full_at| full_at.as_u64() > 0);
                 let (answer, full_at) = decide(held)?;
                 bucket.0 = full_at;
@@ -92,7 +91,7 @@ pub struct Local {
     quota: Quota,
     buckets: Arc<Table<Key, FullAt>>,
     clock: Arc<dyn Clock>,
-    /// The start of the table's times.
+    /// Times in the table count from this time.
     started: Duration,
     limiter: RateLimiter<Key, Buckets, SteadyClock, StateInformationMiddleware>,
 }
@@ -117,7 +116,7 @@ impl Local {
         u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// Makes at least `missing` nanoseconds of refill missing in a bucket.
+    /// Lowers a bucket so that it needs at least `missing` nanoseconds to be full.
     pub fn drain(&self, key: Key, missing: u64) {
         if missing == 0 {
             return;
@@ -130,7 +129,7 @@ impl Local {
         );
     }
 
-    /// Missing tokens of a bucket, rounded up.
+    /// How many tokens a bucket needs to be full, rounded up.
     pub fn missing(&self, key: Key) -> u32 {
         let full_at = self.buckets.with_known(&key, |bucket| bucket.0.as_u64());
         let missing = full_at.unwrap_or(0).saturating_sub(self.now());
@@ -143,7 +142,7 @@ impl Local {
         match self.limiter.check_key_n(&key, cost) {
             Ok(Ok(state)) => Verdict::allowed(self.policy, state.remaining_burst_capacity()),
             Ok(Err(not_until)) => self.refused(&not_until, cost),
-            // Not reached, because no call costs more than the bucket's depth.
+            // Unreachable: `Quota::cost` limits the cost to the bucket's depth.
             Err(_) => Verdict::refused(self.policy, self.quota, 0, self.quota.full()),
         }
     }
@@ -155,12 +154,12 @@ impl Local {
         Verdict::refused(self.policy, self.quota, level, wait)
     }
 
-    /// Forgets buckets that are full again.
+    /// Removes buckets that are full.
     pub fn forget(&self) {
         self.limiter.retain_recent();
     }
 
-    /// The number of buckets that are kept.
+    /// The number of buckets.
     pub fn remembered(&self) -> usize {
         self.limiter.len()
     }

@@ -1,6 +1,6 @@
 //! Rate limits: token buckets by player, address and username. The buckets are in Redis, so limits hold for any number
-//! of instances and however late Redis answers. Without Redis each instance has buckets of its own. A check never
-//! fails, and there is no state in which everything is allowed. docs/limits.md has the limits and their precision.
+//! of instances, even if Redis answers late. Without Redis each instance has its own buckets. A check never returns an
+//! error, and limits are applied in every state. docs/limits.md describes the limits and their precision.
 //!
 //! # With Redis
 //!
@@ -8,23 +8,24 @@
 //! amount, and the leases of the instances, and guarantees *amount + leased tokens <= depth*. So all instances together
 //! spend at most depth + rate * time.
 //!
-//! - *Leases* ([`lease`]). A request to Redis that has to be sent anyway also leases the tokens that the player will
-//!   probably spend in the next seconds, at most a quarter of the depth. All that the instance still holds is returned
-//!   with the next request. A lease lapses in Redis after 5 s and is spent for 4.5 s, so no clocks need to agree.
-//! - *Refusals.* After Redis has refused, the instance refuses by itself until there can be a token again.
-//! - *Credit.* A call that has waited for 15 ms is admitted on credit. That is a debt, which the next request pays. The
-//!   debt of an instance never exceeds its share of a reserve, which the script leaves in the bucket ([`share`]). A
-//!   call without credit waits. The answer is received even if the call has ended; a lost answer counts as having cost
-//!   everything that it may have cost.
+//! - *Leases* ([`lease`]). A request to Redis takes tokens for the call and also leases the tokens that the player will
+//!   probably spend in the next seconds, at most a quarter of the depth. The next request returns all tokens that the
+//!   instance still holds. A lease expires after 5 s in Redis and after 4.5 s in the instance, so small differences
+//!   between clocks do not matter.
+//! - *Refusals.* After Redis has refused, the instance refuses calls without asking Redis until there can be a token.
+//! - *Credit.* A call that has waited for 15 ms is admitted on credit. The next request pays this debt. The debt of an
+//!   instance never exceeds its share of a reserve, which the script leaves in the bucket ([`share`]). A call without
+//!   credit waits. The answer is received even if the call has ended. If an answer is lost, all tokens that the request
+//!   may have taken count as taken.
 //!
 //! # Without Redis
 //!
-//! `governor` calculates the buckets, over a bounded table that first drops full buckets, so that a scan of many
-//! addresses neither fills the memory nor releases a client that is limited. This begins when Redis has not answered
-//! for a second ([`contact`]) and ends with its next answer.
+//! `governor` implements the buckets of a process, on a table of bounded size that drops full buckets first. So
+//! requests from many addresses neither fill the memory nor reset the bucket of a client that is limited. These buckets
+//! are used when Redis has not answered for a second ([`contact`]), until its next answer.
 //!
-//! `tests/api/limits` compares the script, the leases and governor with models, and lets instances share a bucket whose
-//! answers are late or lost at random.
+//! `tests/api/limits` compares the script, the leases and `governor` with models, and simulates instances that share a
+//! bucket while answers are late or lost at random.
 
 mod asking;
 pub mod contact;
@@ -52,9 +53,9 @@ use crate::identity::IdentityTracker;
 use crate::redis_client::Redis;
 use crate::telemetry::metrics::{Counter, Metrics};
 use share::Share;
-use shared::{Checked, Found, Shared};
+use shared::{Basis, Checked, Shared};
 
-/// What decided, for the metrics.
+/// What decided on a call: the label `store` of the metrics.
 #[derive(Clone, Copy, Debug)]
 enum Store {
     Redis,
@@ -69,7 +70,7 @@ impl Store {
 
 const OUTCOMES: [&str; 2] = ["allowed", "refused"];
 
-/// Decides on calls.
+/// Decides whether calls are allowed.
 pub struct Limiter {
     quotas: Quotas,
     shared: Option<Shared>,
@@ -85,8 +86,8 @@ impl fmt::Debug for Limiter {
 }
 
 impl Limiter {
-    /// A limiter whose buckets are full as far as this instance knows. In Redis the buckets belong to the database.
-    /// `clock` is used for this process' own buckets.
+    /// A limiter. Without `redis`, or while Redis is unavailable, it uses buckets of this process, whose time is
+    /// `clock`. Keys in Redis contain the identity of the database, so databases do not share buckets.
     pub fn new(
         quotas: Quotas,
         redis: Option<(Redis, Arc<IdentityTracker>)>,
@@ -111,13 +112,18 @@ impl Limiter {
         self.quotas.of(policy)
     }
 
-    /// What this instance may do with a policy's buckets now; `None` without Redis.
+    /// This instance's current share of a policy's buckets; `None` without Redis.
     pub fn share(&self, policy: Policy) -> Option<Share> {
         self.shared.as_ref().map(|shared| shared.share(policy))
     }
 
-    /// As [`Limiter::check`], if this can be decided without asking Redis; otherwise `None`, and nothing is done.
-    pub fn check_at_hand(&self, policy: Policy, key: Key, cost: u32) -> Option<Option<Verdict>> {
+    /// Like [`Limiter::check`], but returns `None` and changes nothing if Redis must be asked.
+    pub fn check_without_redis(
+        &self,
+        policy: Policy,
+        key: Key,
+        cost: u32,
+    ) -> Option<Option<Verdict>> {
         let Some(quota) = self.quota(policy) else { return Some(None) };
         let local = self.local[policy.index()].as_ref()?;
         let Some(shared) = &self.shared else {
@@ -126,11 +132,11 @@ impl Limiter {
         if !shared.is_up() {
             return None;
         }
-        let verdict = shared.check_at_hand(policy, quota, key, cost)?;
+        let verdict = shared.check_without_redis(policy, quota, key, cost)?;
         Some(Some(self.counted(verdict, Store::Lease)))
     }
 
-    /// Takes `cost` tokens of a bucket, or none. `None` if the policy is not limited.
+    /// Takes `cost` tokens from a bucket; if it has fewer, takes none and refuses. `None` if the policy is not limited.
     pub async fn check(&self, policy: Policy, key: Key, cost: u32) -> Option<Verdict> {
         let quota = self.quota(policy)?;
         let local = self.local[policy.index()].as_ref()?;
@@ -138,10 +144,10 @@ impl Limiter {
             return Some(self.counted(local.check(key, cost), Store::Local));
         };
         let (verdict, store) = match shared.check(policy, quota, key, cost, local).await {
-            Checked::Decided(verdict, Found::Asked) => (verdict, Store::Redis),
-            Checked::Decided(verdict, Found::Held) => (verdict, Store::Lease),
-            Checked::Decided(verdict, Found::Late) => (verdict, Store::Late),
-            Checked::Away { missing } => {
+            Checked::Decided(verdict, Basis::Redis) => (verdict, Store::Redis),
+            Checked::Decided(verdict, Basis::Lease) => (verdict, Store::Lease),
+            Checked::Decided(verdict, Basis::Credit) => (verdict, Store::Late),
+            Checked::Unavailable { missing } => {
                 local.drain(key, missing);
                 (local.check(key, cost), Store::Local)
             }
@@ -155,7 +161,7 @@ impl Limiter {
         verdict
     }
 
-    /// Forgets buckets that are equal to new ones. Call it from time to time; memory is bounded in any case.
+    /// Removes buckets that are equal to new ones. Should be called regularly to free memory, which is bounded anyway.
     pub fn forget(&self) {
         self.local.iter().flatten().for_each(Local::forget);
         if let Some(shared) = &self.shared {
@@ -163,7 +169,7 @@ impl Limiter {
         }
     }
 
-    /// Tells the other instances that this one ends and uses no bucket any more.
+    /// Tells the other instances that this one stops and no longer uses any bucket.
     pub async fn leave(&self) {
         if let Some(shared) = &self.shared {
             shared.leave().await;

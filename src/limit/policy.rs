@@ -13,7 +13,7 @@ pub enum Policy {
     Address,
     /// Signing in, registering and creating guests, by address.
     Auth,
-    /// Signing in with one username, from any address: guessing one account's password is slow from many addresses too.
+    /// Signing in with one username from any address, so that guessing a password is slow even from many addresses.
     Login,
 }
 
@@ -31,8 +31,7 @@ impl Policy {
         }
     }
 
-    /// Whether instances lease tokens. Sign-ins are rare and expensive, so their tokens are fetched one by one and none
-    /// is unused.
+    /// Whether instances lease tokens. Tokens for sign-ins are taken one by one, because sign-ins are rare.
     pub(super) fn is_leased(self) -> bool {
         matches!(self, Self::Player | Self::Address)
     }
@@ -43,8 +42,8 @@ impl Policy {
     }
 }
 
-/// A token bucket with a depth in tokens and an interval in which it gains one token. Amounts are nanoseconds of
-/// refill, so that all sums are whole numbers: a token is worth an interval.
+/// The parameters of a token bucket: its depth in tokens and the interval in which it gains one token. Amounts are in
+/// nanoseconds of refill, so that they are integers: one token is worth one interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
     /// The depth in tokens; at least 1.
@@ -70,22 +69,22 @@ impl Quota {
         (rate > 0 && burst > 0).then_some(Self { burst, interval })
     }
 
-    /// The worth of `tokens`.
+    /// The amount of `tokens` tokens.
     pub fn worth(self, tokens: u32) -> u64 {
         u64::from(tokens) * self.interval
     }
 
-    /// The worth of the full bucket: the nanoseconds in which it fills.
+    /// The amount of a full bucket: the nanoseconds in which an empty one fills.
     pub fn full(self) -> u64 {
         self.worth(self.burst)
     }
 
-    /// Whole tokens in a level.
+    /// Whole tokens in an amount.
     pub fn tokens(self, level: u64) -> u32 {
         u32::try_from(level / self.interval).unwrap_or(u32::MAX).min(self.burst)
     }
 
-    /// The cost of a call, at most the depth, because a more expensive call could never be made.
+    /// The cost of a call, limited to the depth, because a more expensive call could never be allowed.
     pub fn cost(self, cost: u32) -> u32 {
         cost.clamp(1, self.burst)
     }
@@ -115,7 +114,7 @@ pub struct Verdict {
     pub policy: Policy,
     /// Tokens that are left.
     pub remaining: u32,
-    /// For a refused call: the time after which the same call is allowed, if there is no other call before.
+    /// For a refused call: the time after which the same call is allowed, if no other call comes first.
     pub retry_after: Option<Duration>,
 }
 
@@ -130,7 +129,7 @@ impl Verdict {
         Self { policy, remaining: quota.tokens(level), retry_after }
     }
 
-    /// Whether the call may go on.
+    /// Whether the call is allowed.
     pub fn is_allowed(&self) -> bool {
         self.retry_after.is_none()
     }
@@ -151,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn zero_is_no_limit() {
+    fn zero_means_no_limit() {
         assert_eq!((Quota::per_second(0, 20), Quota::per_minute(0)), (None, None));
     }
 

@@ -1,4 +1,4 @@
-//! The request to Redis about a bucket, and its answer.
+//! The arguments and the result of the script that takes tokens from a bucket in Redis.
 
 use std::sync::LazyLock;
 
@@ -7,25 +7,25 @@ use redis::{RedisResult, Script};
 use super::policy::Quota;
 use crate::redis_client::Connection;
 
-/// The script that takes tokens: one key, one round trip, on Redis' clock.
+/// The script that takes tokens. It uses one key and the clock of Redis, and needs one round trip.
 pub const BUCKET_SCRIPT: &str = include_str!("bucket.lua");
 
 static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(BUCKET_SCRIPT));
 
-/// How long Redis counts a leased token as one that may be spent.
+/// How long Redis counts a leased token as leased.
 pub const LEASE_MICROS: u64 = 5_000_000;
 
-/// The arguments of `bucket.lua`.
+/// The arguments of `bucket.lua`, which describes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Question {
-    /// The cost of the call.
+    /// The cost of the call in tokens.
     pub cost: u32,
-    /// The debt that is paid.
+    /// The debt that the request pays, in tokens.
     pub debt: u32,
-    pub lot: u32,
+    pub lease_wanted: u32,
     pub stamp: u64,
     pub unspent: u32,
-    pub reckoned: u64,
+    pub expected_level: u64,
     /// Tokens that must be left in the bucket.
     pub reserve: u32,
 }
@@ -37,7 +37,7 @@ impl Question {
     }
 }
 
-/// The result of `bucket.lua`.
+/// The result of `bucket.lua`, which describes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answer {
     pub taken: bool,
@@ -55,17 +55,17 @@ impl Answer {
     }
 }
 
-/// Runs the script. It outlives the call that asks, so it owns what it needs.
+/// Runs the script. The future may outlive the call that created it, so it owns its arguments.
 pub(super) async fn take(
     mut connection: Connection,
     name: String,
     quota: Quota,
     question: Question,
 ) -> RedisResult<Answer> {
-    let Question { lot, stamp, unspent, reckoned, reserve, .. } = question;
+    let Question { lease_wanted, stamp, unspent, expected_level, reserve, .. } = question;
     let mut call = SCRIPT.key(name);
-    call.arg(quota.interval).arg(quota.burst).arg(question.need()).arg(lot).arg(stamp);
-    call.arg(unspent).arg(reckoned).arg(LEASE_MICROS).arg(reserve);
+    call.arg(quota.interval).arg(quota.burst).arg(question.need()).arg(lease_wanted).arg(stamp);
+    call.arg(unspent).arg(expected_level).arg(LEASE_MICROS).arg(reserve);
     let (taken, level, others, lease, version, wait) = call.invoke_async(&mut connection).await?;
     Ok(Answer { taken, level, others, lease, version, wait })
 }

@@ -1,4 +1,4 @@
-//! The instances that share buckets: each registers in Redis from time to time and learns how many there are.
+//! Counts the instances that share buckets: each instance registers in Redis twice a second and gets their number.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{LazyLock, Weak};
@@ -7,24 +7,24 @@ use std::time::Duration;
 use redis::{RedisResult, Script};
 use tokio::time::sleep;
 
-use super::contact::AWAY_NANOS;
+use super::contact::UNAVAILABLE_AFTER_NANOS;
 use super::share::{PRESENCE_NANOS, Peers, Presence};
 use super::shared::Inner;
 use crate::redis_client::{Connection, Redis};
 
-/// The script that counts the instances.
+/// The script that registers this instance and counts all instances.
 static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("instances.lua")));
 
 /// The interval of registrations.
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// Time-out of an answer.
-const LIMIT: Duration = Duration::from_nanos(AWAY_NANOS);
+/// Time-out of a registration.
+const TIMEOUT: Duration = Duration::from_nanos(UNAVAILABLE_AFTER_NANOS);
 
-/// Time-out of the last message.
-const FAREWELL_LIMIT: Duration = Duration::from_millis(500);
+/// Time-out of the removal of this instance.
+const LEAVE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// This instance and the others.
+/// The registration of this instance.
 #[derive(Debug)]
 pub(super) struct Registration {
     id: String,
@@ -37,7 +37,7 @@ impl Default for Registration {
     }
 }
 
-/// Follows the number of instances for as long as the limiter is in use.
+/// Registers this instance and updates the number of instances as long as the limiter is in use.
 pub(super) async fn keep(shared: Weak<Inner>, redis: Redis, mut peers: Peers) {
     let mut changes = redis.watch();
     let Some(mut identities) = shared.upgrade().map(|shared| shared.identity.watch()) else {
@@ -49,37 +49,37 @@ pub(super) async fn keep(shared: Weak<Inner>, redis: Redis, mut peers: Peers) {
             if shared.registration.has_left.load(Ordering::Relaxed) {
                 return;
             }
-            follow(&shared, &mut peers).await;
+            register(&shared, &mut peers).await;
         }
         tokio::select! {
             () = sleep(INTERVAL) => {}
             // Redis became available or unavailable.
             changed = changes.changed() => if changed.is_err() { return },
-            // The database, to which the buckets belong, became known.
+            // The identity of the database, which keys contain, became known.
             changed = identities.changed() => if changed.is_err() { return },
         }
     }
 }
 
-/// Tells the other instances that this one ends.
+/// Removes this instance from the list in Redis, because it stops.
 pub(super) async fn leave(shared: &Inner) {
     shared.registration.has_left.store(true, Ordering::Relaxed);
     let (key, id) = (shared.key("instances"), &shared.registration.id);
-    let told = shared.redis.with_limit(FAREWELL_LIMIT, |mut connection| async move {
+    let removed = shared.redis.with_limit(LEAVE_TIMEOUT, |mut connection| async move {
         redis::cmd("HDEL").arg(key).arg(id).exec_async(&mut connection).await
     });
-    if let Err(error) = told.await {
-        tracing::debug!(%error, "Redis could not be told that this instance ends");
+    if let Err(error) = removed.await {
+        tracing::debug!(%error, "this instance could not be removed from the list in Redis");
     }
 }
 
-async fn follow(shared: &Inner, peers: &mut Peers) {
+async fn register(shared: &Inner, peers: &mut Peers) {
     if !shared.identity.is_known() {
         return shared.shares.publish(peers);
     }
     let sent = shared.now();
     let (key, id) = (shared.key("instances"), &shared.registration.id);
-    let presence = shared.redis.with_limit(LIMIT, |connection| ask(connection, key, id)).await;
+    let presence = shared.redis.with_limit(TIMEOUT, |connection| ask(connection, key, id)).await;
     match presence {
         Ok(presence) => {
             shared.contact.answered();

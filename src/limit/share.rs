@@ -1,50 +1,51 @@
-//! How much of each bucket an instance may spend while Redis is late, and what it therefore leaves in the bucket while
-//! Redis answers in time. This depends on the number of instances. Times are nanoseconds on the instance's monotonic
-//! clock.
+//! Calculates from the number of instances how many tokens of each bucket an instance may spend on credit while Redis
+//! is late, and how many tokens all instances therefore leave in the bucket while Redis answers in time. Times are
+//! nanoseconds on the instance's monotonic clock.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::policy::{Policy, Quota, Quotas};
 
-/// After this long every instance knows which instances have come or gone: each registers several times within it, and
-/// an instance without an answer for half of it treats Redis as unavailable.
+/// After this time every instance knows of a change in the number of instances: each registers several times within it,
+/// and an instance that gets no answer for half of it treats Redis as unavailable.
 pub const SETTLING_NANOS: u64 = 2_000_000_000;
 
-/// How long an instance that does not register counts as present.
+/// How long an instance counts as present after its last registration.
 pub const PRESENCE_NANOS: u64 = 5_000_000_000;
 
-/// How long the others' part of a bucket is kept for an instance that cannot register: a second less than they count it
-/// as present.
+/// How long an instance that cannot register may use its part: one second less than the others count it as present and
+/// reserve that part.
 const PRESENCE_KNOWN_NANOS: u64 = PRESENCE_NANOS - 1_000_000_000;
 
-/// What an instance may do with a bucket.
+/// How many tokens of a bucket an instance may spend on credit, and how many it must leave.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Share {
-    /// Tokens that must be left in the bucket by calls that Redis decides in time: the parts of all instances.
+    /// Tokens that calls must leave in the bucket if Redis decides on them in time: the sum of the parts of all
+    /// instances.
     pub reserve: u32,
-    /// Tokens that this instance may let through on credit while Redis is late.
+    /// Tokens that this instance may spend on credit while Redis is late.
     pub part: u32,
-    /// Since when no other instance uses the buckets. Nothing is reserved then, and `part` is further limited by what
-    /// is certain to be in the bucket.
+    /// Since when this is the only instance; `None` if there are others. A single instance reserves nothing, and may
+    /// spend on credit only tokens that are certainly in the bucket.
     pub alone_since: Option<u64>,
     /// The number of instances, including this one; at least 1.
     pub instances: u32,
 }
 
 impl Share {
-    /// The highest cost of a call that can still be paid together with a debt.
+    /// The largest cost of a call that is admitted, so that a debt can still be paid together with it.
     pub fn most_per_call(&self, quota: Quota) -> u32 {
         quota.burst - self.reserve.max(self.part).min(quota.burst / 2)
     }
 
-    /// The highest number of tokens that one request may take.
+    /// The largest number of tokens that one request may take.
     pub fn most_per_question(&self, quota: Quota) -> u32 {
         quota.burst - self.reserve.min(quota.burst / 2)
     }
 }
 
-/// The reserve for a number of instances, and the part of each. An instance should be able to let one call per second
-/// through, and at most half of the depth is reserved: with very many instances the part is 0.
+/// The reserve for a number of instances, and the part of each. A part should allow one call per second on credit. At
+/// most half of the depth is reserved, so with very many instances the part is 0.
 fn divide(quota: Quota, instances: u32) -> (u32, u32) {
     let half = quota.burst / 2;
     if instances <= 1 {
@@ -54,57 +55,59 @@ fn divide(quota: Quota, instances: u32) -> (u32, u32) {
     (part * instances, part)
 }
 
-/// The most that up to `instances` instances may let through on credit together, however many each of them knows.
+/// The largest number of tokens that up to `instances` instances may spend on credit together, even if they do not know
+/// of all others.
 fn guard(quota: Quota, instances: u32) -> u32 {
     let (_, alone) = divide(quota, 1);
-    // A larger number of instances has no more.
+    // More instances than tokens have no larger reserve.
     let counts = 2..=instances.min(quota.burst);
     counts.map(|count| divide(quota, count).0).max().unwrap_or(0).max(alone)
 }
 
-/// What Redis reported about the instances.
+/// What Redis reported about the registered instances.
 #[derive(Clone, Copy, Debug)]
 pub struct Presence {
     /// The number of instances, including this one.
     pub instances: u32,
-    /// The age of the youngest instance.
+    /// The time since the newest instance registered first.
     pub youngest_age: u64,
     /// Whether this instance was registered before.
     pub known: bool,
 }
 
-/// One policy's share while it changes to what the number of instances requires.
+/// The share of one policy's buckets. After a change in the number of instances it is adjusted in steps.
 #[derive(Clone, Copy, Debug)]
 struct Bucket {
     quota: Quota,
     reserve: u32,
     part: u32,
-    /// Since when every instance leaves the required reserve.
+    /// Since when all instances leave the same reserve.
     agreed_at: Option<u64>,
 }
 
-/// Follows the instances. At any time, and whichever instances each of them knows, what an instance leaves in a bucket
-/// is at least the sum of the others' parts.
+/// Adjusts the shares to the number of instances. Invariant, even if instances do not know of each other: the tokens
+/// that an instance leaves in a bucket are at least the sum of the parts of the others.
 #[derive(Debug)]
 pub struct Peers {
     instances: u32,
     alone_since: Option<u64>,
-    /// Whether Redis has reported nothing yet.
+    /// Whether Redis has not reported anything yet.
     is_new: bool,
-    /// Redis has forgotten this instance, and perhaps others.
+    /// Whether Redis has lost the registration of this instance, and perhaps those of others.
     was_forgotten: bool,
+    /// When Redis last reported.
     heard_at: u64,
-    /// When the last instance came or went.
+    /// When the number of instances last changed.
     changed_at: u64,
     buckets: [Option<Bucket>; Policy::ALL.len()],
 }
 
 impl Peers {
-    /// A value without other instances and without a share.
+    /// A value before the first report: the largest reserve and no part.
     pub fn new(quotas: Quotas) -> Self {
         let buckets = quotas.0.map(|quota| {
             let quota = quota?;
-            // More is never reserved.
+            // The largest reserve for any number of instances.
             Some(Bucket { quota, reserve: quota.burst / 2, part: 0, agreed_at: None })
         });
         Self {
@@ -129,13 +132,13 @@ impl Peers {
             self.changed_at = now;
         }
         let agreed = settled && now - self.changed_at >= SETTLING_NANOS;
-        // An instance that was alone has left nothing in the buckets, neither for others nor for itself.
+        // While this was the only instance, it left no reserve in the buckets.
         let without_reserve = self.alone_since.is_some() && !alone;
         for bucket in self.buckets.iter_mut().flatten() {
             if alone {
-                bucket.keep_alone();
+                bucket.set_alone();
             } else {
-                bucket.follow(now, instances, settled, agreed);
+                bucket.adjust(now, instances, settled, agreed);
             }
             if !alone && (without_reserve || !known) {
                 bucket.part = 0;
@@ -145,7 +148,7 @@ impl Peers {
         (self.instances, self.is_new, self.heard_at) = (instances, false, now);
     }
 
-    /// Notes at `now` that Redis did not answer. The others soon stop counting this instance.
+    /// Notes at `now` that Redis did not answer. After some time the others no longer count this instance.
     pub fn miss(&mut self, now: u64) {
         if now.saturating_sub(self.heard_at) < PRESENCE_KNOWN_NANOS {
             return;
@@ -156,7 +159,7 @@ impl Peers {
         }
     }
 
-    /// What to do with a policy's buckets.
+    /// The share of a policy's buckets.
     pub fn share(&self, policy: Policy) -> Share {
         let (reserve, part) =
             self.buckets[policy.index()].map_or((0, 0), |bucket| (bucket.reserve, bucket.part));
@@ -165,35 +168,37 @@ impl Peers {
 }
 
 impl Bucket {
-    /// Reserves nothing. What is certain to be in a bucket starts at nothing and grows.
-    fn keep_alone(&mut self) {
+    /// Sets the share of a single instance, which needs no reserve.
+    fn set_alone(&mut self) {
         (self.reserve, self.part) = divide(self.quota, 1);
         self.agreed_at = None;
     }
 
-    fn follow(&mut self, now: u64, instances: u32, settled: bool, agreed: bool) {
+    /// Adjusts the share to a number of instances of 2 or more. `settled`: all instances know of each other. `agreed`:
+    /// they leave the same reserve.
+    fn adjust(&mut self, now: u64, instances: u32, settled: bool, agreed: bool) {
         let (reserve, part) = divide(self.quota, instances);
         self.part = self.part.min(part);
-        // If not all instances know each other, the reserve is as much as those that know of fewer may spend.
+        // Some instances may know of fewer instances and have larger parts, so the reserve covers their parts as well.
         self.reserve = if settled { reserve } else { reserve.max(guard(self.quota, instances)) };
         if !agreed {
             self.agreed_at = None;
             return;
         }
         let agreed_at = *self.agreed_at.get_or_insert(now);
-        // By then the reserve has been refilled in a bucket that was empty when all instances agreed on it.
+        // After this time even a bucket that was empty at `agreed_at` contains the reserve.
         if now - agreed_at >= self.quota.worth(reserve) {
             self.part = part;
         }
     }
 }
 
-/// The present shares, which every request reads.
+/// The current shares. Atomic, because every request reads them.
 #[derive(Debug)]
 pub struct Shares {
-    /// Reserve and part, by policy.
+    /// By policy: the reserve in the upper 32 bits and the part in the lower ones.
     tokens: [AtomicU64; Policy::ALL.len()],
-    /// 0: not alone.
+    /// 0 if there are other instances.
     alone_since: AtomicU64,
     instances: AtomicU32,
 }
@@ -206,8 +211,8 @@ impl Shares {
         shares
     }
 
-    /// Publishes the shares of `peers`. A reader may see some of the values before the others: a part without a reserve
-    /// is used only if `alone_since` is set too.
+    /// Publishes the shares of `peers`. A reader may see some of the values earlier than others. This is safe, because
+    /// a part without a reserve is used only if `alone_since` is set as well.
     pub fn publish(&self, peers: &Peers) {
         for policy in Policy::ALL {
             let Share { reserve, part, .. } = peers.share(policy);
@@ -270,9 +275,9 @@ mod tests {
     }
 
     #[test]
-    fn whoever_finds_nobody_there_is_alone_at_once() {
+    fn the_first_instance_is_alone_at_once() {
         let mut peers = peers();
-        assert_eq!(tokens(&peers), (10, 0), "as much as is ever reserved");
+        assert_eq!(tokens(&peers), (10, 0), "the largest reserve");
         heard(&mut peers, 1, 1, 0, false);
         assert_eq!(tokens(&peers), (0, 5));
         assert_eq!(peers.share(Policy::Player).alone_since, Some(SECOND));
@@ -281,10 +286,10 @@ mod tests {
     }
 
     #[test]
-    fn a_newcomer_has_no_part_until_the_others_know_it_and_the_reserve_has_flowed_in() {
+    fn a_new_instance_has_no_part_until_the_others_know_it_and_the_reserve_is_filled() {
         let mut peers = peers();
         heard(&mut peers, 1, 3, 0, false);
-        assert_eq!(tokens(&peers), (5, 0), "one of them may believe to be alone");
+        assert_eq!(tokens(&peers), (5, 0), "another instance may not know of the others yet");
         heard(&mut peers, 3, 3, 2, true);
         assert_eq!(tokens(&peers), (3, 0));
         heard(&mut peers, 4, 3, 3, true);
@@ -292,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_was_alone_has_no_part_until_there_is_a_reserve() {
+    fn an_instance_that_was_alone_has_no_part_until_the_reserve_is_filled() {
         let mut peers = peers();
         heard(&mut peers, 1, 1, 0, false);
         heard(&mut peers, 2, 2, 0, true);
@@ -303,10 +308,10 @@ mod tests {
     }
 
     #[test]
-    fn whom_redis_has_forgotten_has_no_part_and_is_not_alone_until_the_others_are_heard() {
+    fn after_a_lost_registration_an_instance_has_no_part_until_the_others_register() {
         let mut peers = peers();
         heard(&mut peers, 1, 1, 0, false);
-        // Redis may have lost everything.
+        // Redis does not know the instance any more, so it may have lost all registrations.
         heard(&mut peers, 10, 1, 0, false);
         assert_eq!((tokens(&peers), peers.share(Policy::Player).alone_since), ((5, 0), None));
         heard(&mut peers, 11, 1, 1, true);
@@ -316,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_cannot_tell_the_others_that_it_is_there_gives_its_part_up_before_they_do() {
+    fn an_instance_that_cannot_register_loses_its_part_before_the_others_drop_it() {
         let mut peers = peers();
         for second in [1, 4, 7] {
             heard(&mut peers, second, 2, 3, second > 1);
@@ -329,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_without_a_reserve_is_only_seen_by_whoever_is_alone() {
+    fn shares_are_published_with_alone_since() {
         let mut peers = peers();
         let shares = Shares::new(&peers);
         assert_eq!(shares.of(Policy::Player), peers.share(Policy::Player));

@@ -1,4 +1,4 @@
-//! Buckets in Redis, one key each, and the tokens that this instance has leased from them.
+//! Checks calls against buckets in Redis. Each bucket is one key, from which this instance leases tokens.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::time::{sleep, timeout};
 
 use super::asking::{Asking, InFlight, Pending};
-use super::contact::{AWAY_NANOS, Contact};
+use super::contact::{Contact, UNAVAILABLE_AFTER_NANOS};
 use super::debtors::{self, Debtors};
 use super::key::Key;
 use super::lease::{Decision, Lease};
@@ -16,66 +16,66 @@ use super::policy::{Policy, Quota, Quotas, Verdict};
 use super::question::{Answer, Question, take};
 use super::registry::{self, Registration};
 use super::share::{Peers, Share, Shares};
-use super::table::{Fading, Table};
+use super::table::{Forgettable, Table};
 use crate::identity::IdentityTracker;
 use crate::redis_client::{REQUEST_LIMIT, Redis};
 
-/// Buckets of one policy that are kept at the same time, about 25 MB. Forgetting one costs a round trip and nothing
-/// else, unless so many have debts that one of those is forgotten.
+/// The largest number of buckets of one policy, which use about 25 MB. A removed bucket costs one more round trip.
+/// Buckets with debts are removed last.
 const MOST: usize = 131_072;
 
-/// How often a call that needs Redis checks whether it can be asked again.
+/// How often a call that waits for Redis checks whether a request can be sent.
 const RETRY: Duration = Duration::from_millis(25);
 
-/// The shortest wait of such a call, so that other tasks can run meanwhile.
-const LEAST_WAIT: Duration = Duration::from_millis(1);
+/// The shortest wait of such a call, so that other tasks can run.
+const MIN_WAIT: Duration = Duration::from_millis(1);
 
 /// A lease is at most this fraction of the depth.
 const LEASE_PART: u32 = 4;
 
-/// A bucket, and whether a request for it is in progress. There is one request at a time; other calls wait for its
-/// answer.
+/// A bucket and its request in progress, if there is one. Each bucket has at most one request at a time; other calls
+/// wait for its answer.
 #[derive(Debug, Default)]
 pub(super) struct Bucket {
     pub(super) lease: Lease,
     pub(super) asking: Option<Arc<Pending>>,
 }
 
-impl Fading for Bucket {
-    fn fades_at(&self) -> u64 {
-        self.lease.fades_at()
+impl Forgettable for Bucket {
+    fn forgettable_at(&self) -> u64 {
+        self.lease.forgettable_at()
     }
 }
 
 /// What a call does next.
 enum Step {
     Decided(Decision),
-    /// Wait for the answer, unless it is late.
+    /// Wait for the answer until it counts as late.
     Wait(Arc<Pending>),
     Ask(Question, Asking),
-    /// Wait for Redis, at most for this long, because it is late and there is no credit left. A request may be in
-    /// progress.
-    Endure(Duration, Option<Arc<Pending>>),
+    /// Wait for Redis at most this long, because it is late and no credit is left. The second value is the request in
+    /// progress, if there is one.
+    WaitLonger(Duration, Option<Arc<Pending>>),
 }
 
-/// How a decision was made.
+/// What a decision is based on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found {
-    /// By Redis.
-    Asked,
-    /// From leased tokens and the last answer.
-    Held,
-    /// Without Redis, which was late.
-    Late,
+pub enum Basis {
+    /// The answer to a request for this call.
+    Redis,
+    /// Leased tokens and the last answer.
+    Lease,
+    /// Credit, because Redis was late.
+    Credit,
 }
 
 /// The result of a check.
 #[derive(Clone, Copy, Debug)]
 pub enum Checked {
-    Decided(Verdict, Found),
-    /// Redis is unavailable: the bucket of this process decides. At least `missing` nanoseconds of refill are missing
-    /// in it.
-    Away {
+    Decided(Verdict, Basis),
+    /// Redis is unavailable, so the bucket of this process decides. It must be lowered so that it needs at least
+    /// `missing` nanoseconds to be full.
+    Unavailable {
         missing: u64,
     },
 }
@@ -97,13 +97,13 @@ pub(super) struct Inner {
 }
 
 impl Inner {
-    /// Nanoseconds on the clock of all buckets.
+    /// The current time of all buckets: nanoseconds since the limiter was created.
     pub(super) fn now(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// A key of the limiter in Redis. It belongs to the database and not to its epoch: otherwise a failover would
-    /// refill every bucket.
+    /// A key of the limiter in Redis. It does not contain the epoch of the database, because a failover must not refill
+    /// the buckets.
     pub(super) fn key(&self, name: impl Display) -> String {
         let database = self.identity.current().unwrap_or_default().database;
         self.redis.lasting_key(database, format_args!("limit:{name}"))
@@ -113,12 +113,12 @@ impl Inner {
         &self.tables[policy.index()]
     }
 
-    /// Tokens that a request may ask for beyond what it needs.
+    /// The largest number of tokens that a request may lease.
     pub(super) fn lease_size(&self, policy: Policy, quota: Quota) -> u32 {
         if self.leases && policy.is_leased() { quota.burst / LEASE_PART } else { 0 }
     }
 
-    /// Asks Redis. `None` if there is no answer in time; the bucket receives it if it arrives later.
+    /// Asks Redis. `None` if there is no answer in time. A late answer is still applied to the bucket.
     pub(super) async fn ask(&self, question: Question, asking: Asking) -> Option<Answer> {
         let (quota, sent) = (asking.quota(), asking.sent());
         let name = self.key(asking.name());
@@ -126,7 +126,7 @@ impl Inner {
             InFlight::new(asking, Box::pin(take(connection, name, quota, question)))
         });
         let answer = answer.await.inspect_err(|error| {
-            tracing::debug!(%error, "a limit is applied without Redis");
+            tracing::debug!(%error, "Redis gave no answer in time; the limit is applied without it");
             self.contact.unanswered(sent);
             self.contact.pause(self.now());
         });
@@ -141,31 +141,31 @@ struct Call<'a> {
     quota: Quota,
     key: Key,
     cost: u32,
-    /// The buckets of this process, for when Redis is unavailable.
+    /// The buckets of this process, which are used while Redis is unavailable.
     local: &'a Local,
 }
 
 impl Call<'_> {
-    /// The result for the client; nothing if this process' bucket has to decide.
+    /// The result of a decision.
     fn checked(&self, decision: Decision) -> Checked {
         let Self { policy, quota, .. } = *self;
         let allowed = |level| Verdict::allowed(policy, quota.tokens(level));
         match decision {
-            Decision::Spent { level } => Checked::Decided(allowed(level), Found::Held),
-            Decision::Credited { level } => Checked::Decided(allowed(level), Found::Late),
+            Decision::Spent { level } => Checked::Decided(allowed(level), Basis::Lease),
+            Decision::Credited { level } => Checked::Decided(allowed(level), Basis::Credit),
             Decision::Refused { level, wait } => {
-                Checked::Decided(Verdict::refused(policy, quota, level, wait), Found::Held)
+                Checked::Decided(Verdict::refused(policy, quota, level, wait), Basis::Lease)
             }
             Decision::Exhausted { wait } => {
-                Checked::Decided(Verdict::refused(policy, quota, 0, wait), Found::Late)
+                Checked::Decided(Verdict::refused(policy, quota, 0, wait), Basis::Credit)
             }
-            Decision::Away { missing } => Checked::Away { missing },
-            // Not reached, because such a call continues.
-            Decision::Ask | Decision::Wait => Checked::Away { missing: 0 },
+            Decision::Unavailable { missing } => Checked::Unavailable { missing },
+            // Unreachable: these decisions do not end a check.
+            Decision::Ask | Decision::Wait => Checked::Unavailable { missing: 0 },
         }
     }
 
-    /// Redis' result for the client.
+    /// The result of an answer from Redis.
     fn answered(&self, question: Question, answer: Answer) -> Checked {
         let Self { policy, quota, .. } = *self;
         let level = answer.left(quota, question.reserve);
@@ -174,13 +174,13 @@ impl Call<'_> {
         } else {
             Verdict::refused(policy, quota, level, answer.wait)
         };
-        Checked::Decided(verdict, Found::Asked)
+        Checked::Decided(verdict, Basis::Redis)
     }
 }
 
 impl Shared {
-    /// A value without buckets. Without `leases` every allowed call asks Redis. Call it within a Tokio runtime, which
-    /// will follow the other instances.
+    /// A value without buckets. If `leases` is false, every allowed call asks Redis. Must be called within a Tokio
+    /// runtime, because it spawns tasks that count the instances and pay debts.
     pub fn new(redis: Redis, identity: Arc<IdentityTracker>, quotas: Quotas, leases: bool) -> Self {
         let peers = Peers::new(quotas);
         let inner = Arc::new(Inner {
@@ -201,17 +201,17 @@ impl Shared {
         Self(inner)
     }
 
-    /// Whether Redis can be asked.
+    /// Whether requests can be sent to Redis.
     pub fn is_up(&self) -> bool {
         self.0.redis.is_up() && self.0.identity.is_known()
     }
 
-    /// What this instance may do with a policy's buckets now.
+    /// This instance's current share of a policy's buckets.
     pub fn share(&self, policy: Policy) -> Share {
         self.0.shares.of(policy)
     }
 
-    /// Takes `cost` tokens, or none.
+    /// Takes `cost` tokens from a bucket; if it has fewer, takes none and refuses.
     pub async fn check(
         &self,
         policy: Policy,
@@ -233,17 +233,21 @@ impl Shared {
                     }
                 }
                 Step::Wait(pending) => pending.answered_or_late().await,
-                Step::Endure(wait, _) if waited >= Duration::from_nanos(AWAY_NANOS) => {
+                Step::WaitLonger(wait, _)
+                    if waited >= Duration::from_nanos(UNAVAILABLE_AFTER_NANOS) =>
+                {
                     let wait = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
                     return call.checked(Decision::Exhausted { wait });
                 }
-                Step::Endure(wait, Some(pending)) => drop(timeout(wait, pending.answer()).await),
-                Step::Endure(wait, None) => sleep(wait.min(RETRY)).await,
+                Step::WaitLonger(wait, Some(pending)) => {
+                    drop(timeout(wait, pending.answer()).await);
+                }
+                Step::WaitLonger(wait, None) => sleep(wait.min(RETRY)).await,
             }
         }
     }
 
-    /// Asks Redis, and waits while it is late if the call needs it. `None` if there was no answer.
+    /// Asks Redis. If the answer is late and there is no credit, waits longer. `None` if there is no answer.
     async fn ask(&self, call: Call<'_>, question: Question, asking: Asking) -> Option<Checked> {
         let pending = asking.pending();
         if let Some(answer) = self.0.ask(question, asking).await {
@@ -260,8 +264,9 @@ impl Shared {
         None
     }
 
-    /// As [`Shared::check`], if leased tokens and the last answer decide; otherwise `None`, and nothing is done.
-    pub fn check_at_hand(
+    /// Like [`Shared::check`], but returns `None` and changes nothing unless leased tokens and the last answer are
+    /// sufficient.
+    pub fn check_without_redis(
         &self,
         policy: Policy,
         quota: Quota,
@@ -270,7 +275,8 @@ impl Shared {
     ) -> Option<Verdict> {
         let (share, now) = (self.share(policy), self.0.now());
         let cost = quota.cost(cost).min(share.most_per_call(quota));
-        let decide = |bucket: &mut Bucket| bucket.lease.decide_at_hand(quota, share, now, cost);
+        let decide =
+            |bucket: &mut Bucket| bucket.lease.decide_without_redis(quota, share, now, cost);
         match self.0.table(policy).with_known(&key, decide)?? {
             Decision::Spent { level } => Some(Verdict::allowed(policy, quota.tokens(level))),
             Decision::Refused { level, wait } => Some(Verdict::refused(policy, quota, level, wait)),
@@ -278,7 +284,7 @@ impl Shared {
         }
     }
 
-    /// What a call does next. `is_late` means that it has waited long enough.
+    /// What a call does next. `is_late`: it has waited so long that it no longer waits for the answer.
     fn step(&self, call: Call, is_late: bool) -> Step {
         let Call { policy, quota, key, .. } = call;
         let (share, now) = (self.share(policy), self.0.now());
@@ -298,8 +304,8 @@ impl Shared {
                 (Decision::Wait, Some(pending)) => return Step::Wait(Arc::clone(pending)),
                 (Decision::Ask | Decision::Wait, _) => {}
                 (Decision::Exhausted { wait }, pending) => {
-                    let wait = Duration::from_nanos(wait).max(LEAST_WAIT);
-                    return Step::Endure(wait, pending.clone());
+                    let wait = Duration::from_nanos(wait).max(MIN_WAIT);
+                    return Step::WaitLonger(wait, pending.clone());
                 }
                 (decided, _) => return Step::Decided(decided),
             }
@@ -314,7 +320,7 @@ impl Shared {
         step
     }
 
-    /// Decides on the call that sent the request, because the answer is late or will not arrive.
+    /// Decides on the call that sent the request, without the answer, which is late or will not arrive.
     fn decide_asker(&self, call: Call, cost: u32) -> Decision {
         let Call { policy, quota, key, .. } = call;
         let now = self.0.now();
@@ -327,13 +333,13 @@ impl Shared {
         decision
     }
 
-    /// Forgets buckets without leased tokens and debts that were not used recently.
+    /// Removes buckets that have no leased tokens and no debts and were not used recently.
     pub fn forget(&self) {
         let now = self.0.now();
         self.0.tables.iter().for_each(|table| table.forget(now));
     }
 
-    /// Tells the other instances that this one ends.
+    /// Tells the other instances that this one stops.
     pub async fn leave(&self) {
         registry::leave(&self.0).await;
     }

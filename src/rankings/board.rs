@@ -162,5 +162,5 @@ pub enum Unavailable {
     Redis(#[from] crate::redis_client::Unavailable),
     /// Another rebuild took over, a part of the new boards was lost, or the boards were reset.
     #[error("interrupted by another rebuild, by a loss in Redis or by a reset")]
-    CutShort,
+    Interrupted,
 }

@@ -127,7 +127,7 @@ impl Local {
     /// Writes standings whose rows were read in `era`, unless there are newer ones.
     ///
     /// # Errors
-    /// Returns [`Unavailable::CutShort`] if that era is over.
+    /// Returns [`Unavailable::Interrupted`] if that era is over.
     pub(super) fn publish(
         &self,
         publication: &Publication<'_>,
@@ -148,7 +148,7 @@ impl Local {
 
     fn write_in(&self, era: u64) -> Result<RwLockWriteGuard<'_, Boards>, Unavailable> {
         let boards = self.write();
-        if boards.era == era { Ok(boards) } else { Err(Unavailable::CutShort) }
+        if boards.era == era { Ok(boards) } else { Err(Unavailable::Interrupted) }
     }
 
     /// Begins a rebuild and returns its number. What is written from now on is kept when it ends.
@@ -186,7 +186,7 @@ impl Local {
         }
         let mut boards = self.write();
         if boards.pass != pass {
-            return Err(Unavailable::CutShort);
+            return Err(Unavailable::Interrupted);
         }
         boards.rebuilt = Some((began, season));
         boards.as_of = boards.as_of.max(began);

@@ -278,7 +278,7 @@ impl Rankings {
         let Destination { era, keys } = destination;
         let publication = Publication { season: Season::at(now), as_of: now, standings };
         let status = match self.shared.as_ref().zip(keys.as_ref()) {
-            Some(_) if self.local.era() != *era => return Err(Unavailable::CutShort),
+            Some(_) if self.local.era() != *era => return Err(Unavailable::Interrupted),
             Some((shared, keys)) => shared.publish(keys, &publication).await?,
             None => self.local.publish(&publication, *era)?,
         };

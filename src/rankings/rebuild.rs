@@ -93,7 +93,7 @@ impl Rankings {
             Ok(Some(_)) if status.is_damaged => log_damage(),
             // Another rebuild is in progress, which may have read rows before the demand.
             Ok(None) if self.is_demanded() => self.wanted.notify_one(),
-            Err(Error::Unavailable(Unavailable::CutShort)) => self.wanted.notify_one(),
+            Err(Error::Unavailable(Unavailable::Interrupted)) => self.wanted.notify_one(),
             _ => {}
         }
         rebuilt
@@ -151,7 +151,7 @@ impl Rankings {
 
     /// A rebuild is useless if its rows may have been read before the database went back to an earlier state.
     fn continues(&self, rebuild: &Rebuild<'_>) -> Result<(), Unavailable> {
-        if self.local.era() == rebuild.era { Ok(()) } else { Err(Unavailable::CutShort) }
+        if self.local.era() == rebuild.era { Ok(()) } else { Err(Unavailable::Interrupted) }
     }
 
     /// Reads all players and writes their standings.

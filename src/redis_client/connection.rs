@@ -1,4 +1,4 @@
-//! Opening connections: to one server or a cluster, with or without TLS, as one type.
+//! Opens connections to a single server or to a cluster, with or without TLS. Both have the same type.
 
 use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,7 +20,7 @@ use crate::config::RedisConfig;
 /// Time-out for opening a connection and for its first command.
 const OPEN_LIMIT: Duration = Duration::from_secs(2);
 
-/// A connection to one server or a cluster. Clones share it: their commands are pipelined.
+/// A connection to one server or a cluster. Clones share the connection, and their commands are pipelined.
 #[derive(Clone)]
 pub enum Connection {
     Single(MultiplexedConnection),
@@ -59,37 +59,37 @@ impl ConnectionLike for Connection {
 
 /// Opens connections.
 pub(super) struct Opener {
-    /// The address as configured, and the same without the username if it has one beside a password: some providers
-    /// give out addresses with a name for servers that only know passwords.
-    ways: Vec<Way>,
-    /// The way that worked last.
+    /// The configured address and, if it has a username and a password, the same address without the username: some
+    /// providers put a username into the address although their servers only check a password.
+    candidates: Vec<Candidate>,
+    /// The index of the candidate that worked last.
     last: AtomicUsize,
 }
 
-/// The servers and the credentials.
-struct Way {
+/// Servers with one form of the credentials.
+struct Candidate {
     clients: Vec<Client>,
     cluster: ClusterClient,
 }
 
-/// Why nothing was opened.
+/// Why no connection could be opened.
 struct Failure {
-    away: Unavailable,
-    /// The server does not know the user or the password.
-    is_of_login: bool,
+    reason: Unavailable,
+    /// Whether the server rejected the username or the password.
+    is_authentication: bool,
 }
 
 impl Failure {
-    fn late() -> Self {
-        let away = Unavailable(format!("no answer within {} s", OPEN_LIMIT.as_secs()));
-        Self { away, is_of_login: false }
+    fn timed_out() -> Self {
+        let reason = Unavailable(format!("no answer within {} s", OPEN_LIMIT.as_secs()));
+        Self { reason, is_authentication: false }
     }
 }
 
 impl From<RedisError> for Failure {
     fn from(error: RedisError) -> Self {
-        let is_of_login = error.kind() == ErrorKind::AuthenticationFailed;
-        Self { away: Unavailable(describe(&error)), is_of_login }
+        let is_authentication = error.kind() == ErrorKind::AuthenticationFailed;
+        Self { reason: Unavailable(describe(&error)), is_authentication }
     }
 }
 
@@ -103,46 +103,48 @@ impl Opener {
             Some(certificates) => Client::build_with_tls(*url, certificates.clone()),
             None => Client::open(*url),
         };
-        let ways = || {
+        let candidates = || {
             let clients = urls.iter().map(open).collect::<RedisResult<Vec<_>>>()?;
-            let nameless = clients.iter().map(without_name).collect::<RedisResult<Vec<_>>>()?;
-            let nameless: Vec<_> = nameless.into_iter().flatten().collect();
-            let mut ways = vec![clients];
-            ways.extend((!nameless.is_empty()).then_some(nameless));
-            ways.into_iter().map(|clients| Way::new(clients, certificates.as_ref())).collect()
+            let without_name =
+                clients.iter().map(without_username).collect::<RedisResult<Vec<_>>>()?;
+            let without_name: Vec<_> = without_name.into_iter().flatten().collect();
+            let mut all = vec![clients];
+            all.extend((!without_name.is_empty()).then_some(without_name));
+            all.into_iter().map(|it| Candidate::new(it, certificates.as_ref())).collect()
         };
-        let ways: RedisResult<Vec<Way>> = ways();
-        let ways = ways.map_err(|error| Unavailable(format!("REDIS_URL: {}", describe(&error))))?;
-        Ok(Self { ways, last: AtomicUsize::new(0) })
+        let candidates: RedisResult<Vec<Candidate>> = candidates();
+        let candidates =
+            candidates.map_err(|error| Unavailable(format!("REDIS_URL: {}", describe(&error))))?;
+        Ok(Self { candidates, last: AtomicUsize::new(0) })
     }
 
     /// A connection to the first node that answers, or to the cluster to which it belongs.
     pub(super) async fn open(&self) -> Result<Connection, Unavailable> {
-        self.by_some_way(|way| Box::pin(way.open())).await
+        self.try_candidates(|it| Box::pin(it.open())).await
     }
 
     /// A connection for subscriptions to the first node that answers.
     pub(super) async fn listener(&self) -> Result<PubSub, Unavailable> {
-        self.by_some_way(|way| Box::pin(way.listener())).await
+        self.try_candidates(|it| Box::pin(it.listener())).await
     }
 
-    /// Opens a connection by the way that worked last. If its credentials are rejected, tries another way.
-    async fn by_some_way<T>(
+    /// Opens a connection with the candidate that worked last. If its credentials are rejected, tries the others.
+    async fn try_candidates<T>(
         &self,
-        open: impl for<'a> Fn(&'a Way) -> BoxFuture<'a, Result<T, Failure>>,
+        open: impl for<'a> Fn(&'a Candidate) -> BoxFuture<'a, Result<T, Failure>>,
     ) -> Result<T, Unavailable> {
-        let (count, last) = (self.ways.len(), self.last.load(Ordering::Relaxed));
+        let (count, last) = (self.candidates.len(), self.last.load(Ordering::Relaxed));
         let mut first = None;
         for index in (0..count).map(|step| (last + step) % count) {
-            match open(&self.ways[index]).await {
+            match open(&self.candidates[index]).await {
                 Ok(opened) => {
                     self.last.store(index, Ordering::Relaxed);
                     return Ok(opened);
                 }
                 Err(failure) => {
-                    let goes_on = failure.is_of_login;
-                    first.get_or_insert(failure.away);
-                    if !goes_on {
+                    let is_authentication = failure.is_authentication;
+                    first.get_or_insert(failure.reason);
+                    if !is_authentication {
                         break;
                     }
                 }
@@ -152,9 +154,9 @@ impl Opener {
     }
 }
 
-impl Way {
+impl Candidate {
     fn new(clients: Vec<Client>, certificates: Option<&TlsCertificates>) -> RedisResult<Self> {
-        // A cluster has only database 0. The cluster reports the nodes' own addresses.
+        // A cluster has only database 0.
         let nodes = clients.iter().map(|client| client.get_connection_info().clone());
         let nodes = nodes.map(|node| {
             let settings = node.redis_settings().clone().set_db(0);
@@ -174,7 +176,7 @@ impl Way {
         let settings = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(OPEN_LIMIT))
             .set_response_timeout(None);
-        let opened = self.of_some_node(|client| {
+        let opened = self.try_nodes(|client| {
             let settings = settings.clone();
             Box::pin(async move {
                 let mut connection =
@@ -187,26 +189,26 @@ impl Way {
             Some(connection) => Ok(Connection::Single(connection)),
             None => match timeout(OPEN_LIMIT, self.cluster.get_async_connection()).await {
                 Ok(opened) => Ok(Connection::Cluster(opened?)),
-                Err(_) => Err(Failure::late()),
+                Err(_) => Err(Failure::timed_out()),
             },
         }
     }
 
     async fn listener(&self) -> Result<PubSub, Failure> {
-        self.of_some_node(|client| Box::pin(client.get_async_pubsub())).await
+        self.try_nodes(|client| Box::pin(client.get_async_pubsub())).await
     }
 
     /// Opens a connection to the first node that answers, or returns the error of the last one.
-    async fn of_some_node<T>(
+    async fn try_nodes<T>(
         &self,
         open: impl for<'a> Fn(&'a Client) -> BoxFuture<'a, RedisResult<T>>,
     ) -> Result<T, Failure> {
-        let mut last = Failure { away: no_address(), is_of_login: false };
+        let mut last = Failure { reason: no_address(), is_authentication: false };
         for client in &self.clients {
             match timeout(OPEN_LIMIT, open(client)).await {
                 Ok(Ok(opened)) => return Ok(opened),
                 Ok(Err(error)) => last = error.into(),
-                Err(_) => last = Failure::late(),
+                Err(_) => last = Failure::timed_out(),
             }
         }
         Err(last)
@@ -214,12 +216,12 @@ impl Way {
 }
 
 fn no_address() -> Unavailable {
-    Unavailable("no address".into())
+    Unavailable("REDIS_URL contains no address".into())
 }
 
-/// The same client with the password only; `None` if it has no username. A password without a username belongs to the
-/// default user.
-fn without_name(client: &Client) -> RedisResult<Option<Client>> {
+/// The same client without the username; `None` if it has no username or no password. Redis takes a password without a
+/// username for that of the default user.
+fn without_username(client: &Client) -> RedisResult<Option<Client>> {
     let info = client.get_connection_info();
     let settings = info.redis_settings();
     let (Some(name), Some(password)) = (settings.username(), settings.password()) else {
@@ -228,15 +230,15 @@ fn without_name(client: &Client) -> RedisResult<Option<Client>> {
     if name.is_empty() || name == "default" {
         return Ok(None);
     }
-    let nameless = RedisConnectionInfo::default()
+    let password_only = RedisConnectionInfo::default()
         .set_password(password)
         .set_db(settings.db())
         .set_protocol(settings.protocol());
-    Client::open(info.clone().set_redis_settings(nameless)).map(Some)
+    Client::open(info.clone().set_redis_settings(password_only)).map(Some)
 }
 
-/// Whether a server belongs to a cluster. A user without the right to ask in one way may have the right to ask in
-/// another.
+/// Whether a server belongs to a cluster. Tries `INFO` and then `HELLO`, because the user may have the right to only
+/// one of them.
 async fn is_of_cluster(connection: &mut MultiplexedConnection) -> RedisResult<bool> {
     let info = redis::cmd("INFO").arg("cluster").query_async::<String>(connection).await;
     match info {
@@ -253,7 +255,7 @@ async fn is_of_cluster(connection: &mut MultiplexedConnection) -> RedisResult<bo
             };
             properties.any(|(name, value)| is(name, "mode") && is(value, "cluster"))
         })),
-        // Most servers do not belong to a cluster. One that does says so at the first command with a key.
+        // Assumes a single server, which is usual. A node of a cluster would answer commands with keys by redirections.
         Err(error) if rights::is_missing(&error) => Ok(false),
         Err(error) => Err(error),
     }

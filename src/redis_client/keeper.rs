@@ -1,4 +1,4 @@
-//! Keeping the connection: opens it, checks from time to time whether Redis still works, and reopens it.
+//! Keeps a connection open: opens it, checks regularly whether Redis still works, and reopens it.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -11,14 +11,14 @@ use super::{Connection, Redis, Unavailable, describe, rights};
 
 /// The pause between two attempts to open a connection.
 const RETRY: Duration = Duration::from_millis(250);
-/// If Redis passes the checks at the opening but refuses commands within this time, the pause before the next attempt
-/// grows. Otherwise it would count as available and unavailable every second.
+/// If Redis passes the checks when a connection opens but refuses a command within this time, the pause before the next
+/// attempt is doubled. Otherwise Redis would become available and unavailable again every second.
 const SETTLED: Duration = Duration::from_secs(10);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 /// The interval of the checks, and their time-out.
 const PROBE_INTERVAL: Duration = Duration::from_millis(500);
 const PROBE_LIMIT: Duration = Duration::from_secs(1);
-/// TTL of the check's key, in milliseconds.
+/// TTL in milliseconds of the key that the check writes.
 const PROBE_TTL: u64 = 10_000;
 
 /// Keeps the connection open. Never returns.
@@ -46,7 +46,7 @@ pub(super) async fn keep(redis: Redis) {
                     tracing::warn!(%error, "Redis is unavailable; retrying");
                 }
                 is_logged = true;
-                // It was not open, so it has not refused a command.
+                // The pause does not grow, because no command was refused.
                 sleep(RETRY).await;
                 continue;
             }
@@ -55,28 +55,28 @@ pub(super) async fn keep(redis: Redis) {
     }
 }
 
-/// A connection over which Redis has passed all checks.
+/// Opens a connection on which Redis has passed all checks.
 async fn open(redis: &Redis) -> Result<Connection, Unavailable> {
     open_by(&redis.0.opener, &redis.0.key_prefix).await
 }
 
-/// As [`open`], for keys and channels that begin with `prefix`.
+/// Opens a connection on which all checks have passed, for keys and channels that begin with `prefix`.
 pub(super) async fn open_by(opener: &Opener, prefix: &str) -> Result<Connection, Unavailable> {
     let connection = opener.open().await?;
     rights::check(opener, &connection, prefix).await?;
-    prove(connection.clone(), format!("{prefix}probe")).await?;
+    check_write(connection.clone(), format!("{prefix}probe")).await?;
     Ok(connection)
 }
 
-/// Writes once.
-pub(super) async fn prove(connection: Connection, key: String) -> Result<(), Unavailable> {
+/// Writes a key as a check.
+pub(super) async fn check_write(connection: Connection, key: String) -> Result<(), Unavailable> {
     match timeout(PROBE_LIMIT, probe(connection, key)).await {
-        Ok(proved) => proved.map_err(|error| Unavailable(describe(&error))),
-        Err(_) => Err(Unavailable("it does not answer".into())),
+        Ok(written) => written.map_err(|error| Unavailable(describe(&error))),
+        Err(_) => Err(Unavailable("no answer to a write within 1 s".into())),
     }
 }
 
-/// Checks until the circuit breaker opens.
+/// Checks regularly until the circuit breaker opens.
 async fn watch(redis: &Redis) {
     loop {
         tokio::select! {
@@ -97,7 +97,7 @@ async fn watch(redis: &Redis) {
     }
 }
 
-/// A write, because a full Redis and a replica still answer reads.
+/// Writes a key. A read would not be enough, because a full Redis and a replica still answer reads.
 async fn probe(mut connection: Connection, key: String) -> RedisResult<()> {
     redis::cmd("SET").arg(key).arg(1).arg("PX").arg(PROBE_TTL).query_async(&mut connection).await
 }

@@ -1,13 +1,13 @@
-//! Redis: one connection that many callers share, and a circuit breaker, so that an unavailable Redis does not cost
-//! each of them time. Redis never has the only copy of anything, so every caller can continue without it.
+//! Redis: one connection that many callers share, and a circuit breaker, so that calls do not wait for an unavailable
+//! Redis. Redis never has the only copy of any data, so every caller can continue without it.
 //!
-//! A call that a request waits for has 15 ms. A lost connection, refused writes, or answers that are late by a tenth of
-//! a second open the breaker: calls then fail at once, and a task reconnects four times a second. Before the breaker
-//! closes, every command that the server uses is tried (`rights`). A Redis that refuses something within ten seconds
-//! after that is retried less often each time.
+//! A call that a request waits for has a time-out of 15 ms. A lost connection, refused writes, or three time-outs in a
+//! row over at least 100 ms open the breaker: calls then fail at once, and a task tries to reconnect four times a
+//! second. Before the breaker closes, every command that the server uses is tried (`rights`). If Redis then refuses a
+//! command within ten seconds, the pause before the next attempt grows.
 //!
-//! Sentinel is not supported: managed services hide their failover behind one address, and operators of several servers
-//! have Cluster.
+//! Sentinel is not supported, because managed services hide their failover behind one address, and operators of several
+//! servers can use Cluster.
 
 mod connection;
 mod keeper;
@@ -35,16 +35,16 @@ use crate::telemetry::metrics::Metrics;
 pub use connection::Connection;
 use connection::Opener;
 
-/// Time-out of one call of a request. A request makes at most two calls, to the limiter and to the cache, and may spend
-/// 30 ms on Redis in all.
+/// Time-out of one call of a request. A request makes at most two calls, for the limiter and for the cache, so it waits
+/// at most 30 ms for Redis.
 pub const REQUEST_LIMIT: Duration = Duration::from_millis(15);
 
-/// Failures in a row that open the circuit breaker if they span [`PATIENCE`]. One slow moment of a busy machine does
-/// not open it.
+/// This many time-outs in a row open the circuit breaker if they span [`MIN_FAILURE_SPAN`]. One short delay on a busy
+/// machine does not open it.
 const FAILURES: u32 = 3;
-const PATIENCE: Duration = Duration::from_millis(100);
+const MIN_FAILURE_SPAN: Duration = Duration::from_millis(100);
 
-/// Redis did not carry out a command, for the given reason, or it is not known whether it did.
+/// Redis did not run a command, or it is not known whether it did. Contains the reason.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Unavailable(String);
@@ -59,19 +59,19 @@ struct Inner {
     /// `None` while the circuit breaker is open.
     connection: RwLock<Option<Connection>>,
     up: watch::Sender<bool>,
-    /// The value of `up`, which every request reads.
+    /// A copy of `up` that is cheaper to read, because every request reads it.
     is_up: AtomicBool,
     failures: Mutex<Failures>,
     /// Wakes the task that opens a new connection.
     lost: Notify,
-    /// The connection was closed because the server refused a command.
+    /// Whether the connection was closed because the server refused a command.
     refused: AtomicBool,
     latency_micros: AtomicU64,
     metrics: Metrics,
     keeper: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// Failures since the last success.
+/// Time-outs since the last success.
 #[derive(Debug, Default)]
 struct Failures {
     count: u32,
@@ -85,7 +85,7 @@ impl fmt::Debug for Redis {
 }
 
 impl Redis {
-    /// Begins to connect. An unavailable Redis is not an error; it is used as soon as it is available.
+    /// Starts a task that connects. An unavailable Redis is not an error; it is used as soon as it is available.
     ///
     /// # Errors
     /// Returns an error if the address or the certificate cannot be parsed.
@@ -109,18 +109,18 @@ impl Redis {
         Ok(redis)
     }
 
-    /// Connects once, checks all rights, and returns how long a write took.
+    /// Connects once, checks all rights, and returns the duration of a write.
     ///
     /// # Errors
-    /// Returns why Redis cannot be used, including missing rights.
+    /// Returns an error that names the reason, such as missing rights, if Redis cannot be used.
     pub async fn check(config: &RedisConfig) -> Result<Duration, Unavailable> {
         let connection = keeper::open_by(&Opener::new(config)?, &config.key_prefix).await?;
         let asked = Instant::now();
-        keeper::prove(connection, format!("{}probe", config.key_prefix)).await?;
+        keeper::check_write(connection, format!("{}probe", config.key_prefix)).await?;
         Ok(asked.elapsed())
     }
 
-    /// Stops keeping the connection. Later calls fail.
+    /// Closes the connection and stops reconnecting. Later calls fail.
     pub fn close(&self) {
         if let Some(keeper) = self.0.keeper.lock().unwrap_or_else(PoisonError::into_inner).take() {
             keeper.abort();
@@ -128,7 +128,7 @@ impl Redis {
         self.disconnect("closed");
     }
 
-    /// Whether calls are sent.
+    /// Whether the circuit breaker is closed, so that calls are sent.
     pub fn is_up(&self) -> bool {
         self.0.is_up.load(Ordering::Relaxed)
     }
@@ -144,14 +144,14 @@ impl Redis {
         self.is_up().then_some(latency)
     }
 
-    /// A key or channel that belongs to one epoch of the database. Keys that one operation uses together share a
-    /// `{tag}`.
+    /// A key or channel that belongs to one epoch of the database. Keys that one operation uses together must contain
+    /// the same `{hash tag}`, so that a cluster keeps them on one node.
     pub fn key(&self, identity: Identity, name: impl Display) -> String {
         let Identity { database, epoch } = identity;
         format!("{}{database:016x}.{epoch}:{name}", self.0.key_prefix)
     }
 
-    /// A key that outlives the epochs of a database. `database` is [`Identity::database`].
+    /// A key that is the same in all epochs of a database. `database` is [`Identity::database`].
     pub fn lasting_key(&self, database: u64, name: impl Display) -> String {
         format!("{}{database:016x}:{name}", self.0.key_prefix)
     }
@@ -173,7 +173,7 @@ impl Redis {
         self.with_limit(REQUEST_LIMIT, call).await
     }
 
-    /// Makes a call that no request waits for, or one with a longer time-out.
+    /// Makes a call with another time-out, for example one that no request waits for.
     ///
     /// # Errors
     /// Returns an error within `limit`, and at once while the circuit breaker is open.
@@ -183,7 +183,7 @@ impl Redis {
         Fut: Future<Output = RedisResult<T>>,
     {
         let Some(connection) = self.connection() else {
-            return Err(Unavailable("Redis is away".into()));
+            return Err(Unavailable("Redis is unavailable".into()));
         };
         match timeout(limit, call(connection)).await {
             Ok(Ok(value)) => {
@@ -195,13 +195,13 @@ impl Redis {
                 Err(Unavailable(describe(&error)))
             }
             Err(_) => {
-                self.late();
+                self.timed_out();
                 Err(Unavailable(format!("no answer within {} ms", limit.as_millis())))
             }
         }
     }
 
-    /// A connection for subscriptions. In a cluster, any node receives what is published to any other.
+    /// A connection for subscriptions. In a cluster one node is enough, because nodes forward messages to each other.
     ///
     /// # Errors
     /// Returns an error if none can be opened.
@@ -243,44 +243,44 @@ impl Redis {
 
     fn failed(&self, error: &RedisError) {
         self.0.metrics.redis_failures.inc();
-        if is_of_the_server(error) {
+        if is_server_failure(error) {
             let refused = !error.is_io_error() && !error.is_connection_dropped();
             self.0.refused.fetch_or(refused, Ordering::Relaxed);
             self.disconnect(&describe(error));
-        } else if is_of_type(error) {
-            tracing::warn!("a key in Redis had another type and is replaced");
+        } else if is_wrong_type(error) {
+            tracing::warn!("a key in Redis has an unexpected type and is replaced");
         } else {
             tracing::error!(error = describe(error), "Redis refused a command");
         }
     }
 
-    fn late(&self) {
+    fn timed_out(&self) {
         self.0.metrics.redis_failures.inc();
         let mut failures = self.0.failures.lock().unwrap_or_else(PoisonError::into_inner);
         failures.count += 1;
         let first = *failures.first.get_or_insert_with(Instant::now);
-        let open = failures.count >= FAILURES && first.elapsed() >= PATIENCE;
+        let open = failures.count >= FAILURES && first.elapsed() >= MIN_FAILURE_SPAN;
         drop(failures);
         if open {
-            self.disconnect("it does not answer in time");
+            self.disconnect("no answers in time");
         }
     }
 }
 
-/// Whether a key has another type than the command needs.
-pub fn is_of_type(error: &RedisError) -> bool {
-    // Servers before Redis 7 report a script's errors inside of their own.
+/// Whether the error says that a key does not have the type that the command needs.
+pub fn is_wrong_type(error: &RedisError) -> bool {
+    // Servers before Redis 7 report an error in a script as the detail of another error.
     error.code() == Some("WRONGTYPE")
         || error.detail().is_some_and(|detail| detail.contains("WRONGTYPE"))
 }
 
-/// Whether the server has failed and not just the command.
-fn is_of_the_server(error: &RedisError) -> bool {
-    if is_of_type(error) {
+/// Whether the error concerns the server and not only the command.
+fn is_server_failure(error: &RedisError) -> bool {
+    if is_wrong_type(error) {
         return false;
     }
     match error.kind() {
-        // Some servers report a script without the required rights in this way.
+        // Some servers report missing rights in a script in this form.
         ErrorKind::Server(ServerErrorKind::ResponseError) => {
             error.detail().is_some_and(|detail| detail.contains("ACL failure"))
         }
@@ -294,12 +294,12 @@ fn is_of_the_server(error: &RedisError) -> bool {
     }
 }
 
-/// The error without addresses and without what was sent.
+/// The error without addresses, keys and values.
 fn describe(error: &RedisError) -> String {
     if error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm)
         && let Some(detail) = error.detail()
     {
-        // Names the command, or whether a key or a channel is denied, but not the key or channel.
+        // The detail contains the denied command, or the word key or channel, but no name of a key or channel.
         return format!("NOPERM {detail}");
     }
     error.code().map_or_else(|| error.category().to_owned(), str::to_owned)

@@ -1,6 +1,5 @@
-//! Whether Redis grants its user all rights that the server needs. With half of the rights, errors would occur again
-//! and again during play. Therefore everything is tried when a connection opens, and missing rights are reported by
-//! name.
+//! Checks whether Redis grants its user all rights that the server needs. Otherwise requests would fail repeatedly
+//! while the server runs. So every command is tried when a connection opens, and missing rights are reported by name.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,19 +9,19 @@ use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
 use tokio::time::timeout;
 
 use super::connection::Opener;
-use super::{Connection, Unavailable, describe, is_of_the_server};
+use super::{Connection, Unavailable, describe, is_server_failure};
 
 /// Time-out of all commands together, and of the subscription.
 const LIMIT: Duration = Duration::from_secs(1);
 
-/// One of the keys that begin with the prefix.
+/// Placeholders in [`COMMANDS`] for keys and a channel that begin with the prefix.
 const TEXT: &str = "key:text";
 const HASH: &str = "key:hash";
 const BOARD: &str = "key:board";
 const OTHER: &str = "key:other";
 const CHANNEL: &str = "channel";
 
-/// Every command that is sent or run by a script, in a harmless form, with its name in ACL rules.
+/// Every command that the server sends or that its scripts run: its name in ACL rules, and a harmless call.
 const COMMANDS: [(&str, &[&str]); 25] = [
     ("set", &["SET", TEXT, "1", "PX", "1000"]),
     ("get", &["GET", TEXT]),
@@ -59,7 +58,7 @@ enum Missing {
     Channel,
 }
 
-/// Whether an error says that the user lacks a right.
+/// Whether the error says that the user does not have a required right.
 pub(super) fn is_missing(error: &RedisError) -> bool {
     missing(error).is_some()
 }
@@ -67,14 +66,14 @@ pub(super) fn is_missing(error: &RedisError) -> bool {
 fn missing(error: &RedisError) -> Option<Missing> {
     let detail = error.detail().unwrap_or_default();
     if detail.starts_with("unknown command") {
-        // Some providers remove commands in this way.
+        // Some providers remove commands instead of denying them.
         return Some(Missing::Command);
     }
     if error.kind() != ErrorKind::Server(ServerErrorKind::NoPerm) {
         return None;
     }
-    // The first form also contains the username, which can be anything.
-    let denied = if detail.contains(" to run the ") {
+    // This form is tested first, because it also contains the username, which may contain the words tested below.
+    let right = if detail.contains(" to run the ") {
         Missing::Command
     } else if detail.contains("channel") {
         Missing::Channel
@@ -83,13 +82,13 @@ fn missing(error: &RedisError) -> Option<Missing> {
     } else {
         Missing::Command
     };
-    Some(denied)
+    Some(right)
 }
 
-/// Tries everything.
+/// Tries every command.
 ///
 /// # Errors
-/// Returns all missing rights, or why Redis cannot be used.
+/// Returns an error that names all missing rights, or another reason why Redis cannot be used.
 pub(super) async fn check(
     opener: &Opener,
     connection: &Connection,
@@ -103,8 +102,8 @@ pub(super) async fn check(
             Some(Missing::Command) => rights.insert(format!("+{right}")),
             Some(Missing::Key) => rights.insert(format!("~{prefix}*")),
             Some(Missing::Channel) => rights.insert(format!("&{prefix}*")),
-            None if is_of_the_server(&error) => return Err(Unavailable(describe(&error))),
-            // For example because there is no such script.
+            None if is_server_failure(&error) => return Err(Unavailable(describe(&error))),
+            // Other errors are expected, for example because the script does not exist.
             None => false,
         };
     }
@@ -113,13 +112,13 @@ pub(super) async fn check(
     }
     let rights: Vec<_> = rights.into_iter().collect();
     Err(Unavailable(format!(
-        "the user of REDIS_URL lacks rights: {}. docs/operations.md has a rule with all that are needed",
+        "the user of REDIS_URL does not have these rights: {}. docs/operations.md has a rule with all required rights",
         rights.join(" ")
     )))
 }
 
-fn late() -> Unavailable {
-    Unavailable("it does not answer".into())
+fn timed_out() -> Unavailable {
+    Unavailable("no answer within 1 s".into())
 }
 
 type Tried = Vec<(&'static str, RedisResult<()>)>;
@@ -135,7 +134,7 @@ async fn try_all(
         let mut command = redis::Cmd::new();
         for word in *words {
             match word.strip_prefix("key:") {
-                // One tag, because some keys are used together.
+                // All keys have the same hash tag, because RENAME and UNLINK need keys on one node of a cluster.
                 Some(key) => command.arg(format!("{prefix}{{probe}}:{key}")),
                 None if *word == CHANNEL => command.arg(format!("{prefix}probe")),
                 None => command.arg(*word),
@@ -147,11 +146,11 @@ async fn try_all(
             (*right, answer.map(drop))
         }
     });
-    let mut tried = timeout(LIMIT, join_all(sent)).await.map_err(|_| late())?;
-    // It has its own time-out for each node.
+    let mut tried = timeout(LIMIT, join_all(sent)).await.map_err(|_| timed_out())?;
+    // `listener` has its own time-out for each node.
     let mut listener = opener.listener().await?;
     let subscribed = timeout(LIMIT, listener.subscribe(format!("{prefix}probe"))).await;
-    tried.push(("subscribe", subscribed.map_err(|_| late())?));
+    tried.push(("subscribe", subscribed.map_err(|_| timed_out())?));
     Ok(tried)
 }
 
@@ -159,8 +158,8 @@ async fn try_all(
 mod tests {
     use super::*;
 
-    /// Every command that is sent or run by a script must be in the list; otherwise a user without the right would
-    /// connect and fail repeatedly.
+    /// Every command of the scripts must be in the list. Otherwise a user without the right could connect, and would
+    /// then fail repeatedly.
     #[test]
     fn every_command_of_the_scripts_is_tried() {
         let known: Vec<_> = COMMANDS.iter().map(|(right, _)| right.to_ascii_uppercase()).collect();

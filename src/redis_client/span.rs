@@ -1,10 +1,10 @@
-//! Tracing spans of round trips. They contain the names of commands, but no keys or values.
+//! Tracing spans of calls to Redis. They contain the names of commands, but no keys or values.
 
 use redis::{Arg, Cmd, Pipeline, RedisFuture};
 use tracing::Instrument;
 use tracing::field::Empty;
 
-/// The same future within a span, if spans are recorded; otherwise `name` is not called.
+/// Wraps a future in a span. If spans are not recorded, returns the future itself and does not call `name`.
 pub(super) fn traced<'a, T: 'a>(
     answer: RedisFuture<'a, T>,
     name: impl FnOnce() -> String,
@@ -16,7 +16,7 @@ pub(super) fn traced<'a, T: 'a>(
         otel.name = Empty,
         db.system.name = "redis",
     );
-    // Boxing the future once more would cost something for nothing.
+    // Avoids another allocation.
     if span.is_disabled() {
         return answer;
     }
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_round_trip_is_named_by_its_commands_alone() {
+    fn a_span_is_named_by_its_commands_only() {
         let mut command = redis::cmd("set");
         command.arg("a key").arg("a value");
         assert_eq!(command_name(&command), "SET");
@@ -59,10 +59,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_round_trip_that_nobody_asks_about_is_left_as_it_is() {
+    async fn without_a_collector_the_future_is_not_wrapped() {
         let answer: RedisFuture<'_, u8> = Box::pin(async { Ok(7) });
         let before = &raw const *answer;
-        let traced = traced(answer, || unreachable!("no collector asks for a name"));
+        let traced = traced(answer, || unreachable!("no collector needs a name"));
         assert!(std::ptr::addr_eq(before, &raw const *traced), "it is not boxed again");
         assert_eq!(traced.await.expect("an answer"), 7);
     }

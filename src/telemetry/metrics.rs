@@ -9,7 +9,7 @@ use prometheus::{
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
-use super::strangers;
+use super::client_errors;
 use super::striped::CounterVec;
 pub use super::striped::{Counter, Gauge as Level};
 
@@ -31,11 +31,11 @@ pub struct Metrics {
     pub committed_commands: IntCounter,
     /// Batches that were committed.
     pub committed_batches: IntCounter,
-    /// Players whose row another instance had written meanwhile, or who repeated a request.
+    /// Players that a batch did not write, because another instance had written the row or the request was a repeat.
     pub revision_conflicts: IntCounter,
     /// Commands that wait in the queues of lanes.
     pub queued_commands: Level,
-    /// Statements of lanes that timed out waiting for a lock.
+    /// Statements of lanes that timed out while they waited for a lock.
     pub lock_waits: IntCounter,
     /// Commands that wait because other transactions have locked their players' rows.
     pub held_commands: IntGauge,
@@ -132,17 +132,18 @@ impl CacheMetrics {
     }
 }
 
-/// From a millisecond to ten minutes.
+/// In seconds: from a millisecond to ten minutes.
 const JOB_BUCKETS: [f64; 12] =
     [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 120.0, 600.0];
+
 /// The metrics of the rankings.
 #[derive(Clone, Debug)]
 pub struct RankingsMetrics {
-    /// Standings that were published, without those of rebuilds.
+    /// Standings that were published, except by rebuilds.
     pub published: IntCounter,
     /// Rebuilds that this instance finished.
     pub rebuilds: IntCounter,
-    /// The duration of the last rebuild.
+    /// The duration of the last rebuild in seconds.
     pub rebuild_seconds: Gauge,
     /// The number of players in the last rebuild.
     pub rebuild_players: IntGauge,
@@ -176,11 +177,11 @@ impl RankingsMetrics {
     }
 }
 
-/// From half a millisecond to ten seconds.
+/// In seconds: from half a millisecond to ten seconds.
 const DURATION_BUCKETS: [f64; 14] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
-/// Up to the largest batch of a lane.
+/// In players, up to the largest batch of a lane.
 const BATCH_BUCKETS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
 
 impl Metrics {
@@ -313,7 +314,7 @@ impl Metrics {
         registry.register(Box::new(self.ready.clone()))?;
         #[cfg(target_os = "linux")]
         registry.register(Box::new(ProcessCollector::for_self()))?;
-        strangers::register(registry)?;
+        client_errors::register(registry)?;
         registry.register(Box::new(self.connections.clone()))?;
         registry.register(Box::new(self.database_up.clone()))?;
         registry.register(Box::new(self.database_writable.clone()))?;
@@ -349,7 +350,7 @@ impl Metrics {
     pub fn job(&self, kind: &str, failed: bool, duration: Duration) {
         self.job_runs.with_label_values(&[kind]).inc();
         self.job_durations.with_label_values(&[kind]).observe(duration.as_secs_f64());
-        // Both series exist from the first attempt on, so that a rate can be calculated from the first failure on.
+        // Both series exist from the first attempt on, so that the first failure already has a rate.
         self.job_failures.with_label_values(&[kind]).inc_by(u64::from(failed));
     }
 

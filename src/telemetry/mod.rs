@@ -1,10 +1,10 @@
 //! Logs, metrics, and exported telemetry: spans to a collector, errors to Sentry.
 
+pub mod client_errors;
 pub mod metrics;
 #[cfg(feature = "sentry")]
 mod reports;
 pub mod spans;
-pub mod strangers;
 mod striped;
 
 use tracing_subscriber::filter::FilterExt;
@@ -16,7 +16,7 @@ use crate::config::{ExportConfig, LogConfig, LogFormat};
 
 type AnyLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
-/// Sends what is buffered when it is dropped, before the process ends.
+/// The exporters. Dropping it at the end of the process sends buffered spans and reports.
 #[must_use]
 #[derive(Default)]
 pub struct Telemetry {
@@ -28,16 +28,16 @@ pub struct Telemetry {
 
 /// Writes events to standard error in the configured format, and exports them if that is configured.
 ///
-/// A second call changes nothing, so each test may call it.
+/// A second call has no effect on the log, so each test may call it.
 pub fn start(log: &LogConfig, export: &ExportConfig) -> Telemetry {
-    let mut layers = vec![strangers::counting(), logs(log)];
+    let mut layers = vec![client_errors::counting(), logs(log)];
     let telemetry = exports(export, &mut layers);
     drop(tracing_subscriber::registry().with(layers).try_init());
     telemetry
 }
 
 fn logs(config: &LogConfig) -> AnyLayer {
-    let filter = EnvFilter::builder().parse_lossy(&config.filter).and(strangers::left_out());
+    let filter = EnvFilter::builder().parse_lossy(&config.filter).and(client_errors::excluded());
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     match config.format {
         LogFormat::Text => layer.with_filter(filter).boxed(),
@@ -49,7 +49,7 @@ fn logs(config: &LogConfig) -> AnyLayer {
 
 #[cfg_attr(
     not(any(feature = "otlp", feature = "sentry")),
-    expect(unused_variables, clippy::ptr_arg, reason = "this build sends nothing elsewhere")
+    expect(unused_variables, clippy::ptr_arg, reason = "this build has no exporter")
 )]
 fn exports(config: &ExportConfig, layers: &mut Vec<AnyLayer>) -> Telemetry {
     Telemetry {

@@ -1,4 +1,4 @@
-//! Errors sent to Sentry, if a DSN is configured: log lines at the level ERROR, and panics. Nothing is sent but what
+//! Errors sent to Sentry, if a DSN is configured: log lines at the level ERROR, and panics. A report contains only what
 //! the log line contains.
 
 use std::collections::BTreeMap;
@@ -14,17 +14,17 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{FilterExt, LevelFilter};
 use tracing_subscriber::layer::Context;
 
-use super::{AnyLayer, strangers};
+use super::{AnyLayer, client_errors};
 use crate::config::Secret;
 
-/// Sends reports. Dropping it sends the rest.
+/// The connection to Sentry. Dropping it sends the remaining reports.
 pub(super) struct Reports {
     _guard: ClientInitGuard,
 }
 
 impl Reports {
     pub(super) fn start(dsn: &Secret, layers: &mut Vec<AnyLayer>) -> Option<Self> {
-        // The options panic for an invalid DSN.
+        // `ClientOptions::dsn` panics if the DSN is invalid.
         if Dsn::from_str(dsn.reveal()).is_err() {
             tracing::error!("SENTRY_DSN is not a valid DSN; errors are not reported");
             return None;
@@ -35,12 +35,12 @@ impl Reports {
             .send_default_pii(false)
             .shutdown_timeout(Duration::from_secs(3));
         let guard = sentry::init(options);
-        layers.push(Errors.with_filter(LevelFilter::ERROR.and(strangers::left_out())).boxed());
+        layers.push(Errors.with_filter(LevelFilter::ERROR.and(client_errors::excluded())).boxed());
         Some(Self { _guard: guard })
     }
 }
 
-/// Reports each event that passes.
+/// Reports each event that passes its filter.
 struct Errors;
 
 impl<S: tracing::Subscriber> Layer<S> for Errors {

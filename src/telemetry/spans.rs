@@ -1,7 +1,7 @@
-//! Spans: what a request spends its time on, sent to a collector by OTLP if one is configured.
+//! Spans: the phases of a request and their durations, sent to a collector by OTLP if one is configured.
 //!
-//! Spans have the level TRACE and the target `idlewatt::spans`, which no log enables by default: without a collector
-//! they cost a comparison each.
+//! Spans have the level TRACE and the target `idlewatt::spans`, which no log enables by default. So without a collector
+//! a span costs one comparison.
 
 #[cfg(not(feature = "otlp"))]
 use tracing::Span;
@@ -10,7 +10,7 @@ use tracing::Span;
 #[cfg(not(feature = "otlp"))]
 pub fn continue_from(_span: &Span, _traceparent: &str) {}
 
-/// Whether the span will be sent. Few requests of a batch are sampled, and the batch belongs to one of those.
+/// Whether the span will be sent. A lane makes the spans of a batch children of a request that is sampled.
 #[cfg(not(feature = "otlp"))]
 pub fn is_sampled(_span: &Span) -> bool {
     false
@@ -54,12 +54,12 @@ mod otlp {
         }
     }
 
-    /// Whether the span will be sent. Few requests of a batch are sampled, and the batch belongs to one of those.
+    /// Whether the span will be sent. A lane makes the spans of a batch children of a request that is sampled.
     pub fn is_sampled(span: &Span) -> bool {
         !span.is_disabled() && span.context().span().span_context().is_sampled()
     }
 
-    /// Sends spans in bundles from its own thread. Dropping it sends the rest.
+    /// Sends spans in batches from its own thread. Dropping it sends the remaining ones.
     pub struct Exporter(SdkTracerProvider);
 
     impl Exporter {
@@ -82,7 +82,7 @@ mod otlp {
             let exporter = match exporter {
                 Ok(exporter) => exporter,
                 Err(error) => {
-                    tracing::error!(%error, "no spans are sent");
+                    tracing::error!(%error, "the exporter of spans could not start; no spans are sent");
                     return None;
                 }
             };
@@ -111,7 +111,7 @@ mod otlp {
         }
     }
 
-    /// The exporter's thread may block, and the process needs no second asynchronous client.
+    /// A blocking client: the exporter has its own thread, so it needs no asynchronous one.
     struct Client(ureq::Agent);
 
     impl fmt::Debug for Client {

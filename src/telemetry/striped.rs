@@ -1,5 +1,5 @@
-//! Counters that many threads update: each thread has its own part, so that no thread waits for another's memory, and
-//! reading adds the parts up.
+//! Counters and gauges that many threads update. Each thread updates its own part, so that threads do not contend for
+//! one cache line; a reader adds up the parts.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
@@ -13,15 +13,15 @@ pub type CounterVec = GenericCounterVec<StripedCount>;
 /// A gauge.
 pub type Gauge = GenericGauge<StripedLevel>;
 
-/// Parts of a number. Further threads share them.
+/// Parts of a number. If there are more threads than parts, threads share parts.
 const PARTS: usize = 8;
 
-/// A part that occupies the two cache lines which processors fetch together.
+/// A part, aligned to two cache lines, because processors prefetch cache lines in pairs.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Part(AtomicI64);
 
-/// A number in parts. It is not read atomically: a reader sees each change after it happened, possibly a moment later.
+/// A number in parts. Reading is not atomic: a reader may miss changes of the last moment.
 #[derive(Debug, Default)]
 struct Striped([Part; PARTS]);
 
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_threads_count_adds_up() {
+    fn counts_of_all_threads_add_up() {
         let counter = Counter::new("counts", "Counts").expect("a counter");
         let level = Gauge::new("level", "A level").expect("a gauge");
         thread::scope(|scope| {

@@ -116,7 +116,7 @@ async fn the_end_of_a_task_of_the_server_is_noticed() {
     let here = thread::current().name().expect("a test has a name").to_owned();
     clock.panic_on(Some(&here));
     let fault = app.server.supervisor.fault().await;
-    let asking = ["the pulse", "the upkeep of the rankings"];
+    let asking = ["the poller", "the maintenance of the rankings"];
     assert!(fault.panicked && asking.contains(&fault.part), "{fault}");
     clock.panic_on(None);
     drop(upkeep);

@@ -36,12 +36,12 @@ impl Inbox {
 
     /// Everything that arrived, one after the other.
     fn contents(&self) -> Vec<u8> {
-        self.requests.lock().expect("whole").concat()
+        self.requests.lock().expect("not poisoned").concat()
     }
 
     /// Every span that arrived.
     fn spans(&self) -> Vec<Span> {
-        let requests = self.requests.lock().expect("whole");
+        let requests = self.requests.lock().expect("not poisoned");
         let bodies = requests.iter().map(|request| {
             let head = request.windows(4).position(|it| it == b"\r\n\r\n").expect("a head");
             &request[head + 4..]
@@ -70,7 +70,7 @@ fn take(mut stream: TcpStream, inbox: &Mutex<Vec<Vec<u8>>>) {
         let whole =
             if chunked { text.ends_with("0\r\n\r\n") } else { bytes.len() >= head + 4 + stated };
         if whole {
-            inbox.lock().expect("whole").push(std::mem::take(&mut bytes));
+            inbox.lock().expect("not poisoned").push(std::mem::take(&mut bytes));
             stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").ok();
         }
     }

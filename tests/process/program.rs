@@ -63,7 +63,7 @@ fn follow(child: &mut Child, first: String) -> Arc<Mutex<String>> {
     let written = Arc::clone(&log);
     thread::spawn(move || {
         for line in lines.map_while(Result::ok) {
-            let mut log = written.lock().expect("whole");
+            let mut log = written.lock().expect("not poisoned");
             *log += &line;
             log.push('\n');
         }
@@ -121,7 +121,7 @@ impl Program {
 
     /// What it has written so far.
     pub fn log(&self) -> String {
-        self.log.lock().expect("whole").clone()
+        self.log.lock().expect("not poisoned").clone()
     }
 
     pub fn pid(&self) -> u32 {

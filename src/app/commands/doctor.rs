@@ -1,4 +1,4 @@
-//! `idlewatt doctor`: checks the configuration and every dependency, and says what to fix.
+//! `idlewatt doctor`: checks the configuration and every dependency, and prints what to fix.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,8 @@ use crate::redis_client::Redis;
 use crate::store::{self, Store, StoreOptions};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// If this machine's clock differs by more seconds than this, its logs are hard to compare.
+/// A larger difference between this machine's clock and the database's is reported, because it makes logs of several
+/// machines hard to compare.
 const CLOCK_TOLERANCE_SECONDS: f64 = 2.0;
 
 /// An instance needs at least this many connections: for its lane, for requests, and for jobs.
@@ -19,29 +20,29 @@ const FEWEST_CONNECTIONS: i32 = 3;
 /// The result of a check.
 struct Finding {
     part: &'static str,
-    /// What is fine, or what to fix.
+    /// What was found; as an error, what is wrong and how to fix it.
     result: Result<String, String>,
 }
 
-/// Checks everything and prints the results. Returns whether everything is fine.
+/// Checks everything and prints the results. Returns whether no check failed.
 pub async fn diagnose(config: &Config) -> bool {
     let mut findings = vec![ports(config)];
     findings.extend(database(config).await);
     findings.extend(redis(config).await);
-    let mut well = true;
+    let mut passed = true;
     for Finding { part, result } in findings {
         match result {
             Ok(message) => print_line(&format!("ok    {part}: {message}")),
             Err(message) => {
-                well = false;
+                passed = false;
                 print_line(&format!("FAULT {part}: {message}"));
             }
         }
     }
-    well
+    passed
 }
 
-#[expect(clippy::print_stdout, reason = "the findings are what the command is for")]
+#[expect(clippy::print_stdout, reason = "the findings are the output of the command")]
 fn print_line(line: &str) {
     println!("{line}");
 }
@@ -52,15 +53,19 @@ fn ports(config: &Config) -> Finding {
     let metrics = bind(http.metrics_host, http.metrics_port);
     let result = match (api, metrics) {
         (Ok(_), Ok(_)) => Ok(format!("{} and {} are free", http.port, http.metrics_port)),
-        (Err(error), _) => Err(format!("{error}: set PORT or HOST, or stop what has it")),
-        (_, Err(error)) => Err(format!("{error}: set METRICS_PORT, or stop what has it")),
+        (Err(error), _) => {
+            Err(format!("{error}: set PORT or HOST, or stop the program that uses the port"))
+        }
+        (_, Err(error)) => {
+            Err(format!("{error}: set METRICS_PORT, or stop the program that uses the port"))
+        }
     };
     Finding { part: "ports", result }
 }
 
 async fn database(config: &Config) -> Vec<Finding> {
-    let given = config.database.url.is_some();
-    let what = if given { "the given one" } else { "a Postgres of our own" };
+    let is_external = config.database.url.is_some();
+    let what = if is_external { "the external Postgres" } else { "the embedded Postgres" };
     let mut database = match Database::open(&config.database).await {
         Ok(database) => database,
         Err(error) => return vec![Finding { part: "database", result: Err(error.to_string()) }],
@@ -79,7 +84,7 @@ async fn database(config: &Config) -> Vec<Finding> {
             findings
         }
         Err(error) => {
-            let remedy = "check DATABASE_URL, the network and that the server runs";
+            let remedy = "check DATABASE_URL, the network, and whether Postgres runs";
             vec![Finding { part: "database", result: Err(format!("{error}: {remedy}")) }]
         }
     };
@@ -104,7 +109,7 @@ async fn connect(database: &Database, config: &Config) -> Result<(Store, Duratio
 /// `None` if no Redis is configured.
 async fn redis(config: &Config) -> Option<Finding> {
     let redis = config.redis.as_ref()?;
-    let remedy = "check REDIS_URL, REDIS_CA_FILE, the network and that it takes writes; the server runs without it";
+    let remedy = "check REDIS_URL, REDIS_CA_FILE, the network, and whether Redis accepts writes; the server also runs without it";
     let result = match Redis::check(redis).await {
         Ok(latency) => Ok(format!("answers in {:.1} ms", latency.as_secs_f64() * 1e3)),
         Err(error) => Err(format!("{error}: {remedy}")),
@@ -121,8 +126,8 @@ async fn schema(store: &Store) -> Finding {
         Err(error) => Err(error),
     };
     let result = match pending {
-        Ok(0) => Ok("is up to date".to_owned()),
-        Ok(pending) => Ok(format!("{pending} migrations are applied at the next start")),
+        Ok(0) => Ok("the schema is up to date".to_owned()),
+        Ok(pending) => Ok(format!("{pending} migrations will be applied at the next start")),
         Err(error) => Err(format!("{error}: the user of DATABASE_URL must own the schema")),
     };
     Finding { part: "schema", result }
@@ -130,8 +135,8 @@ async fn schema(store: &Store) -> Finding {
 
 async fn writes(store: &Store) -> Finding {
     let result = match store.is_read_only().await {
-        Ok(false) => Ok("are taken".to_owned()),
-        Ok(true) => Err("the database is read-only: connect to the primary, and look for \
+        Ok(false) => Ok("the database accepts writes".to_owned()),
+        Ok(true) => Err("the database is read-only: connect to the primary, and check \
             default_transaction_read_only in the settings of the database and the role"
             .to_owned()),
         Err(error) => Err(error.to_string()),
@@ -142,11 +147,11 @@ async fn writes(store: &Store) -> Finding {
 async fn connections(store: &Store) -> Finding {
     let result = match store.connections_allowed().await {
         Ok(allowed) if allowed < FEWEST_CONNECTIONS => Err(format!(
-            "{allowed} may be open at once, and an instance needs {FEWEST_CONNECTIONS}: raise the limit of the \
+            "Postgres allows {allowed} connections, and an instance needs {FEWEST_CONNECTIONS}: raise the limit of the \
             role or the database, or max_connections"
         )),
         Ok(allowed) => Ok(format!(
-            "{allowed} may be open at once, of all instances together; one makes do with {FEWEST_CONNECTIONS}"
+            "Postgres allows {allowed} connections for all instances together; an instance needs at least {FEWEST_CONNECTIONS}"
         )),
         Err(error) => Err(error.to_string()),
     };
@@ -159,10 +164,11 @@ async fn clock(store: &Store) -> Finding {
         Ok(time) => {
             let ahead = time.seconds_since(local.now());
             if ahead.abs() <= CLOCK_TOLERANCE_SECONDS {
-                Ok(format!("{:.0} ms from the database's", ahead * 1e3))
+                Ok(format!("differs from the database's clock by {:.0} ms", ahead * 1e3))
             } else {
                 Err(format!(
-                    "{ahead:.1} s from the database's: play is right, but mend this machine's clock"
+                    "differs from the database's clock by {ahead:.1} s: the game is not affected, but times in the log are \
+                    wrong; correct this machine's clock"
                 ))
             }
         }

@@ -1,5 +1,5 @@
-//! `idlewatt healthcheck`: asks the server of the same configuration for its health. For containers, which have no
-//! other HTTP client.
+//! `idlewatt healthcheck`: requests the health of the server that runs with the same configuration. Containers need it,
+//! because the image contains no other HTTP client.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -9,13 +9,13 @@ use crate::app::Error;
 use crate::config::HttpConfig;
 
 const LIMIT: Duration = Duration::from_secs(3);
-/// Only the first line of the answer matters.
+/// Only the first line of the answer is needed.
 const MAX_ANSWER_BYTES: u64 = 4096;
 
-/// Asks whether the server is alive or, with `ready`, whether it should receive requests.
+/// Checks whether the server is alive or, with `ready`, whether it should receive requests.
 ///
 /// # Errors
-/// Returns an error if it does not answer within three seconds, or not with 200.
+/// Returns an error if the server does not answer within three seconds, or does not answer 200.
 pub fn check_health(config: &HttpConfig, ready: bool) -> Result<(), Error> {
     let path = if ready { "/readyz" } else { "/healthz" };
     let address = SocketAddr::new(reachable(config.host), config.port);

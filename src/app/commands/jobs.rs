@@ -1,4 +1,4 @@
-//! `idlewatt jobs`: listing jobs and retrying failed ones without an operator token and without a running server.
+//! `idlewatt jobs`: lists, retries and discards jobs. It needs neither an operator token nor a running server.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// Runs `command`. Returns false if there is no such job, or if its status does not allow it.
 ///
 /// # Errors
-/// Returns why the database cannot be used.
+/// Returns an error if the database cannot be used.
 pub async fn manage_jobs(config: &Config, command: JobsCommand) -> Result<bool, Error> {
     let mut database = Database::attach(&config.database).await?;
     let store = Store::new(StoreOptions {
@@ -42,7 +42,7 @@ async fn manage(store: &Store, command: JobsCommand) -> Result<bool, Error> {
             let now = store.server_time().await?;
             let (message, done) = match store.retry_job(id, now).await? {
                 Some(true) => (format!("{id} runs again"), true),
-                Some(false) => (format!("{id} runs, or is done already"), false),
+                Some(false) => (format!("{id} is running or done, and cannot be retried"), false),
                 None => (format!("there is no job {id}"), false),
             };
             print_line(&message);
@@ -82,7 +82,7 @@ fn line(job: &JobRecord) -> String {
         .to_owned()
 }
 
-#[expect(clippy::print_stdout, reason = "the answer is what the command is for")]
+#[expect(clippy::print_stdout, reason = "the answer is the output of the command")]
 fn print_line(line: &str) {
     println!("{line}");
 }

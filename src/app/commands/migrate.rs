@@ -1,4 +1,4 @@
-//! `idlewatt migrate`: updates the schema and does nothing else.
+//! `idlewatt migrate`: updates the schema without starting a server.
 
 use crate::app::{Database, Error, server};
 use crate::config::Config;
@@ -6,12 +6,12 @@ use crate::config::Config;
 /// Updates the schema.
 ///
 /// # Errors
-/// Returns why that failed.
+/// Returns an error if the database cannot be used or a migration fails.
 pub async fn migrate(config: &Config) -> Result<(), Error> {
     let mut database = Database::open(&config.database).await?;
     let store = server::store(config, database.endpoint().clone())?;
-    let added = store.migrate().await?;
-    tracing::info!(migrations = added.len(), "the schema is up to date");
+    let applied = store.migrate().await?;
+    tracing::info!(migrations = applied.len(), "the schema is up to date");
     store.close();
     database.close().await;
     Ok(())

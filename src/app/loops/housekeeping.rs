@@ -1,13 +1,13 @@
-//! Removing expired entries from this process' memory. Jobs do the same in the database.
+//! Removes expired entries from the memory of this process. Jobs remove them from the database.
 
 use std::time::Duration;
 
 use crate::app::Server;
-use crate::telemetry::strangers;
+use crate::telemetry::client_errors;
 
 const INTERVAL: Duration = Duration::from_mins(1);
 
-/// Seconds for which revocations are kept longer than the access tokens that they concern.
+/// Seconds for which a revocation is kept after the access tokens that it concerns have expired.
 const MARGIN_SECONDS: f64 = 600.0;
 
 impl Server {
@@ -18,7 +18,7 @@ impl Server {
             ticks.tick().await;
             self.limiter.forget();
             self.clean_up();
-            if let Some(reason) = strangers::take_accept_failure() {
+            if let Some(reason) = client_errors::take_accept_failure() {
                 tracing::warn!(
                     reason,
                     "connections could not be accepted in the last minute: raise the limit of open files (ulimit -n), or limit \

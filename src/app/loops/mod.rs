@@ -1,4 +1,4 @@
-//! Tasks that run for as long as the server does.
+//! Tasks that run as long as the server runs.
 
 mod housekeeping;
 mod pulse;
@@ -14,12 +14,12 @@ use crate::app::Server;
 use crate::supervisor::Task;
 
 impl Server {
-    /// Starts the poller, the housekeeping, the watch over writes and the upkeep of the rankings. They end when the
-    /// returned tasks are dropped. If one ends by itself, the supervisor is notified.
+    /// Starts the poller, the housekeeping, the check whether the database accepts writes, and the maintenance of the
+    /// rankings. They end when the returned tasks are dropped. If one ends by itself, the supervisor is notified.
     pub fn start_loops(self: &Arc<Self>) -> Vec<Task> {
         let server = || Arc::clone(self);
         let mut tasks = vec![
-            self.supervisor.spawn("the pulse", {
+            self.supervisor.spawn("the poller", {
                 let server = server();
                 async move { server.run_poller().await }
             }),
@@ -27,7 +27,7 @@ impl Server {
                 let server = server();
                 async move { server.run_housekeeping().await }
             }),
-            self.supervisor.spawn("the watch over writes", {
+            self.supervisor.spawn("the check for writes", {
                 let server = server();
                 async move { server.watch_writes().await }
             }),
@@ -35,7 +35,7 @@ impl Server {
         if self.role.answers() || self.redis.is_some() {
             let server = server();
             let rankings = async move { server.run_rankings().await };
-            tasks.push(self.supervisor.spawn("the upkeep of the rankings", rankings));
+            tasks.push(self.supervisor.spawn("the maintenance of the rankings", rankings));
         }
         tasks
     }

@@ -1,5 +1,5 @@
-//! The poller: the query that each instance sends twice a second for the time, the latest catalogue, the identity of
-//! the database and new revocations.
+//! The poller: twice a second each instance queries the database's time and identity, the latest catalogue and new
+//! revocations.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -15,8 +15,8 @@ use crate::store::pulse::Pulse;
 
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// Seconds for which a revocation matters longer than an access token is valid, because it may be made while the last
-/// token is being issued.
+/// Seconds for which a revocation is still applied after the lifetime of an access token. An access token may be issued
+/// shortly after the revocation was made, by a request that had started before.
 const REVOCATION_MARGIN_SECONDS: f64 = 30.0;
 
 /// The value of [`Server::known_epoch`] before the first answer of the database.
@@ -30,8 +30,9 @@ impl Server {
         if let Some(lasts) = self.peers.silence_to_note()
             && let Err(error) = self.store.note_silence(instance, lasts).await
         {
-            // If the database accepts no writes, it accepts none of players either. The next poll tries again.
-            tracing::debug!(%error, "could not note that this instance does not announce its changes");
+            // If the database refuses this write, it also refuses writes of players, so there is nothing to announce.
+            // The next poll tries again.
+            tracing::debug!(%error, "could not store the note that this instance does not announce its changes");
             self.peers.forget_silence();
         }
         let mut pulse = self.store.pulse(instance, &feed.unread(self.clock.now())).await?;
@@ -39,7 +40,7 @@ impl Server {
         let known = self.known_epoch.load(Ordering::Relaxed);
         if known != epoch.number() {
             if known != NO_EPOCH {
-                // Boxed, because it is rare and large.
+                // Boxed to keep the future of a usual poll small.
                 feed.restart();
                 pulse = Box::pin(self.begin_epoch(instance, feed)).await?;
             }
@@ -60,7 +61,8 @@ impl Server {
         Ok(())
     }
 
-    /// Reads everything again that is kept of the database, because it was replaced or restored to an earlier state.
+    /// Discards and reloads everything that was read from the database, because it was replaced or restored to an
+    /// earlier state.
     async fn begin_epoch(&self, instance: Uuid, feed: &Feed) -> Result<Pulse, store::Error> {
         let identity = self.store.identity();
         tracing::warn!(epoch = %identity.epoch(), "the database was restored or replaced");
@@ -73,7 +75,7 @@ impl Server {
         Ok(pulse)
     }
 
-    /// The feed of revocations before anything was read. A revocation matters for the lifetime of an access token.
+    /// A feed of which no revocation was read yet. A revocation is needed for the lifetime of an access token.
     fn feed(&self) -> Feed {
         Feed::new(self.accounts.access_token_ttl().as_secs_f64() + REVOCATION_MARGIN_SECONDS)
     }
@@ -81,10 +83,10 @@ impl Server {
     /// Updates the schema and polls for the first time. Requests can be served afterwards.
     ///
     /// # Errors
-    /// Returns the error of the statement; can be called again.
+    /// Returns the error of the statement. The call may be repeated.
     pub async fn prepare(&self) -> Result<(), store::Error> {
         for name in self.store.migrate().await? {
-            tracing::info!(migration = name, "migrated");
+            tracing::info!(migration = name, "migration applied");
         }
         // The first answer sets the clock, which the second poll uses.
         self.poll(&mut self.feed()).await?;
@@ -100,17 +102,17 @@ impl Server {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut identities = self.store.identity().watch();
         let mut feed = self.feed();
-        let mut is_away = false;
+        let mut is_down = false;
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}
                 () = self.store.identity().renewal_wanted() => {}
-                // Until everything is read again, mutations are refused.
+                // Polls at once after a change, because mutations are refused until everything is reloaded.
                 _ = identities.changed() => {}
             }
             match self.poll(&mut feed).await {
                 Ok(()) => {
-                    if std::mem::take(&mut is_away) {
+                    if std::mem::take(&mut is_down) {
                         tracing::info!("the database responds again");
                     }
                 }
@@ -119,7 +121,7 @@ impl Server {
                         tracing::error!(%error, "the database does not respond");
                     }
                     self.metrics.database_up.set(0);
-                    is_away = true;
+                    is_down = true;
                     feed.read_again();
                 }
             }

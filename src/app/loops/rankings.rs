@@ -1,5 +1,6 @@
-//! The upkeep of the rankings: publishing and rebuilding. Every instance takes part, because it alone knows which
-//! players it saw, and boards in its memory serve no other instance. A job makes the final standings.
+//! The maintenance of the rankings: publishing scores and rebuilding boards. Every instance does this, because only it
+//! knows which players it served, and no other instance can use the boards in its memory. A job makes the final
+//! standings.
 
 use std::time::{Duration, Instant};
 
@@ -8,19 +9,19 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use crate::app::Server;
 use crate::rankings::{Error, Unavailable};
 
-/// The interval of publications. Together with the second for which pages are kept it is well below the ten seconds
-/// that scores may be old.
+/// The interval of publications. Scores may be ten seconds old; the interval and the second for which pages are cached
+/// are well below that.
 const PUBLISH_INTERVAL: Duration = Duration::from_secs(4);
-/// How often to check whether the boards must be rebuilt, if nothing asks for it before.
+/// How often to check whether the boards must be rebuilt, unless something requests it earlier.
 const REBUILD_INTERVAL: Duration = Duration::from_secs(15);
-/// The shortest pause between two rebuilds and between two attempts. After a rebuild that took longer, the pause is as
-/// long as the rebuild: boards that are lost repeatedly, because Redis has too little memory for them, use Postgres for
-/// at most half of the time.
+/// The shortest pause between two attempts to rebuild. After an attempt that took longer, the pause is as long as the
+/// attempt, so that rebuilding occupies Postgres for at most half of the time if the boards are lost repeatedly, for
+/// example because Redis has too little memory.
 const REBUILD_PAUSE: Duration = Duration::from_millis(500);
 
 impl Server {
-    /// Publishes and rebuilds. Never returns. An instance that serves no requests sees no players and needs no boards
-    /// in its memory.
+    /// Publishes and rebuilds. Never returns. An instance that serves no requests has no players to publish and needs
+    /// no boards in its memory.
     pub async fn run_rankings(&self) {
         let publishing = async {
             if self.role.answers() {
@@ -40,7 +41,7 @@ impl Server {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            note("publishing", self.rankings.publish().await);
+            log_failure("publishing", self.rankings.publish().await);
         }
     }
 
@@ -48,20 +49,20 @@ impl Server {
         loop {
             let began = Instant::now();
             let rebuilt = self.rankings.rebuild_if_due().await;
-            let has_read =
-                matches!(rebuilt, Ok(Some(_)) | Err(Error::Unavailable(Unavailable::CutShort)));
-            let pause = if has_read { began.elapsed() } else { Duration::ZERO };
-            note("rebuilding", rebuilt);
-            // Every request that finds the boards incomplete asks for a rebuild.
+            let was_expensive =
+                matches!(rebuilt, Ok(Some(_)) | Err(Error::Unavailable(Unavailable::Interrupted)));
+            let pause = if was_expensive { began.elapsed() } else { Duration::ZERO };
+            log_failure("rebuilding", rebuilt);
+            // Without the pause, every request that finds the boards incomplete would start a rebuild.
             sleep(pause.max(REBUILD_PAUSE)).await;
-            // Checks after a time-out too, because another instance may have crashed during its rebuild.
+            // Checks after a time-out as well, because another instance may have crashed during its rebuild.
             drop(timeout(REBUILD_INTERVAL, self.rankings.wanted()).await);
         }
     }
 }
 
-fn note<T>(what: &'static str, result: Result<T, Error>) {
+fn log_failure<T>(what: &'static str, result: Result<T, Error>) {
     if let Err(error) = result {
-        tracing::warn!(%error, "{what} failed and is retried soon");
+        tracing::warn!(%error, "{what} failed and will be retried");
     }
 }

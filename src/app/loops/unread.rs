@@ -1,57 +1,59 @@
-//! Which revocations each poll reads, so that none is missed however late it is committed.
+//! Decides which revocations each poll reads, so that none is missed, even if it is committed late.
 //!
-//! A revocation gets its number when it is written and is visible when it is committed, which may be much later if the
-//! disk or a standby is slow. Until then its number is missing below those that were read. So each poll reads the
-//! revocations above the highest number that was read, and those that were missing below it. The number of a
-//! transaction that was rolled back stays missing; it is forgotten when every access token that it could concern has
-//! expired.
+//! A revocation gets its number when it is written, and becomes visible when it is committed. That may be much later if
+//! the disk or a standby is slow, and higher numbers may be read before. So each poll reads the revocations above the
+//! highest number that was read, and those whose numbers were missing below it. The number of a transaction that was
+//! rolled back stays missing. It is forgotten when every access token that it could concern has expired.
 
 use std::collections::BTreeMap;
 
 use crate::domain::Timestamp;
 use crate::store::pulse::{Pulse, Unread};
 
-/// Revocations of the last seconds are read in any case, because the release before stamps them with the caller's time.
+/// Revocations of the last seconds are always read again, because the previous release stores in them the time
+/// of the instance that made them.
 const OVERLAP_SECONDS: f64 = 30.0;
-/// Numbers that may be missing. If there are more, every poll reads all revocations that may matter, until the missing
-/// ones cannot matter any more.
+/// The largest number of missing revocations that are tracked. If more are missing, every poll reads all revocations
+/// that may concern a valid token, until the missing ones cannot concern one any more.
 const MOST_MISSING: usize = 1000;
-/// This many numbers below the first one that was read may belong to transactions that had not ended by then.
+/// At the first poll, this many numbers below the first one that was read count as missing, because their transactions
+/// may not have ended yet.
 const LOOKED_BACK: i64 = 64;
 
-/// What is left to read.
+/// Which revocations have not been read.
 #[derive(Debug)]
 pub(super) struct Feed {
-    /// Seconds for which a revocation matters.
-    longest: f64,
+    /// Seconds for which a revocation may concern a valid token.
+    relevant_seconds: f64,
     /// The highest number at the last poll; `None` before the first poll and after an outage.
     last: Option<i64>,
     /// Lower numbers that could not be read, and since when they are missing.
     missing: BTreeMap<i64, Timestamp>,
-    /// Until when every poll reads all revocations that may matter.
+    /// Until when every poll reads all revocations that may concern a valid token.
     unsure_until: Option<Timestamp>,
 }
 
 impl Feed {
-    /// A feed of which nothing was read, whose revocations matter for `longest` seconds.
-    pub(super) fn new(longest: f64) -> Self {
-        Self { longest, last: None, missing: BTreeMap::new(), unsure_until: None }
+    /// A feed of which nothing was read. A revocation may concern a valid token for `relevant_seconds` seconds.
+    pub(super) fn new(relevant_seconds: f64) -> Self {
+        Self { relevant_seconds, last: None, missing: BTreeMap::new(), unsure_until: None }
     }
 
-    /// Makes the next poll read everything that may matter, after an outage. Missing numbers stay missing.
+    /// After an outage: makes the next poll read all revocations that may concern a valid token. Missing numbers stay
+    /// missing.
     pub(super) fn read_again(&mut self) {
         self.last = None;
     }
 
-    /// Forgets everything, because the database was replaced or restored and its numbers restart.
+    /// Forgets everything, because the database was replaced or restored and its numbers may start again.
     pub(super) fn restart(&mut self) {
-        *self = Self::new(self.longest);
+        *self = Self::new(self.relevant_seconds);
     }
 
     /// What to read at `now`.
     pub(super) fn unread(&self, now: Timestamp) -> Unread {
         let unsure = self.last.is_none() || self.unsure_until.is_some_and(|until| now < until);
-        let seconds = if unsure { self.longest } else { OVERLAP_SECONDS };
+        let seconds = if unsure { self.relevant_seconds } else { OVERLAP_SECONDS };
         Unread {
             since: now.plus_seconds(-seconds),
             above: self.last.unwrap_or(i64::MAX),
@@ -70,12 +72,12 @@ impl Feed {
         for number in read {
             self.missing.remove(number);
         }
-        self.missing.retain(|_, since| now.seconds_since(*since).abs() < self.longest);
+        self.missing.retain(|_, since| now.seconds_since(*since).abs() < self.relevant_seconds);
         let expected = usize::try_from(top - first + 1).unwrap_or(0);
         let fresh = read.len() - read.partition_point(|&number| number < first);
         if self.missing.len() + expected.saturating_sub(fresh) > MOST_MISSING {
             self.missing.clear();
-            self.unsure_until = Some(now.plus_seconds(self.longest));
+            self.unsure_until = Some(now.plus_seconds(self.relevant_seconds));
         } else {
             let missing = (first..=top).filter(|number| read.binary_search(number).is_err());
             self.missing.extend(missing.map(|number| (number, now)));
@@ -115,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn at_first_and_after_an_outage_everything_that_may_matter_is_read() {
+    fn the_first_poll_and_one_after_an_outage_read_everything_relevant() {
         let mut feed = Feed::new(LONGEST);
         assert_eq!(feed.unread(at(0.0)).since, at(-LONGEST));
         feed.note(&pulse(&[], 0), at(0.0));
@@ -132,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_asked_for_until_it_is_read() {
+    fn a_missing_number_is_requested_until_it_is_read() {
         let mut feed = read_to_100();
         let Unread { above, missing, .. } = feed.unread(at(1.0));
         assert_eq!((above, missing), (100, vec![]));
@@ -146,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_rolled_back_is_forgotten_when_no_token_is_left() {
+    fn a_number_that_was_rolled_back_is_forgotten_when_all_tokens_have_expired() {
         let mut feed = read_to_100();
         feed.note(&pulse(&[102], 102), at(1.0));
         feed.note(&pulse(&[], 102), at(LONGEST));
@@ -156,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_have_been_under_way_at_the_start_is_asked_for() {
+    fn numbers_that_may_be_uncommitted_at_the_start_are_requested() {
         let mut feed = Feed::new(LONGEST);
         feed.note(&pulse(&[500, 502], 502), at(0.0));
         let missing = feed.unread(at(1.0)).missing;
@@ -168,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn where_very_many_are_missing_all_is_read_until_they_cannot_matter() {
+    fn if_too_many_are_missing_everything_is_read_until_their_tokens_have_expired() {
         let mut feed = read_to_100();
         feed.note(&pulse(&[5_000], 5_000), at(1.0));
         let Unread { since, missing, above } = feed.unread(at(2.0));

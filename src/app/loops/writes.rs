@@ -1,4 +1,4 @@
-//! Watching whether the database accepts writes.
+//! Checks whether the database accepts writes.
 
 use std::time::Duration;
 
@@ -11,21 +11,22 @@ use crate::store::Refusal;
 const INTERVAL: Duration = Duration::from_secs(1);
 
 impl Server {
-    /// Checks once a second whether the database accepts writes. Never returns. While it does, nothing is sent, because
-    /// statements and the poller notice a change. While it does not, a small write is tried.
+    /// Checks once a second whether the database accepts writes. Never returns. While writes are accepted, the check
+    /// sends nothing, because other statements and the poller detect a change. While they are refused, it tries a small
+    /// write.
     pub async fn watch_writes(&self) {
         let mut ticks = interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
             let refusal = self.store.check_writes().await;
-            let writes = refusal.map_or(WritesHealth::Taken, |refusal| match refusal {
+            let writes = refusal.map_or(WritesHealth::Accepted, |refusal| match refusal {
                 Refusal::ReadOnly => WritesHealth::ReadOnly,
                 Refusal::Disk => WritesHealth::DiskFault,
             });
             if self.health.writes() != writes {
                 match writes {
-                    WritesHealth::Taken => tracing::info!("the database accepts writes again"),
+                    WritesHealth::Accepted => tracing::info!("the database accepts writes again"),
                     WritesHealth::ReadOnly => tracing::error!("the database is read-only"),
                     WritesHealth::DiskFault => {
                         tracing::error!("the database's disk is full or faulty");

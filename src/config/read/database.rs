@@ -17,7 +17,7 @@ impl Read<'_> {
         {
             self.fault(
                 "DATABASE_URL",
-                "sslmode=verify-ca needs DATABASE_CA_FILE: public authorities vouch for anybody's certificate",
+                "sslmode=verify-ca needs DATABASE_CA_FILE, because public authorities sign certificates for any host",
             );
         }
         DatabaseConfig {
@@ -49,7 +49,7 @@ impl Read<'_> {
             Ok(pem) if CertificateDer::pem_slice_iter(&pem).next().is_some_and(|it| it.is_ok()) => {
                 return Some(pem);
             }
-            Ok(_) => self.fault(name, "must be a file of certificates in PEM form"),
+            Ok(_) => self.fault(name, "must be a file with certificates in PEM format"),
             Err(error) => self.fault(name, error),
         }
         None
@@ -61,7 +61,7 @@ impl Read<'_> {
             "none" => false,
             "transaction" => true,
             other => {
-                self.fault(name, format!("must be auto, none or transaction, and is `{other}`"));
+                self.fault(name, format!("must be auto, none or transaction, but is `{other}`"));
                 false
             }
         }
@@ -73,7 +73,7 @@ mod tests {
     use crate::config::read::testing::load;
 
     #[test]
-    fn a_pooler_is_recognised_by_its_name_unless_set() {
+    fn a_pooler_is_detected_by_its_host_name_unless_configured() {
         let secret = "s".repeat(32);
         let pooled = |url: &str, pooler: &str| {
             let variables =
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn checking_the_chain_alone_needs_an_authority_of_ones_own() {
+    fn verify_ca_needs_a_configured_authority() {
         let url = ("DATABASE_URL", "postgres://me@localhost/game?sslmode=verify-ca");
         let faults = load(&[url, ("JWT_SECRET", &"s".repeat(32))]).expect_err("no authority");
         assert!(faults[0].message.contains("DATABASE_CA_FILE"), "{faults:?}");

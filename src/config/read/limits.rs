@@ -14,7 +14,7 @@ impl Read<'_> {
                 "on" => true,
                 "off" => false,
                 other => {
-                    self.fault("RATE_LIMIT_LEASES", format!("must be on or off, and is `{other}`"));
+                    self.fault("RATE_LIMIT_LEASES", format!("must be on or off, but is `{other}`"));
                     true
                 }
             },

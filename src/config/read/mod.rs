@@ -61,7 +61,7 @@ impl Config {
         if read.given("DATABASE_URL").is_some() && config.auth.jwt_secret.is_none() {
             read.fault(
                 "JWT_SECRET",
-                "must be set where DATABASE_URL is: every instance signs with the same one",
+                "must be set together with DATABASE_URL, because all instances must use the same secret",
             );
         }
         if read.faults.is_empty() { Ok(config) } else { Err(read.faults) }
@@ -92,7 +92,7 @@ impl Read<'_> {
     fn parsed<T: FromStr>(&mut self, name: &str, expected: &str, fallback: T) -> T {
         let text = self.text(name);
         text.parse().unwrap_or_else(|_| {
-            self.fault(name, format!("must be {expected}, and is `{text}`"));
+            self.fault(name, format!("must be {expected}, but is `{text}`"));
             fallback
         })
     }
@@ -103,7 +103,7 @@ impl Read<'_> {
         if (least..=most).contains(&number) {
             return number;
         }
-        self.fault(name, format!("must be {expected}, and is `{number}`"));
+        self.fault(name, format!("must be {expected}, but is `{number}`"));
         least
     }
 
@@ -126,7 +126,7 @@ impl Read<'_> {
     fn secret(&mut self, name: &str, least: usize) -> Option<Secret> {
         let secret = self.given(name)?.to_owned();
         if secret.len() < least {
-            self.fault(name, format!("must be {least} bytes or more, and is {}", secret.len()));
+            self.fault(name, format!("must have {least} bytes or more, but has {}", secret.len()));
         }
         Some(Secret::new(secret))
     }
@@ -152,8 +152,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_set_is_a_configuration() {
-        let config = load(&[]).expect("the defaults hold");
+    fn the_defaults_are_a_valid_configuration() {
+        let config = load(&[]).expect("valid defaults");
         assert_eq!((config.http.port, config.http.metrics_port), (8080, 9090));
         assert_eq!(config.offline_cap, Duration::from_hours(8));
         assert!(config.database.url.is_none() && config.http.admin_token.is_none());
@@ -178,7 +178,7 @@ mod tests {
             ("JOB_LEASE_SECONDS", "60"),
             ("JOB_CONCURRENCY", "0"),
         ])
-        .expect_err("faults, and a missing secret");
+        .expect_err("invalid values and a missing secret");
         let mut named: Vec<_> = faults.iter().map(|fault| fault.variable.as_str()).collect();
         named.sort_unstable();
         assert_eq!(
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_given_database_needs_a_given_secret() {
+    fn an_external_database_requires_a_secret() {
         let url = ("DATABASE_URL", "postgres://me:hidden@localhost/game");
         let faults = load(&[url]).expect_err("no secret");
         assert_eq!(faults[0].variable, "JWT_SECRET");

@@ -11,7 +11,7 @@ impl Read<'_> {
         let schemes = ["redis://", "rediss://"];
         let known = |url: &str| schemes.iter().any(|scheme| url.trim().starts_with(scheme));
         if !url.split(',').all(known) {
-            // The value contains a password and is not repeated.
+            // The message does not repeat the value, which contains a password.
             self.fault(
                 "REDIS_URL",
                 "must be redis://user:password@host:port/0, or rediss:// with TLS",

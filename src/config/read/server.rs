@@ -31,7 +31,7 @@ impl Read<'_> {
             "api" => Role::Api,
             "worker" => Role::Worker,
             other => {
-                self.fault("ROLE", format!("must be all, api or worker, and is `{other}`"));
+                self.fault("ROLE", format!("must be all, api or worker, but is `{other}`"));
                 Role::All
             }
         }

@@ -9,7 +9,7 @@ impl Read<'_> {
             "text" => LogFormat::Text,
             "json" => LogFormat::Json,
             other => {
-                self.fault("LOG_FORMAT", format!("must be text or json, and is `{other}`"));
+                self.fault("LOG_FORMAT", format!("must be text or json, but is `{other}`"));
                 LogFormat::Text
             }
         };
@@ -24,20 +24,23 @@ impl Read<'_> {
         let endpoint = self.given("OTEL_EXPORTER_OTLP_ENDPOINT").map(str::to_owned);
         if let Some(endpoint) = &endpoint {
             if !endpoint.starts_with("http://") && !endpoint.starts_with("https://") {
-                self.fault("OTEL_EXPORTER_OTLP_ENDPOINT", "must be such as http://collector:4318");
+                self.fault(
+                    "OTEL_EXPORTER_OTLP_ENDPOINT",
+                    "must be a URL such as http://collector:4318",
+                );
             }
             self.only_with("OTEL_EXPORTER_OTLP_ENDPOINT", "otlp", cfg!(feature = "otlp"));
         }
-        let sample_ratio = self.parsed("OTEL_TRACES_SAMPLER_ARG", "a share from 0 to 1", 0.0);
+        let sample_ratio = self.parsed("OTEL_TRACES_SAMPLER_ARG", "a number from 0 to 1", 0.0);
         if !(0.0..=1.0).contains(&sample_ratio) {
-            self.fault("OTEL_TRACES_SAMPLER_ARG", "must be a share from 0 to 1");
+            self.fault("OTEL_TRACES_SAMPLER_ARG", "must be a number from 0 to 1");
         }
         let sentry_dsn = self.given("SENTRY_DSN").map(Secret::new);
         if let Some(dsn) = &sentry_dsn {
             let has_form = dsn.reveal().starts_with("http") && dsn.reveal().contains('@');
             if !has_form {
-                // The value contains a key and is not repeated.
-                self.fault("SENTRY_DSN", "must be such as https://key@host/number");
+                // The message does not repeat the value, which contains a key.
+                self.fault("SENTRY_DSN", "must have the form https://key@host/number");
             }
             self.only_with("SENTRY_DSN", "sentry", cfg!(feature = "sentry"));
         }
@@ -45,9 +48,9 @@ impl Read<'_> {
         ExportConfig { collector, sentry_dsn }
     }
 
-    /// Reports a variable that needs a feature which this build does not have.
-    fn only_with(&mut self, name: &str, feature: &str, there: bool) {
-        if !there {
+    /// Reports an error if a variable is set whose feature this build does not have.
+    fn only_with(&mut self, name: &str, feature: &str, is_built_in: bool) {
+        if !is_built_in {
             self.fault(name, format!("needs a build with --features {feature}"));
         }
     }

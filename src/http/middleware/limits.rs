@@ -60,7 +60,7 @@ where
         let Some(Bucket { policy, key, cost }) = bucket(&request, &api) else {
             return LimitedCall::Free(self.routes.call(request));
         };
-        if let Some(decided) = api.limits.limiter.check_at_hand(policy, key, cost) {
+        if let Some(decided) = api.limits.limiter.check_without_redis(policy, key, cost) {
             return LimitedCall::decided(&*self.routes, request, api, decided);
         }
         let routes = Rc::clone(&self.routes);

@@ -1,10 +1,10 @@
-//! What an instance knows of one bucket in Redis, the tokens that it has leased from it, and what it has let through on
-//! credit. Times are nanoseconds on the instance's monotonic clock; amounts are nanoseconds of refill.
+//! An instance's state of one bucket in Redis: what it knows of the bucket, the tokens that it has leased, and its
+//! debt. Times are nanoseconds on the instance's monotonic clock; amounts are nanoseconds of refill.
 //!
-//! A request to Redis is answered in time, late or never; only its answer tells which tokens it took. What is let
-//! through without an answer is a debt, which the next request pays. The debt of an instance never exceeds its part of
-//! the reserve ([`Share`]), which no request of any instance takes, so there is always something to pay it with: all
-//! instances together let through what one bucket would, whatever happens to answers.
+//! A request to Redis is answered in time, late or never, and only its answer says which tokens it took. Calls that are
+//! admitted without an answer are a debt, which the next request pays. The debt of an instance never exceeds its part
+//! of the reserve ([`Share`]). No request takes tokens of the reserve for calls, so debts can always be paid. So all
+//! instances together admit at most what one bucket allows, even if answers are late or lost.
 
 mod late;
 
@@ -12,16 +12,16 @@ use super::contact::Link;
 use super::policy::Quota;
 use super::question::{Answer, Question};
 use super::share::Share;
-use super::table::Fading;
+use super::table::Forgettable;
 
-/// How long a leased token may be spent: less than Redis counts it as leased, so that no difference between clocks
-/// matters.
+/// How long a leased token may be spent. Shorter than the time for which Redis counts it as leased, so that small
+/// differences between clocks do not matter.
 pub const LEASE_NANOS: u64 = 4_500_000_000;
 
-/// The state of the bucket's request.
+/// The state of the last request for the bucket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Phase {
-    /// No answer is outstanding.
+    /// No request is in progress.
     #[default]
     Idle,
     /// Calls wait for the answer.
@@ -30,105 +30,108 @@ enum Phase {
     Late,
 }
 
-/// An instance's side of a bucket. It knows nothing before the first answer.
+/// An instance's state of a bucket.
 #[derive(Clone, Debug, Default)]
 pub struct Lease {
-    /// Tokens that are leased and not spent.
+    /// Leased tokens that are not spent.
     held: u32,
     /// Tokens that were spent since the last answer, including those that were taken with it.
     spent: u32,
     /// Until when leased tokens may be spent.
-    lapses: u64,
-    /// The level in Redis as far as it is known here, without the effect of the outstanding request and of debts.
+    expires_at: u64,
+    /// The known level in Redis, without the effects of a request in progress and of debts.
     level: u64,
-    /// What is leased to other instances.
+    /// The amount that is leased to other instances.
     others: u64,
     /// The time for which `level` was calculated.
     at: u64,
     /// When the last request was sent.
     asked: u64,
-    /// When the request of the last answer was sent, or when `level` was last known without an answer; 0: never.
+    /// When the request that was answered last was sent, or when `level` was last set without an answer; 0: never.
     heard: u64,
-    /// Since when this bucket needs an answer from Redis; 0: it does not.
+    /// Since when an answer from Redis is missing; 0 if none is missing.
     unanswered: u64,
-    /// By how much `at` may be late: the round trip of the last answer.
-    slack: u64,
-    /// The bucket's version at the last answer, from which Redis tells whether another instance used it since. 0: no
+    /// How much `at` may be later than the time for which Redis calculated the level: the round trip of the last
     /// answer.
+    slack: u64,
+    /// The bucket's version in the last answer, by which Redis detects whether another instance used the bucket since;
+    /// 0 without an answer.
     stamp: u64,
+    /// Whether `level` and the leases come from an answer.
     answered: bool,
     /// Whether the last answer was a refusal.
     refused: bool,
     phase: Phase,
-    /// Tokens that an unanswered request may have taken, apart from the debt that it pays.
+    /// Tokens that an unanswered request may have taken, without those for the debt.
     pending: u32,
-    /// Tokens of the call that sent the request, if it was let through on credit because the answer was late.
-    advanced: u32,
-    /// Tokens that were let through on credit.
+    /// The cost of the call that sent the request, if it was admitted on credit because the answer was late.
+    asker_credit: u32,
+    /// Tokens that were spent on credit.
     debt: u32,
-    /// Whether this process keeps the bucket because Redis is unavailable.
+    /// Whether the bucket of this process is used, because Redis is unavailable.
     local: bool,
-    fades_at: u64,
+    forgettable_at: u64,
 }
 
-/// The decision on a call, as far as it can be made here.
+/// The decision on a call, or what is needed to decide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// A leased token was spent; `level` is left.
+    /// The call is allowed with leased tokens. `level` is left.
     Spent { level: u64 },
-    /// Redis has refused and cannot have enough yet. It has after `wait` nanoseconds.
+    /// The call is refused, because Redis has refused before and the bucket cannot contain enough tokens until `wait`
+    /// nanoseconds have passed.
     Refused { level: u64, wait: u64 },
     /// Redis must be asked.
     Ask,
     /// A request is in progress, and its answer will decide.
     Wait,
-    /// Redis is late, and the call is let through on credit; `level` of credit is left.
+    /// Redis is late, and the call is allowed on credit. `level` of credit is left.
     Credited { level: u64 },
-    /// Redis is late and there is no credit left. After `wait` nanoseconds Redis has answered or is unavailable.
+    /// Redis is late, and there is no credit left. Within `wait` nanoseconds Redis answers or counts as unavailable.
     Exhausted { wait: u64 },
-    /// Redis is unavailable: the bucket of this process decides. At least `missing` nanoseconds of refill are missing
-    /// in it.
-    Away { missing: u64 },
+    /// Redis is unavailable, so the bucket of this process decides. It must be lowered so that it needs at least
+    /// `missing` nanoseconds to be full.
+    Unavailable { missing: u64 },
 }
 
 impl Lease {
-    /// Adds the refill up to `now`. Leased tokens count against the depth even if the lease has expired, because Redis
-    /// gets them back.
+    /// Adds the refill up to `now`. Leased tokens count against the depth even if the lease has expired, because the
+    /// next request returns them to Redis.
     fn advance(&mut self, quota: Quota, now: u64) {
         let room = quota.full().saturating_sub(self.others + quota.worth(self.held));
         self.level = room.min(self.level + now.saturating_sub(self.at)).max(self.level.min(room));
         self.at = self.at.max(now);
     }
 
-    fn whole(&self, quota: Quota) -> u64 {
+    /// The level with the leased tokens.
+    fn total(&self, quota: Quota) -> u64 {
         self.level + quota.worth(self.held)
     }
 
-    /// Decides on a call of `cost` tokens from the leased tokens and Redis' last answer, if they suffice.
-    pub fn decide_at_hand(
+    /// Decides on a call of `cost` tokens from leased tokens and the last answer; `None` if they are not sufficient.
+    pub fn decide_without_redis(
         &mut self,
         quota: Quota,
         share: Share,
         now: u64,
         cost: u32,
     ) -> Option<Decision> {
-        // Some time after the last answer the leases of others have expired, so what was calculated from them is no
-        // longer valid.
+        // After this time the leases of other instances have expired, so the level is no longer known.
         if self.phase != Phase::Idle || !self.answered || now >= self.asked + LEASE_NANOS {
             return None;
         }
         self.advance(quota, now);
         let reserve = quota.worth(share.reserve);
-        if now < self.lapses && self.held >= cost {
+        if now < self.expires_at && self.held >= cost {
             self.held -= cost;
             self.spent += cost;
-            return Some(Decision::Spent { level: self.whole(quota).saturating_sub(reserve) });
+            return Some(Decision::Spent { level: self.total(quota).saturating_sub(reserve) });
         }
-        let level = self.whole(quota);
+        let level = self.total(quota);
         let worth = reserve + quota.worth(cost + self.payable(quota, share, cost));
-        // Only what Redis has refused is refused here: otherwise others may have taken more than is known, and the
-        // client would be told to retry too early. Redis may have begun to count a little before the answer arrived,
-        // and it is not known here when instances with too many tokens return them.
+        // Refuses only if Redis has refused. Otherwise other instances may have taken tokens since the last answer, and
+        // `wait` would be too short. Also asks Redis within `slack`, because Redis calculated the level somewhat before
+        // its answer arrived, and if the wait depends on when others return leased tokens, which only Redis knows.
         let known = self.refused && worth + self.others <= quota.full();
         (known && level + self.slack < worth).then(|| {
             let left = level.saturating_sub(reserve);
@@ -150,30 +153,30 @@ impl Lease {
             Phase::Late => return self.decide_late(quota, share, link, now, cost),
             Phase::Idle => {}
         }
-        let away = self.away_since(link, now).is_some();
+        let away = self.unavailable_since(link, now).is_some();
         if (!away || link.is_up)
-            && let Some(decision) = self.decide_at_hand(quota, share, now, cost)
+            && let Some(decision) = self.decide_without_redis(quota, share, now, cost)
         {
             return decision;
         }
-        // A pause spares calls that can do without the answer from waiting for it.
-        let spared = link.is_paused && (away || self.credit(quota, share, now) >= cost);
-        if link.is_up && !spared {
+        // During a pause Redis is not asked for calls that can be decided without it.
+        let skips_redis = link.is_paused && (away || self.credit(quota, share, now) >= cost);
+        if link.is_up && !skips_redis {
             return Decision::Ask;
         }
         self.decide_late(quota, share, link, now, cost)
     }
 
-    /// The part of the debt that can be paid together with a call. More than the bucket's depth could never be paid at
-    /// once.
+    /// The part of the debt that can be paid together with a call. A request for more tokens than the bucket may
+    /// contain would never succeed.
     fn payable(&self, quota: Quota, share: Share, cost: u32) -> u32 {
         self.debt.min(share.most_per_question(quota).saturating_sub(cost))
     }
 
-    /// Makes a request for a call that cannot be decided here. It returns all leased tokens, so that nothing is spent
-    /// twice if the answer never arrives. It asks for as many further tokens, at most `most`, as will be spent before
-    /// they expire at the present pace. `missing` tokens were let through while this process kept the bucket and have
-    /// not been refilled since.
+    /// The request for a call that cannot be decided without Redis. It returns all leased tokens, so that no token is
+    /// spent twice if the answer never arrives. It asks for a lease of as many tokens, at most `most`, as will be spent
+    /// before they expire at the current rate of spending. `missing` tokens were spent from the bucket of this process
+    /// and have not been refilled since; they are added to the debt.
     pub fn question(
         &mut self,
         quota: Quota,
@@ -183,28 +186,28 @@ impl Lease {
         most: u32,
         missing: u32,
     ) -> Question {
-        // Updates what is certain to be in the bucket.
+        // Called because it updates `level`.
         self.credit(quota, share, now);
         self.advance(quota, now);
-        // No more than an empty bucket: a player is not penalised indefinitely for an outage of Redis.
+        // At most a full bucket, so that an outage of Redis does not block a player for long.
         self.debt = self.debt.saturating_add(missing).min(quota.burst);
         let elapsed = now.saturating_sub(self.asked).max(1);
         let pace = u128::from(self.spent) * u128::from(LEASE_NANOS) / u128::from(elapsed);
         let question = Question {
             cost,
             debt: self.payable(quota, share, cost),
-            lot: u32::try_from(pace).unwrap_or(u32::MAX).min(most),
+            lease_wanted: u32::try_from(pace).unwrap_or(u32::MAX).min(most),
             stamp: self.stamp,
             unspent: self.held,
-            reckoned: self.whole(quota),
+            expected_level: self.total(quota),
             reserve: share.reserve,
         };
-        self.level = question.reckoned;
-        // If the answer never arrives, the lot stays leased and takes that much room in the bucket.
-        self.others += quota.worth(question.lot);
-        self.pending = cost + question.lot;
-        self.fades_at = now + quota.full().max(LEASE_NANOS);
-        (self.held, self.stamp, self.advanced) = (0, 0, 0);
+        self.level = question.expected_level;
+        // If the answer never arrives, these tokens stay leased in Redis until they expire.
+        self.others += quota.worth(question.lease_wanted);
+        self.pending = cost + question.lease_wanted;
+        self.forgettable_at = now + quota.full().max(LEASE_NANOS);
+        (self.held, self.stamp, self.asker_credit) = (0, 0, 0);
         (self.local, self.asked) = (false, now);
         self.phase = Phase::Asking;
         question
@@ -216,17 +219,17 @@ impl Lease {
         due.then(|| self.question(quota, share, now, 0, most, 0))
     }
 
-    /// Notes that calls no longer wait for the answer.
+    /// Notes that the answer is late, so that calls no longer wait for it.
     pub fn overdue(&mut self) {
         if self.phase == Phase::Asking {
             self.phase = Phase::Late;
         }
     }
 
-    /// Forgets everything except the debt and what is certain to be in the bucket: the answer will not arrive, and it
-    /// is not known whether the request reached Redis.
+    /// Notes that the answer will not arrive. It is not known whether Redis ran the request, so only the debt and the
+    /// level that is certain in either case are kept.
     pub fn give_up(&mut self, quota: Quota) {
-        let Self { at, asked, heard, others, debt, local, fades_at, .. } = *self;
+        let Self { at, asked, heard, others, debt, local, forgettable_at, .. } = *self;
         let level = self.level.saturating_sub(quota.worth(self.pending));
         let unanswered = if self.unanswered > 0 { self.unanswered } else { asked.max(1) };
         *self = Self {
@@ -238,17 +241,17 @@ impl Lease {
             unanswered,
             debt,
             local,
-            fades_at,
+            forgettable_at,
             ..Self::default()
         };
     }
 
-    /// Tokens that were let through on credit and are not paid for.
+    /// Tokens that were spent on credit and are not paid yet.
     pub fn debt(&self) -> u32 {
         self.debt
     }
 
-    /// Applies an answer, in time or late.
+    /// Applies an answer, whether it is in time or late.
     pub fn learn(
         &mut self,
         quota: Quota,
@@ -258,15 +261,15 @@ impl Lease {
         received: u64,
     ) {
         let spent = if answer.taken { question.cost } else { 0 };
-        // If the call that sent the request was let through on credit, the token that was taken for it pays for that.
-        // If it was not, the token is lost: letting another call through for it later would be one token more than the
-        // bucket had then.
-        let paid = if answer.taken { question.debt + self.advanced } else { 0 };
+        // If the call that sent the request was admitted on credit, the tokens that were taken for it pay that credit.
+        // Otherwise these tokens are lost: another call must not use them later, because then more calls would be
+        // admitted than the bucket allowed at that time.
+        let paid = if answer.taken { question.debt + self.asker_credit } else { 0 };
         let full_at = received + quota.full().saturating_sub(answer.level);
         *self = Self {
             held: answer.lease,
             spent,
-            lapses: sent + LEASE_NANOS,
+            expires_at: sent + LEASE_NANOS,
             level: answer.level,
             others: answer.others,
             at: received,
@@ -279,18 +282,18 @@ impl Lease {
             refused: !answer.taken,
             phase: Phase::Idle,
             pending: 0,
-            advanced: 0,
+            asker_credit: 0,
             debt: self.debt - paid.min(self.debt),
             local: self.local,
-            fades_at: full_at.max(sent + LEASE_NANOS),
+            forgettable_at: full_at.max(sent + LEASE_NANOS),
         };
     }
 }
 
-impl Fading for Lease {
-    /// If nothing is leased, the pace of spending is no longer meaningful, and the bucket is full unless others use it.
-    /// Never while there is a debt to pay or an answer outstanding.
-    fn fades_at(&self) -> u64 {
-        if self.debt > 0 || self.phase != Phase::Idle { u64::MAX } else { self.fades_at }
+impl Forgettable for Lease {
+    /// When no leased tokens are valid, the rate of spending is outdated, and the bucket is full unless others use it.
+    /// Never while there is a debt or a request in progress.
+    fn forgettable_at(&self) -> u64 {
+        if self.debt > 0 || self.phase != Phase::Idle { u64::MAX } else { self.forgettable_at }
     }
 }

@@ -31,7 +31,7 @@ fn a_standing_of_an_earlier_era_is_not_written() {
     local.clear();
     publish(9, era).expect("only the boards were cleared");
     local.begin_era();
-    assert!(matches!(publish(9, era), Err(Unavailable::CutShort)));
+    assert!(matches!(publish(9, era), Err(Unavailable::Interrupted)));
     let pass = local.begin();
     publish(3, local.era()).expect("of this era");
     local.finish(pass, season, now).expect("whole");

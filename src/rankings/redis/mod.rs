@@ -20,7 +20,7 @@ use super::board::{BOARDS, Board, List, Publication, Status, Surroundings, Unava
 use crate::domain::{Season, Timestamp};
 use crate::id::random_id;
 use crate::identity::{Identity, IdentityTracker};
-use crate::redis_client::{Redis, is_of_type};
+use crate::redis_client::{Redis, is_wrong_type};
 use codec::Answer;
 pub(super) use keys::Keys;
 
@@ -122,7 +122,7 @@ impl Shared {
                 unless_cut_short(call.invoke_async::<codec::RawStatus>(&mut connection).await)
             };
             let answer = self.redis.with_limit(BACKGROUND_LIMIT, run).await?;
-            let now = codec::status(&answer.ok_or(Unavailable::CutShort)?);
+            let now = codec::status(&answer.ok_or(Unavailable::Interrupted)?);
             // The first call removes the remains of damaged boards.
             status = Status { is_damaged: status.is_damaged || now.is_damaged, ..now };
         }
@@ -173,7 +173,7 @@ impl Shared {
             unless_cut_short(call.invoke_async::<()>(&mut connection).await)
         };
         let finished = self.redis.with_limit(BACKGROUND_LIMIT, run).await?;
-        finished.ok_or(Unavailable::CutShort)?;
+        finished.ok_or(Unavailable::Interrupted)?;
         if let Err(error) = self.remove_earlier_epoch(&build.keys).await {
             tracing::debug!(%error, "the boards of the previous epoch were not removed");
         }
@@ -187,7 +187,7 @@ impl Shared {
         let run = |mut connection| async move {
             let mut swap = redis::cmd("GETSET");
             let swapped = swap.arg(&finished).arg(&epoch).query_async(&mut connection).await;
-            if swapped.as_ref().is_err_and(is_of_type) {
+            if swapped.as_ref().is_err_and(is_wrong_type) {
                 redis::cmd("SET").arg(&finished).arg(&epoch).exec_async(&mut connection).await?;
                 return Ok(None);
             }
@@ -215,7 +215,7 @@ impl Shared {
 
     /// A build fails when the epoch changes, because its boards belong to the earlier epoch.
     fn continues(&self, build: &Build) -> Result<(), Unavailable> {
-        if build.keys == self.keys() { Ok(()) } else { Err(Unavailable::CutShort) }
+        if build.keys == self.keys() { Ok(()) } else { Err(Unavailable::Interrupted) }
     }
 
     /// A page of a board.
@@ -289,7 +289,7 @@ mod tests {
     use super::*;
     use crate::identity::{Epoch, Observed};
     use crate::rankings::board::{Stamp, Standing};
-    use crate::redis_client::testing::away;
+    use crate::redis_client::testing::unavailable;
 
     /// The boards of an epoch.
     fn boards(epoch: u64) -> Shared {
@@ -297,7 +297,7 @@ mod tests {
         let of_epoch = Identity { database: 1, epoch: Epoch::from_number(epoch) };
         let observed = Observed { identity: of_epoch, server_started_at: 1, wal_position: None };
         identity.observe(observed, now, now);
-        Shared::new(away("test:"), Arc::new(identity))
+        Shared::new(unavailable("test:"), Arc::new(identity))
     }
 
     #[tokio::test]
@@ -310,8 +310,8 @@ mod tests {
         let build = Build { token: "x".to_owned(), keys: before.keys() };
         let [fill, finish] =
             [after.fill(&build, &publication).await, after.finish(&build, season, now).await];
-        assert!(matches!(fill, Err(Unavailable::CutShort)), "{fill:?}");
-        assert!(matches!(finish, Err(Unavailable::CutShort)), "{finish:?}");
+        assert!(matches!(fill, Err(Unavailable::Interrupted)), "{fill:?}");
+        assert!(matches!(finish, Err(Unavailable::Interrupted)), "{finish:?}");
         // In the same epoch the build continues if Redis is available.
         let fill = before.fill(&build, &publication).await;
         assert!(matches!(fill, Err(Unavailable::Redis(_))), "{fill:?}");

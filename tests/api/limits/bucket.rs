@@ -97,7 +97,7 @@ impl<A: FnMut(u64, Question) -> Answer> Scene<A> {
         let cost = quota.cost(event.cost).min(share.most_per_call(quota));
         let local = self.local(instance);
         let lease = &mut self.leases[instance];
-        match lease.decide_at_hand(quota, share, local, cost) {
+        match lease.decide_without_redis(quota, share, local, cost) {
             Some(Decision::Spent { level }) => {
                 self.spent.push((self.now * 1000, cost));
                 Some(Ok(level))
@@ -205,7 +205,7 @@ proptest! {
             return Ok(());
         }
         let question =
-            Question { cost: 1, debt: 0, lot: 0, stamp: 0, unspent: 0, reckoned: 0, reserve: 0 };
+            Question { cost: 1, debt: 0, lease_wanted: 0, stamp: 0, unspent: 0, expected_level: 0, reserve: 0 };
         let answer = bucket.ask(quota, changed + lives * 1000, question);
         prop_assert_eq!((answer.level, answer.others), (quota.full() - quota.interval, 0));
     }
@@ -245,7 +245,7 @@ fn an_ordinary_player_costs_few_round_trips_and_a_rare_one_strands_nothing() {
     let mut last = 0;
     let mut bucket = Bucket::default();
     let mut scene = Scene::new(quota, 1, |now, question: Question| {
-        last = question.lot;
+        last = question.lease_wanted;
         bucket.ask(quota, now, question)
     });
     for _ in 0..20 {
@@ -277,10 +277,10 @@ proptest! {
         let mut bucket = Bucket::default();
         let mut scene = Scene::new(quota, 3, |now, question| {
             let expected = bucket.ask(quota, now, question);
-            let Question { lot, stamp, unspent, reckoned, reserve, .. } = question;
+            let Question { lease_wanted, stamp, unspent, expected_level, reserve, .. } = question;
             let mut call = script.key(&key);
-            call.arg(quota.interval).arg(quota.burst).arg(question.need()).arg(lot).arg(stamp).arg(unspent);
-            call.arg(reckoned).arg(LEASE_MICROS).arg(reserve);
+            call.arg(quota.interval).arg(quota.burst).arg(question.need()).arg(lease_wanted).arg(stamp).arg(unspent);
+            call.arg(expected_level).arg(LEASE_MICROS).arg(reserve);
             call.arg(now / 1_000_000).arg(now % 1_000_000);
             let (taken, level, others, lease, version, wait) =
                 call.invoke(&mut connection).expect("an answer");

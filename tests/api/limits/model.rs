@@ -80,7 +80,7 @@ impl Bucket {
             returned = true;
         }
         if found > 0 && found == question.stamp {
-            let most = question.reckoned.min(before + own + since * 1000).min(full - leased);
+            let most = question.expected_level.min(before + own + since * 1000).min(full - leased);
             amount = amount.max(most);
         }
         let others = leased;
@@ -91,7 +91,7 @@ impl Bucket {
             amount -= need;
             let half = (amount - reserve) / quota.interval / 2;
             let room = u64::from(quota.burst / 2).saturating_sub(leased / quota.interval);
-            lease = u64::from(question.lot).min(half).min(room) as u32;
+            lease = u64::from(question.lease_wanted).min(half).min(room) as u32;
             amount -= quota.worth(lease);
         } else {
             wait = patience(&kept, quota, (now, amount, leased), need + reserve);

@@ -186,8 +186,15 @@ impl Scene {
     pub fn draw(&mut self, tokens: u32) {
         let reserve = self.instances[0].share.reserve;
         let cost = tokens.min(self.quota.burst - reserve);
-        let question =
-            Question { cost, debt: 0, lot: 0, stamp: 0, unspent: 0, reckoned: 0, reserve };
+        let question = Question {
+            cost,
+            debt: 0,
+            lease_wanted: 0,
+            stamp: 0,
+            unspent: 0,
+            expected_level: 0,
+            reserve,
+        };
         self.bucket.ask(self.quota, START, question);
         self.spent.push((START * 1000, cost));
     }
@@ -275,7 +282,7 @@ impl Scene {
                     self.instances[instance].waiting.push(cost);
                 }
             }
-            Decision::Away { .. } => self.away += 1,
+            Decision::Unavailable { .. } => self.away += 1,
             Decision::Ask | Decision::Wait => panic!("{decision:?} decides nothing"),
         }
     }

@@ -1,6 +1,6 @@
 //! Log lines that any client can cause, for example by sending bytes that are not HTTP. The HTTP library logs them as
-//! errors. An error should require an action, so these lines are not logged or reported, whatever `RUST_LOG` says; they
-//! are counted.
+//! warnings and errors, but they require no action by an operator. So they are counted, and neither logged nor
+//! reported, whatever `RUST_LOG` says.
 
 use std::fmt;
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -15,22 +15,23 @@ use tracing_subscriber::layer::Context;
 
 use super::AnyLayer;
 
-/// Modules that talk to clients. Their warnings and errors concern what a client sent, or that it disconnected.
-const TALKING: [&str; 2] = ["actix_http::h1", "actix_http::h2"];
-/// The module that accepts connections. It logs for example that there are too many.
-const ACCEPTING: &str = "actix_server::accept";
+/// Modules that implement the protocol. Their warnings and errors concern invalid data from a client, or its
+/// disconnection.
+const PROTOCOL_MODULES: [&str; 2] = ["actix_http::h1", "actix_http::h2"];
+/// The module that accepts connections. It logs for example that the process has too many open files.
+const ACCEPT_MODULE: &str = "actix_server::accept";
 
-static BROKEN: LazyLock<Option<IntCounter>> = LazyLock::new(|| {
+static BROKEN_CONNECTIONS: LazyLock<Option<IntCounter>> = LazyLock::new(|| {
     counter(
         "http_connections_broken_total",
         "Connections closed because they did not carry valid HTTP",
     )
 });
-static REFUSED: LazyLock<Option<IntCounter>> = LazyLock::new(|| {
+static ACCEPT_FAILURES: LazyLock<Option<IntCounter>> = LazyLock::new(|| {
     counter("http_accept_failures_total", "Connections that could not be accepted")
 });
-/// Why a connection could not be accepted since the last query.
-static REASON: Mutex<Option<String>> = Mutex::new(None);
+/// Why the last connection could not be accepted; cleared by [`take_accept_failure`].
+static LAST_ACCEPT_FAILURE: Mutex<Option<String>> = Mutex::new(None);
 
 fn counter(name: &str, help: &str) -> Option<IntCounter> {
     // An error means that the name is invalid, which a test would show.
@@ -39,33 +40,35 @@ fn counter(name: &str, help: &str) -> Option<IntCounter> {
 
 /// Counters of the whole process, for the metrics of each server in it.
 pub(super) fn register(registry: &Registry) -> Result<(), prometheus::Error> {
-    for counter in [&*BROKEN, &*REFUSED].into_iter().flatten() {
+    for counter in [&*BROKEN_CONNECTIONS, &*ACCEPT_FAILURES].into_iter().flatten() {
         registry.register(Box::new(counter.clone()))?;
     }
     Ok(())
 }
 
-/// Why connections could not be accepted since the last call; `None` if all were.
+/// Why the last connection could not be accepted; `None` if there was no failure since the previous call.
 pub fn take_accept_failure() -> Option<String> {
-    REASON.lock().unwrap_or_else(PoisonError::into_inner).take()
+    LAST_ACCEPT_FAILURE.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
-/// Lets pass everything except what clients cause.
-pub(super) fn left_out() -> FilterFn {
-    filter_fn(|metadata| !is_of_strangers(metadata))
+/// A filter that excludes the lines that clients cause.
+pub(super) fn excluded() -> FilterFn {
+    filter_fn(|metadata| !is_client_error(metadata))
 }
 
-/// Counts what clients cause.
+/// A layer that counts the lines that clients cause.
 pub(super) fn counting() -> AnyLayer {
     // Without the hint, the most detailed events of all modules would be evaluated.
-    let filter = filter_fn(is_of_strangers).with_max_level_hint(LevelFilter::WARN);
+    let filter = filter_fn(is_client_error).with_max_level_hint(LevelFilter::WARN);
     Counting.with_filter(filter).boxed()
 }
 
-fn is_of_strangers(metadata: &Metadata<'_>) -> bool {
+fn is_client_error(metadata: &Metadata<'_>) -> bool {
     let target = metadata.target();
-    let talks = TALKING.iter().any(|module| is_within(target, module));
-    metadata.is_event() && *metadata.level() <= Level::WARN && (talks || target == ACCEPTING)
+    let is_protocol = PROTOCOL_MODULES.iter().any(|module| is_within(target, module));
+    metadata.is_event()
+        && *metadata.level() <= Level::WARN
+        && (is_protocol || target == ACCEPT_MODULE)
 }
 
 fn is_within(target: &str, module: &str) -> bool {
@@ -76,14 +79,14 @@ struct Counting;
 
 impl<S: Subscriber> Layer<S> for Counting {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let accepting = event.metadata().target() == ACCEPTING;
-        if let Some(counter) = if accepting { &*REFUSED } else { &*BROKEN } {
+        let accepting = event.metadata().target() == ACCEPT_MODULE;
+        if let Some(counter) = if accepting { &*ACCEPT_FAILURES } else { &*BROKEN_CONNECTIONS } {
             counter.inc();
         }
         if accepting {
             let mut message = Message::default();
             event.record(&mut message);
-            *REASON.lock().unwrap_or_else(PoisonError::into_inner) = Some(message.0);
+            *LAST_ACCEPT_FAILURE.lock().unwrap_or_else(PoisonError::into_inner) = Some(message.0);
         }
     }
 }
@@ -115,22 +118,25 @@ mod tests {
         fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
             let metadata = event.metadata();
             let line = format!("{} {}", metadata.level(), metadata.target());
-            self.0.lock().expect("whole").push(line);
+            self.0.lock().expect("not poisoned").push(line);
         }
     }
 
     #[test]
-    fn what_strangers_cause_is_counted_and_not_logged() {
+    fn client_errors_are_counted_and_not_logged() {
         let passed = Passed::default();
         let layers: Vec<AnyLayer> =
-            vec![passed.clone().with_filter(left_out()).boxed(), counting()];
-        let counts = || [&*BROKEN, &*REFUSED].map(|it| it.as_ref().expect("a counter").get());
+            vec![passed.clone().with_filter(excluded()).boxed(), counting()];
+        let counts = || {
+            [&*BROKEN_CONNECTIONS, &*ACCEPT_FAILURES]
+                .map(|it| it.as_ref().expect("a counter").get())
+        };
         let before = counts();
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layers), || {
             tracing::error!(target: "actix_http::h1::dispatcher", "stream error");
             tracing::warn!(target: "actix_http::h2::dispatcher", "send data error");
             tracing::error!(target: "actix_server::accept", "Error accepting connection: {}", 24);
-            tracing::debug!(target: "actix_http::h1::dispatcher", "logged at debug");
+            tracing::debug!(target: "actix_http::h1::dispatcher", "a debug line");
             tracing::error!(target: "actix_http::h1like", "another module");
             tracing::error!(target: "actix_server::server", "Worker 1 has died; restarting");
             tracing::error!(target: "idlewatt::http", "a request failed");
@@ -141,7 +147,7 @@ mod tests {
         assert_eq!(take_accept_failure().as_deref(), Some("Error accepting connection: 24"));
         assert_eq!(take_accept_failure(), None);
         assert_eq!(
-            *passed.0.lock().expect("whole"),
+            *passed.0.lock().expect("not poisoned"),
             [
                 "DEBUG actix_http::h1::dispatcher",
                 "ERROR actix_http::h1like",
