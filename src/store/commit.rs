@@ -130,7 +130,7 @@ impl<'a> Commit<'a> {
         self.records.ids.push(record.player_id);
         self.records.key_hashes.push(&record.key_hash);
         self.records.request_hashes.push(&record.request.bytes);
-        self.records.command_hashes.push(record.request.tied_command());
+        self.records.command_hashes.push(record.request.masked_command());
         self.records.created_at.push(record.created_at);
         self.records.outcomes.push(&record.outcome);
     }
