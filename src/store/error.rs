@@ -93,10 +93,10 @@ impl From<deadpool_postgres::PoolError> for Error {
 pub fn with_cause(error: &dyn std::error::Error) -> String {
     let mut line = error.to_string();
     let mut cause = error.source();
-    while let Some(beneath) = cause {
+    while let Some(inner) = cause {
         line.push_str(": ");
-        line.push_str(&beneath.to_string());
-        cause = beneath.source();
+        line.push_str(&inner.to_string());
+        cause = inner.source();
     }
     line
 }

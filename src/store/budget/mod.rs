@@ -201,7 +201,7 @@ impl Budget {
                 continue;
             }
             if step == Step::Refuse {
-                return Err(Error::Unavailable("Postgres refuses further connections".into()));
+                return Err(Error::Unavailable("no connection can become available".into()));
             }
             let now = tokio::time::Instant::now();
             if now >= deadline {

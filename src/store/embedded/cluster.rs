@@ -100,7 +100,7 @@ impl Cluster {
             return Err(Error::Failed { program: "initdb", output });
         }
         fs::rename(&temporary, &self.data)
-            .map_err(io_error(format!("making {}", self.data.display())))
+            .map_err(io_error(format!("creating {}", self.data.display())))
     }
 
     /// Waits until the database process of a killed server has stopped, and sends it a signal if it does not stop by

@@ -38,7 +38,7 @@ impl Owner {
 
     /// Creates the folder if it is missing, and makes it accessible to the owner only.
     pub(super) fn make_private(&self, folder: &Path) -> Result<(), Error> {
-        let what = || format!("making {}", folder.display());
+        let what = || format!("creating {}", folder.display());
         fs::create_dir_all(folder).map_err(io_error(what()))?;
         set_mode(folder, 0o700)?;
         if let Self::Other { uid, gid, .. } = *self {

@@ -50,7 +50,7 @@ pub(super) fn run(
     started: oneshot::Sender<Result<(), Error>>,
 ) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(io_error("making a runtime for the database"));
+    let runtime = runtime.map_err(io_error("creating a runtime for the database"));
     let found = runtime.and_then(|runtime| Ok((runtime, Cluster::find(folder, settings)?)));
     let (runtime, cluster) = match found {
         Ok(found) => found,
