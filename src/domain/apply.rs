@@ -1,4 +1,4 @@
-//! Applying a command to a player: either all of it, or a refusal that changes nothing.
+//! Applies a command to a player. A command that is refused changes nothing except that the player is settled.
 
 use super::catalogue::{Catalogue, Requirement};
 use super::command::{
@@ -15,11 +15,11 @@ use super::timeline::Timeline;
 impl Player {
     /// Applies `command` at `now` and appends ledger entries to `ledger`.
     ///
-    /// The player is settled first in any case; a refusal changes nothing else. Each applied mutation raises the
-    /// version by one.
+    /// The player is always settled first, and every command except a grant counts as presence. A refused command
+    /// changes nothing else. Each applied mutation increases the version by one.
     ///
     /// # Errors
-    /// Returns the rule that refuses the command.
+    /// Returns why the rules refuse the command.
     pub fn apply(
         &mut self,
         command: &Command,
@@ -32,7 +32,7 @@ impl Player {
             return Ok(self.receive(*energy, reason, ledger));
         }
         let version = self.version;
-        let returned = self.arrive(timeline, now);
+        let ended_absence = self.arrive(timeline, now);
         let outcome = match command {
             Command::Act(action) => self.act(action, timeline, now, ledger),
             Command::ActInOrder(actions) => {
@@ -51,14 +51,14 @@ impl Player {
             }
             Command::Arrive | Command::Grant { .. } => Ok(Outcome::Done {}),
         };
-        // An absence is shown until the next mutation, not until the one that ended the absence.
-        if self.version > version && !returned {
+        // A mutation ends the reporting of an absence, unless the mutation itself ended the absence.
+        if self.version > version && !ended_absence {
             self.away = None;
         }
         outcome
     }
 
-    /// Applies one action of a player whose presence is noted already.
+    /// Applies one action. The player must have been settled at `now`.
     fn act(
         &mut self,
         action: &Action,
@@ -140,7 +140,8 @@ impl Player {
         Ok(Outcome::BoughtUpgrade { spent })
     }
 
-    /// Resets the player and sets its cores to `floor(sqrt(lifetime_energy / 1e9))`: 4e9 gives 2.
+    /// Resets the player and sets its cores to `floor(sqrt(lifetime_energy / energy_per_core))`. With 1e9 energy per
+    /// core, a lifetime energy of 4e9 gives 2 cores.
     fn prestige(
         &mut self,
         rules: &Rules,
@@ -148,7 +149,7 @@ impl Player {
     ) -> Result<Outcome, Refusal> {
         let cores = (self.lifetime_energy / rules.energy_per_core).sqrt().floor();
         let before = finite(self.cores);
-        // False if `cores` is NaN.
+        // Not written as `cores <= before`, which would be false for NaN.
         let gains = cores > before;
         if !gains {
             let next = before + 1.0;
@@ -162,7 +163,7 @@ impl Player {
         Ok(Outcome::Prestiged { gained_cores })
     }
 
-    /// A gift raises the balance but not the lifetime energy, because it was not produced.
+    /// Applies a grant. It increases the balance but not the lifetime energy, because the player did not produce it.
     fn receive(&mut self, energy: f64, reason: &str, ledger: &mut Vec<LedgerEntry>) -> Outcome {
         let before = self.energy;
         self.energy = sum(self.energy, energy);
@@ -170,7 +171,7 @@ impl Player {
         Outcome::Done {}
     }
 
-    /// Returns the cost if the balance covers it.
+    /// Returns the cost if the balance covers it. `None` is a cost outside the range of finite doubles.
     fn affordable(&self, cost: Option<f64>) -> Result<f64, Refusal> {
         let required = finite(cost.unwrap_or(f64::MAX));
         match cost {
@@ -191,7 +192,8 @@ impl Player {
         self.book(before, kind, reference, ledger);
     }
 
-    /// Appends the ledger entry for a change of the balance from `before` to its present value.
+    /// Increases the version, and appends the ledger entry for a change of the balance from `before` to its current
+    /// value.
     fn book(
         &mut self,
         before: f64,

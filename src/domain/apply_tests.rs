@@ -60,7 +60,7 @@ fn max_buys_what_is_affordable_and_refuses_to_buy_none() {
 }
 
 #[test]
-fn what_is_unknown_or_retired_is_not_sold() {
+fn unknown_and_retired_items_cannot_be_bought() {
     let mut player = player_with(1e6);
     assert_eq!(
         apply(&mut player, &buy("nothing", Quantity::Max), 0.0),
@@ -87,7 +87,7 @@ fn an_upgrade_needs_its_requirement_and_is_bought_once() {
 }
 
 #[test]
-fn prestige_keeps_what_it_must_and_resets_the_rest() {
+fn prestige_keeps_lifetime_energy_and_resets_energy_and_inventory() {
     let mut player = player_with(4.1e9);
     let mut ledger = Vec::new();
     player.inventory.add_generators(&slug("crank"), 7);
@@ -102,7 +102,7 @@ fn prestige_keeps_what_it_must_and_resets_the_rest() {
 }
 
 #[test]
-fn prestige_at_the_end_of_the_range_is_still_a_number() {
+fn prestige_at_the_end_of_the_range_gives_a_finite_number_of_cores() {
     let mut player = player_with(f64::MAX);
     assert!(apply(&mut player, &Command::Prestige, 0.0).is_ok());
     assert!(player.cores.is_finite() && player.cores > 1e149);
@@ -113,13 +113,13 @@ fn prestige_at_the_end_of_the_range_is_still_a_number() {
 }
 
 #[test]
-fn actions_are_refused_one_by_one() {
+fn each_action_of_a_command_is_refused_separately() {
     let mut player = player_with(15.0);
     let crank = || Action::BuyGenerator { id: slug("crank"), quantity: Quantity::Exactly(1) };
     let command =
         Command::ActInOrder(vec![crank(), crank(), Action::Click { clicks: 10 }, crank()]);
     let Ok(Outcome::Acted { results }) = apply(&mut player, &command, 0.0) else {
-        panic!("the whole is never refused")
+        panic!("a command with several actions is never refused as a whole")
     };
     let applied =
         results.iter().map(|it| matches!(it, ActionResult::Applied(_))).collect::<Vec<_>>();
@@ -128,7 +128,7 @@ fn actions_are_refused_one_by_one() {
 }
 
 #[test]
-fn a_grant_is_booked_and_is_neither_presence_nor_lifetime_energy() {
+fn a_grant_has_a_ledger_entry_and_is_neither_presence_nor_lifetime_energy() {
     let mut player = player_with(5.0);
     let mut ledger = Vec::new();
     let grant = Command::Grant { energy: 100.0, reason: "sorry".into() };
@@ -139,12 +139,12 @@ fn a_grant_is_booked_and_is_neither_presence_nor_lifetime_energy() {
 }
 
 #[test]
-fn an_absence_is_told_until_the_next_mutation() {
+fn an_absence_is_reported_until_the_next_mutation() {
     let mut player = player_with(5.0);
     apply(&mut player, &click(1), 100.0).expect("applied");
-    assert!(player.away.is_some(), "the mutation that ends the absence tells it");
-    apply(&mut player, &buy("star", Quantity::Max), 101.0).expect_err("far too dear");
-    assert!(player.away.is_some(), "a refusal is no mutation");
+    assert!(player.away.is_some(), "the mutation that ends the absence reports it");
+    apply(&mut player, &buy("star", Quantity::Max), 101.0).expect_err("not affordable");
+    assert!(player.away.is_some(), "a refused command is not a mutation");
     apply(&mut player, &click(1), 102.0).expect("applied");
     assert!(player.away.is_none());
 }
@@ -166,27 +166,27 @@ fn any_command() -> impl Strategy<Value = Command> {
 
 proptest! {
     #[test]
-    fn the_books_balance_through_any_play(
+    fn the_ledger_adds_up_to_the_balance_after_any_commands(
         start in prop::sample::select(vec![0.0, 1e3, 1e9, 1e12, 1e300, f64::MAX]),
-        plays in prop::collection::vec((any_command(), 0.0..20_000.0f64), 1..60),
+        commands in prop::collection::vec((any_command(), 0.0..20_000.0f64), 1..60),
     ) {
         let timeline = two_catalogues(50_000.0);
         let mut player = player_with(start);
         let mut ledger = Vec::new();
         let (mut now, mut applied) = (0.0, 0);
-        for (command, pause) in &plays {
+        for (command, pause) in &commands {
             now += pause;
             let before = player.clone();
-            let booked = ledger.len();
+            let entries = ledger.len();
             match player.apply(command, &timeline, at(now), &mut ledger) {
                 Ok(_) if *command == Command::Arrive => {}
                 Ok(_) => applied += 1,
                 Err(_) => {
-                    // A refusal has the same effect as being present.
-                    let mut seen = before;
-                    seen.arrive(&timeline, at(now));
-                    prop_assert_eq!(&player, &seen);
-                    prop_assert_eq!(ledger.len(), booked);
+                    // A refused command only stores the player's presence.
+                    let mut expected = before;
+                    expected.arrive(&timeline, at(now));
+                    prop_assert_eq!(&player, &expected);
+                    prop_assert_eq!(ledger.len(), entries);
                 }
             }
             for amount in [player.energy, player.lifetime_energy, player.cores, player.unseen_energy] {

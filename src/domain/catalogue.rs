@@ -1,4 +1,4 @@
-//! What can be bought, as validated data.
+//! The catalogue: the generators and upgrades that players can buy, and their validation.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::Hash;
@@ -21,11 +21,11 @@ pub struct Generator {
     pub texts: Texts,
     /// Cost of the first unit, in energy.
     pub base_cost: f64,
-    /// Factor between the costs of one unit and the next.
+    /// The factor by which each unit costs more than the one before.
     pub cost_growth: f64,
     /// Energy that each unit produces per second, before multipliers.
     pub base_energy_per_second: f64,
-    /// Whether it can be bought. Units that are owned produce energy in any case.
+    /// Whether players can buy it. Units that players own produce energy in any case.
     #[serde(default = "yes")]
     pub available: bool,
 }
@@ -60,7 +60,7 @@ pub struct ItemText {
     pub description: String,
 }
 
-/// A permanent improvement that each player can buy once between two prestiges.
+/// An improvement that each player can buy once and keeps until the next prestige.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Upgrade {
@@ -75,7 +75,7 @@ pub struct Upgrade {
     /// What a player must have before it can be bought; `None` if there is no requirement.
     #[serde(default)]
     pub requires: Option<Requirement>,
-    /// Whether it can be bought. An upgrade that is owned has its effect in any case.
+    /// Whether players can buy it. An upgrade that a player owns has its effect in any case.
     #[serde(default = "yes")]
     pub available: bool,
 }
@@ -106,11 +106,12 @@ pub enum Requirement {
     LifetimeEnergy { energy: f64 },
 }
 
+/// The default of `available`.
 fn yes() -> bool {
     true
 }
 
-/// Generators and upgrades in the form that operators write and the database stores.
+/// Generators and upgrades, in the form in which operators submit them and the database stores them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CatalogueItems {
@@ -176,22 +177,24 @@ pub struct CatalogueFault {
 /// One version of the catalogue, validated and indexed.
 #[derive(Debug)]
 pub struct Catalogue {
-    /// Rises by one with every change.
+    /// Increases by one with every change.
     pub version: u64,
-    /// The instant from which it is in force for all players.
+    /// The time from which it is in force for all players.
     pub effective_at: Timestamp,
     items: CatalogueItems,
     removed: CatalogueItems,
+    /// The positions of generators in `items`, followed by those in `removed`.
     generators: HashMap<Slug, usize>,
+    /// The positions of upgrades in `items`, followed by those in `removed`.
     upgrades: HashMap<Slug, usize>,
 }
 
 impl Catalogue {
-    /// Makes a catalogue of validated `items`.
+    /// Creates a catalogue of validated `items`.
     ///
-    /// `removed` are the last definitions of items that earlier versions had and this one has not. They cannot be
-    /// bought and are not listed. They are needed for a player whose purchase was committed at the moment of the
-    /// removal.
+    /// `removed` contains the last definitions of items that earlier versions contained and this one does not. Players
+    /// cannot buy them, and they are not listed. They are needed for a player whose purchase was committed at the same
+    /// time as the removal.
     pub fn new(
         version: u64,
         effective_at: Timestamp,
@@ -215,34 +218,34 @@ impl Catalogue {
         &self.items
     }
 
-    /// The items that earlier versions listed and this one does not.
+    /// The last definitions of items that earlier versions listed and this one does not.
     pub fn removed(&self) -> &CatalogueItems {
         &self.removed
     }
 
-    /// The generator with this name, including removed ones.
+    /// The generator with this id, which may be a removed one.
     pub fn generator(&self, id: &Slug) -> Option<&Generator> {
         self.generator_position(id).and_then(|position| self.generator_at(position))
     }
 
-    /// The upgrade with this name, including removed ones.
+    /// The upgrade with this id, which may be a removed one.
     pub fn upgrade(&self, id: &Slug) -> Option<&Upgrade> {
         let position = *self.upgrades.get(id)?;
         let listed = self.items.upgrades.get(position);
         listed.or_else(|| self.removed.upgrades.get(position - self.items.upgrades.len()))
     }
 
-    /// Whether a generator with this name is listed, whether it can be bought or not.
+    /// Whether a generator with this id is listed. It may be one that cannot be bought.
     pub fn lists_generator(&self, id: &Slug) -> bool {
         self.generators.get(id).is_some_and(|&position| position < self.items.generators.len())
     }
 
-    /// Whether an upgrade with this name is listed, whether it can be bought or not.
+    /// Whether an upgrade with this id is listed. It may be one that cannot be bought.
     pub fn lists_upgrade(&self, id: &Slug) -> bool {
         self.upgrades.get(id).is_some_and(|&position| position < self.items.upgrades.len())
     }
 
-    /// The position of a generator in the catalogue; removed generators follow the listed ones.
+    /// The position of a generator in the catalogue. Removed generators follow the listed ones.
     pub(super) fn generator_position(&self, id: &Slug) -> Option<usize> {
         self.generators.get(id).copied()
     }
@@ -256,7 +259,8 @@ impl Catalogue {
         self.generators.len()
     }
 
-    /// The items that this catalogue and earlier ones had and `next` has not: the `removed` of the next catalogue.
+    /// The items that this catalogue or earlier ones contained and `next` does not: the `removed` of the next
+    /// catalogue.
     pub fn removed_by(&self, next: &CatalogueItems) -> CatalogueItems {
         let generators = self.items.generators.iter().chain(&self.removed.generators);
         let upgrades = self.items.upgrades.iter().chain(&self.removed.upgrades);
@@ -277,7 +281,7 @@ impl Catalogue {
 pub const MAX_GENERATORS: usize = 100;
 /// The largest number of upgrades in one catalogue.
 pub const MAX_UPGRADES: usize = 300;
-/// The smallest growth of a cost. With less, the closed form of the series loses digits.
+/// The smallest factor of cost growth. With a smaller one, the formula of `CostCurve` loses precision.
 pub const MIN_COST_GROWTH: f64 = 1.001;
 const MAX_COST_GROWTH: f64 = 100.0;
 const MAX_AMOUNT: f64 = 1e300;
@@ -287,7 +291,7 @@ const DESCRIPTION: TextLimits = TextLimits { characters: 500, bytes: 2048 };
 const MAX_OFFLINE_CAP_SECONDS: f64 = 366.0 * 86_400.0;
 
 impl CatalogueItems {
-    /// All errors in the items. If there are none, the items can be put in force.
+    /// All errors in the items. If there are none, the items are valid.
     pub fn faults(&self) -> Vec<CatalogueFault> {
         let mut check = Check { faults: Vec::new(), generators: HashSet::new() };
         check.size("generators", self.generators.len(), 1, MAX_GENERATORS);

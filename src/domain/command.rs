@@ -1,4 +1,4 @@
-//! What a player can do, the possible outcomes, and why a command may be refused.
+//! The commands of a player, their outcomes, and the reasons for refusing them.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,29 +7,30 @@ use super::time::Timestamp;
 
 /// The largest number of clicks in one command.
 pub const MAX_CLICKS: u64 = 1_000;
-/// The largest number of generators in one purchase, other than "max".
+/// The largest number of generators in one purchase, except in a purchase of [`Quantity::Max`].
 pub const MAX_QUANTITY: u64 = 1_000_000;
 /// The largest number of actions in one command.
 pub const MAX_ACTIONS: usize = 32;
 
-/// A requested change. Its serialized form is stored for a day to recognise repeats of a request.
+/// A requested change of a player. A hash of its serialized form is stored for up to a day to recognize repeats of a
+/// request. If that form changes, the stored hashes no longer match.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub enum Command {
     /// One action of the player.
     Act(Action),
     /// Several actions in order. Each may be refused without affecting the others.
     ActInOrder(Vec<Action>),
-    /// Reset the player in exchange for more cores.
+    /// Resets the player in exchange for more cores.
     Prestige,
-    /// Set a display name, which is validated already.
+    /// Sets the display name. The name must have been validated.
     Rename(String),
-    /// Receive energy from an operator. This does not count as presence.
+    /// Gives the player energy on behalf of an operator. This does not count as presence.
     Grant { energy: f64, reason: String },
-    /// Be present, and change nothing else.
+    /// Stores that the player is present, and changes nothing else.
     Arrive,
 }
 
-/// One thing a player does.
+/// One action of a player.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub enum Action {
     Click { clicks: u64 },
@@ -42,7 +43,7 @@ pub enum Action {
 pub enum Quantity {
     /// Exactly this number, or none.
     Exactly(u64),
-    /// As many as the energy suffices for, at least one.
+    /// As many as the player can afford, at least one.
     Max,
 }
 
@@ -66,7 +67,7 @@ pub enum Outcome {
     Acted {
         results: Vec<ActionResult>,
     },
-    /// Applied; there is nothing to report.
+    /// The command was applied and has no result values.
     Done {},
 }
 
@@ -78,7 +79,7 @@ pub enum ActionResult {
     Refused(Refusal),
 }
 
-/// Why the rules refuse a command. A refused command changes nothing.
+/// Why the rules refuse a command.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Refusal {
@@ -101,11 +102,11 @@ pub enum Refusal {
         energy: f64,
     },
     AlreadyOwned,
-    /// Prestige adds a core only from this lifetime energy on.
+    /// Prestige would add no core. It adds one from this lifetime energy on.
     NothingToGain {
         lifetime_energy: f64,
     },
-    /// The player has another version than the caller expected.
+    /// The player's version is not the one that the caller expected.
     VersionMismatch {
         current: u64,
     },
@@ -114,19 +115,21 @@ pub enum Refusal {
 /// An entry of the player's ledger: `balance_after = balance_after of the previous entry + earned + delta`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LedgerEntry {
-    /// The player's version after the change, which numbers the entries.
+    /// The player's version after the change. It identifies the entry.
     pub version: u64,
     pub at: Timestamp,
     pub kind: LedgerKind,
-    /// The subject: an item's name, the number of cores, or the reason of a grant.
+    /// The id of the bought item, the number of cores, or the reason of a grant.
     pub reference: String,
-    /// What production and clicks added since the previous entry.
+    /// The energy from production and clicks since the previous entry.
     pub earned: f64,
+    /// The energy that the change added (positive) or spent (negative).
     pub delta: f64,
+    /// The balance after the change.
     pub balance_after: f64,
 }
 
-/// What a ledger entry records.
+/// The kind of change that a ledger entry records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LedgerKind {
     GeneratorPurchase,

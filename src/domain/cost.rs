@@ -1,49 +1,50 @@
 //! Costs of generators.
 //!
-//! If `k` units are owned, the next `n` cost `c * r^k * (r^n - 1) / (r - 1)`: a geometric series with base cost `c` and
-//! growth `r`. The series and its inverse are from Pecorella, "The Math of Idle Games, Part I".
+//! If a player owns `k` units, the next `n` units cost `c * r^k * (r^n - 1) / (r - 1)`: a geometric series with base
+//! cost `c` and growth `r`. The formula and its inverse are from Pecorella, "The Math of Idle Games, Part I".
 
-/// The costs of a generator's units, a geometric sequence.
+/// The costs of a generator's units, which are a geometric sequence.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CostCurve {
-    /// Cost of the first unit, `c > 0`.
+    /// The cost of the first unit, `c > 0`.
     pub base: f64,
-    /// Factor between one unit and the next, `r > 1`.
+    /// The factor by which each unit costs more than the one before, `r > 1`.
     pub growth: f64,
 }
 
 impl CostCurve {
-    /// The cost of the next `quantity` units if `owned` are owned, or `None` if it exceeds the range of finite doubles.
+    /// The cost of the next `quantity` units if the player owns `owned` units. Returns `None` if it exceeds the range
+    /// of finite doubles.
     ///
-    /// With `c = 10`, `r = 1.5` and one owned, the next two cost `10 * 1.5 * (1.5² - 1) / 0.5 = 37.5`.
+    /// Example: with `c = 10`, `r = 1.5` and one owned unit, the next two cost `10 * 1.5 * (1.5² - 1) / 0.5 = 37.5`.
     pub fn cost(&self, owned: u64, quantity: u64) -> Option<f64> {
         let next = self.base * self.growth.powf(owned as f64);
         let series = (self.growth.powf(quantity as f64) - 1.0) / (self.growth - 1.0);
         let cost = next * series;
-        // Excludes infinity, NaN (0 times infinity) and negative costs, which would give the buyer energy.
+        // Excludes infinity, NaN (from 0 times infinity), and negative costs, which would increase the balance.
         (0.0..=f64::MAX).contains(&cost).then_some(cost)
     }
 
-    /// The largest quantity that costs at most `energy` if `owned` units are owned.
+    /// The largest quantity that costs at most `energy` if the player owns `owned` units.
     pub fn affordable(&self, owned: u64, energy: f64) -> u64 {
-        let fits = |quantity: u64| {
+        let is_affordable = |quantity: u64| {
             quantity == 0 || self.cost(owned, quantity).is_some_and(|cost| cost <= energy)
         };
-        // The inverse of the series is accurate to about one unit, so the exact result is found by bisection around it.
+        // The estimate is accurate to about one unit, so the exact result is found by bisection around it.
         let mut low = self.estimate(owned, energy).saturating_sub(2);
-        while !fits(low) {
+        while !is_affordable(low) {
             low /= 2;
         }
         let mut step = 1;
-        // With costs that do not rise, which validation rejects, this loop would not end.
-        while low < u64::MAX && fits(low.saturating_add(step)) {
+        // Without the first condition this loop would not end if costs did not increase, which validation rejects.
+        while low < u64::MAX && is_affordable(low.saturating_add(step)) {
             low = low.saturating_add(step);
             step = step.saturating_mul(2);
         }
         let mut high = low.saturating_add(step);
         while high - low > 1 {
             let middle = low + (high - low) / 2;
-            if fits(middle) {
+            if is_affordable(middle) {
                 low = middle;
             } else {
                 high = middle;
@@ -52,12 +53,13 @@ impl CostCurve {
         low
     }
 
-    /// Calculates `log_r(E * (r - 1) / (c * r^k) + 1)` in logarithms, so that no term can overflow.
+    /// The approximate quantity that costs `energy` (`E`): `log_r(E * (r - 1) / (c * r^k) + 1)`. It is calculated with
+    /// logarithms, so that no term can overflow.
     fn estimate(&self, owned: u64, energy: f64) -> u64 {
         let log_growth = self.growth.ln();
         let log_ratio =
             energy.ln() + (self.growth - 1.0).ln() - self.base.ln() - owned as f64 * log_growth;
-        // Above e^40 rounding removes the `+ 1` anyway.
+        // If the ratio is above e^40, adding 1 does not change the double.
         let log_sum = if log_ratio > 40.0 { log_ratio } else { log_ratio.exp().ln_1p() };
         (log_sum / log_growth) as u64
     }
@@ -75,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn the_worked_example_holds() {
+    fn the_documented_example_is_correct() {
         let curve = CostCurve { base: 10.0, growth: 1.5 };
         assert_eq!(curve.cost(1, 2), Some(37.5));
         assert_eq!(curve.affordable(1, 37.5), 2);
@@ -97,7 +99,7 @@ mod tests {
             let Some(single) = single else { return Ok(()) };
             let sum: f64 = single.iter().sum();
             prop_assume!(sum < 1e307);
-            let cost = curve.cost(owned, quantity).expect("finite, as its parts are");
+            let cost = curve.cost(owned, quantity).expect("a finite cost, because the sum is finite");
             prop_assert!((cost - sum).abs() <= 1e-9 * sum, "{cost} is not {sum}");
         }
 

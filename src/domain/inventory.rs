@@ -1,4 +1,4 @@
-//! What a player owns.
+//! The generators and upgrades that a player owns.
 
 use std::mem;
 use std::sync::Arc;
@@ -10,38 +10,39 @@ use super::production::Production;
 use super::rules::Rules;
 use super::slug::Slug;
 
-/// The generators and upgrades of one player. Copies share them until one copy changes, because most writes of a player do
-/// not change what it owns.
+/// The generators and upgrades of one player. Clones share their memory until one of them changes, because most changes
+/// of a player do not change the inventory.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Inventory {
     items: Arc<Items>,
-    /// The production of the items when it was last remembered. Not part of the value.
+    /// The cached production of the items. It is ignored by comparisons and not serialized.
     #[serde(skip)]
-    rated: Option<Rated>,
+    cached: Option<CachedProduction>,
 }
 
-/// Both lists are short, change rarely, and are kept in memory for many players, so they are plain lists without spare
-/// capacity.
+/// Both lists are short, change rarely, and are kept in memory for many players. Therefore they are boxed slices, which
+/// have no spare capacity.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Items {
-    /// Kinds owned with their counts, each at least one, in the order of their first purchase.
+    /// The kinds of generators with the number of units, which is at least one, in the order of their first purchase.
     generators: Box<[(Slug, u64)]>,
     /// In the order of purchase.
     upgrades: Box<[Slug]>,
 }
 
-/// A production, and what it was calculated from besides the items.
+/// A production, and the values from which it was calculated in addition to the items.
 #[derive(Clone, Debug)]
-struct Rated {
+struct CachedProduction {
     catalogue_version: u64,
     cores: f64,
     rules: Arc<Rules>,
     production: Production,
 }
 
-impl Rated {
-    fn is_of(&self, cores: f64, catalogue: &Catalogue, rules: &Arc<Rules>) -> bool {
+impl CachedProduction {
+    /// Whether the production was calculated from these values.
+    fn is_valid_for(&self, cores: f64, catalogue: &Catalogue, rules: &Arc<Rules>) -> bool {
         self.catalogue_version == catalogue.version
             && self.cores == cores
             && (Arc::ptr_eq(&self.rules, rules) || self.rules == *rules)
@@ -57,47 +58,48 @@ impl PartialEq for Inventory {
 impl Eq for Inventory {}
 
 impl Inventory {
-    /// An inventory of generators with their counts, each at least one, and of upgrades.
+    /// An inventory of generators, with the number of units of each (at least one), and of upgrades.
     pub fn new(generators: Vec<(Slug, u64)>, upgrades: Vec<Slug>) -> Self {
         let items = Items { generators: generators.into(), upgrades: upgrades.into() };
-        Self { items: Arc::new(items), rated: None }
+        Self { items: Arc::new(items), cached: None }
     }
 
-    /// Becomes a copy of `other` if both are equal, so that they share memory.
+    /// If both are equal, replaces this inventory by a clone of `other`, so that they share memory.
     pub fn share_with(&mut self, other: &Self) {
         if self == other {
             *self = other.clone();
         }
     }
 
-    /// Whether one is a copy of the other and neither has changed since. Does not compare items.
+    /// Whether both share their memory, which is the case if one is a clone of the other and neither has changed since.
+    /// Does not compare items.
     pub fn is_shared_with(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.items, &other.items)
     }
 
-    /// The number of units that are owned of a generator.
+    /// The number of units that the player owns of a generator.
     pub fn owned(&self, id: &Slug) -> u64 {
         self.items.generators.iter().find(|(owned, _)| owned == id).map_or(0, |&(_, count)| count)
     }
 
-    /// Whether an upgrade is owned.
+    /// Whether the player owns an upgrade.
     pub fn has_upgrade(&self, id: &Slug) -> bool {
         self.items.upgrades.contains(id)
     }
 
-    /// The kinds of generators owned, with their counts.
+    /// The kinds of generators that the player owns, with the number of units.
     pub fn generators(&self) -> impl Iterator<Item = (&Slug, u64)> {
         self.items.generators.iter().map(|(id, count)| (id, *count))
     }
 
-    /// The upgrades owned, in the order of purchase.
+    /// The upgrades that the player owns, in the order of purchase.
     pub fn upgrades(&self) -> impl Iterator<Item = &Slug> {
         self.items.upgrades.iter()
     }
 
-    /// Adds `count` generators of one kind.
+    /// Adds `count` units of one generator.
     pub fn add_generators(&mut self, id: &Slug, count: u64) {
-        let items = self.change();
+        let items = self.items_mut();
         match items.generators.iter_mut().find(|(owned, _)| owned == id) {
             Some((_, owned)) => *owned = owned.saturating_add(count),
             None => push(&mut items.generators, (id.clone(), count)),
@@ -106,34 +108,36 @@ impl Inventory {
 
     /// Adds an upgrade.
     pub fn add_upgrade(&mut self, id: Slug) {
-        push(&mut self.change().upgrades, id);
+        push(&mut self.items_mut().upgrades, id);
     }
 
-    /// The production of the items.
+    /// The production of the items, from the cache if possible.
     pub(super) fn production(
         &self,
         cores: f64,
         catalogue: &Catalogue,
         rules: &Arc<Rules>,
     ) -> Production {
-        match &self.rated {
-            Some(rated) if rated.is_of(cores, catalogue, rules) => rated.production.clone(),
+        match &self.cached {
+            Some(cached) if cached.is_valid_for(cores, catalogue, rules) => {
+                cached.production.clone()
+            }
             _ => Production::of(self, cores, catalogue, rules),
         }
     }
 
-    /// Remembers the production of the items, so that [`Inventory::production`] need not calculate it again while nothing
-    /// changes.
-    pub(super) fn remember_production(
+    /// Caches the production of the items, so that [`Inventory::production`] need not calculate it again until
+    /// something changes.
+    pub(super) fn cache_production(
         &mut self,
         cores: f64,
         catalogue: &Catalogue,
         rules: &Arc<Rules>,
     ) {
-        if self.rated.as_ref().is_some_and(|rated| rated.is_of(cores, catalogue, rules)) {
+        if self.cached.as_ref().is_some_and(|it| it.is_valid_for(cores, catalogue, rules)) {
             return;
         }
-        self.rated = Some(Rated {
+        self.cached = Some(CachedProduction {
             catalogue_version: catalogue.version,
             cores,
             rules: Arc::clone(rules),
@@ -141,19 +145,21 @@ impl Inventory {
         });
     }
 
-    /// Bytes on the heap, roughly. The text of slugs is shared and does not count.
+    /// The approximate size on the heap in bytes, without the texts of slugs, which many players share.
     pub fn heap_bytes(&self) -> usize {
         size_of::<Items>()
             + size_of_val(&*self.items.generators)
             + size_of_val(&*self.items.upgrades)
     }
 
-    fn change(&mut self) -> &mut Items {
-        self.rated = None;
+    /// The items for a change. Clears the cached production.
+    fn items_mut(&mut self) -> &mut Items {
+        self.cached = None;
         Arc::make_mut(&mut self.items)
     }
 }
 
+/// Appends an item without adding spare capacity.
 fn push<T>(list: &mut Box<[T]>, item: T) {
     let mut longer = mem::take(list).into_vec();
     longer.reserve_exact(1);
@@ -190,10 +196,10 @@ mod tests {
             {
                 let calculated = Production::of(&inventory, cores, catalogue, rules);
                 assert_eq!(inventory.production(cores, catalogue, rules), calculated);
-                inventory.remember_production(cores, catalogue, rules);
+                inventory.cache_production(cores, catalogue, rules);
                 assert_eq!(inventory.production(cores, catalogue, rules), calculated);
             }
-            // The copy must forget the production when it changes.
+            // A change of the clone must clear its cached production.
             inventory = inventory.clone();
             inventory.add_generators(&slug("mill"), 1);
         }

@@ -1,5 +1,5 @@
-//! The rules of the game: pure arithmetic on plain data. The time is a parameter. Nothing here does I/O, takes a lock
-//! or knows how a value is shown.
+//! The rules of the game: pure functions on plain data. The time is a parameter. The code here does no I/O, takes no
+//! locks, and does not depend on how values are displayed.
 
 mod apply;
 mod catalogue;

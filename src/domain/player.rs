@@ -1,8 +1,8 @@
-//! A player and how its energy accrues.
+//! The state of a player, and the formula by which its energy increases.
 //!
 //! `energy(t) = energy + rate * clamp(min(t, accrues_until) - settled_at, 0, inf)`, with
-//! `accrues_until = last_seen_at + offline_cap`. Reading never changes a player; *settling* stores the value that the
-//! formula gives.
+//! `accrues_until = last_seen_at + offline_cap`. Reading evaluates the formula and never changes a player. *Settling*
+//! stores the result of the formula in the player.
 
 use std::sync::Arc;
 
@@ -18,11 +18,11 @@ use super::season::Season;
 use super::time::Timestamp;
 use super::timeline::Timeline;
 
-/// The state of a player that the rules use. All amounts are finite and not negative.
+/// The part of a player's state that the rules use. All amounts are finite and not negative.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Player {
     pub display_name: Arc<str>,
-    /// The number of mutations that were applied.
+    /// The number of changes that were applied: clicks, purchases, prestiges, renames and grants.
     pub version: u64,
     /// The balance at `settled_at`.
     #[serde(deserialize_with = "amount")]
@@ -30,18 +30,19 @@ pub struct Player {
     /// The sum of all energy from production and clicks, at `settled_at`.
     #[serde(deserialize_with = "amount")]
     pub lifetime_energy: f64,
-    /// Prestige cores: a whole number. It is a double because it grows like the square root of energy.
+    /// The number of prestige cores, which is a whole number. Its type is a double because it is proportional to the
+    /// square root of energy and so exceeds the range of integers.
     #[serde(deserialize_with = "amount")]
     pub cores: f64,
     pub inventory: Inventory,
     /// The time up to which production is credited.
     pub settled_at: Timestamp,
-    /// When the player was last present.
+    /// When the player last made a request that counts as presence.
     pub last_seen_at: Timestamp,
     /// Energy that was credited since `last_seen_at` while the player was absent.
     #[serde(deserialize_with = "amount")]
     pub unseen_energy: f64,
-    /// The last absence that was long enough to be shown.
+    /// The last absence that was long enough to be reported to the player.
     pub away: Option<Away>,
     pub clicks: ClickBucket,
     /// The balance after the last ledger entry.
@@ -57,15 +58,15 @@ pub struct Player {
 /// An absence of the player.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Away {
+    /// The length of the absence.
     #[serde(deserialize_with = "amount")]
     pub seconds: f64,
-    /// The part of the absence in which production continued.
+    /// The seconds of the absence in which production continued.
     #[serde(deserialize_with = "amount")]
     pub credited_seconds: f64,
     /// The energy that was produced during the absence.
     #[serde(deserialize_with = "amount")]
     pub energy: f64,
-    /// When it ended.
     pub ended_at: Timestamp,
 }
 
@@ -78,8 +79,8 @@ pub struct ClickBucket {
     pub filled_at: Timestamp,
 }
 
-/// Deserializes an amount. A record with NaN, infinity or a negative number is rejected as a whole: if the amount
-/// became 0 here, the next commit would overwrite the correct balance.
+/// Deserializes an amount. NaN, infinity and negative numbers are errors, so that the whole record is rejected. If they
+/// were replaced by 0, the next commit would overwrite the correct balance in the database.
 fn amount<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     let amount = f64::deserialize(deserializer)?;
     let refused = || D::Error::custom("an amount must be finite and not negative");
@@ -87,8 +88,8 @@ fn amount<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
 }
 
 impl ClickBucket {
-    /// Takes up to `clicks` tokens and returns how many it took. If the clock stepped back, the bucket continues from
-    /// `now`: it gains nothing from the step and does not wait until the clock has caught up.
+    /// Takes up to `clicks` tokens and returns how many it took. If the clock was set back, the bucket continues from
+    /// `now`: it gains no tokens, and it does not stop refilling until the clock reaches `filled_at` again.
     pub(super) fn take(&mut self, clicks: u64, rules: &Rules, now: Timestamp) -> u64 {
         if self.filled_at.seconds_since(now) > CLOCK_STEP_SECONDS {
             self.filled_at = now;
@@ -103,7 +104,7 @@ impl ClickBucket {
 }
 
 impl Player {
-    /// A player without possessions who starts at `now`.
+    /// A new player, who owns nothing, created at `now`.
     pub fn new(display_name: Arc<str>, rules: &Rules, now: Timestamp) -> Self {
         Self {
             display_name,
@@ -123,7 +124,8 @@ impl Player {
         }
     }
 
-    /// The later of `now` and the last settle, because a player's time never runs backwards.
+    /// The latest of `now`, `settled_at` and `last_seen_at`. A player's time never runs backwards, even if the clock is
+    /// set back or the clocks of instances differ.
     pub fn not_before_settled(&self, now: Timestamp) -> Timestamp {
         now.max(self.settled_at).max(self.last_seen_at)
     }
@@ -133,13 +135,13 @@ impl Player {
         self.inventory.production(self.cores, timeline.at(now), &timeline.rules)
     }
 
-    /// The time at which production stops if the player does not come back.
+    /// The time at which production stops if the player makes no further request.
     pub fn accrues_until(&self, production: &Production) -> Timestamp {
         self.last_seen_at.plus_seconds(production.offline_cap_seconds)
     }
 
-    /// The intervals between `from` and `now`, each with its production and the seconds for which it continues. Each
-    /// version of the catalogue that is in force has its own interval.
+    /// Splits the time from `from` to `now` at changes of the catalogue. Returns for each part its production, and the
+    /// number of seconds for which production continues in it.
     fn spans<'a>(
         &'a self,
         timeline: &'a Timeline,
@@ -167,7 +169,7 @@ impl Player {
         (sum(self.energy, accrued), sum(self.lifetime_energy, accrued))
     }
 
-    /// As [`Player::energy_at`], for a player whose production is known and has not changed since the last settle.
+    /// As [`Player::energy_at`], for a player whose production is known and has been the same since the last settle.
     pub fn energy_with(&self, production: &Production, now: Timestamp) -> (f64, f64) {
         let end = now.min(self.accrues_until(production));
         let seconds = end.seconds_since(self.settled_at).max(0.0);
@@ -179,16 +181,17 @@ impl Player {
     pub fn settle(&mut self, timeline: &Timeline, now: Timestamp) {
         let now = self.not_before_settled(now);
         self.enter_season(timeline, now);
-        self.inventory.remember_production(self.cores, timeline.at(now), &timeline.rules);
+        self.inventory.cache_production(self.cores, timeline.at(now), &timeline.rules);
         let accrued = self.accrued(timeline, now);
         self.earn(accrued);
         self.unseen_energy = sum(self.unseen_energy, accrued);
         self.settled_at = now;
     }
 
-    /// Settles and notes that the player is present. Returns whether this ended an absence that is shown.
+    /// Settles the player and stores that the player is present. Returns whether this ended an absence that is reported
+    /// to the player.
     ///
-    /// Both happen in one step: noting presence without settling would credit an absence beyond the cap.
+    /// Storing presence without settling would move `accrues_until` and so credit production beyond the offline cap.
     pub fn arrive(&mut self, timeline: &Timeline, now: Timestamp) -> bool {
         let now = self.not_before_settled(now);
         self.settle(timeline, now);
@@ -205,12 +208,12 @@ impl Player {
         absent
     }
 
-    /// Whether the presence of a player who makes requests at `now` must be stored again.
+    /// Whether the stored presence is so old that a request at `now` must store it again.
     pub fn presence_is_due(&self, now: Timestamp) -> bool {
         now.seconds_since(self.last_seen_at) >= PRESENCE_SECONDS
     }
 
-    /// The absence that is shown at `now`.
+    /// The absence that is reported to the player at `now`.
     pub fn reported_absence(&self, now: Timestamp) -> Option<&Away> {
         let shown = |away: &&Away| now.seconds_since(away.ended_at) < AWAY_SHOWN_SECONDS;
         self.away.as_ref().filter(shown)
@@ -253,11 +256,11 @@ mod tests {
     }
 
     #[test]
-    fn an_absence_beyond_the_cap_is_never_paid() {
+    fn an_absence_beyond_the_cap_is_never_credited() {
         let mut player = with_cranks(2);
         assert!(player.arrive(&timeline(), at(100.0 * HOUR)));
         assert_eq!(player.energy, 8.0 * HOUR);
-        let away = player.away.expect("an absence of 100 hours is told");
+        let away = player.away.expect("an absence of 100 hours is reported");
         assert_eq!((away.seconds, away.credited_seconds), (100.0 * HOUR, 8.0 * HOUR));
         assert_eq!(away.energy, 8.0 * HOUR);
         player.settle(&timeline(), at(101.0 * HOUR));
@@ -265,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn settles_in_between_are_part_of_the_absence() {
+    fn energy_settled_during_an_absence_is_part_of_the_absence() {
         let mut player = with_cranks(2);
         player.settle(&timeline(), at(HOUR));
         player.settle(&timeline(), at(2.0 * HOUR));
@@ -274,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_minute_is_no_absence_and_an_absence_is_told_for_half_a_minute() {
+    fn an_absence_is_longer_than_a_minute_and_is_reported_for_half_a_minute() {
         let mut player = with_cranks(1);
         assert!(!player.arrive(&timeline(), at(60.0)));
         assert!(player.arrive(&timeline(), at(120.1)));
@@ -292,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_catalogue_changes_the_rate_from_its_instant_on() {
+    fn a_new_catalogue_changes_the_rate_when_it_comes_into_force() {
         let mut player = with_cranks(2);
         // The second catalogue triples the crank's rate at 1,000 s.
         player.settle(&two_catalogues(1000.0), at(1500.0));
@@ -300,20 +303,20 @@ mod tests {
     }
 
     #[test]
-    fn clicks_refill_at_their_rate_and_no_deeper_than_the_bucket() {
+    fn click_tokens_refill_at_their_rate_up_to_the_size_of_the_bucket() {
         let rules = Rules::default();
         let mut bucket = ClickBucket { tokens: 40.0, filled_at: at(0.0) };
         assert_eq!(bucket.take(1000, &rules, at(0.0)), 40);
         assert_eq!(bucket.take(1000, &rules, at(0.5)), 10);
         assert_eq!(bucket.take(1000, &rules, at(100.0)), 40);
-        // The clocks of instances differ slightly, which must not give clicks.
+        // The clocks of instances differ slightly. This must not refill the bucket.
         assert_eq!(bucket.take(1000, &rules, at(99.0)), 0);
         assert_eq!(bucket.take(1000, &rules, at(100.0)), 0);
         assert_eq!(bucket.take(1000, &rules, at(101.0)), 20);
     }
 
     #[test]
-    fn clicks_go_on_where_the_clock_stepped_back() {
+    fn click_tokens_continue_to_refill_after_the_clock_was_set_back() {
         let rules = Rules::default();
         let mut bucket = ClickBucket { tokens: 40.0, filled_at: at(3600.0) };
         assert_eq!(bucket.take(1000, &rules, at(3600.0)), 40);
@@ -323,21 +326,21 @@ mod tests {
     }
 
     #[test]
-    fn production_waits_where_the_clock_stepped_back_and_is_paid_once() {
+    fn no_time_is_credited_twice_after_the_clock_was_set_back() {
         let mut player = with_cranks(2);
         player.arrive(&timeline(), at(HOUR));
-        let paid = player.energy;
+        let credited = player.energy;
         for seconds in [0.0, 1.0, 1800.0, HOUR] {
             player.arrive(&timeline(), at(seconds));
-            assert_eq!((player.energy, player.settled_at), (paid, at(HOUR)));
+            assert_eq!((player.energy, player.settled_at), (credited, at(HOUR)));
         }
         player.arrive(&timeline(), at(HOUR + 60.0));
-        assert_eq!(player.energy, paid + 60.0);
+        assert_eq!(player.energy, credited + 60.0);
     }
 
     proptest! {
         #[test]
-        fn accrual_splits_anywhere(
+        fn settling_in_two_steps_gives_the_same_result_as_in_one(
             change in 0.0..2e5f64,
             first in 0.0..1e5f64,
             second in 0.0..1e5f64,
@@ -357,7 +360,7 @@ mod tests {
         }
 
         #[test]
-        fn accrual_stays_finite_at_the_end_of_the_range(
+        fn energy_stays_finite_at_the_end_of_the_range(
             exponent in 290.0..308.2f64,
             stars in 0u64..1_000_000,
             cores in 0.0..1e150f64,

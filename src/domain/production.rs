@@ -1,4 +1,4 @@
-//! The production of a player's possessions.
+//! The energy that a player's items produce.
 
 use super::catalogue::{Catalogue, Effect};
 use super::inventory::Inventory;
@@ -15,27 +15,30 @@ pub struct Production {
     pub offline_cap_seconds: f64,
 }
 
-/// Clamps to the range of amounts, from 0 to the largest double. NaN becomes 0, so that a faulty calculation never
-/// gives energy.
+/// Clamps to the range of amounts, from 0 to the largest finite double. NaN becomes 0, so that an invalid calculation
+/// never gives energy.
 pub fn finite(amount: f64) -> f64 {
     if amount.is_nan() { 0.0 } else { amount.clamp(0.0, f64::MAX) }
 }
 
-/// The sum of two amounts, clamped like them. An amount that is NaN counts as 0.
+/// The sum of two amounts, clamped by [`finite`]. Both are clamped first, so NaN counts as 0.
 pub(super) fn sum(balance: f64, amount: f64) -> f64 {
     finite(finite(balance) + finite(amount))
 }
 
 impl Production {
-    /// `rate = sum(owned * p * its multipliers) * global multipliers * (1 + bonus * cores)`.
+    /// The production of an inventory, in energy per second. For each generator, `p` is the production of one unit:
     ///
-    /// Three cranks of 0.5 a second, doubled by an upgrade, with ten cores make `3 * 0.5 * 2 * 1.2 = 3.6`.
+    /// `rate = sum(owned * p * multipliers of the generator) * global multipliers * (1 + bonus per core * cores)`.
+    ///
+    /// Example: three cranks that produce 0.5 per second, doubled by an upgrade, with ten cores and a bonus of 0.02 per
+    /// core produce `3 * 0.5 * 2 * 1.2 = 3.6` per second.
     pub fn of(inventory: &Inventory, cores: f64, catalogue: &Catalogue, rules: &Rules) -> Self {
         let bonuses = Bonuses::of(inventory, cores, catalogue, rules);
         Self::with(&bonuses, inventory, catalogue, rules)
     }
 
-    /// As [`Production::of`], if the bonuses are known.
+    /// As [`Production::of`], with bonuses that were calculated before.
     pub(super) fn with(
         bonuses: &Bonuses,
         inventory: &Inventory,
@@ -59,13 +62,17 @@ impl Production {
     }
 }
 
-/// The sum of a player's upgrades and cores.
+/// The combined effects of a player's upgrades and cores.
 pub(super) struct Bonuses {
-    /// A factor for each generator, by its position in the catalogue.
+    /// The factor of each generator, by its position in the catalogue.
     generators: Vec<f64>,
+    /// The factor of all generators.
     global: f64,
+    /// Energy that is added to each click.
     click_flat: f64,
+    /// The share of one second's production that is added to each click.
     click_share: f64,
+    /// Seconds that are added to the offline cap.
     offline_seconds: f64,
 }
 
@@ -122,7 +129,7 @@ mod tests {
     use crate::domain::testing::{catalogue, slug};
 
     #[test]
-    fn the_worked_example_holds() {
+    fn the_documented_example_is_correct() {
         let mut inventory = Inventory::default();
         inventory.add_generators(&slug("crank"), 3);
         inventory.add_upgrade(slug("better_crank"));
@@ -141,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn the_offline_cap_grows_by_its_upgrade() {
+    fn an_upgrade_extends_the_offline_cap() {
         let mut inventory = Inventory::default();
         inventory.add_upgrade(slug("battery"));
         let production = Production::of(&inventory, 0.0, &catalogue(), &Rules::default());
@@ -149,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn rates_end_at_the_largest_double() {
+    fn rates_do_not_exceed_the_largest_finite_double() {
         let mut inventory = Inventory::default();
         inventory.add_generators(&slug("star"), u64::MAX);
         inventory.add_upgrade(slug("dynamo"));

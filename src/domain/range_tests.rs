@@ -1,4 +1,4 @@
-//! Tests with invalid amounts, such as NaN, and with amounts at the ends of the range, wherever they may enter.
+//! Tests with invalid amounts, such as NaN, and with amounts at the ends of the range, in all inputs of the rules.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::{
 
 /// Any double. Values that often cause errors are more frequent.
 fn any_amount() -> impl Strategy<Value = f64> {
-    let ends = [
+    let special_values = [
         f64::NAN,
         f64::INFINITY,
         f64::NEG_INFINITY,
@@ -27,7 +27,7 @@ fn any_amount() -> impl Strategy<Value = f64> {
         1.0,
         -1.0,
     ];
-    prop_oneof![prop::sample::select(ends.to_vec()), ANY, 0.0..1e12f64]
+    prop_oneof![prop::sample::select(special_values.to_vec()), ANY, 0.0..1e12f64]
 }
 
 fn is_amount(amount: f64) -> bool {
@@ -91,7 +91,7 @@ fn unchecked(rate: f64, effects: [Effect; 5]) -> Catalogue {
 
 proptest! {
     #[test]
-    fn finite_clamps_to_the_range_and_keeps_what_is_in_it(number in any_amount()) {
+    fn finite_clamps_to_the_range_and_does_not_change_values_in_it(number in any_amount()) {
         let amount = finite(number);
         prop_assert!(is_amount(amount), "{number} becomes {amount}");
         if is_amount(number) {
@@ -104,7 +104,7 @@ proptest! {
     }
 
     #[test]
-    fn a_sum_is_never_less_than_the_balance_nor_is_nan_added(
+    fn a_sum_is_at_least_the_balance_and_ignores_nan(
         balance in any_amount(),
         added in any_amount(),
     ) {
@@ -140,17 +140,17 @@ proptest! {
             bonus_per_core,
             ..Rules::default()
         };
-        let made = Production::of(&inventory, cores, &catalogue, &rules);
-        prop_assert!(is_amount(made.energy_per_second), "{made:?}");
-        prop_assert!(is_amount(made.energy_per_click), "{made:?}");
-        prop_assert!(is_amount(made.offline_cap_seconds), "{made:?}");
+        let production = Production::of(&inventory, cores, &catalogue, &rules);
+        prop_assert!(is_amount(production.energy_per_second), "{production:?}");
+        prop_assert!(is_amount(production.energy_per_click), "{production:?}");
+        prop_assert!(is_amount(production.offline_cap_seconds), "{production:?}");
         if rate.is_nan() {
-            prop_assert_eq!(made.energy_per_second, 0.0);
+            prop_assert_eq!(production.energy_per_second, 0.0);
         }
     }
 
     #[test]
-    fn costs_are_in_range_and_the_search_for_max_ends_for_any_price_list(
+    fn costs_are_in_range_and_the_search_for_max_ends_for_any_costs(
         base in any_amount(),
         growth in any_amount(),
         owned: u64,
@@ -166,7 +166,7 @@ proptest! {
     }
 
     #[test]
-    fn a_player_with_invalid_amounts_plays_as_one_with_clamped_amounts(
+    fn a_player_with_invalid_amounts_behaves_like_one_with_clamped_amounts(
         amounts in prop::array::uniform7(any_amount()),
         commands in prop::collection::vec((command(), 0.0..200_000.0f64), 1..6),
     ) {
@@ -207,7 +207,7 @@ proptest! {
 }
 
 #[test]
-fn a_catalogue_with_invalid_amounts_sells_and_pays_nothing() {
+fn a_catalogue_with_invalid_amounts_sells_nothing_and_produces_nothing() {
     let mut catalogue = CatalogueItems {
         generators: vec![generator(f64::NAN, f64::NAN, f64::NAN)],
         upgrades: Vec::new(),
@@ -234,6 +234,6 @@ fn a_catalogue_with_invalid_amounts_sells_and_pays_nothing() {
         ] {
             assert!(player.apply(&command, &timeline, at(1_000.0), &mut Vec::new()).is_err());
         }
-        assert_eq!(player.energy, 100.0, "neither a cost nor a rate pays");
+        assert_eq!(player.energy, 100.0, "neither a cost nor a rate adds energy");
     }
 }

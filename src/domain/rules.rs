@@ -5,15 +5,15 @@
 pub struct Rules {
     /// Energy of one click before any upgrade.
     pub base_energy_per_click: f64,
-    /// Clicks that are credited per second on average.
+    /// The largest number of clicks that are credited per second on average.
     pub clicks_per_second: f64,
-    /// Clicks that are credited at once after a pause.
+    /// The largest number of clicks that are credited at once after a pause.
     pub click_burst: f64,
     /// Seconds for which production continues while the player is absent, before upgrades.
     pub offline_cap_seconds: f64,
-    /// Lifetime energy of the first core; n cores require n² times as much.
+    /// The lifetime energy that the first core requires. `n` cores require n² times as much.
     pub energy_per_core: f64,
-    /// The fraction that each core adds to the production.
+    /// The fraction by which each core increases the production: 0.02 is 2 %.
     pub bonus_per_core: f64,
 }
 
@@ -30,18 +30,18 @@ impl Default for Rules {
     }
 }
 
-/// A bucket's time that is more than this many seconds in the future was stored before the clock stepped back. The
-/// clocks of instances differ by less.
+/// If the time of a click bucket is more than this many seconds in the future, the clock has been set back since the
+/// bucket was stored. The clocks of instances differ by less than this.
 pub const CLOCK_STEP_SECONDS: f64 = 2.0;
 
-/// An absence of more seconds than this is shown to the player afterwards.
+/// An absence that is longer than this, in seconds, is reported to the player when the player returns.
 pub const AWAY_AFTER_SECONDS: f64 = 60.0;
 
-/// How many seconds after the player's return an absence is shown.
+/// How long an absence is reported after the player's return, in seconds.
 pub const AWAY_SHOWN_SECONDS: f64 = 30.0;
 
-/// The age in seconds at which the stored presence of a player who only polls is stored again.
+/// If the stored presence of a player is older than this, in seconds, a request that changes nothing stores it again.
 ///
-/// It is ten seconds less than [`AWAY_AFTER_SECONDS`], so that a client that polls at least every ten seconds never
+/// This is ten seconds less than [`AWAY_AFTER_SECONDS`], so that a client that polls at least every ten seconds never
 /// counts as absent.
 pub const PRESENCE_SECONDS: f64 = 50.0;

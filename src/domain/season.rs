@@ -1,11 +1,11 @@
-//! Seasons: weeks from Monday 00:00 UTC. A player's score is the lifetime energy that it gains in a season.
+//! Seasons: weeks that start on Monday at 00:00 UTC. A player's score is the lifetime energy that it gains in a season.
 
 use super::player::Player;
 use super::production::sum;
 use super::time::Timestamp;
 use super::timeline::Timeline;
 
-/// A week from Monday 00:00 UTC to the next, identified by a number: season 0 began on 1970-01-05.
+/// A week that starts on Monday at 00:00 UTC, identified by a number. Season 0 started on 1970-01-05.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
 )]
@@ -22,22 +22,22 @@ impl Season {
         Self(number)
     }
 
-    /// The number, which is one more than that of the previous season.
+    /// The number of the season. Numbers are consecutive.
     pub const fn number(self) -> i64 {
         self.0
     }
 
-    /// The season that contains `now`. The first instant belongs to the season, its end to the next one.
+    /// The season that contains `now`. A season contains its start but not its end.
     pub const fn at(now: Timestamp) -> Self {
         Self(now.as_micros().saturating_sub(FIRST_MONDAY_MICROS).div_euclid(WEEK_MICROS))
     }
 
-    /// The first instant of the season.
+    /// The start of the season.
     pub const fn starts_at(self) -> Timestamp {
         Timestamp::from_micros(self.0.saturating_mul(WEEK_MICROS) + FIRST_MONDAY_MICROS)
     }
 
-    /// The first instant of the next season.
+    /// The end of the season, which is the start of the next one.
     pub const fn ends_at(self) -> Timestamp {
         self.next().starts_at()
     }
@@ -50,12 +50,12 @@ impl Season {
 }
 
 impl Player {
-    /// The lifetime energy at `at` if only production is added until then.
+    /// The lifetime energy at `at` if the player does nothing until then: only production is added.
     pub fn lifetime_energy_at(&self, timeline: &Timeline, at: Timestamp) -> f64 {
         sum(self.lifetime_energy, self.accrued(timeline, at))
     }
 
-    /// Moves the row to the season of `now`, before production up to `now` is credited.
+    /// Moves the player to the season of `now`. Must be called before production up to `now` is credited.
     pub(super) fn enter_season(&mut self, timeline: &Timeline, now: Timestamp) {
         let season = Season::at(now);
         if season > self.season {
@@ -70,8 +70,8 @@ impl Player {
         self.gained(timeline, Season::at(now).max(self.season), now)
     }
 
-    /// The final scores of the seasons that the row has not left and that end before `entered` begins, oldest first. A
-    /// write that moves the row to a later season writes these scores too.
+    /// The final scores of the seasons from the player's season to the one before `entered`, oldest first. A write that
+    /// moves the player to the season `entered` must also store these scores.
     pub fn finished_seasons<'a>(
         &'a self,
         timeline: &'a Timeline,
@@ -83,11 +83,11 @@ impl Player {
         })
     }
 
-    /// The lifetime energy gained from the start of `season`, which is not before the row's season, to `until`.
+    /// The lifetime energy gained from the start of `season` to `until`. `season` must not be before the player's
+    /// season.
     fn gained(&self, timeline: &Timeline, season: Season, until: Timestamp) -> f64 {
         let before = if season == self.season {
-            // With NaN or a negative number as the base, energy from before the season would count. The score is 0
-            // then.
+            // If the base is NaN or negative, energy from before the season would count. With this base the score is 0.
             Some(self.season_base).filter(|base| *base >= 0.0).unwrap_or(f64::MAX)
         } else {
             self.lifetime_energy_at(timeline, season.starts_at())

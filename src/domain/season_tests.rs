@@ -30,7 +30,7 @@ fn seasons_begin_on_monday_at_midnight_utc() {
 }
 
 #[test]
-fn a_settle_past_the_end_splits_there() {
+fn a_settle_past_the_end_of_a_season_splits_production_at_the_end() {
     let end = Season::at(at(0.0)).ends_at();
     let timeline = timeline();
     let mut player = with_cranks(2, end.plus_seconds(-HOUR));
@@ -44,7 +44,7 @@ fn a_settle_past_the_end_splits_there() {
 }
 
 #[test]
-fn what_is_clicked_at_the_very_end_counts_for_the_season_that_begins() {
+fn clicks_at_the_end_of_a_season_count_for_the_next_season() {
     let end = Season::at(at(0.0)).ends_at();
     let timeline = timeline();
     let mut player = with_cranks(0, end.plus_seconds(-1.0));
@@ -60,10 +60,10 @@ fn what_is_clicked_at_the_very_end_counts_for_the_season_that_begins() {
 }
 
 #[test]
-fn an_absence_over_several_seasons_ends_each_of_them() {
+fn after_an_absence_over_several_seasons_each_has_a_final_score() {
     let first = Season::at(at(0.0));
     let timeline = timeline();
-    // Eight hours of production, of which two are before the end of the first season.
+    // Production continues for eight hours. Two of them are before the end of the first season.
     let player = with_cranks(2, first.ends_at().plus_seconds(-2.0 * HOUR));
     let fourth = first.next().next().next();
     let finished: Vec<_> = player.finished_seasons(&timeline, fourth).map(|it| it.1).collect();
@@ -72,7 +72,7 @@ fn an_absence_over_several_seasons_ends_each_of_them() {
 }
 
 #[test]
-fn a_clock_that_is_behind_does_not_lead_back_into_a_season() {
+fn a_clock_that_is_behind_does_not_move_a_player_to_an_earlier_season() {
     let end = Season::at(at(0.0)).ends_at();
     let mut player = with_cranks(2, end.plus_seconds(-HOUR));
     player.arrive(&timeline(), end.plus_seconds(1.0));
@@ -83,10 +83,9 @@ fn a_clock_that_is_behind_does_not_lead_back_into_a_season() {
 }
 
 proptest! {
-    /// The scores of the seasons add up to what the player gained, however often it is settled in between. Each score
-    /// is the one that the unsettled row gives.
+    /// The scores of all seasons add up to the lifetime energy, and settling does not change the current score.
     #[test]
-    fn seasons_share_out_all_that_is_gained(
+    fn the_scores_of_all_seasons_add_up_to_the_lifetime_energy(
         change in 0.0..3e6f64,
         stops in proptest::collection::vec(0.0..3e5f64, 1..12),
         presences in proptest::collection::vec(any::<bool>(), 12),
@@ -98,18 +97,18 @@ proptest! {
         for (stop, present) in stops.iter().zip(presences) {
             now += stop;
             let before = player.clone();
-            let seen = player.season_score(&timeline, at(now));
+            let score_before = player.season_score(&timeline, at(now));
             if present {
                 player.arrive(&timeline, at(now));
             } else {
                 player.settle(&timeline, at(now));
             }
-            prop_assert!(close(seen, player.season_score(&timeline, at(now))));
+            prop_assert!(close(score_before, player.season_score(&timeline, at(now))));
             finished.extend(before.finished_seasons(&timeline, player.season));
         }
-        let running = player.season_score(&timeline, at(now));
+        let current = player.season_score(&timeline, at(now));
         let sum: f64 = finished.iter().map(|(_, score)| score).sum();
-        prop_assert!(close(sum + running, player.lifetime_energy), "{sum} + {running}");
+        prop_assert!(close(sum + current, player.lifetime_energy), "{sum} + {current}");
         prop_assert!(finished.windows(2).all(|pair| pair[0].0.next() == pair[1].0));
         prop_assert!(finished.iter().all(|(_, score)| *score >= 0.0));
     }

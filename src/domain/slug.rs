@@ -1,4 +1,4 @@
-//! The names of catalogue items.
+//! The ids of catalogue items.
 
 use std::borrow::Borrow;
 use std::cell::RefCell;
@@ -8,25 +8,26 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// The name of a generator or an upgrade: 1 to 64 characters of `[a-z0-9_]`, such as `wind_turbine`.
+/// The id of a generator or an upgrade: 1 to 64 characters of `[a-z0-9_]`, such as `wind_turbine`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String")]
-// One word instead of the two of `Arc<str>`: each player owns a dozen slugs, and there are few different texts.
+// `Arc<Box<str>>` has the size of one pointer, `Arc<str>` that of two. This saves memory, because each player owns
+// about a dozen slugs, and they share few different texts.
 pub struct Slug(Arc<Box<str>>);
 
-/// The number of names that a thread interns, so that one name of 100,000 players is one text. A catalogue has fewer
-/// items. Requests for unknown items would add further names.
-const MOST_REMEMBERED: usize = 1024;
+/// The largest number of slugs that a thread interns. Interning lets all players share the text of a slug. A catalogue
+/// contains fewer items, but requests for unknown items add further slugs.
+const MAX_INTERNED: usize = 1024;
 
 thread_local! {
-    static REMEMBERED: RefCell<HashSet<Slug>> = RefCell::default();
+    static INTERNED: RefCell<HashSet<Slug>> = RefCell::default();
 }
 
 /// The longest slug, in characters.
 pub const MAX_SLUG_LENGTH: usize = 64;
 
 impl Slug {
-    /// A name that no item has, because a valid name is not empty.
+    /// An id that no item has: the empty text, which is not a valid slug.
     pub fn unknown() -> Self {
         Self(Arc::new("".into()))
     }
@@ -44,23 +45,24 @@ impl TryFrom<&str> for Slug {
         let fits = (1..=MAX_SLUG_LENGTH).contains(&text.len());
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
         if fits && text.bytes().all(plain) {
-            Ok(remembered(text))
+            Ok(intern(text))
         } else {
             Err("must be 1 to 64 characters of a-z, 0-9 and _")
         }
     }
 }
 
-fn remembered(text: &str) -> Slug {
-    REMEMBERED.with_borrow_mut(|known| {
-        if let Some(known) = known.get(text) {
-            return known.clone();
+/// The slug with this text, from the thread's interned slugs if possible. If there are too many, all are removed first.
+fn intern(text: &str) -> Slug {
+    INTERNED.with_borrow_mut(|interned| {
+        if let Some(slug) = interned.get(text) {
+            return slug.clone();
         }
-        if known.len() >= MOST_REMEMBERED {
-            known.clear();
+        if interned.len() >= MAX_INTERNED {
+            interned.clear();
         }
         let new = Slug(Arc::new(text.into()));
-        known.insert(new.clone());
+        interned.insert(new.clone());
         new
     })
 }
@@ -90,12 +92,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_one_text_and_a_crowd_of_names_is_forgotten() {
+    fn equal_slugs_share_their_text_and_the_number_of_interned_slugs_is_limited() {
         let slug = |text: &str| Slug::try_from(text).expect("a slug");
         assert!(Arc::ptr_eq(&slug("crank").0, &slug("crank").0));
-        for number in 0..3 * MOST_REMEMBERED {
+        for number in 0..3 * MAX_INTERNED {
             assert_eq!(slug(&format!("item_{number}")).as_str(), format!("item_{number}"));
         }
-        assert!(REMEMBERED.with_borrow(HashSet::len) <= MOST_REMEMBERED);
+        assert!(INTERNED.with_borrow(HashSet::len) <= MAX_INTERNED);
     }
 }

@@ -7,7 +7,7 @@ use super::{
     Upgrade,
 };
 
-/// The instant `seconds` after the start of the tests.
+/// The time `seconds` after an arbitrary fixed time, at which tests begin.
 pub fn at(seconds: f64) -> Timestamp {
     Timestamp::from_micros(1_700_000_000_000_000).plus_seconds(seconds)
 }
@@ -71,7 +71,7 @@ fn items(crank_rate: f64) -> CatalogueItems {
     }
 }
 
-/// A catalogue whose crank produces half a unit per second.
+/// A catalogue whose crank produces 0.5 energy per second.
 pub fn catalogue() -> Catalogue {
     Catalogue::new(1, at(-1e9), items(0.5), CatalogueItems::default())
 }
@@ -80,7 +80,7 @@ pub fn timeline() -> Timeline {
     Timeline::new(Arc::default(), vec![Arc::new(catalogue())]).expect("one catalogue")
 }
 
-/// The catalogue and, `change` seconds after the start, another one whose crank produces three times as much.
+/// [`catalogue`], followed `change` seconds after `at(0.0)` by another one, whose crank produces three times as much.
 pub fn two_catalogues(change: f64) -> Timeline {
     let second = Catalogue::new(2, at(change), items(1.5), CatalogueItems::default());
     Timeline::new(Arc::default(), vec![Arc::new(catalogue()), Arc::new(second)])

@@ -1,7 +1,7 @@
-//! Texts that other players see: what they may contain, and how they are compared.
+//! Validates and compares texts that are displayed to other players, such as display names.
 //!
-//! Characters are counted as people count them, as grapheme clusters (Unicode Standard Annex 29): an emoji of a family,
-//! a Hangul syllable of conjoining letters and a letter with an accent are one character each.
+//! Characters are counted as grapheme clusters (Unicode Standard Annex 29), which is how people count them: an emoji of
+//! a family, a Hangul syllable composed of letters, and a letter with an accent are one character each.
 
 use std::fmt;
 
@@ -13,22 +13,25 @@ use unicase::UniCase;
 use unicode_normalization::UnicodeNormalization;
 use unicode_segmentation::UnicodeSegmentation;
 
-/// Combining marks in a row on one letter. More would cover the lines above and below. No living script needs more.
+/// The largest number of consecutive combining marks. More would be drawn over the lines above and below the text, and
+/// no language in use needs more.
 const MAX_MARKS: usize = 4;
-/// Characters that are blank in every font although Unicode classes them as symbols: the blank Braille pattern and the
-/// null notehead.
+/// Characters that are drawn as blank space although Unicode classifies them as symbols: the blank Braille pattern and
+/// the null notehead.
 const BLANKS: [char; 2] = ['\u{2800}', '\u{1d159}'];
-/// The start of the only meaningful sequences of tag characters: the flags of regions.
+/// The black flag. Followed by tag characters it is the flag of a region. Elsewhere tag characters have no meaning.
 const FLAG: char = '\u{1f3f4}';
+/// The combining grapheme joiner, which is invisible.
 const GRAPHEME_JOINER: char = '\u{34f}';
+/// Tag characters, which are invisible.
 const TAGS: std::ops::RangeInclusive<char> = '\u{e0020}'..='\u{e007f}';
-/// Marks of interlinear annotations, which are not displayed.
+/// The delimiters of interlinear annotations, which are invisible.
 const ANNOTATIONS: std::ops::RangeInclusive<char> = '\u{fff9}'..='\u{fffb}';
 
 /// The limits of a text's length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TextLimits {
-    /// The largest number of characters as people count them; the smallest is one.
+    /// The largest number of grapheme clusters. The smallest number is one.
     pub characters: usize,
     /// The largest number of bytes in UTF-8.
     pub bytes: usize,
@@ -43,11 +46,11 @@ pub enum UnfitText {
     Control,
     /// It contains a character that changes the direction of the text around it.
     Direction,
-    /// It contains an invisible character that is not part of a visible one.
+    /// It contains an invisible character that has no effect on a visible one.
     Invisible,
     /// None of its characters is visible.
     Blank,
-    /// It contains too many combining marks in a row.
+    /// It contains too many consecutive combining marks.
     Marks,
 }
 
@@ -57,14 +60,14 @@ impl fmt::Display for UnfitText {
             Self::Length(TextLimits { characters, bytes }) => {
                 write!(f, "must be 1 to {characters} characters, and at most {bytes} bytes")
             }
-            Self::Control => write!(f, "must not hold control characters or line breaks"),
+            Self::Control => write!(f, "must not contain control characters or line breaks"),
             Self::Direction => {
-                write!(f, "must not hold characters that change the direction of text")
+                write!(f, "must not contain characters that change the direction of text")
             }
-            Self::Invisible => write!(f, "must not hold invisible characters"),
-            Self::Blank => write!(f, "must hold a visible character"),
+            Self::Invisible => write!(f, "must not contain invisible characters"),
+            Self::Blank => write!(f, "must contain a visible character"),
             Self::Marks => {
-                write!(f, "must not hold more than {MAX_MARKS} combining marks in a row")
+                write!(f, "must not contain more than {MAX_MARKS} consecutive combining marks")
             }
         }
     }
@@ -75,18 +78,19 @@ pub fn composed(text: &str) -> String {
     text.nfc().collect()
 }
 
-/// The form in which texts are compared without regard to case: folded by Unicode's language-independent rules, and
-/// composed.
+/// The form in which texts are compared ignoring case: case-folded by Unicode's language-independent rules, and
+/// composed (NFC).
 pub fn folded(text: &str) -> String {
     composed(&UniCase::unicode(composed(text)).to_folded_case())
 }
 
-/// The text as it is stored and displayed: composed, without leading and trailing white space.
+/// Validates a text, and returns it as it is stored and displayed: composed (NFC), and without leading and trailing
+/// white space.
 ///
 /// # Errors
 /// Returns why the text is rejected.
 pub fn shown(text: &str, limits: TextLimits) -> Result<String, UnfitText> {
-    // Composing and trimming do not make a text much shorter, so a far longer one is rejected without a closer look.
+    // Composing and trimming hardly shorten a text, so a text that is much too long is rejected without that work.
     if text.len() > limits.bytes.saturating_mul(4) {
         return Err(UnfitText::Length(limits));
     }
@@ -104,7 +108,7 @@ pub fn shown(text: &str, limits: TextLimits) -> Result<String, UnfitText> {
         if is::<BidiControl>(c) {
             return Err(UnfitText::Direction);
         }
-        // An invisible character does not end a row of marks.
+        // Marks that are separated only by invisible characters count as consecutive.
         marks = match GeneralCategoryGroup::Mark.contains(category(c)) {
             true => marks + 1,
             false if is_hidden(c) => marks,
@@ -128,7 +132,7 @@ pub fn shown(text: &str, limits: TextLimits) -> Result<String, UnfitText> {
     is_visible.then(|| text.to_owned()).ok_or(UnfitText::Blank)
 }
 
-/// A number for messages to people: very large and very small numbers are written with an exponent.
+/// Formats a number for messages to users. Very large and very small numbers are written with an exponent.
 pub fn number(number: f64) -> String {
     let is_short = number == 0.0 || (1e-6..1e15).contains(&number.abs());
     if is_short { format!("{number}") } else { format!("{number:e}") }
@@ -147,12 +151,12 @@ fn is_control(c: char) -> bool {
     matches!(category(c), Control | LineSeparator | ParagraphSeparator)
 }
 
-/// Whether nothing is drawn for a character.
+/// Whether a character is invisible.
 fn is_hidden(c: char) -> bool {
     is::<DefaultIgnorableCodePoint>(c) || ANNOTATIONS.contains(&c)
 }
 
-/// Whether a character is drawn and can carry combining marks.
+/// Whether a character is visible without another one: not a combining mark, a blank, or an unassigned code point.
 fn is_visible_base(c: char) -> bool {
     use GeneralCategory::{PrivateUse, Unassigned};
     let category = category(c);
@@ -161,8 +165,8 @@ fn is_visible_base(c: char) -> bool {
     is_known && !is_hidden(c) && !is_mark && !c.is_whitespace() && !BLANKS.contains(&c)
 }
 
-/// Whether a visible grapheme contains characters that are not drawn and have no purpose there: tag characters outside
-/// of a flag, or the combining grapheme joiner. With them a name could look exactly like another one.
+/// Whether a visible grapheme contains invisible characters that have no effect there: tag characters that do not
+/// belong to a flag, or the combining grapheme joiner. With such characters a name could look exactly like another one.
 fn has_hidden_padding(grapheme: &str) -> bool {
     let is_flag = grapheme.starts_with(FLAG);
     grapheme.contains(GRAPHEME_JOINER) || (!is_flag && grapheme.contains(|c| TAGS.contains(&c)))
@@ -179,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn characters_are_counted_as_people_count_them() {
+    fn characters_are_counted_as_grapheme_clusters() {
         let family = "👨‍👩‍👧‍👦";
         for (unit, most) in [("a", 24), ("가", 24), ("각", 24), ("é", 24), ("🇰🇷", 24), ("👍🏽", 24)]
         {
@@ -203,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_sees_is_no_text() {
+    fn invisible_and_blank_texts_are_rejected() {
         for hidden in [
             '\u{200b}',
             '\u{3164}',
@@ -234,7 +238,7 @@ mod tests {
         }
         assert_eq!(shown("\u{301}", LIMITS), Err(UnfitText::Blank));
         assert_eq!(shown("a\u{200b}b", LIMITS), Err(UnfitText::Invisible));
-        // Within a visible grapheme these characters have a purpose.
+        // In these visible graphemes the invisible characters have an effect.
         for text in ["❤️", "क्\u{200d}ष", "نمی\u{200c}خواهم", "👩‍🚀", "\u{115f}\u{1161}"]
         {
             assert!(is_shown(text), "{text}");
@@ -242,8 +246,9 @@ mod tests {
     }
 
     #[test]
-    fn the_direction_and_the_lines_around_a_text_stay_as_they_are() {
-        for c in "\u{61c}\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}".chars() {
+    fn direction_and_control_characters_are_rejected() {
+        let bidi = "\u{61c}\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}";
+        for c in bidi.chars() {
             assert_eq!(shown(&format!("a{c}b"), LIMITS), Err(UnfitText::Direction), "{c:?}");
         }
         for c in "\0\n\r\t\u{7f}\u{85}\u{9f}\u{2028}\u{2029}".chars() {
@@ -253,23 +258,23 @@ mod tests {
     }
 
     #[test]
-    fn marks_do_not_pile_up() {
-        // The first mark composes with its letter.
+    fn too_many_consecutive_marks_are_rejected() {
+        // The first mark is composed with its letter and does not count.
         assert!(is_shown(&format!("a{}", "\u{300}".repeat(5))));
         assert_eq!(shown(&format!("a{}", "\u{300}".repeat(6)), LIMITS), Err(UnfitText::Marks));
         for joiner in ["\u{200d}", "\u{200c}", "\u{fe0f}"] {
-            let piled = format!("a{}", format!("{}{joiner}", "\u{316}".repeat(4)).repeat(3));
-            assert_eq!(shown(&piled, LIMITS), Err(UnfitText::Marks), "{joiner:?}");
+            let text = format!("a{}", format!("{}{joiner}", "\u{316}".repeat(4)).repeat(3));
+            assert_eq!(shown(&text, LIMITS), Err(UnfitText::Marks), "{joiner:?}");
         }
         assert!(is_shown("ก็ต้ม"));
         assert!(is_shown("ਸ਼੍ਰੀ"));
     }
 
     #[test]
-    fn numbers_are_short() {
-        let written = [0.0, 15.0, 0.25, 1e-6, 1e-320, 1e14, 1e300, -1e300].map(number);
+    fn numbers_are_formatted_briefly() {
+        let formatted = [0.0, 15.0, 0.25, 1e-6, 1e-320, 1e14, 1e300, -1e300].map(number);
         assert_eq!(
-            written,
+            formatted,
             ["0", "15", "0.25", "0.000001", "1e-320", "100000000000000", "1e300", "-1e300"]
         );
     }

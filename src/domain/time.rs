@@ -1,4 +1,4 @@
-//! Points in time as the rules use them. No clock is read here; callers pass the time.
+//! Points in time. The rules never read a clock; callers pass the time.
 
 /// A point in time, in whole microseconds since the Unix epoch, which is the resolution of Postgres' `timestamptz`.
 #[derive(
@@ -9,7 +9,7 @@ pub struct Timestamp(i64);
 const MICROS_PER_SECOND: f64 = 1e6;
 
 impl Timestamp {
-    /// The point `micros` microseconds after the Unix epoch.
+    /// The time `micros` microseconds after the Unix epoch.
     pub const fn from_micros(micros: i64) -> Self {
         Self(micros)
     }
@@ -19,15 +19,15 @@ impl Timestamp {
         self.0
     }
 
-    /// Seconds from `earlier` to this point; negative if `earlier` is later.
+    /// The seconds from `earlier` to this time. Negative if `earlier` is later than this time.
     pub fn seconds_since(self, earlier: Self) -> f64 {
         self.0.saturating_sub(earlier.0) as f64 / MICROS_PER_SECOND
     }
 
-    /// The point `seconds` after this one, or before it if negative, to the nearest microsecond.
+    /// The time `seconds` after this one (before it, if negative), rounded to the nearest microsecond.
     #[must_use]
     pub fn plus_seconds(self, seconds: f64) -> Self {
-        // `as` saturates, so a huge number of seconds gives the end of the range and does not wrap around.
+        // `as` saturates, so a very large number of seconds gives the end of the range and does not wrap around.
         Self(self.0.saturating_add((seconds * MICROS_PER_SECOND).round() as i64))
     }
 }

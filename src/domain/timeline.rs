@@ -1,4 +1,4 @@
-//! Which catalogue is in force at which time.
+//! The versions of the catalogue and when each is in force.
 
 use std::sync::Arc;
 
@@ -6,8 +6,8 @@ use super::catalogue::Catalogue;
 use super::rules::Rules;
 use super::time::Timestamp;
 
-/// The rules, and the versions of the catalogue. Each version is in force from its `effective_at` until that of the
-/// next version.
+/// The rules, and the versions of the catalogue. Each version is in force from its `effective_at` until the
+/// `effective_at` of the next version.
 #[derive(Clone, Debug)]
 pub struct Timeline {
     pub rules: Arc<Rules>,
@@ -16,16 +16,16 @@ pub struct Timeline {
 }
 
 impl Timeline {
-    /// Makes a timeline of `catalogues` in any order; `None` if there are none.
+    /// Creates a timeline of `catalogues`, which may be in any order. Returns `None` if there are none.
     pub fn new(rules: Arc<Rules>, mut catalogues: Vec<Arc<Catalogue>>) -> Option<Self> {
         catalogues.sort_by_key(|catalogue| (catalogue.effective_at, catalogue.version));
         (!catalogues.is_empty()).then_some(Self { rules, catalogues })
     }
 
-    /// The catalogue in force at `now`. Before the first version begins, the first version is in force.
+    /// The catalogue in force at `now`. Before the `effective_at` of the first version, the first version is in force.
     pub fn at(&self, now: Timestamp) -> &Arc<Catalogue> {
-        let begun = self.catalogues.partition_point(|catalogue| catalogue.effective_at <= now);
-        &self.catalogues[begun.saturating_sub(1)]
+        let started = self.catalogues.partition_point(|catalogue| catalogue.effective_at <= now);
+        &self.catalogues[started.saturating_sub(1)]
     }
 
     /// The latest catalogue, which may not be in force yet.
@@ -33,14 +33,15 @@ impl Timeline {
         &self.catalogues[self.catalogues.len() - 1]
     }
 
-    /// The intervals between `from` and `to` with the catalogue that is in force in each, in order and without gaps.
+    /// Splits the time from `from` to `to` at changes of the catalogue. Returns for each part the catalogue that is in
+    /// force, and the start and end of the part, in order and without gaps.
     pub fn segments(
         &self,
         from: Timestamp,
         to: Timestamp,
     ) -> impl Iterator<Item = (&Arc<Catalogue>, Timestamp, Timestamp)> {
-        let begun = self.catalogues.partition_point(|catalogue| catalogue.effective_at <= from);
-        let first = begun.saturating_sub(1);
+        let started = self.catalogues.partition_point(|catalogue| catalogue.effective_at <= from);
+        let first = started.saturating_sub(1);
         let ends = self.catalogues[first + 1..].iter().map(|next| next.effective_at).chain([to]);
         let mut start = from;
         let segments = self.catalogues[first..].iter().zip(ends).map(move |(catalogue, end)| {
@@ -48,7 +49,7 @@ impl Timeline {
             start = start.max(segment.2);
             segment
         });
-        // A catalogue that was replaced at the instant at which it began is in force in an empty interval.
+        // If two catalogues have the same `effective_at`, the part of the first one is empty.
         segments.filter(|(_, start, end)| start < end)
     }
 }
@@ -60,7 +61,7 @@ mod tests {
     use crate::domain::testing::at;
 
     #[test]
-    fn catalogues_of_one_instant_leave_no_gap() {
+    fn catalogues_with_the_same_effective_time_leave_no_gap() {
         let catalogue = |version, seconds| {
             let items = CatalogueItems::default;
             Arc::new(Catalogue::new(version, at(seconds), items(), items()))

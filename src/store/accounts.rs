@@ -1,4 +1,4 @@
-//! Creating players, and the usernames and passwords that some of them sign in with.
+//! Creates players, and stores the usernames and passwords of those who are not guests.
 
 use uuid::Uuid;
 
@@ -8,7 +8,7 @@ use super::pool::{Store, Transaction};
 use super::sessions::NewSession;
 use crate::domain::Timestamp;
 
-/// The constraint that fails if a username is taken.
+/// The constraint that is violated if a username is taken.
 pub const USERNAME_TAKEN: &str = "usernames_pkey";
 
 /// A player to create.
@@ -30,7 +30,7 @@ pub struct Credentials<'a> {
     pub password_hash: &'a str,
 }
 
-/// What signing in with a username needs.
+/// The stored data that signing in with a username needs.
 #[derive(Clone, Debug)]
 pub struct Account {
     pub player_id: Uuid,
@@ -41,7 +41,8 @@ pub struct Account {
 }
 
 impl Store {
-    /// Replaces `expected` by another `hash` of the same password. Returns false if the stored hash is not `expected`.
+    /// Replaces the stored hash `expected` by another `hash` of the same password, for example one with stronger
+    /// parameters. Returns false if the stored hash is not `expected`.
     ///
     /// # Errors
     /// Returns the error of the statement.
@@ -55,7 +56,7 @@ impl Store {
         Ok(self.execute(sql, &[&player, &expected, &hash]).await? > 0)
     }
 
-    /// Creates a player with its first session. With `credentials` it can sign in with a username.
+    /// Creates a player and its first session. Without `credentials` the player is a guest.
     ///
     /// # Errors
     /// Returns [`Error::Constraint`] with [`USERNAME_TAKEN`] if the username is taken, otherwise the error of the
@@ -118,8 +119,8 @@ impl Store {
 }
 
 impl Transaction {
-    /// Gives a guest a username and a password, and another display name if there is one. Returns the display name, or
-    /// `None` without a change if the player is not a guest.
+    /// Gives a guest a username and a password, and replaces the display name if `display_name` is given. Returns the
+    /// new display name. If the player is not a guest, changes nothing and returns `None`.
     ///
     /// # Errors
     /// Returns [`Error::Constraint`] with [`USERNAME_TAKEN`] if the username is taken, otherwise the error of the
@@ -138,7 +139,8 @@ impl Transaction {
         rows.first().map(|row| Ok(row.try_get("display_name")?)).transpose()
     }
 
-    /// Replaces `expected` by `hash`. Returns false if the stored hash is not `expected`.
+    /// Replaces the stored hash `expected` by the `hash` of a new password. Returns false if the stored hash is not
+    /// `expected`.
     ///
     /// # Errors
     /// Returns the error of the statement.

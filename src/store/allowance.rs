@@ -1,10 +1,10 @@
-//! How many connections Postgres allows.
+//! The limit on connections that Postgres enforces.
 
 use super::error::Error;
 use super::pool::Store;
 
 impl Store {
-    /// How many connections of this role to this database Postgres allows at the same time, for all processes together.
+    /// The largest number of connections that all clients with this role together may have to this database.
     ///
     /// # Errors
     /// Returns the error of the statement.

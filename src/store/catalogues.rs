@@ -1,4 +1,4 @@
-//! The versions of the catalogue.
+//! Reads and stores versions of the catalogue.
 
 use tokio_postgres::types::{Json, ToSql};
 
@@ -7,7 +7,7 @@ use super::error::Error;
 use super::pool::Store;
 use crate::domain::{Catalogue, CatalogueItems, CatalogueTexts, Slug, Timestamp};
 
-/// The constraint that fails for the second of two concurrent changes.
+/// The constraint that is violated by the second of two concurrent changes.
 pub const VERSION_TAKEN: &str = "catalogues_pkey";
 
 /// A version to store.
@@ -16,11 +16,12 @@ pub struct NewCatalogue<'a> {
     pub version: u64,
     pub effective_at: Timestamp,
     pub items: &'a CatalogueItems,
+    /// The last definitions of items that earlier versions contained and this one does not.
     pub removed: &'a CatalogueItems,
     pub created_at: Timestamp,
 }
 
-/// The names of generators and upgrades.
+/// The ids of generators and upgrades.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ItemNames {
     pub generators: Vec<String>,
@@ -48,12 +49,12 @@ impl Store {
             .collect()
     }
 
-    /// Stores a version with an entry in the audit log, unless the database's time is later than `no_later_than`.
+    /// Stores a version and an entry of the audit log, unless the database's time is later than `no_later_than`.
     /// Returns whether it was stored.
     ///
     /// # Errors
-    /// Returns [`Error::Constraint`] with [`VERSION_TAKEN`] if another change came first, otherwise the error of the
-    /// statement.
+    /// Returns [`Error::Constraint`] with [`VERSION_TAKEN`] if a concurrent change has stored this version already,
+    /// otherwise the error of the statement.
     pub async fn insert_catalogue(
         &self,
         version: &NewCatalogue<'_>,
@@ -90,7 +91,7 @@ impl Store {
         Ok(self.execute(sql, &[&signed(version), &Json(texts)]).await? > 0)
     }
 
-    /// The given items that at least one player owns.
+    /// Those of the given items that at least one player owns.
     ///
     /// # Errors
     /// Returns the error of the statement.

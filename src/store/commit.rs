@@ -1,4 +1,4 @@
-//! Writing the players of a batch in one statement.
+//! Writes the players of a batch in one statement.
 
 use std::sync::LazyLock;
 
@@ -13,7 +13,7 @@ use super::players::PlayerRecord;
 use super::pool::{Transaction, Writing};
 use crate::domain::{LedgerEntry, Player, Season, Timestamp};
 
-/// Writes any batch.
+/// The statement that can write any batch.
 static COMMIT: LazyLock<String> =
     LazyLock::new(|| player_columns::expand(include_str!("../../sql/queries/players/commit.sql")));
 
@@ -27,7 +27,7 @@ pub struct Written<'a> {
 }
 
 impl<'a> Written<'a> {
-    /// A row whose calculated columns do not matter.
+    /// A row for comparisons, in which the calculated columns have no meaning.
     pub(super) fn of(record: &'a PlayerRecord) -> Self {
         Self { record, energy_per_second: 0.0, accrues_until: record.player.last_seen_at }
     }
@@ -42,8 +42,8 @@ pub struct Change<'a> {
 }
 
 impl Change<'_> {
-    /// Whether clicking and being present changed the row, and nothing else.
-    fn is_of_clicks(&self) -> bool {
+    /// Whether the change consists of clicks and presence only.
+    fn is_clicks_only(&self) -> bool {
         let after = &self.written.record.player;
         after.unseen_energy == 0.0
             && after.last_seen_at == after.settled_at
@@ -59,14 +59,15 @@ pub struct Commit<'a> {
     ledger: LedgerColumns<'a>,
     records: RecordColumns<'a>,
     seasons: SeasonColumns,
-    unasked: KeyColumns<'a>,
+    unchecked_keys: KeyColumns<'a>,
 }
 
-/// Idempotency keys for which no record was looked up before.
+/// Idempotency keys whose records were not looked up before the commit, so that the commit looks them up.
 #[derive(Default)]
 struct KeyColumns<'a> {
     ids: Vec<Uuid>,
     hashes: Vec<&'a [u8]>,
+    /// The time at which a record must be valid to count. `None` if there are no keys.
     now: Option<Timestamp>,
 }
 
@@ -111,7 +112,7 @@ impl<'a> Commit<'a> {
         self.changes.push(change);
     }
 
-    /// Adds an entry to a player's ledger. It is written only if the player is.
+    /// Adds an entry to a player's ledger. It is written only if the player's row is written.
     pub fn book(&mut self, id: Uuid, entry: &'a LedgerEntry) {
         self.ledger.ids.push(id);
         self.ledger.versions.push(signed(entry.version));
@@ -123,52 +124,55 @@ impl<'a> Commit<'a> {
         self.ledger.balances.push(entry.balance_after);
     }
 
-    /// Adds the outcome of a request that has an idempotency key. It is written only if the player is.
+    /// Adds the outcome of a request that has an idempotency key. It is written only if the player's row is written.
     pub fn remember(&mut self, record: &'a NewRecord) {
         self.records.slots.push(record.slot());
         self.records.ids.push(record.player_id);
         self.records.key_hashes.push(&record.key_hash);
         self.records.request_hashes.push(&record.request.bytes);
-        self.records.command_hashes.push(record.request.tied_command());
+        self.records.command_hashes.push(record.request.masked_command());
         self.records.created_at.push(record.created_at);
         self.records.outcomes.push(&record.outcome);
     }
 
-    /// Skips players for whose keys an outcome is stored at `now`.
+    /// Makes the commit skip the players for whose keys a record exists that is valid at `now`.
     pub fn unless_remembered(&mut self, keys: Keys<'a>, now: Timestamp) {
-        (self.unasked.ids, self.unasked.hashes) = (keys.players, keys.hashes);
-        self.unasked.now = Some(now);
+        (self.unchecked_keys.ids, self.unchecked_keys.hashes) = (keys.players, keys.hashes);
+        self.unchecked_keys.now = Some(now);
     }
 
-    /// Adds the final score of a season that a player has left. It is written only if the player is.
+    /// Adds the final score of a season that a player has left. It is written only if the player's row is written.
     pub fn finish(&mut self, id: Uuid, season: Season, score: f64) {
         self.seasons.ids.push(id);
         self.seasons.seasons.push(season.number());
         self.seasons.scores.push(score);
     }
 
-    /// A parameter of the statement, with one element for each player.
+    /// A parameter of the statement: an array with one element for each change.
     fn column<T>(&self, value: impl Fn(&Change<'a>) -> T) -> Vec<T> {
         self.changes.iter().map(value).collect()
     }
 
-    /// A parameter of the statement, with one element for each player as it will be.
+    /// As [`Commit::column`], with the values of the players after the change.
     fn players<T>(&self, value: impl Fn(&Player) -> T) -> Vec<T> {
         self.column(|change| value(&change.written.record.player))
     }
 
     /// The cheapest statement that writes the batch.
     fn statement(&self) -> Statement<'_> {
-        let keyed = !self.records.ids.is_empty() || !self.unasked.ids.is_empty();
-        let plain = self.ledger.ids.is_empty() && !keyed;
+        let has_keys = !self.records.ids.is_empty() || !self.unchecked_keys.ids.is_empty();
+        let has_only_changes = self.ledger.ids.is_empty() && !has_keys;
         match self.changes.as_slice() {
-            changes if !plain || !changes.iter().all(Change::is_of_clicks) => self.whole(),
-            [change] => of_click(change),
-            _ => self.of_clicks(),
+            changes if !has_only_changes || !changes.iter().all(Change::is_clicks_only) => {
+                self.general_statement()
+            }
+            [change] => single_click_statement(change),
+            _ => self.clicks_statement(),
         }
     }
 
-    fn of_clicks(&self) -> Statement<'_> {
+    /// For a batch of several players that consists of clicks and presence only.
+    fn clicks_statement(&self) -> Statement<'_> {
         Statement {
             sql: include_str!("../../sql/queries/players/commit_clicks.sql"),
             parameters: vec![
@@ -185,9 +189,10 @@ impl<'a> Commit<'a> {
         }
     }
 
-    fn whole(&self) -> Statement<'_> {
+    /// For any batch.
+    fn general_statement(&self) -> Statement<'_> {
         let (ledger, records, seasons) = (&self.ledger, &self.records, &self.seasons);
-        let horizons = self.unasked.now.map(horizons);
+        let horizons = self.unchecked_keys.now.map(horizons);
         let mut parameters: Vec<Parameter<'_>> = vec![
             Box::new(self.column(|change| change.base.id)),
             Box::new(self.column(|change| change.base.revision)),
@@ -208,8 +213,8 @@ impl<'a> Commit<'a> {
             Box::new(seasons.ids.as_slice()),
             Box::new(seasons.seasons.as_slice()),
             Box::new(seasons.scores.as_slice()),
-            Box::new(self.unasked.ids.as_slice()),
-            Box::new(self.unasked.hashes.as_slice()),
+            Box::new(self.unchecked_keys.ids.as_slice()),
+            Box::new(self.unchecked_keys.hashes.as_slice()),
             Box::new(horizons.map(|(short, _)| short)),
             Box::new(horizons.map(|(_, long)| long)),
             Box::new(records.command_hashes.iter().map(Hash::as_slice).collect::<Vec<_>>()),
@@ -219,7 +224,8 @@ impl<'a> Commit<'a> {
     }
 }
 
-fn of_click(change: &Change<'_>) -> Statement<'static> {
+/// For a batch of one player that consists of clicks and presence only.
+fn single_click_statement(change: &Change<'_>) -> Statement<'static> {
     let player = &change.written.record.player;
     Statement {
         sql: include_str!("../../sql/queries/players/commit_click.sql"),
@@ -237,7 +243,7 @@ fn of_click(change: &Change<'_>) -> Statement<'static> {
     }
 }
 
-/// A statement and its parameters, which are arrays unless the batch is a single player.
+/// A statement and its parameters. They are arrays, except in the statement for a single player.
 struct Statement<'a> {
     sql: &'static str,
     parameters: Vec<Parameter<'a>>,
@@ -250,7 +256,8 @@ impl Statement<'_> {
 }
 
 impl Writing<'_> {
-    /// Writes the batch and returns the players whose revision had not changed. They are durable when this returns.
+    /// Writes the batch and returns the written players. A player is skipped if its revision has changed since it was
+    /// read, or if [`Commit::unless_remembered`] applies. The written rows are durable when this returns.
     ///
     /// # Errors
     /// Returns the error of the statement. After [`Error::Unavailable`] it is not known whether the batch was written.
@@ -261,7 +268,7 @@ impl Writing<'_> {
 }
 
 impl Transaction {
-    /// As [`Writing::commit`]; durable when the transaction is.
+    /// As [`Writing::commit`], but the rows are durable only after the transaction has committed.
     pub async fn write(&mut self, batch: &Commit<'_>) -> Result<Vec<Uuid>, Error> {
         let statement = batch.statement();
         written(&self.query(statement.sql, &statement.parameters()).await?)
@@ -272,7 +279,7 @@ fn written(rows: &[Row]) -> Result<Vec<Uuid>, Error> {
     rows.iter().map(|row| Ok(row.try_get("player_id")?)).collect()
 }
 
-/// Counters are `bigint` in the database. None of them gets near the largest value.
+/// Converts a counter to `bigint`, its type in the database. No counter ever reaches the largest `bigint`.
 pub(super) fn signed(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -22,56 +22,58 @@ use crate::identity::IdentityTracker;
 #[derive(Clone, Debug)]
 pub struct Endpoint {
     pub connection: tokio_postgres::Config,
-    /// What its certificate must prove, if `connection` requires TLS.
+    /// What the server's certificate must prove, if `connection` requires TLS.
     pub identity: Identity,
-    /// The certificate authorities in PEM form; `None` for the public ones.
+    /// The trusted certificate authorities in PEM format; `None` for the public ones.
     pub authorities: Option<Arc<[u8]>>,
-    /// Whether a pooler in transaction mode is in between: neither settings nor prepared statements outlive a
-    /// transaction then.
+    /// Whether connections lead to a pooler in transaction mode. Then neither settings nor prepared statements last
+    /// longer than a transaction.
     pub pooled: bool,
 }
 
-/// A Postgres without a pooler in between.
+/// An endpoint without a pooler.
 impl From<tokio_postgres::Config> for Endpoint {
     fn from(connection: tokio_postgres::Config) -> Self {
         Self { connection, identity: Identity::Name, authorities: None, pooled: false }
     }
 }
 
-/// A connection that was idle for this long is pinged before its next use: databases that sleep drop connections, and
-/// networks forget idle ones, some without a notice.
-const TRUSTED_IDLE: Duration = Duration::from_secs(30);
+/// A connection that was idle for this long is pinged before its next use. Databases that are suspended close idle
+/// connections, and firewalls drop them, in some cases without notifying the client.
+const PING_AFTER_IDLE: Duration = Duration::from_secs(30);
 /// Time-out of the ping.
-const ASK_LIMIT: Duration = Duration::from_secs(1);
-/// When TCP first probes a connection without traffic, and how long sent data may stay without an acknowledgement.
+const PING_TIMEOUT: Duration = Duration::from_secs(1);
+/// When TCP sends the first keep-alive probe on a connection without traffic.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
+/// How long sent data may remain unacknowledged before TCP closes the connection.
 const UNACKNOWLEDGED_LIMIT: Duration = Duration::from_secs(15);
 
-/// When an event last happened, shared by all handles of a pool.
+/// When an event last happened. All clones share the time.
 #[derive(Clone, Debug)]
 struct LastTime {
-    began: Instant,
-    /// Milliseconds since `began`; 0 if it never happened.
+    created: Instant,
+    /// Milliseconds since `created`; 0 if the event never happened.
     at: Arc<AtomicU64>,
 }
 
 impl LastTime {
     fn never() -> Self {
-        Self { began: Instant::now(), at: Arc::default() }
+        Self { created: Instant::now(), at: Arc::default() }
     }
 
     fn note(&self) {
-        let at = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let at = u64::try_from(self.created.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.at.fetch_max(at.max(1), Ordering::Relaxed);
     }
 
     fn elapsed(&self) -> Option<Duration> {
         let at = Some(self.at.load(Ordering::Relaxed)).filter(|&at| at > 0)?;
-        Some(self.began.elapsed().saturating_sub(Duration::from_millis(at)))
+        Some(self.created.elapsed().saturating_sub(Duration::from_millis(at)))
     }
 }
 
-/// Set after a statement timed out: each pooled connection is pinged before its next use.
+/// What statements found out about the connections of a pool. After a time-out each connection that was not used since
+/// is pinged before its next use.
 #[derive(Clone, Debug)]
 pub(super) struct ConnectionHealth {
     last_timeout: LastTime,
@@ -79,35 +81,35 @@ pub(super) struct ConnectionHealth {
 }
 
 impl ConnectionHealth {
-    /// Notes that a connection did not answer in time.
+    /// Notes that a statement timed out.
     pub(super) fn note_timeout(&self) {
         self.last_timeout.note();
         self.note_lost();
     }
 
-    /// Notes that a connection ended without this process closing it. The next one may lead to another server, so rows
-    /// that were read before are read again.
+    /// Notes that a connection timed out or ended without this process closing it. The next connection may lead to
+    /// another server, so rows that were read before are read again.
     pub(super) fn note_lost(&self) {
         self.identity.connection_lost(Instant::now());
     }
 
-    /// Whether a connection that was not used for `unused` must be pinged.
-    fn is_suspect(&self, unused: Duration) -> bool {
+    /// Whether a statement timed out since a connection was last used, which was `unused` ago.
+    fn timed_out_since(&self, unused: Duration) -> bool {
         self.last_timeout.elapsed().is_some_and(|since| since <= unused)
     }
 }
 
-/// Makes the pool of `options`. Each connection begins with the statements of `session`.
+/// Creates a pool. Each new connection first runs the statements of `session`.
 pub(super) fn pool(
     options: &StoreOptions,
     session: Option<&'static str>,
     identity: Arc<IdentityTracker>,
 ) -> Result<(Pool, ConnectionHealth), Error> {
     let health = ConnectionHealth { last_timeout: LastTime::never(), identity };
-    let doubts = health.clone();
+    let hook_health = health.clone();
     let pool = Pool::builder(manager(options)?)
         .max_size(options.pool_size)
-        // The connection that was used last is used next, so that surplus connections stay unused and can be closed.
+        // The most recently used connection is used next, so that surplus connections remain unused and can be closed.
         .queue_mode(QueueMode::Lifo)
         .runtime(deadpool_postgres::Runtime::Tokio1)
         .timeouts(Timeouts {
@@ -117,7 +119,7 @@ pub(super) fn pool(
         })
         .post_create(Hook::async_fn(move |client, _| Box::pin(begin(client, session))))
         .pre_recycle(Hook::async_fn(move |client, metrics| {
-            Box::pin(ask(client, *metrics, doubts.clone()))
+            Box::pin(check(client, *metrics, hook_health.clone()))
         }))
         .build()
         .map_err(|error| Error::Unavailable(error.to_string()))?;
@@ -139,27 +141,28 @@ fn manager(options: &StoreOptions) -> Result<Manager, Error> {
     Ok(Manager::from_config(connection, MakeRustlsConnect::new(tls), recycling))
 }
 
-type Hooked = Result<(), HookError>;
+type HookResult = Result<(), HookError>;
 
-async fn begin(client: &ClientWrapper, session: Option<&str>) -> Hooked {
+async fn begin(client: &ClientWrapper, session: Option<&str>) -> HookResult {
     match session {
         Some(session) => client.batch_execute(session).await.map_err(HookError::Backend),
         None => Ok(()),
     }
 }
 
-/// Pings a connection that may have been closed unnoticed. If it does not answer it is replaced.
-async fn ask(client: &ClientWrapper, metrics: Metrics, health: ConnectionHealth) -> Hooked {
+/// Checks an idle connection before its next use, and pings it if it may be broken. After an error the pool replaces
+/// it.
+async fn check(client: &ClientWrapper, metrics: Metrics, health: ConnectionHealth) -> HookResult {
     if client.is_closed() {
         health.note_lost();
         return Err(HookError::message("the connection has ended"));
     }
     let unused = metrics.last_used();
-    if unused < TRUSTED_IDLE && !health.is_suspect(unused) {
+    if unused < PING_AFTER_IDLE && !health.timed_out_since(unused) {
         return Ok(());
     }
-    let answer = timeout(ASK_LIMIT, client.batch_execute("")).await;
-    let dead = |_| Err(HookError::message("an idle connection is dead"));
-    let answered = answer.map_or_else(dead, |answer| answer.map_err(HookError::Backend));
+    let answer = timeout(PING_TIMEOUT, client.batch_execute("")).await;
+    let timed_out = |_| Err(HookError::message("an idle connection does not answer"));
+    let answered = answer.map_or_else(timed_out, |answer| answer.map_err(HookError::Backend));
     answered.inspect_err(|_| health.note_lost())
 }

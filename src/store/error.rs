@@ -1,18 +1,18 @@
-//! Errors of Postgres and of the connection to it, by what callers do about them.
+//! Errors of Postgres and of the connection to it, classified by how callers react to them.
 
 use tokio_postgres::error::SqlState;
 
 /// Why a statement failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Postgres cannot be reached, refuses connections for now, or did not answer in time. It is not known whether a
-    /// write that was sent was carried out.
+    /// Postgres cannot be reached, refuses connections temporarily, or did not answer in time. If a write was sent, it
+    /// is not known whether it was executed.
     #[error("the database is unavailable: {0}")]
     Unavailable(String),
-    /// Postgres rolled the transaction back in favour of another one. It can be tried again.
-    #[error("the transaction was rolled back in favour of another one: {0}")]
+    /// Postgres rolled the transaction back because of a conflict with another one. It can be tried again.
+    #[error("the transaction conflicted with another one and was rolled back: {0}")]
     Contention(String),
-    /// Another transaction held a row for too long. The row was certainly not written.
+    /// Another transaction kept a row locked for too long. Nothing was written.
     #[error("a row is locked: {0}")]
     Locked(String),
     /// Postgres ended a statement that took too long. It was rolled back.
@@ -21,10 +21,10 @@ pub enum Error {
     /// A named constraint rejected a row.
     #[error("constraint {0} rejects the row")]
     Constraint(String),
-    /// A row does not contain what the code expects.
-    #[error("a row is not as expected: {0}")]
+    /// A row contains data that the code cannot interpret.
+    #[error("a row contains unexpected data: {0}")]
     Corrupt(String),
-    /// The database lacks something that the server needs. An operator has to fix it.
+    /// The database does not meet a requirement of the server. An operator has to fix it.
     #[error("{0}")]
     Unfit(String),
     /// Any other error of a statement.
@@ -33,7 +33,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the error passes by itself, so that a later attempt may succeed.
+    /// Whether the error is transient: a later attempt may succeed.
     pub fn is_passing(&self) -> bool {
         matches!(
             self,
@@ -47,8 +47,8 @@ impl Error {
     }
 }
 
-/// Classes of SQLSTATE that pass by themselves: connection, resources, operator intervention, system.
-const PASSING_CLASSES: [&str; 4] = ["08", "53", "57", "58"];
+/// SQLSTATE classes of transient errors: connection, insufficient resources, operator intervention, system.
+const TRANSIENT_CLASSES: [&str; 4] = ["08", "53", "57", "58"];
 
 impl From<tokio_postgres::Error> for Error {
     fn from(error: tokio_postgres::Error) -> Self {
@@ -73,10 +73,10 @@ impl From<tokio_postgres::Error> for Error {
         if *code == SqlState::QUERY_CANCELED {
             return Self::OutOfTime(message);
         }
-        let passing = PASSING_CLASSES.iter().any(|class| code.code().starts_with(class))
+        let transient = TRANSIENT_CLASSES.iter().any(|class| code.code().starts_with(class))
             || [SqlState::READ_ONLY_SQL_TRANSACTION, SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT]
                 .contains(code);
-        if passing { Self::Unavailable(message) } else { Self::Statement(message) }
+        if transient { Self::Unavailable(message) } else { Self::Statement(message) }
     }
 }
 
@@ -93,10 +93,10 @@ impl From<deadpool_postgres::PoolError> for Error {
 pub fn with_cause(error: &dyn std::error::Error) -> String {
     let mut line = error.to_string();
     let mut cause = error.source();
-    while let Some(beneath) = cause {
+    while let Some(inner) = cause {
         line.push_str(": ");
-        line.push_str(&beneath.to_string());
-        cause = beneath.source();
+        line.push_str(&inner.to_string());
+        cause = inner.source();
     }
     line
 }

@@ -1,13 +1,15 @@
 //! Stored outcomes of requests that have an idempotency key.
 //!
-//! They are in rings of list partitions (*slots*): eight hours each for most requests, ten minutes each for clicks. A
-//! slot is emptied by `truncate` while its turn comes next, when everything in it has expired. The same statement
-//! determines the slot by the database's clock, so a worker that was paused does not empty a slot that is in use. No
-//! DDL runs while the server runs, and no record can lack its partition.
+//! The records are in rings of list partitions (*slots*). Each slot is in use for a period in turn: eight hours for
+//! most requests, ten minutes for clicks. During the period before its next use everything in it has expired, and it is
+//! emptied by `truncate`. The statement that truncates also selects the slot, by the database's clock, so a worker that
+//! was paused cannot empty a slot that is in use. All partitions exist from the start, so the server runs no DDL, and
+//! there is a partition for every record.
 //!
-//! A record contains a hash of method, path and the parsed command, so blanks, the order of members and `5.0` for `5`
-//! make no difference. It also contains a hash of the body's bytes, the only one that the release before knows, so that
-//! each release recognises the repeats of the other.
+//! A record contains a hash of method, path and the parsed command, so that white space, the order of JSON members, and
+//! `5.0` instead of `5` make no difference. It also contains a hash of the bytes of the body. This is the only hash
+//! that the previous release knows, so that during an upgrade each release recognizes repeats of requests that the
+//! other one answered.
 
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
@@ -26,8 +28,8 @@ pub enum Retention {
     Long,
 }
 
-/// A ring of partitions. Each is in use for `period` in turn and is emptied before its next turn. A ring has one slot
-/// more than the retention needs, so everything in the slot that is next has expired.
+/// A ring of partitions (slots). Each is in use for `period_micros` in turn and is emptied before its next use. A ring
+/// has one slot more than the retention needs, so that everything in the next slot has expired.
 struct Ring {
     first_slot: i16,
     slots: i64,
@@ -36,13 +38,13 @@ struct Ring {
 
 const MINUTE_MICROS: i64 = 60_000_000;
 const SHORT_RING: Ring = Ring { first_slot: 10, slots: 3, period_micros: 10 * MINUTE_MICROS };
-/// No slot is emptied this close to the end of a turn: instances know the database's time to within a second, and a
-/// statement takes six at most.
-const TURN_MARGIN_MICROS: i64 = MINUTE_MICROS / 2;
+/// No slot is emptied this close to a change of slots. An instance whose clock differs, or whose statement is slow, may
+/// still write to the other slot: clocks differ by up to a second, and a statement takes up to six seconds.
+const SLOT_MARGIN_MICROS: i64 = MINUTE_MICROS / 2;
 const LONG_RING: Ring = Ring { first_slot: 0, slots: 5, period_micros: 8 * 60 * MINUTE_MICROS };
 
 impl Retention {
-    /// How long an outcome is valid.
+    /// How long an outcome is valid, in seconds.
     pub const fn seconds(self) -> f64 {
         match self {
             Self::Short => 600.0,
@@ -59,21 +61,21 @@ impl Retention {
 
     fn slot_at(self, now: Timestamp) -> i16 {
         let ring = self.ring();
-        let turn = now.as_micros().div_euclid(ring.period_micros).rem_euclid(ring.slots);
-        ring.first_slot + turn as i16
+        let position = now.as_micros().div_euclid(ring.period_micros).rem_euclid(ring.slots);
+        ring.first_slot + position as i16
     }
 }
 
 /// The first 128 bits of a digest.
 pub type Hash = [u8; 16];
 
-/// Distinguishes a repeat from another request with the same key.
+/// Distinguishes a repeat of a request from another request with the same key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestHash {
-    /// The hash of method, path and the bytes of the body, which is all that the release before knows.
+    /// The hash of method, path and the bytes of the body. The previous release knows only this hash.
     pub bytes: Hash,
-    /// The hash of method, path and command: bodies with the same meaning are the same request. `None` if the release
-    /// before wrote the record.
+    /// The hash of method, path and command. It is equal for different bodies with the same meaning. `None` if the
+    /// previous release wrote the record.
     pub command: Option<Hash>,
 }
 
@@ -84,22 +86,24 @@ impl RequestHash {
         is_same_command || self.bytes == other.bytes
     }
 
-    /// The hash of the command in the form that is stored.
-    pub(super) fn tied_command(&self) -> Hash {
-        tie(&self.command.unwrap_or_default(), &self.bytes)
+    /// The hash of the command in the form that is stored: combined with the hash of the bytes by exclusive or. If the
+    /// previous release replaces the record, it changes only the hash of the bytes. Then decoding gives a hash of the
+    /// command that matches no request, and not that of the earlier request.
+    pub(super) fn masked_command(&self) -> Hash {
+        xor(&self.command.unwrap_or_default(), &self.bytes)
     }
 
-    /// Decodes the stored hashes. Invalid hashes match no request, so that the key is refused and nothing is done
+    /// Decodes the stored hashes. Invalid hashes match no request, so that the request is refused and not executed
     /// twice.
-    fn stored(bytes: &[u8], tied: Option<&[u8]>) -> Self {
+    fn stored(bytes: &[u8], masked_command: Option<&[u8]>) -> Self {
         let bytes = Hash::try_from(bytes).unwrap_or_default();
-        let tied = tied.and_then(|tied| Hash::try_from(tied).ok());
-        Self { bytes, command: tied.map(|tied| tie(&tied, &bytes)) }
+        let masked = masked_command.and_then(|masked| Hash::try_from(masked).ok());
+        Self { bytes, command: masked.map(|masked| xor(&masked, &bytes)) }
     }
 }
 
-/// The exclusive or of two hashes. Applying it twice gives the first hash again.
-fn tie(one: &Hash, other: &Hash) -> Hash {
+/// The exclusive or of two hashes. Applying it twice with the same hash gives the first hash again.
+fn xor(one: &Hash, other: &Hash) -> Hash {
     std::array::from_fn(|index| one[index] ^ other[index])
 }
 
@@ -121,7 +125,7 @@ impl NewRecord {
     }
 }
 
-/// Idempotency keys of players, in two parallel lists.
+/// Idempotency keys of players, in two lists of the same length.
 #[derive(Default)]
 pub struct Keys<'a> {
     pub players: Vec<Uuid>,
@@ -148,11 +152,12 @@ pub struct Record {
     pub key_hash: Vec<u8>,
     pub request: RequestHash,
     pub outcome: String,
-    /// The revision of the player's row when the record was found; `None` if the player no longer exists.
+    /// The revision of the player's row in the same snapshot. Rows with this revision or a later one contain the effect
+    /// of the request. `None` if the player no longer exists.
     pub revision: Option<i64>,
 }
 
-/// A stored outcome in the form of the export.
+/// A stored outcome in the export of a player's data.
 #[derive(Clone, Debug)]
 pub struct ListedRecord {
     pub key_hash: String,
@@ -198,9 +203,9 @@ impl Store {
             .collect()
     }
 
-    /// Empties the slots that are next by truncating them, and finishes the job that does so. Returns how many were
-    /// emptied, or `None` if the job's lease was lost or has expired. The time is the database's, or `substitute` under
-    /// a clock that does not tell the database's time.
+    /// Truncates the next slot of each ring, and marks the job that does this as done. Returns how many slots were
+    /// emptied, or `None` if the job's lease was lost or has expired. The time is the database's, or `substitute` in
+    /// tests, whose clock differs from the database's.
     ///
     /// # Errors
     /// Returns the error of the statement.
@@ -213,8 +218,8 @@ impl Store {
         let first_slots = rings.each_ref().map(|ring| ring.first_slot);
         let slots = rings.each_ref().map(|ring| ring.slots);
         let periods = rings.each_ref().map(|ring| ring.period_micros);
-        // A substitute is the same for all instances.
-        let margin = if substitute.is_some() { 0 } else { TURN_MARGIN_MICROS };
+        // A substitute is the same for all instances, so no margin is needed.
+        let margin = if substitute.is_some() { 0 } else { SLOT_MARGIN_MICROS };
         let parameters: [&(dyn ToSql + Sync); 7] = [
             &lease.job,
             &lease.token,
@@ -253,7 +258,7 @@ impl Transaction {
     }
 }
 
-/// The age limit of valid records in each ring.
+/// The times after which the valid records of the short and of the long ring were created.
 pub(super) fn horizons(now: Timestamp) -> (Timestamp, Timestamp) {
     let [short, long] = [Retention::Short, Retention::Long];
     (now.plus_seconds(-short.seconds()), now.plus_seconds(-long.seconds()))
@@ -274,15 +279,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hash_that_another_release_left_behind_fits_nothing() {
+    fn an_outdated_command_hash_in_a_record_of_the_previous_release_matches_no_request() {
         let first = RequestHash { bytes: [1; 16], command: Some([2; 16]) };
-        let tied = first.tied_command();
-        assert_eq!(RequestHash::stored(&first.bytes, Some(&tied)), first);
+        let masked = first.masked_command();
+        assert_eq!(RequestHash::stored(&first.bytes, Some(&masked)), first);
         let repeat = RequestHash { bytes: [3; 16], command: Some([2; 16]) };
         assert!(repeat.is_of_same_request(&first));
-        // The release before replaced the hash of the first request by its own and left the column that it does not
+        // The previous release replaced the record of the first request, but did not change the column that it does not
         // know.
-        let replaced = RequestHash::stored(&[4; 16], Some(&tied));
+        let replaced = RequestHash::stored(&[4; 16], Some(&masked));
         assert!(!repeat.is_of_same_request(&replaced));
         let same_bytes = RequestHash { bytes: [4; 16], command: Some([5; 16]) };
         assert!(same_bytes.is_of_same_request(&replaced));

@@ -14,11 +14,11 @@ use crate::id::random_id;
 /// The status of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobStatus {
-    /// It waits for its time and for a worker.
+    /// It waits until `run_after`, and then for a worker.
     Queued,
     Running,
     Done,
-    /// Its last attempt failed. It stays until an operator retries or discards it.
+    /// A dead letter: its last attempt failed. It remains until an operator retries or discards it.
     Dead,
 }
 
@@ -56,7 +56,7 @@ pub struct NewJob<'a> {
     pub created_at: Timestamp,
 }
 
-/// The right to finish a job, until another worker takes it over.
+/// The exclusive right to work on a job. It is lost when it expires and another worker claims the job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lease {
     pub job: Uuid,
@@ -99,15 +99,15 @@ pub struct JobRecord {
 /// The state of the queue.
 #[derive(Clone, Copy, Debug)]
 pub struct JobStats {
-    /// When the oldest job that is due became due.
+    /// The earliest time at which one of the waiting jobs became due; `None` if no job is due.
     pub oldest_due: Option<Timestamp>,
-    /// Dead letters.
+    /// The number of dead letters.
     pub dead: i64,
 }
 
 impl Store {
-    /// Enqueues the job of turn `slot` of its kind's schedule. Returns false if that turn or a later one was enqueued
-    /// before.
+    /// Enqueues a scheduled job, whose scheduled time is `slot`. Returns false if a job of its kind with that scheduled
+    /// time, or a later one, was enqueued before.
     ///
     /// # Errors
     /// Returns the error of the statement.
@@ -123,7 +123,7 @@ impl Store {
         Ok(fired > 0)
     }
 
-    /// Enqueues a job. Returns false if there is a job of its kind with its key.
+    /// Enqueues a job. Returns false if a job of the same kind with the same key exists.
     ///
     /// # Errors
     /// Returns the error of the statement.
@@ -164,7 +164,8 @@ impl Store {
         .transpose()
     }
 
-    /// Makes dead letters of jobs whose worker ended during the last attempt. Returns their kinds.
+    /// Turns jobs whose lease expired during their last attempt, because the worker crashed or stalled, into dead
+    /// letters. Returns the kinds of these jobs.
     ///
     /// # Errors
     /// Returns the error of the statement.
@@ -182,8 +183,8 @@ impl Store {
         Ok(self.execute(sql, &[&lease.job, &lease.token, &length.as_secs_f64()]).await? > 0)
     }
 
-    /// Requeues a failed job for `retry_at`, or makes it a dead letter after its last attempt. Returns its status, or
-    /// `None` if the lease was lost.
+    /// Requeues a failed job to run at `retry_at`, or makes it a dead letter if this was its last attempt. Returns its
+    /// new status, or `None` if the lease was lost.
     ///
     /// # Errors
     /// Returns the error of the statement.
@@ -199,7 +200,8 @@ impl Store {
         row.map(|row| status(row.try_get("status")?)).transpose()
     }
 
-    /// Requeues a job that was claimed and did not fail. Returns false if the lease was lost.
+    /// Requeues a job that has not failed, for example because the worker shuts down. Does not count as an attempt.
+    /// Returns false if the lease was lost.
     ///
     /// # Errors
     /// Returns the error of the statement.
@@ -208,7 +210,7 @@ impl Store {
         Ok(self.execute(sql, &[&lease.job, &lease.token]).await? > 0)
     }
 
-    /// Up to `limit` jobs below `before`, newest first, of one status or of all.
+    /// Up to `limit` jobs with ids below `before`, newest first, with the status `of` or with any status.
     ///
     /// # Errors
     /// Returns the error of the statement.
@@ -223,8 +225,8 @@ impl Store {
         rows.iter().map(decode).collect()
     }
 
-    /// Makes a dead letter or a waiting job due at once, with all its attempts. Returns whether its status allowed
-    /// this, or `None` if there is no such job.
+    /// Makes a dead letter or a waiting job due now, and resets its number of attempts. Returns whether its status
+    /// allowed this, or `None` if the job does not exist.
     ///
     /// # Errors
     /// Returns the error of the statement.
@@ -234,7 +236,7 @@ impl Store {
         Ok(row.map(|row| row.try_get("retried")).transpose()?)
     }
 
-    /// Removes a job. If it is running, its result is discarded. Returns whether there was one.
+    /// Deletes a job. If it is running, its result is discarded. Returns whether the job existed.
     ///
     /// # Errors
     /// Returns the error of the statement.
@@ -275,7 +277,7 @@ impl Transaction {
         Ok(self.execute(sql, &[&lease.job, &lease.token, progress]).await? > 0)
     }
 
-    /// Deletes jobs that were done before `before`. Returns how many, at most 1,000.
+    /// Deletes up to 1,000 jobs that were done before `before`. Returns how many it deleted.
     ///
     /// # Errors
     /// Returns the error of the statement.

@@ -1,4 +1,4 @@
-//! The players' ledgers. Entries are written by the commit of their batch.
+//! Reads the players' ledgers. The entries are written by `commit`.
 
 use uuid::Uuid;
 
@@ -21,7 +21,7 @@ pub struct LedgerLine {
 }
 
 impl Store {
-    /// Up to `limit` entries of a player below `before`, newest first.
+    /// Up to `limit` entries of a player with versions below `before`, newest first.
     ///
     /// # Errors
     /// Returns the error of the statement.

@@ -1,8 +1,9 @@
 //! Migrations of the schema.
 //!
-//! Migrations are only ever appended. All missing ones run in one transaction under an advisory lock, so several
-//! instances may start at the same time: one migrates, and the others wait and find nothing to do. Statements here have
-//! no name, so that a pooler in transaction mode may be in between.
+//! New migrations are appended; existing ones never change. All missing migrations run in one transaction under an
+//! advisory lock, so several instances may start at the same time: one of them migrates, and the others wait and then
+//! find no missing migration. All statements here are unnamed, so that they also work behind a pooler in transaction
+//! mode.
 
 use sha2::{Digest, Sha256};
 use tokio_postgres::types::{ToSql, Type};
@@ -60,8 +61,8 @@ impl Store {
     /// Applies the missing migrations and returns their names.
     ///
     /// # Errors
-    /// Returns [`Error::Unfit`] if the database lacks what the server needs, [`Error::Corrupt`] if an applied migration
-    /// differs from the one in this build, otherwise the error of the statement.
+    /// Returns [`Error::Unfit`] if the database does not meet the requirements of the server, [`Error::Corrupt`] if an
+    /// applied migration differs from the one in this build, otherwise the error of the statement.
     pub async fn migrate(&self) -> Result<Vec<&'static str>, Error> {
         let mut client = self.connection().await?;
         let transaction = client.transaction().await?;
@@ -77,7 +78,9 @@ impl Store {
                 Some(row) if row.get::<_, Vec<u8>>("checksum") == checksum => {}
                 Some(_) => {
                     let name = migration.name;
-                    return Err(Error::Corrupt(format!("migration {name} is not the one applied")));
+                    return Err(Error::Corrupt(format!(
+                        "the applied migration {name} differs from the one in this build"
+                    )));
                 }
                 None => {
                     transaction.batch_execute(migration.sql).await?;
@@ -96,7 +99,7 @@ impl Store {
         Ok(added)
     }
 
-    /// How many migrations of this build the database does not have.
+    /// How many migrations of this build have not been applied to the database.
     ///
     /// # Errors
     /// Returns the error of the statement.
@@ -120,14 +123,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_rights_on_every_table_are_looked_at() {
+    fn the_fitness_check_covers_every_table() {
         let mut found = 0;
         for migration in &MIGRATIONS {
             for line in migration.sql.lines() {
                 let Some(rest) = line.strip_prefix("create table ") else { continue };
                 let name = rest.split([' ', '(']).next().unwrap_or_default();
                 let is_named = fitness::SQL.contains(&format!("'{name}'"));
-                assert!(is_named || name.starts_with("idempotency_records"), "{name} is not");
+                let is_partition = name.starts_with("idempotency_records");
+                assert!(is_named || is_partition, "fitness.sql does not list {name}");
                 found += 1;
             }
         }

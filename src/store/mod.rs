@@ -1,5 +1,5 @@
-//! Postgres: the only module that uses its driver. Each function runs a statement of `sql/queries`. None of them
-//! contains a rule of the game.
+//! Access to Postgres. This is the only module that uses the Postgres driver. Each function runs a statement of
+//! `sql/queries`. The rules of the game are in `domain`, not here.
 
 pub mod accounts;
 mod allowance;

@@ -1,4 +1,4 @@
-//! Display names in the form that searches compare.
+//! Display names in the case-folded form that searches compare.
 
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
@@ -16,7 +16,7 @@ pub struct NamedPlayer {
     pub display_name: String,
 }
 
-/// Folded display names, in parallel lists.
+/// Display names and their case-folded forms, in three lists of the same length.
 #[derive(Clone, Debug, Default)]
 pub struct FoldedNames {
     pub players: Vec<Uuid>,
@@ -25,7 +25,7 @@ pub struct FoldedNames {
 }
 
 impl FoldedNames {
-    /// The folded forms of display names.
+    /// Folds the display names of players.
     pub fn of(players: Vec<NamedPlayer>) -> Self {
         let mut names = Self::default();
         for NamedPlayer { id, display_name } in players {
@@ -43,7 +43,8 @@ impl FoldedNames {
 }
 
 impl Store {
-    /// Up to `limit` players after `after`, in the order of ids, whose display name has no folded form yet.
+    /// Up to `limit` players after `after`, in the order of ids, whose display name needs a folded form that is not
+    /// stored yet.
     ///
     /// # Errors
     /// Returns the error of the statement.
@@ -63,7 +64,7 @@ impl Store {
         players.collect()
     }
 
-    /// Stores the folded forms of display names. A player whose name has changed meanwhile is skipped.
+    /// Stores the folded forms of display names. Skips players whose display name is no longer the given one.
     ///
     /// # Errors
     /// Returns the error of the statement.
@@ -73,7 +74,7 @@ impl Store {
 }
 
 impl Transaction {
-    /// As [`Store::note_folded_names`], as part of a job.
+    /// As [`Store::note_folded_names`], as part of a job's transaction.
     ///
     /// # Errors
     /// Returns the error of the statement.
@@ -81,7 +82,7 @@ impl Transaction {
         self.execute(NOTE_FOLDED, &names.columns()).await.map(drop)
     }
 
-    /// Deletes the folded forms of names that no player has any more.
+    /// Deletes folded forms that do not belong to a player's current display name.
     ///
     /// # Errors
     /// Returns the error of the statement.

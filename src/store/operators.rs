@@ -1,4 +1,4 @@
-//! Queries and changes of operators.
+//! Statements for operators: searching players, bans and the audit log.
 
 use serde_json::Value;
 use uuid::Uuid;
@@ -27,9 +27,9 @@ pub struct AuditEntry {
 }
 
 impl Store {
-    /// Up to `limit` players below `before`, newest first, whose id is `text`, whose username begins with it, or whose
-    /// display name contains it, in any case. Display names are found in the form that [`Store::note_folded_names`]
-    /// stores.
+    /// Up to `limit` players with ids below `before`, newest first, whose id is `text`, whose username begins with it,
+    /// or whose display name contains it, ignoring case. Display names are compared in the case-folded form that
+    /// [`Store::note_folded_names`] stores.
     ///
     /// # Errors
     /// Returns the error of the statement.
@@ -57,8 +57,8 @@ impl Store {
             .collect()
     }
 
-    /// Bans or unbans a player, writes an audit entry and notifies the instances. Returns false if nothing changed. For
-    /// `substitute` see [`Store::end_session`].
+    /// Bans or unbans a player, and inserts an audit entry and a revocation, from which the instances learn of the
+    /// change. Returns false if nothing changed. For `substitute` see [`Store::end_session`].
     ///
     /// # Errors
     /// Returns the error of the statement.
@@ -73,7 +73,7 @@ impl Store {
         Ok(self.execute(sql, &[&player, &banned, &substitute, &detail]).await? > 0)
     }
 
-    /// Writes an audit entry.
+    /// Inserts an audit entry.
     ///
     /// # Errors
     /// Returns the error of the statement.

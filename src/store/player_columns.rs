@@ -1,7 +1,7 @@
-//! The columns of a player's row: the one list from which statements, parameters and decoding are made.
+//! The columns of a player's row. Statements, their parameters and the decoding of rows are all derived from one list.
 //!
-//! To add a column, add it by a migration, add a field to the domain, and add an entry to [`COLUMNS`]. Statements
-//! contain `{{player_columns}}` and other placeholders, which [`expand`] replaces. The test
+//! To add a column, add a migration, a field in `domain`, and an entry in [`COLUMNS`]. Statements contain
+//! `{{player_columns}}` and other placeholders, which [`expand`] replaces. The test
 //! `player_columns::every_field_of_a_player_is_written_and_read_again` fails for a field without a column.
 
 use std::fmt::Write as _;
@@ -15,7 +15,7 @@ use super::error::Error;
 use super::players::{InventoryColumn, PlayerRecord};
 use crate::domain::{Away, Season, Timestamp, finite};
 
-/// A value of a statement's parameter.
+/// The value of a statement's parameter.
 pub(super) type Parameter<'a> = Box<dyn ToSql + Sync + Send + 'a>;
 
 /// Reads one column of a row into a record.
@@ -27,11 +27,12 @@ const NEVER_COMMITTED: &str = "player_id, revision, username, created_at, banned
 /// A column that a commit writes.
 pub(super) struct Column {
     name: &'static str,
-    /// The type as SQL and binary copies name it.
+    /// The type: its name in SQL, and its identifier for binary `copy`.
     sql_type: (&'static str, Type),
-    /// Whether clicking and being present change it. The statements for clicks set these columns by themselves.
+    /// Whether clicks and presence change the column. The statements `commit_click.sql` and `commit_clicks.sql` list
+    /// these columns themselves.
     changes_by_click: bool,
-    /// Whether the parameter is null if the value is unchanged, because it is large.
+    /// Whether the parameter is null if the value has not changed, which saves sending a large value.
     omitted_if_unchanged: bool,
     /// The values of a batch as an array.
     pub(super) array: fn(&[Change<'_>]) -> Parameter<'static>,
@@ -62,8 +63,11 @@ macro_rules! sql_type {
     };
 }
 
-/// A column: its name and type, the value of a written row, and how the value is read into a record. A column that is only
-/// `calculated` is not compared and not read. The value of an `omitted` column is sent only if `is_same` is false.
+/// Defines a column: its name and type, the expression for its value, and how the value is read into a record.
+///
+/// - `(click)` after the type: clicks and presence change the column.
+/// - `calculated`: the column is calculated from others, so it is not compared and not read.
+/// - `omitted`: the value is sent only if `is_same` is false.
 macro_rules! column {
     ($name:ident $type:ident $(($click:ident))?, $value:expr, $read:expr) => {
         Column {
@@ -104,7 +108,8 @@ macro_rules! column {
     };
 }
 
-/// All columns that a commit writes. The end of an absence comes before its other columns, which need it when they are read.
+/// All columns that a commit writes. They are read in this order. `away_ended_at` precedes the other columns of an
+/// absence, because reading it creates the absence that they complete.
 #[rustfmt::skip]
 pub(super) static COLUMNS: LazyLock<Vec<Column>> = LazyLock::new(|| {
     vec![
@@ -131,7 +136,8 @@ pub(super) static COLUMNS: LazyLock<Vec<Column>> = LazyLock::new(|| {
             |row, it| { it.player.away = row.try_get::<_, Option<Timestamp>>("away_ended_at")?.map(absence); Ok(()) }),
         column!(away_seconds float8, |it: &Written<'_>| it.record.player.away.map(|away| away.seconds),
             |row, it| of_absence(row, "away_seconds", it, |away| &mut away.seconds)),
-        column!(away_credited_seconds float8, |it: &Written<'_>| it.record.player.away.map(|away| away.credited_seconds),
+        column!(away_credited_seconds float8,
+            |it: &Written<'_>| it.record.player.away.map(|away| away.credited_seconds),
             |row, it| of_absence(row, "away_credited_seconds", it, |away| &mut away.credited_seconds)),
         column!(away_energy float8, |it: &Written<'_>| it.record.player.away.map(|away| away.energy),
             |row, it| of_absence(row, "away_energy", it, |away| &mut away.energy)),
@@ -148,23 +154,23 @@ pub(super) static COLUMNS: LazyLock<Vec<Column>> = LazyLock::new(|| {
             |row, it| { it.player.display_name = row.try_get::<_, &str>("display_name")?.into(); Ok(()) }),
         column!(season bigint, |it: &Written<'_>| it.record.player.season.number(),
             |row, it| { it.player.season = Season::from_number(row.try_get("season")?); Ok(()) }),
-        // Not clamped when it is read: the rules count nothing if it is no amount.
+        // Not clamped when it is read: if it is not a valid amount, the score of the season must be 0.
         column!(season_base float8, |it: &Written<'_>| it.record.player.season_base,
             |row, it| { it.player.season_base = row.try_get("season_base")?; Ok(()) }),
     ]
 });
 
-/// An amount. The table's check constraint does not cover all columns, so the value is clamped.
+/// Reads an amount and clamps it, because the table's check constraint does not cover all columns.
 fn amount(row: &Row, column: &str) -> Result<f64, Error> {
     Ok(finite(row.try_get(column)?))
 }
 
-/// An absence whose other columns are not read yet.
+/// An absence of which only the end has been read.
 fn absence(ended_at: Timestamp) -> Away {
     Away { seconds: 0.0, credited_seconds: 0.0, energy: 0.0, ended_at }
 }
 
-/// Reads an amount of the absence, if there is one.
+/// Reads an amount of the absence, if the row contains an absence.
 fn of_absence(
     row: &Row,
     column: &str,
@@ -177,7 +183,7 @@ fn of_absence(
     Ok(())
 }
 
-/// Whether a change leaves all columns as they are, except those that a click changes.
+/// Whether two rows differ at most in the columns that clicks and presence change.
 pub(super) fn only_clicks_changed(before: &PlayerRecord, after: &PlayerRecord) -> bool {
     COLUMNS.iter().all(|column| column.changes_by_click || (column.is_same)(before, after))
 }
@@ -187,17 +193,19 @@ pub(super) fn read(row: &Row, record: &mut PlayerRecord) -> Result<(), Error> {
     COLUMNS.iter().filter_map(|column| column.read).try_for_each(|read| read(row, record))
 }
 
-/// The types of [`expand`]'s `{{written_columns}}`.
+/// The types of the columns that [`expand`] inserts for `{{written_columns}}`.
 pub(super) fn types() -> Vec<Type> {
     COLUMNS.iter().map(|column| column.sql_type.1.clone()).collect()
 }
 
-/// A statement with the lists of columns in place of their names:
+/// Replaces the placeholders of a statement by lists of columns:
 ///
-/// - `{{player_columns}}`: the columns that make a [`PlayerRecord`],
+/// - `{{player_columns}}`: the columns from which a [`PlayerRecord`] is read,
 /// - `{{written_columns}}`: the columns that a commit writes,
-/// - `{{written_arrays:N}}`: a parameter for each of those, from `$N` on, as an array of its type,
-/// - `{{written_values}}`: their assignments in an `update players as player ... from change`.
+/// - `{{written_arrays:N}}`: for each written column, a parameter that is an array of its type, numbered from `$N` on,
+/// - `{{written_values}}`: the assignments of the written columns in an `update players as player ... from change`.
+///
+/// Unknown placeholders are not replaced.
 pub fn expand(sql: &str) -> String {
     let mut expanded = String::with_capacity(2 * sql.len());
     let mut rest = sql;
@@ -233,7 +241,7 @@ fn list(name: &str) -> String {
     let mut lines = String::new();
     for (position, item) in items.iter().enumerate() {
         let separator = if position == 0 { "" } else { ", " };
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = write!(lines, "{separator}{item}");
     }
     lines
@@ -253,12 +261,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn placeholders_become_lists() {
+    fn placeholders_are_replaced_by_lists_of_columns() {
         let expanded = expand("select {{player_columns}} from x where {{written_arrays:3}} {{y}}");
         assert!(expanded.starts_with("select player_id, revision, "), "{expanded}");
         assert!(expanded.contains(", season_base from x where $3::bigint[], $4::float8[], "));
-        assert!(expanded.ends_with(" {{y}}"), "an unknown name stays, and Postgres refuses it");
-        assert!(!expand("{{player_columns}}").contains("accrues_until"), "it is calculated");
+        assert!(expanded.ends_with(" {{y}}"), "an unknown placeholder is not replaced");
+        assert!(
+            !expand("{{player_columns}}").contains("accrues_until"),
+            "a calculated column is not read"
+        );
         assert!(
             expand("{{written_values}}").contains("cores = change.cores, inventory = coalesce(")
         );

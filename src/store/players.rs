@@ -15,9 +15,9 @@ use crate::domain::{Inventory, Player, Rules, Slug, Timestamp};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PlayerRecord {
     pub id: Uuid,
-    /// Rises with every write of the row. A write names the revision that it was made from.
+    /// Increases with every write of the row. A write succeeds only if the row still has the revision that was read.
     pub revision: i64,
-    /// The name for signing in; `None` for guests.
+    /// The name with which the player signs in; `None` for guests.
     pub username: Option<Arc<str>>,
     pub created_at: Timestamp,
     pub banned: bool,
@@ -35,14 +35,14 @@ static LOCK: LazyLock<String> =
     LazyLock::new(|| player_columns::expand(include_str!("../../sql/queries/players/lock.sql")));
 
 impl PlayerRecord {
-    /// The size on the heap in bytes, roughly.
+    /// The approximate size on the heap in bytes.
     pub fn heap_bytes(&self) -> usize {
         let name = self.player.display_name.len() + self.username.as_ref().map_or(0, |it| it.len());
         name + self.player.inventory.heap_bytes()
     }
 
-    /// Shares equal parts with an earlier row of the player, which saves memory. A rendered page of the earlier row
-    /// stays valid, because it compares addresses.
+    /// Shares the parts that are equal with an earlier row of the player. This saves memory, and a cached page that was
+    /// rendered from the earlier row stays valid, because it is validated by comparing the addresses of these parts.
     pub fn share_with(&mut self, before: &Self) {
         self.player.inventory.share_with(&before.player.inventory);
         if self.player.display_name == before.player.display_name {
@@ -55,7 +55,7 @@ impl PlayerRecord {
 }
 
 impl Store {
-    /// The rows of these players, in any order. Missing players are left out.
+    /// The rows of these players, in any order. Players that do not exist are omitted.
     ///
     /// # Errors
     /// Returns the error of the statement.
@@ -72,7 +72,7 @@ impl Store {
         self.query(&LOAD_ONE, &[&id]).await?.first().map(decode).transpose()
     }
 
-    /// The players whose rows other transactions have locked now.
+    /// Those of the players whose rows other transactions have locked at this moment.
     ///
     /// # Errors
     /// Returns [`Error::Locked`] if the whole table is locked, otherwise the error of the statement.
@@ -81,7 +81,7 @@ impl Store {
         rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
 
-    /// Deletes a player and all its data, and leaves a tombstone with the hash of the request's idempotency key.
+    /// Deletes a player and all its data, and stores a tombstone with the hash of the request's idempotency key.
     /// Returns whether the player existed. For `substitute` see [`Store::end_session`].
     ///
     /// # Errors
@@ -93,8 +93,8 @@ impl Store {
         key_hash: Option<&[u8]>,
     ) -> Result<bool, Error> {
         let mut transaction = self.begin().await?;
-        // While the row is locked nothing is added to the player's data. The deletion is another statement, so it sees
-        // everything that was added before.
+        // While the row is locked, no other transaction adds data of the player. The deletion is a separate statement,
+        // so that its snapshot contains everything that was added before the row was locked.
         transaction.hold_player(id).await?;
         let sql = include_str!("../../sql/queries/players/delete.sql");
         let deleted = !transaction.query(sql, &[&id, &substitute, &key_hash]).await?.is_empty();
@@ -114,7 +114,8 @@ impl Store {
 }
 
 impl Transaction {
-    /// Waits for transactions that write a player or its data, and blocks others until this transaction ends.
+    /// Locks a player for changes of the player and of all its data: waits for transactions that write them, and blocks
+    /// new ones until this transaction ends.
     ///
     /// # Errors
     /// Returns the error of the statement.
@@ -122,8 +123,8 @@ impl Transaction {
         self.query(include_str!("../../sql/queries/players/hold.sql"), &[&id]).await.map(drop)
     }
 
-    /// Waits for a transaction that holds the player exclusively, and prevents others from doing so until this
-    /// transaction ends.
+    /// Prevents other transactions from locking the player by [`Transaction::hold_player`] until this transaction ends.
+    /// Waits for a transaction that has locked it already.
     ///
     /// # Errors
     /// Returns the error of the statement.
@@ -131,7 +132,7 @@ impl Transaction {
         self.query(include_str!("../../sql/queries/players/share.sql"), &[&id]).await.map(drop)
     }
 
-    /// As [`Store::load_players`]; no other transaction can write the rows until this one ends.
+    /// As [`Store::load_players`], and locks the rows: no other transaction can write them until this one ends.
     ///
     /// # Errors
     /// Returns the error of the statement.
@@ -141,7 +142,7 @@ impl Transaction {
     }
 }
 
-/// The inventory in the form of its column.
+/// The inventory as it is stored in its column.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct InventoryColumn {
     generators: std::collections::BTreeMap<Slug, u64>,
@@ -164,7 +165,7 @@ impl From<InventoryColumn> for Inventory {
     }
 }
 
-/// Reads the columns that `{{player_columns}}` lists.
+/// Reads a row with the columns of `{{player_columns}}`.
 pub(super) fn decode(row: &Row) -> Result<PlayerRecord, Error> {
     let created_at = row.try_get("created_at")?;
     let banned_at: Option<Timestamp> = row.try_get("banned_at")?;
@@ -175,7 +176,7 @@ pub(super) fn decode(row: &Row) -> Result<PlayerRecord, Error> {
         created_at,
         banned: banned_at.is_some(),
         catalogue_version: 0,
-        // Every field is replaced below.
+        // A placeholder: `player_columns::read` sets every field.
         player: Player::new(Arc::default(), &Rules::default(), created_at),
     };
     player_columns::read(row, &mut record)?;

@@ -1,4 +1,4 @@
-//! Connections: a pool, and statements that end in time or close their connection.
+//! The connection pool, statements with a time-out, and transactions.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ pub struct StoreOptions {
     pub pool_size: usize,
     /// How long to wait for a free connection.
     pub pool_timeout: Duration,
-    /// Time-out for opening a connection. Neon needs some seconds to wake.
+    /// Time-out for opening a connection. A suspended Neon database needs some seconds to start.
     pub connect_timeout: Duration,
     /// Time-out of a statement.
     pub statement_timeout: Duration,
@@ -33,7 +33,8 @@ const LANE_POOL_SIZE: usize = 2;
 const JOB_POOL_SIZE: usize = 8;
 /// A job's statement may read a whole table.
 const JOB_STATEMENT_TIMEOUT: Duration = Duration::from_mins(2);
-/// No client waits for a job, so a job waits longer for a connection, which others may hold for a whole transaction.
+/// How long a job waits for a connection. No client waits for a job, and the transaction of another job may use a
+/// connection for long.
 const JOB_POOL_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often a lane's connection is checked.
 const HOLD_INTERVAL: Duration = Duration::from_secs(1);
@@ -44,7 +45,7 @@ const LANE_SESSION: &str = include_str!("../../sql/queries/lanes/session.sql");
 const JOB_SESSION: &str = include_str!("../../sql/queries/jobs/session.sql");
 const SWEEP_SESSION: &str = include_str!("../../sql/queries/sweep/session.sql");
 
-/// The handle through which all statements run. Cheap to clone.
+/// Runs all statements, on a pool of connections. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
     member: Arc<Member>,
@@ -52,7 +53,7 @@ pub struct Store {
     options: Arc<StoreOptions>,
 }
 
-/// The present use of the pool.
+/// How many connections of a pool are open, idle and waited for.
 #[derive(Clone, Copy, Debug)]
 pub struct PoolStatus {
     /// How many connections may be open at the same time.
@@ -66,7 +67,7 @@ pub struct PoolStatus {
 }
 
 impl Store {
-    /// Makes the pool. Connections are opened when they are needed first.
+    /// Creates the pool. Connections are opened when they are first needed.
     ///
     /// # Errors
     /// Returns an error if the pool's settings contradict each other.
@@ -74,7 +75,8 @@ impl Store {
         Self::with_session(options, SESSION, Purpose::Requests, Arc::default())
     }
 
-    /// A store for one lane, with connections of its own. The runtime of its first user serves them.
+    /// A store for one lane, with its own connections. The Tokio runtime that opens a connection also does its I/O, so
+    /// use the store only on the runtime of the lane.
     ///
     /// # Errors
     /// As [`Store::new`].
@@ -84,7 +86,7 @@ impl Store {
         Self::with_session(options, LANE_SESSION, Purpose::Lane, self.shared())
     }
 
-    /// A store for jobs, with connections of its own, so that their long statements do not keep requests waiting.
+    /// A store for jobs, with its own connections, so that requests do not wait for the long statements of jobs.
     ///
     /// # Errors
     /// As [`Store::new`].
@@ -98,7 +100,8 @@ impl Store {
         Self::with_session(options, JOB_SESSION, Purpose::Background, self.shared())
     }
 
-    /// A store for settling in bulk, whose statements end before they would delay a player's click noticeably.
+    /// A store for the sweep, which settles many players per statement. Its statements have a time limit that is so
+    /// short that they do not delay players noticeably.
     ///
     /// # Errors
     /// As [`Store::new`].
@@ -111,9 +114,9 @@ impl Store {
         Self::with_session(options, SWEEP_SESSION, Purpose::Background, self.shared())
     }
 
-    /// The same connections with another statement time-out, for transactions. Postgres needs to be given the same
-    /// time-out.
-    pub(super) fn patient(&self, statement_timeout: Duration) -> Self {
+    /// The same connections with another statement time-out on the client's side. The transaction must set the
+    /// `statement_timeout` of Postgres to the same value itself.
+    pub(super) fn with_statement_timeout(&self, statement_timeout: Duration) -> Self {
         let options = StoreOptions { statement_timeout, ..StoreOptions::clone(&self.options) };
         let runner = StatementRunner { limit: statement_timeout, ..self.runner.clone() };
         Self { runner, options: Arc::new(options), ..self.clone() }
@@ -127,11 +130,11 @@ impl Store {
         shared: Arc<Shared>,
     ) -> Result<Self, Error> {
         let pooled = options.endpoint.pooled.then(|| Arc::new(Pooled::new(session)));
-        let of_connections = pooled.is_none().then_some(session);
+        let connection_settings = pooled.is_none().then_some(session);
         let (pool, health) =
-            endpoint::pool(&options, of_connections, Arc::clone(&shared.identity))?;
+            endpoint::pool(&options, connection_settings, Arc::clone(&shared.identity))?;
         let member =
-            Member { pool, purpose, patience: options.pool_timeout, health: health.clone() };
+            Member { pool, purpose, timeout: options.pool_timeout, health: health.clone() };
         let member = shared.budget.join(member);
         let runner = StatementRunner { limit: options.statement_timeout, health, pooled, shared };
         Ok(Self { member, runner, options: Arc::new(options) })
@@ -141,27 +144,27 @@ impl Store {
         Arc::clone(&self.runner.shared)
     }
 
-    /// What is known about the identity of the database.
+    /// The identity of the database, as far as it is known.
     pub fn identity(&self) -> &Arc<IdentityTracker> {
         &self.runner.shared.identity
     }
 
-    /// What is known about whether Postgres accepts writes.
+    /// Whether Postgres refuses writes, as far as is known.
     pub(super) fn writes(&self) -> &Writes {
         &self.runner.shared.writes
     }
 
-    /// Closes all idle connections of the process, so that new sessions begin.
+    /// Closes all idle connections of the process, so that statements run in new sessions.
     pub(super) fn renew_connections(&self) {
         self.runner.shared.budget.renew();
     }
 
-    /// Keeps a lane's connection open until the store is closed, and closes connections of all pools that are not
-    /// needed any more. Run it on the runtime of the lane.
+    /// Keeps a lane's connection open until the store is closed. Also closes connections of all pools that have not
+    /// been used for some time. Run it on the runtime of the lane.
     pub async fn hold_connection(self) {
         while !self.member.pool.is_closed() {
             let budget = &self.runner.shared.budget;
-            budget.tidy();
+            budget.close_surplus();
             if budget.lane_wants_connection(&self.member)
                 && let Err(error) = self.connection().await
             {
@@ -176,7 +179,7 @@ impl Store {
         self.member.pool.close();
     }
 
-    /// The present use of the pool.
+    /// How many connections of the pool are open, idle and waited for.
     pub fn pool_status(&self) -> PoolStatus {
         let status = self.member.pool.status();
         PoolStatus {
@@ -236,7 +239,7 @@ impl Store {
     ) -> Result<Output, Error> {
         let unknown = |pooled: &Arc<Pooled>| pooled.types(statement).is_none();
         if self.runner.pooled.as_ref().is_some_and(unknown) {
-            // The first time, Postgres is asked for the types of the parameters, which takes a transaction of several
+            // On the first run the transaction also asks Postgres for the types of the parameters, which takes further
             // round trips.
             let mut transaction = self.begin().await?;
             let output = transaction.run(statement, parameters, wanted).await?;
@@ -256,11 +259,11 @@ impl Store {
         self.runner.alone(&mut Some(client), statement, parameters, wanted).await
     }
 
-    /// A connection for writing the result of rows that were read at `read_at` or later.
+    /// A connection for writing changes of rows that were read at `read_at` or later.
     ///
     /// # Errors
-    /// Nothing was sent then. Returns [`Error::Contention`] if a connection was lost since `read_at`: this connection
-    /// may lead to another server, whose rows may differ at the same revision.
+    /// Returns [`Error::Contention`] if any connection was lost since `read_at`: the new connection may lead to another
+    /// server, where a row with the same revision may have another content. After an error nothing was sent.
     pub async fn writing(&self, read_at: Instant) -> Result<Writing<'_>, Error> {
         let client = self.connection().await?;
         if self.identity().is_still_valid(read_at) {
@@ -270,8 +273,8 @@ impl Store {
     }
 }
 
-/// A connection to the server that the rows were read from. Until a statement is answered it is not known whether it
-/// was carried out.
+/// A connection to the server from which the rows were read. If a statement is not answered, it is not known whether it
+/// was executed.
 pub struct Writing<'a> {
     store: &'a Store,
     client: Connection,
@@ -285,7 +288,7 @@ impl Writing<'_> {
     ) -> Result<Vec<Row>, Error> {
         let Self { store, client } = self;
         if store.runner.pooled.as_ref().is_some_and(|it| it.types(statement).is_none()) {
-            // The first time, as in `run`: the transaction takes its own connection.
+            // On the first run `Store::query` uses a transaction with its own connection, as `Store::run` describes.
             drop(client);
             return store.query(statement, parameters).await;
         }
@@ -293,8 +296,8 @@ impl Writing<'_> {
     }
 }
 
-/// A transaction. If it is dropped without [`Transaction::commit`], for example because the client closed its
-/// connection, its connection is closed and Postgres rolls it back.
+/// A transaction. If it is dropped without [`Transaction::commit`], for example because the HTTP client disconnected,
+/// the connection to Postgres is closed, and Postgres rolls the transaction back.
 pub struct Transaction {
     client: Option<Connection>,
     runner: StatementRunner,
@@ -331,10 +334,10 @@ impl Transaction {
         self.runner.batch(self.client.as_ref(), sql).await
     }
 
-    /// Commits and makes everything durable.
+    /// Commits. The changes are durable when this returns.
     ///
     /// # Errors
-    /// Returns [`Error::Unavailable`] if there was no answer: it is not known then whether the transaction was
+    /// Returns [`Error::Unavailable`] if Postgres did not answer. Then it is not known whether the transaction was
     /// committed.
     pub async fn commit(mut self) -> Result<(), Error> {
         self.batch("commit").await?;
@@ -342,10 +345,10 @@ impl Transaction {
         Ok(())
     }
 
-    /// Rolls back and keeps the connection.
+    /// Rolls back and returns the connection to the pool.
     ///
     /// # Errors
-    /// Returns [`Error::Unavailable`] if there was no answer. The transaction is rolled back in any case.
+    /// Returns [`Error::Unavailable`] if Postgres did not answer. The transaction is rolled back in any case.
     pub async fn rollback(mut self) -> Result<(), Error> {
         self.batch("rollback").await?;
         drop(self.client.take());

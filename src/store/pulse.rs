@@ -1,4 +1,4 @@
-//! The query that each instance sends twice a second.
+//! The query that each instance sends twice a second to learn of changes in the database, and related statements.
 
 use std::time::{Duration, Instant};
 
@@ -11,36 +11,36 @@ use super::pool::Store;
 use crate::domain::Timestamp;
 use crate::identity::{Epoch, Identity, Observed};
 
-/// The answer.
+/// The answer to the query.
 #[derive(Clone, Debug)]
 pub struct Pulse {
     /// The database's time when it answered.
     pub now: Timestamp,
     /// The latest catalogue; `None` if no catalogue is stored yet.
     pub catalogue_version: Option<u64>,
-    /// Whether another instance cannot announce its changes.
+    /// Whether another instance cannot announce its changes to the other instances.
     pub silenced: bool,
-    /// Revocations in the order in which they were made.
+    /// The requested revocations, by ascending number.
     pub revocations: Vec<Revocation>,
-    /// The numbers of the revocations, in the same order.
+    /// The numbers of `revocations`, in the same order.
     pub revocation_numbers: Vec<i64>,
-    /// The highest number of all readable revocations; 0 if there is none.
+    /// The highest number of all committed revocations; 0 if there is none.
     pub last_revocation: i64,
 }
 
-/// Which revocations to read: those that satisfy at least one condition.
+/// Which revocations to read: those that satisfy at least one of the conditions.
 #[derive(Clone, Debug)]
 pub struct Unread {
-    /// Made since this time.
+    /// The revocation was made at or after this time.
     pub since: Timestamp,
-    /// With a higher number.
+    /// Its number is higher than this.
     pub above: i64,
-    /// With one of these numbers.
+    /// Its number is one of these.
     pub missing: Vec<i64>,
 }
 
 impl Unread {
-    /// Only revocations that were made since a time.
+    /// Only revocations that were made at or after a time.
     pub fn since(since: Timestamp) -> Self {
         Self { since, above: i64::MAX, missing: Vec::new() }
     }
@@ -49,7 +49,7 @@ impl Unread {
 /// A session or a player that instances must reject, or may accept again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Revocation {
-    /// A session or a player.
+    /// The id of the session or player.
     pub subject: Uuid,
     pub reason: Reason,
 }
@@ -64,32 +64,32 @@ pub enum Reason {
 }
 
 impl Store {
-    /// Reads the time, the database's identity, whether it accepts writes, the latest catalogue, and the `unread`
-    /// revocations, on behalf of `instance`. The identity is passed to [`Store::identity`]. If the database went back
-    /// to an earlier state, it gets a new epoch first.
+    /// Reads the database's time and identity, whether it is read-only, the latest catalogue, and the `unread`
+    /// revocations, on behalf of `instance`. Passes the identity to [`Store::identity`]. If the database was restored
+    /// to an earlier state, this first gives it a new epoch.
     ///
     /// # Errors
     /// Returns the error of the statement.
     pub async fn pulse(&self, instance: Uuid, unread: &Unread) -> Result<Pulse, Error> {
-        let rows = self.ask(instance, unread).await?;
+        let rows = self.read_pulse(instance, unread).await?;
         if !self.identity().is_renewal_wanted() {
             return pulse_of(&rows);
         }
         Box::pin(self.renew_epoch(rows.first())).await;
-        pulse_of(&Box::pin(self.ask(instance, unread)).await?)
+        pulse_of(&Box::pin(self.read_pulse(instance, unread)).await?)
     }
 
-    /// Gives the database a new epoch if it is known that its rows went back. If the database accepts no writes, the
-    /// next poll tries again.
+    /// Gives the database a new epoch if it is known that the database returned to an earlier state. If the
+    /// database refuses writes, the next poll tries again.
     pub async fn renew_epoch_if_wanted(&self, instance: Uuid, now: Timestamp) {
         if self.identity().is_renewal_wanted()
             && let Err(error) = self.pulse(instance, &Unread::since(now)).await
         {
-            tracing::warn!(%error, "the database went back to an earlier state and has no new epoch yet");
+            tracing::warn!(%error, "the database returned to an earlier state and has no new epoch yet");
         }
     }
 
-    async fn ask(&self, instance: Uuid, unread: &Unread) -> Result<Vec<Row>, Error> {
+    async fn read_pulse(&self, instance: Uuid, unread: &Unread) -> Result<Vec<Row>, Error> {
         let sent = Instant::now();
         let sql = include_str!("../../sql/queries/pulse/read.sql");
         let Unread { since, above, missing } = unread;
@@ -109,13 +109,14 @@ impl Store {
         let sql = include_str!("../../sql/queries/pulse/renew_epoch.sql");
         match self.execute(sql, &[&epoch]).await {
             Ok(_) => tracing::warn!(
-                "the database went back to an earlier state; it gets a new epoch, and cached rows are discarded"
+                "the database returned to an earlier state; it has a new epoch now, and cached rows are discarded"
             ),
             Err(error) => tracing::debug!(%error, "the epoch cannot be renewed"),
         }
     }
 
-    /// Notes in the database that `instance` cannot announce its changes, for at least `lasts` (3 s or more).
+    /// Stores that `instance` cannot announce its changes to other instances. Others respect this for at least `lasts`,
+    /// which must be 3 s or more.
     ///
     /// # Errors
     /// Returns the error of the statement.
@@ -124,7 +125,7 @@ impl Store {
         self.execute(sql, &[&instance, &lasts.as_secs_f64()]).await.map(drop)
     }
 
-    /// Notes in the database that `instance` makes no more changes.
+    /// Deletes what [`Store::note_silence`] stored, because `instance` makes no more changes.
     ///
     /// # Errors
     /// Returns the error of the statement.
@@ -165,7 +166,7 @@ fn pulse_of(rows: &[Row]) -> Result<Pulse, Error> {
     })
 }
 
-/// What the answer contains about the database itself.
+/// The identity of the database in the answer, and the values that show whether it returned to an earlier state.
 fn observed(row: &Row) -> Result<Observed, Error> {
     let deployment: Option<Uuid> = row.try_get("deployment_id")?;
     let epoch: Option<Uuid> = row.try_get("epoch")?;

@@ -1,4 +1,4 @@
-//! Deleting expired data. Each function is part of a job's transaction.
+//! Deletes expired data and idle guests, on behalf of jobs.
 
 use uuid::Uuid;
 
@@ -7,8 +7,8 @@ use super::pool::{Store, Transaction};
 use crate::domain::Timestamp;
 
 impl Store {
-    /// Up to `limit` guests after `after`, in the order of ids, who never did anything and were not seen since
-    /// `unseen_since`.
+    /// Up to `limit` idle guests after `after`, in the order of ids. A guest is idle if it never made a change, and was
+    /// created and last seen before `unseen_since`.
     ///
     /// # Errors
     /// Returns the error of the statement.
@@ -25,7 +25,7 @@ impl Store {
 }
 
 impl Transaction {
-    /// Deletes expired sessions. Returns how many, at most 1,000.
+    /// Deletes up to 1,000 expired sessions. Returns how many it deleted.
     ///
     /// # Errors
     /// Returns the error of the statement.
@@ -33,7 +33,7 @@ impl Transaction {
         self.execute(include_str!("../../sql/queries/sessions/purge.sql"), &[&now]).await
     }
 
-    /// Deletes revocations that were made before `before`. Returns how many.
+    /// Deletes revocations that were made before `before`. Returns how many it deleted.
     ///
     /// # Errors
     /// Returns the error of the statement.
@@ -42,8 +42,9 @@ impl Transaction {
             .await
     }
 
-    /// Deletes the `guests` that are still idle, as [`Store::find_idle_guests`] defines it, with all their data, and
-    /// notifies the instances. Returns the deleted guests. For `substitute` see [`Store::end_session`].
+    /// Deletes those of the `guests` that are still idle (see [`Store::find_idle_guests`]) with all their data, and
+    /// inserts revocations, from which the instances learn of it. Returns the deleted guests. For `substitute` see
+    /// [`Store::end_session`].
     ///
     /// # Errors
     /// Returns the error of the statement.
@@ -55,11 +56,11 @@ impl Transaction {
     ) -> Result<Vec<Uuid>, Error> {
         let sql = include_str!("../../sql/queries/guests/hold_idle.sql");
         let rows = self.query(sql, &[&guests, &unseen_since]).await?;
-        let held: Vec<Uuid> =
+        let locked: Vec<Uuid> =
             rows.iter().map(|row| Ok(row.try_get("player_id")?)).collect::<Result<_, Error>>()?;
-        // Another statement, so that it sees everything that was added before the rows were locked.
-        self.execute(include_str!("../../sql/queries/guests/delete.sql"), &[&held, &substitute])
+        // A separate statement, so that its snapshot contains everything that was added before the rows were locked.
+        self.execute(include_str!("../../sql/queries/guests/delete.sql"), &[&locked, &substitute])
             .await?;
-        Ok(held)
+        Ok(locked)
     }
 }

@@ -1,4 +1,4 @@
-//! Reading all players for the rankings.
+//! Reads players for the rankings, and exchanges reports of changed rows between instances.
 
 use std::sync::LazyLock;
 
@@ -28,8 +28,8 @@ impl Store {
         self.query(&PLAYERS_AFTER, &[&after, &limit]).await?.iter().map(decode).collect()
     }
 
-    /// Reports rows that `instance` has changed to the other instances, and deletes reports that were made before
-    /// `forgotten`.
+    /// Reports to the other instances which players' rows `instance` has changed, and deletes reports that were made
+    /// before `expired_before`.
     ///
     /// # Errors
     /// Returns the error of the statement.
@@ -38,13 +38,13 @@ impl Store {
         instance: Uuid,
         players: &[Uuid],
         now: Timestamp,
-        forgotten: Timestamp,
+        expired_before: Timestamp,
     ) -> Result<(), Error> {
         let sql = include_str!("../../sql/queries/rankings/report_news.sql");
-        self.execute(sql, &[&instance, &players, &now, &forgotten]).await.map(drop)
+        self.execute(sql, &[&instance, &players, &now, &expired_before]).await.map(drop)
     }
 
-    /// The reports of other instances since `since`, by number.
+    /// The reports that other instances made at or after `since`: for each its number and the changed players.
     ///
     /// # Errors
     /// Returns the error of the statement.
@@ -58,7 +58,7 @@ impl Store {
         rows.iter().map(|row| Ok((row.try_get("news_id")?, row.try_get("players")?))).collect()
     }
 
-    /// Players who were deleted since `since`.
+    /// The players who were deleted at or after `since`.
     ///
     /// # Errors
     /// Returns the error of the statement.

@@ -1,4 +1,4 @@
-//! Seasons, final scores as players leave a season, and final standings.
+//! Seasons, the final scores of players who leave a season, and final standings.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::players::{PlayerRecord, decode};
 use super::pool::{Store, Transaction};
 use crate::domain::{Season, Timestamp};
 
-/// Time-out for ranking all players. `hold.sql` gives Postgres the same one.
+/// Time-out for ranking all players. `hold.sql` sets the same `statement_timeout` in Postgres.
 const RANKING_LIMIT: Duration = Duration::from_mins(10);
 
 static PLAYERS_STILL_IN: LazyLock<String> = LazyLock::new(|| {
@@ -31,19 +31,19 @@ pub struct SeasonRecord {
 pub struct StandingRecord {
     pub rank: u64,
     pub player: Uuid,
-    /// The present display name.
+    /// The current display name, not that at the end of the season.
     pub display_name: String,
     pub score: f64,
 }
 
 impl Store {
-    /// Stores all seasons from the first stored one up to `present`.
+    /// Inserts the seasons after the last stored one up to `current`.
     ///
     /// # Errors
     /// Returns the error of the statement.
-    pub async fn note_seasons(&self, present: Season) -> Result<(), Error> {
+    pub async fn note_seasons(&self, current: Season) -> Result<(), Error> {
         let sql = include_str!("../../sql/queries/seasons/note.sql");
-        self.execute(sql, &[&present.number()]).await.map(drop)
+        self.execute(sql, &[&current.number()]).await.map(drop)
     }
 
     /// Up to `limit` seasons before `before`, newest first.
@@ -69,7 +69,8 @@ impl Store {
         self.query_opt(sql, &[&wanted.number()]).await?.as_ref().map(season).transpose()
     }
 
-    /// Claims the oldest season that ended before `now`, is not frozen and is not claimed, until `until`.
+    /// Claims, until `until`, the oldest season that ended by `ended_by`, has no final standings yet, and is not
+    /// claimed at `now`.
     ///
     /// # Errors
     /// Returns the error of the statement.
@@ -84,7 +85,7 @@ impl Store {
         row.map(|row| Ok(Season::from_number(row.try_get("season")?))).transpose()
     }
 
-    /// Extends a claim.
+    /// Extends a claim to `until`.
     ///
     /// # Errors
     /// Returns the error of the statement.
@@ -93,7 +94,8 @@ impl Store {
         self.execute(sql, &[&season.number(), &until]).await.map(drop)
     }
 
-    /// The rows of up to `limit` players after `after` that have not left `season` and whose final score is not stored.
+    /// The rows of up to `limit` players after `after`, in the order of ids, that have not left `season` and whose
+    /// final score is not stored.
     ///
     /// # Errors
     /// Returns the error of the statement.
@@ -110,7 +112,7 @@ impl Store {
             .collect()
     }
 
-    /// Stores final scores. Existing ones stay.
+    /// Stores final scores. Scores that are stored already are not replaced.
     ///
     /// # Errors
     /// Returns the error of the statement.
@@ -124,8 +126,8 @@ impl Store {
         self.execute(sql, &[&season.number(), &players, &scores]).await.map(drop)
     }
 
-    /// Makes the final standings of a season from its final scores, unless they exist. Returns how many players they
-    /// rank.
+    /// Ranks the final scores of a season and stores the standings. Returns how many players they rank, or `None` if
+    /// the standings exist already.
     ///
     /// # Errors
     /// Returns the error of the statement.
@@ -134,7 +136,7 @@ impl Store {
         season: Season,
         now: Timestamp,
     ) -> Result<Option<u64>, Error> {
-        let mut transaction = self.patient(RANKING_LIMIT).begin().await?;
+        let mut transaction = self.with_statement_timeout(RANKING_LIMIT).begin().await?;
         let number = season.number();
         let hold = include_str!("../../sql/queries/seasons/hold.sql");
         if transaction.query(hold, &[&number]).await?.is_empty() {
@@ -147,7 +149,7 @@ impl Store {
     }
 
     /// The entries of final standings with ranks from `offset + 1` to `offset + limit`. Players who were deleted or
-    /// banned since are left out.
+    /// banned afterwards are omitted.
     ///
     /// # Errors
     /// Returns the error of the statement.
@@ -177,7 +179,7 @@ impl Store {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SeasonResult {
     pub season: Season,
-    /// `None` before the standings are final.
+    /// `None` before the final standings are stored.
     pub rank: Option<u64>,
     pub score: f64,
 }

@@ -1,4 +1,4 @@
-//! Writing many players at once.
+//! Inserts many generated players at once.
 
 use std::pin::pin;
 use std::sync::LazyLock;
@@ -29,7 +29,7 @@ static COPY: LazyLock<String> = LazyLock::new(|| {
 });
 
 impl Store {
-    /// Adds players, all or none.
+    /// Inserts all players, or none of them if there is an error.
     ///
     /// # Errors
     /// Returns the error of the statement.
@@ -64,12 +64,12 @@ impl Store {
             .map_err(|_| Error::Unavailable("writing players took too long".into()))??)
     }
 
-    /// Updates the planner's statistics about players.
+    /// Updates the statistics that the query planner of Postgres uses for the table of players.
     ///
     /// # Errors
     /// Returns the error of the statement.
     pub async fn analyze_players(&self, limit: Duration) -> Result<(), Error> {
         let sql = include_str!("../../sql/queries/seed/analyze_players.sql");
-        self.patient(limit).execute(sql, &[]).await.map(drop)
+        self.with_statement_timeout(limit).execute(sql, &[]).await.map(drop)
     }
 }

@@ -11,7 +11,7 @@ use crate::domain::Timestamp;
 #[derive(Clone, Debug)]
 pub struct NewSession {
     pub id: Uuid,
-    /// Together with a refresh token it gives the next token.
+    /// The secret with which the next refresh token is derived from the current one.
     pub chain_key: Vec<u8>,
     pub refresh_hash: Vec<u8>,
     pub created_at: Timestamp,
@@ -19,12 +19,12 @@ pub struct NewSession {
     pub user_agent: Option<String>,
 }
 
-/// What refreshing a session needs.
+/// The stored data that refreshing a session needs.
 #[derive(Clone, Debug)]
 pub struct SessionRecord {
     pub chain_key: Vec<u8>,
     pub refresh_hash: Vec<u8>,
-    /// How often the refresh token was replaced.
+    /// How many times the refresh token was replaced.
     pub generation: i32,
     pub rotated_at: Timestamp,
     pub expires_at: Timestamp,
@@ -32,7 +32,7 @@ pub struct SessionRecord {
     pub banned: bool,
 }
 
-/// A session in the list that its player sees.
+/// A session in the list that the API returns to its player.
 #[derive(Clone, Debug)]
 pub struct ListedSession {
     pub id: Uuid,
@@ -92,7 +92,7 @@ impl Store {
             .collect()
     }
 
-    /// Replaces the hash of the refresh token. Returns false if the stored hash is another one.
+    /// Replaces the hash of the refresh token. Returns false if the stored hash is not `expected_hash`.
     ///
     /// # Errors
     /// Returns the error of the statement.
@@ -111,8 +111,8 @@ impl Store {
         Ok(self.execute(sql, &parameters).await? > 0)
     }
 
-    /// Ends a session. Returns whether there was one. The time of a revocation is the database's when it is written, or
-    /// `substitute` under a clock that does not tell the database's time.
+    /// Ends a session and inserts a revocation. Returns whether the session existed. The revocation gets the database's
+    /// time, or `substitute` in tests, whose clock differs from the database's.
     ///
     /// # Errors
     /// Returns the error of the statement.
@@ -126,7 +126,8 @@ impl Store {
         Ok(self.execute(sql, &[&player, &session, &substitute]).await? > 0)
     }
 
-    /// Ends all sessions of a player except `kept` and returns them. For `substitute` see [`Store::end_session`].
+    /// Ends all sessions of a player except `kept`. Returns the ended sessions. For `substitute` see
+    /// [`Store::end_session`].
     ///
     /// # Errors
     /// Returns the error of the statement.
@@ -141,8 +142,8 @@ impl Store {
 }
 
 impl Transaction {
-    /// Adds a session. Returns false if the player does not exist or is banned, or if `password_hash` is given and is
-    /// not the stored one.
+    /// Adds a session. Returns false if the player does not exist or is banned, or if `password_hash` is given and
+    /// differs from the stored one.
     ///
     /// # Errors
     /// Returns the error of the statement.

@@ -1,8 +1,8 @@
-//! Running one statement on one connection. If it does not end in time the connection is closed.
+//! Runs one statement on one connection, and closes the connection if the statement times out.
 //!
-//! On a direct connection, statements are prepared once and settings belong to the session. Behind a pooler in
-//! transaction mode the next transaction may run in another client's session: statements have no name there, and each
-//! transaction brings its settings. Both take one round trip.
+//! On a direct connection, each statement is prepared once, and settings are made once for the session. Behind a pooler
+//! in transaction mode, the next transaction may run in another session. Therefore statements are unnamed there, and
+//! each transaction begins with its settings. Both ways take one round trip for each statement.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -24,49 +24,50 @@ use crate::identity::IdentityTracker;
 
 pub(super) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 
-/// How the statements of a pool run.
+/// Runs the statements of a pool.
 #[derive(Clone)]
 pub(super) struct StatementRunner {
     /// Time-out of a statement.
     pub(super) limit: Duration,
     pub(super) health: ConnectionHealth,
     pub(super) shared: Arc<Shared>,
-    /// What begins a transaction, and the known types of parameters; `None` on direct connections.
+    /// The settings and parameter types that are needed behind a pooler; `None` on direct connections.
     pub(super) pooled: Option<Arc<Pooled>>,
 }
 
-/// What the pools of a process share.
+/// The state that all pools of a process share.
 #[derive(Default)]
 pub(super) struct Shared {
     pub(super) budget: Arc<Budget>,
-    /// Where the outcome of writes is noted.
+    /// Whether Postgres refuses writes, as far as the outcomes of statements show.
     pub(super) writes: Writes,
     pub(super) identity: Arc<IdentityTracker>,
 }
 
-/// What is needed behind a pooler.
+/// The settings and parameter types that are needed behind a pooler.
 #[derive(Debug)]
 pub(super) struct Pooled {
+    /// The statements that begin a transaction: `begin` and its settings.
     prelude: String,
-    /// The types of the parameters of each statement that was run before, as Postgres reported them.
+    /// The parameter types of each statement that ran before, as Postgres reported them.
     types: RwLock<HashMap<&'static str, Arc<[Type]>>>,
 }
 
 impl Pooled {
-    /// For transactions with the settings of `session`: statements that begin with `set`, or that call `set_config`
-    /// with `false`, which makes a setting last as long as the session.
+    /// Converts the settings of a session into settings of a transaction. Each statement of `session` must begin with
+    /// `set`, or call `set_config` with `false` (which means: for the session) as its last argument.
     pub(super) fn new(session: &str) -> Self {
         let local = session.replace("\nset ", "\nset local ").replace(", false)", ", true)");
         Self { prelude: format!("begin;\n{local}"), types: RwLock::default() }
     }
 
-    /// The types of the statement's parameters, if they are known.
+    /// The types of the statement's parameters, if the statement ran before.
     pub(super) fn types(&self, statement: &'static str) -> Option<Arc<[Type]>> {
         self.types.read().unwrap_or_else(PoisonError::into_inner).get(statement).cloned()
     }
 
-    /// As [`Pooled::types`]; asks Postgres if they are not known. Use it only within a transaction: asking prepares a
-    /// named statement, which must not exist when another client gets the session.
+    /// As [`Pooled::types`], but asks Postgres if the types are not known. Call it only within a transaction: asking
+    /// prepares a named statement, which must be deallocated before the pooler gives the session to another client.
     async fn learned_types(
         &self,
         client: &Client,
@@ -75,7 +76,8 @@ impl Pooled {
         if let Some(types) = self.types(statement) {
             return Ok(types);
         }
-        // Dropped at once, which deallocates it before anything that is sent later.
+        // The prepared statement is dropped in this line, which sends the request to deallocate it. Postgres processes
+        // that request before any later statement.
         let types: Arc<[Type]> = client.prepare(statement).await?.params().into();
         let mut known = self.types.write().unwrap_or_else(PoisonError::into_inner);
         known.insert(statement, Arc::clone(&types));
@@ -119,7 +121,7 @@ impl StatementRunner {
         self.pooled.as_ref().map_or("begin", |pooled| &pooled.prelude)
     }
 
-    /// Runs a statement as a transaction of its own.
+    /// Runs a statement in its own transaction.
     pub(super) async fn alone(
         &self,
         client: &mut Option<Connection>,
@@ -133,7 +135,7 @@ impl StatementRunner {
                 None => prepared(open, statement, parameters, wanted).await,
                 Some(pooled) => {
                     let types = pooled.types(statement).unwrap_or_default();
-                    // Everything is sent at once: no statement waits for the answer to the one before.
+                    // All three are sent without waiting for answers, so they take one round trip.
                     let (begun, output, ended) = join3(
                         open.batch_execute(&pooled.prelude),
                         unnamed(open, statement, parameters, &types, wanted),
@@ -187,15 +189,18 @@ impl StatementRunner {
             self.health.note_lost();
         }
         if self.shared.writes.note(&error) {
-            // All idle connections began while the database was not read-only, or lead to a former primary.
+            // Idle connections were opened before the database became read-only, or lead to a former primary.
             self.shared.budget.renew();
         }
         error.into()
     }
 
-    /// Closes a connection whose statement timed out, because a late answer must not be taken for the next statement's,
-    /// and because a late commit must be noticed. Also closes a connection that Postgres ends, and one that may not
-    /// write, because it stays read-only when the database accepts writes again.
+    /// Returns the result of a statement, and closes the connection if it must not be used again:
+    ///
+    /// - after a time-out, because the statement may still commit, and its late answer could be taken for the answer to
+    ///   the next statement,
+    /// - if Postgres ended the connection,
+    /// - if the session is read-only, because it stays read-only when the database accepts writes again.
     fn conclude(
         &self,
         client: &mut Option<Connection>,
@@ -220,14 +225,14 @@ impl StatementRunner {
     }
 }
 
-/// Whether the connection cannot be used after the error. An error that ends the connection arrives before the end of
-/// the stream, so for a moment the connection still seems to be open.
+/// Whether the connection cannot be used after the error. Postgres sends the error before it closes the connection, so
+/// the client may still report the connection as open.
 fn ends_connection(error: &tokio_postgres::Error) -> bool {
     let severity = error.as_db_error().and_then(DbError::parsed_severity);
     error.is_closed() || matches!(severity, Some(Severity::Fatal | Severity::Panic))
 }
 
-/// The tracing span of a statement, named as in its first line.
+/// The tracing span of a statement. Its name is the text between `-- ` and `: ` in the statement's first line.
 fn span(statement: &'static str) -> Span {
     let span = tracing::trace_span!(
         target: "idlewatt::spans",
@@ -279,7 +284,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_setting_of_a_session_becomes_one_of_a_transaction() {
+    fn every_setting_of_a_session_becomes_a_setting_of_a_transaction() {
         for session in [
             include_str!("../../sql/queries/pool/session.sql"),
             include_str!("../../sql/queries/lanes/session.sql"),

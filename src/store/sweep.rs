@@ -1,4 +1,4 @@
-//! Settling absent players in bulk.
+//! Settles absent players in bulk: stores the energy that they have produced.
 
 use serde_json::Value;
 use uuid::Uuid;
@@ -14,7 +14,7 @@ use crate::domain::{Season, Timestamp};
 #[derive(Clone, Copy, Debug)]
 pub struct SweepTime {
     pub now: Timestamp,
-    /// Players that were seen later are not absent.
+    /// Players who were last seen before this time count as absent.
     pub unseen_since: Timestamp,
     /// The version of the catalogue in force at `now`.
     pub catalogue_version: u64,
@@ -24,16 +24,17 @@ pub struct SweepTime {
 #[derive(Clone, Copy, Debug)]
 pub struct AbsentPlayer {
     pub id: Uuid,
-    /// Whether SQL can settle the player, because its production has been the same since the last settle.
+    /// Whether a SQL statement can settle the player, because its production has not changed since the last settle.
+    /// Otherwise the rules in `domain` settle it.
     pub plain: bool,
 }
 
-/// A player that the rules settled, and the row before.
+/// A player that the rules in `domain` have settled.
 #[derive(Clone, Debug)]
 pub struct SettledPlayer {
-    /// The settled row, with the revision that was read.
+    /// The settled row. Its revision is still that of the row before.
     pub record: PlayerRecord,
-    /// Energy per second from now on, under the record's catalogue.
+    /// Energy per second after the settle, under the record's catalogue.
     pub energy_per_second: f64,
     pub accrues_until: Timestamp,
     /// The final scores of the seasons that the player has left.
@@ -41,8 +42,8 @@ pub struct SettledPlayer {
 }
 
 impl Store {
-    /// Up to `limit` absent players after `after`, in the order of ids, whose rows contain less energy than the formula
-    /// gives.
+    /// Up to `limit` absent players after `after`, in the order of ids, who have produced energy that is not in their
+    /// rows yet.
     ///
     /// # Errors
     /// Returns the error of the statement.
@@ -62,12 +63,13 @@ impl Store {
         rows.iter().map(decode).collect()
     }
 
-    /// Settles the `players` that are plain and still absent, and stores the sweep's progress, in one statement.
-    /// Returns how many were settled, or `None` without a change if the job's lease was lost.
+    /// Settles those of the `players` that are [plain](AbsentPlayer::plain) and still absent, and stores the sweep's
+    /// progress, in one statement. Returns how many were settled. If the job's lease was lost, changes nothing and
+    /// returns `None`.
     ///
     /// # Errors
-    /// Returns the error of the statement. After [`Error::OutOfTime`] or [`Error::Locked`] try again with fewer
-    /// players.
+    /// Returns the error of the statement. After [`Error::OutOfTime`] or [`Error::Locked`] the caller should try again
+    /// with fewer players.
     pub async fn settle_plain(
         &self,
         lease: Lease,
@@ -94,8 +96,8 @@ impl Store {
         Ok(row.map(|row| row.try_get("settled")).transpose()?)
     }
 
-    /// As [`Store::settle_plain`], for players that the rules have settled. A player that was written since it was read
-    /// is skipped.
+    /// As [`Store::settle_plain`], for players that the rules have settled. A player is skipped if its row was written
+    /// after it was read.
     ///
     /// # Errors
     /// As [`Store::settle_plain`].

@@ -1,4 +1,4 @@
-//! `timestamptz` on the wire: microseconds since the year 2000.
+//! Converts timestamps to and from the binary format of `timestamptz`: microseconds since 2000-01-01T00:00:00Z.
 
 use std::error::Error;
 

@@ -1,4 +1,4 @@
-//! TLS to Postgres.
+//! TLS for connections to Postgres.
 
 use std::sync::Arc;
 
@@ -15,13 +15,13 @@ use super::error::Error;
 /// What the server's certificate must prove.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Identity {
-    /// It is signed by a trusted authority; its name does not matter.
+    /// A trusted authority signed it. Its host name is not checked.
     Chain,
-    /// It is signed by a trusted authority, for the name of the host.
+    /// A trusted authority signed it, for the name of the host.
     Name,
 }
 
-/// TLS that trusts the authorities in `pem`, or the public ones.
+/// A TLS configuration that trusts the certificate authorities in `pem`, or the public ones if it is `None`.
 ///
 /// # Errors
 /// Returns an error if `pem` contains no certificate of an authority.
@@ -34,9 +34,9 @@ pub fn connector(identity: Identity, pem: Option<&[u8]>) -> Result<ClientConfig,
     if identity == Identity::Name {
         return Ok(builder.with_root_certificates(roots).with_no_client_auth());
     }
-    let whole = WebPkiServerVerifier::builder_with_provider(roots, provider);
-    let chain = AnyName { whole: whole.build().map_err(unusable)? };
-    let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(chain));
+    let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider);
+    let any_name = AnyName { verifier: verifier.build().map_err(unusable)? };
+    let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(any_name));
     Ok(builder.with_no_client_auth())
 }
 
@@ -48,17 +48,17 @@ fn authorities(pem: Option<&[u8]>) -> Result<RootCertStore, Error> {
     for certificate in CertificateDer::pem_slice_iter(pem) {
         roots.add(certificate.map_err(unusable)?).map_err(unusable)?;
     }
-    if roots.is_empty() { Err(unusable("there are none")) } else { Ok(roots) }
+    if roots.is_empty() { Err(unusable("no certificate was found")) } else { Ok(roots) }
 }
 
 fn unusable(error: impl std::fmt::Display) -> Error {
     Error::Unavailable(format!("the certificate authorities cannot be used: {error}"))
 }
 
-/// Verifies everything of a certificate except its name.
+/// Verifies a certificate completely, but accepts any host name.
 #[derive(Debug)]
 struct AnyName {
-    whole: Arc<WebPkiServerVerifier>,
+    verifier: Arc<WebPkiServerVerifier>,
 }
 
 impl ServerCertVerifier for AnyName {
@@ -70,7 +70,7 @@ impl ServerCertVerifier for AnyName {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let result = self.whole.verify_server_cert(
+        let result = self.verifier.verify_server_cert(
             end_entity,
             intermediates,
             server_name,
@@ -78,7 +78,7 @@ impl ServerCertVerifier for AnyName {
             now,
         );
         match result {
-            // The name is verified last, so everything else is valid.
+            // The name is verified last, so all other checks have succeeded.
             Err(rustls::Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) => Ok(ServerCertVerified::assertion()),
@@ -92,7 +92,7 @@ impl ServerCertVerifier for AnyName {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.whole.verify_tls12_signature(message, certificate, signature)
+        self.verifier.verify_tls12_signature(message, certificate, signature)
     }
 
     fn verify_tls13_signature(
@@ -101,10 +101,10 @@ impl ServerCertVerifier for AnyName {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.whole.verify_tls13_signature(message, certificate, signature)
+        self.verifier.verify_tls13_signature(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.whole.supported_verify_schemes()
+        self.verifier.supported_verify_schemes()
     }
 }

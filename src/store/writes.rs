@@ -1,8 +1,8 @@
 //! Whether Postgres accepts writes.
 //!
-//! A statement that fails because the database is read-only or its disk is full is noted here. From then on a small
-//! write is tried from time to time until it succeeds. The poller, which asks for it, detects a database that became
-//! read-only while nothing was written.
+//! If a statement fails because the database is read-only or because its disk is full, the reason is stored here. From
+//! then on the poller calls [`Store::check_writes`] regularly, which tries a small write, until the write succeeds. If
+//! no statement writes, the poller's own query ([`Store::pulse`]) detects that the database became read-only.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,31 +12,32 @@ use tokio_postgres::error::SqlState;
 use super::error::Error;
 use super::pool::Store;
 
-/// Why Postgres accepts no writes.
+/// Why Postgres refuses writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// It is a standby, or sessions are read-only by default.
+    /// The server is a standby, or sessions are read-only by default.
     ReadOnly,
     /// The disk is full or faulty.
     Disk,
 }
 
-/// Writes count as accepted again only after no write was refused for this long, because a trial write may succeed
-/// while writes of players do not.
-const QUIET: Duration = Duration::from_secs(2);
+/// Writes count as accepted again only after no write was refused for this long. A successful trial write is not
+/// enough, because larger writes may still fail.
+const MIN_TIME_WITHOUT_REFUSAL: Duration = Duration::from_secs(2);
 
-/// The last refusal.
+/// The last refusal; `None` if Postgres accepts writes, as far as is known.
 #[derive(Debug, Default)]
-pub(super) struct Writes(Mutex<Option<Noted>>);
+pub(super) struct Writes(Mutex<Option<LastRefusal>>);
 
 #[derive(Clone, Copy, Debug)]
-struct Noted {
+struct LastRefusal {
     refusal: Refusal,
-    last: Instant,
+    at: Instant,
 }
 
 impl Writes {
-    /// Notes why a statement failed. Returns whether it is news that the database is read-only.
+    /// Stores the refusal, if Postgres refused a write. Returns true if the database is read-only and this was not
+    /// known before.
     pub(super) fn note(&self, error: &tokio_postgres::Error) -> bool {
         match error.code().and_then(refusal) {
             Some(refusal) => self.refused(refusal) && refusal == Refusal::ReadOnly,
@@ -44,30 +45,29 @@ impl Writes {
         }
     }
 
-    /// Notes a refusal. Returns whether there was none before, or another one.
+    /// Stores a refusal. Returns whether it differs from the previous state.
     fn refused(&self, refusal: Refusal) -> bool {
-        let last = Instant::now();
-        let noted = self.lock().replace(Noted { refusal, last });
-        noted.is_none_or(|before| before.refusal != refusal)
+        let previous = self.lock().replace(LastRefusal { refusal, at: Instant::now() });
+        previous.is_none_or(|previous| previous.refusal != refusal)
     }
 
-    /// Notes that a session found the database read-only. If a refusal is noted already, only a successful write
-    /// counts, because sessions that began read-only stay so.
+    /// Stores that a session is read-only. Does nothing if a refusal is stored already: a session that began read-only
+    /// stays read-only, so its answer does not show that the database still refuses writes.
     pub(super) fn found_read_only(&self) {
-        if self.noted().is_none() {
+        if self.last().is_none() {
             self.refused(Refusal::ReadOnly);
         }
     }
 
-    fn noted(&self) -> Option<Noted> {
+    fn last(&self) -> Option<LastRefusal> {
         *self.lock()
     }
 
-    fn forget(&self) {
+    fn clear(&self) {
         *self.lock() = None;
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Noted>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<LastRefusal>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -81,26 +81,27 @@ fn refusal(code: &SqlState) -> Option<Refusal> {
 }
 
 impl Store {
-    /// Finds out why Postgres accepts no writes; `None` if it accepts them, as far as is known. A small write is tried
-    /// if a write was refused recently or a poll found the database read-only.
+    /// Why Postgres refuses writes; `None` if it accepts them, as far as is known. If a refusal is stored, this tries a
+    /// small write and deletes the refusal when Postgres accepts writes again.
     pub async fn check_writes(&self) -> Option<Refusal> {
-        let before = self.writes().noted()?;
-        // A limit on temporary files may also refuse it. Only the noted refusal counts.
-        self.spill().await.unwrap_or_default();
+        let before = self.writes().last()?;
+        // The result is ignored: `Writes::note` has stored a refusal by the disk. Any other error, such as a limit on
+        // temporary files, does not affect players.
+        self.fill_temporary_file().await.unwrap_or_default();
         let written = self.execute(include_str!("../../sql/queries/writes/probe.sql"), &[]).await;
-        let noted = self.writes().noted()?;
-        if written.is_err() || noted.last.elapsed() < QUIET {
-            return Some(noted.refusal);
+        let last = self.writes().last()?;
+        if written.is_err() || last.at.elapsed() < MIN_TIME_WITHOUT_REFUSAL {
+            return Some(last.refusal);
         }
-        self.writes().forget();
+        self.writes().clear();
         if before.refusal == Refusal::ReadOnly {
-            // Sessions that began read-only stay so.
+            // Sessions that began read-only stay read-only.
             self.renew_connections();
         }
         None
     }
 
-    /// Whether the database is read-only for a session that begins now.
+    /// Whether the database is read-only for this session.
     ///
     /// # Errors
     /// Returns the error of the statement.
@@ -111,8 +112,8 @@ impl Store {
         Ok(row.try_get("read_only")?)
     }
 
-    /// Needs more disk space than a write of a player would.
-    async fn spill(&self) -> Result<(), Error> {
+    /// Writes a temporary file that needs more disk space than a write of a player does.
+    async fn fill_temporary_file(&self) -> Result<(), Error> {
         let mut transaction = self.begin().await?;
         transaction.batch(include_str!("../../sql/queries/writes/little_memory.sql")).await?;
         transaction.query(include_str!("../../sql/queries/writes/spill.sql"), &[]).await?;

@@ -1,4 +1,4 @@
--- store::accounts::create_guest: a new player, and its first session.
+-- store::accounts::create_guest: inserts a player without a username, and its first session.
 with player as (
     insert into players (
         player_id, energy, lifetime_energy, settled_at, last_seen_at, accrues_until,

@@ -1,5 +1,5 @@
--- store::accounts::create_registered: a player with a username, and its first session. A taken name violates
--- usernames_pkey.
+-- store::accounts::create_registered: inserts a player with a username, and its first session. If the username is
+-- taken, this violates usernames_pkey.
 with player as (
     insert into players (
         player_id, energy, lifetime_energy, settled_at, last_seen_at, accrues_until,

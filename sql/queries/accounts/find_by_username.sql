@@ -1,4 +1,4 @@
--- store::accounts::find_by_username: what signing in by name needs.
+-- store::accounts::find_by_username: the account with a username.
 select account.player_id, account.username, account.password_hash, player.display_name,
     player.banned_at is not null as banned
 from usernames as name

@@ -1,5 +1,5 @@
--- store::accounts::upgrade_guest: gives a guest a username and a password. Writes nothing if the player is not a guest
--- any more; a taken name violates usernames_pkey.
+-- store::accounts::upgrade_guest: gives a guest a username and a password. Writes nothing if the player is no longer a
+-- guest. If the username is taken, this violates usernames_pkey.
 with player as (
     update players
     set username = $2,

@@ -1,6 +1,6 @@
--- store::catalogues::insert_catalogue: inserts a version after the one that it was made from; a race violates
--- catalogues_pkey. After the time $6 nothing is inserted, because the version would come into force before all
--- instances can know it.
+-- store::catalogues::insert_catalogue: inserts a version and an audit entry. If a concurrent change has inserted the
+-- same version, this violates catalogues_pkey. After the time $6 nothing is inserted, because the version would come
+-- into force before all instances have read it.
 with version as (
     insert into catalogues (version, effective_at, items, removed, created_at, texts)
     select $1, $2, $3, $4, $5, $7

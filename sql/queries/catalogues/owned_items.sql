@@ -1,4 +1,4 @@
--- store::catalogues::owned_items: which of these generators and upgrades any player owns.
+-- store::catalogues::owned_items: those of some generators ($1) and upgrades ($2) that at least one player owns.
 select id, 'generator' as kind
 from unnest($1::text[]) as id
 where exists (select from players where inventory -> 'generators' ? id)

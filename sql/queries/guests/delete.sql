@@ -1,5 +1,5 @@
--- store::purge::purge_guests: deletes all data about some guests, as players/delete.sql does for one player, and
--- informs the instances.
+-- store::purge::purge_guests: deletes all data about some guests, as players/delete.sql does for one player, including
+-- the revocations, from which the instances learn of it.
 with gone as (
     delete from players where player_id = any($1) returning player_id
 ),

@@ -1,5 +1,5 @@
--- store::purge::purge_guests: those of some guests that are still idle, locked so that nothing is added to them. A
--- guest whose row is locked is not idle any more.
+-- store::purge::purge_guests: locks those of some guests that are still idle, so that no other transaction adds data of
+-- them. Skips locked rows, because another transaction is changing these guests, so they are no longer idle.
 select player_id
 from players
 where player_id = any($1)

@@ -1,7 +1,8 @@
--- store::idempotency::empty_idle_slots: empties the slot of each ring whose turn comes next, and finishes the job that
--- does it, in one statement, so that a worker never keeps a partition locked. Empties nothing if the job's lease was
--- lost or has expired. The time is the database's, because the worker may have been paused since it read its own; in
--- tests $3 replaces it. Clocks of instances differ a little, so no slot is emptied within $7 of the end of a turn.
+-- store::idempotency::empty_idle_slots: empties the slot of each ring that is used next, and marks the job that does it
+-- as done. This is one statement, so that a worker that stops responding does not keep a partition locked. Empties
+-- nothing if the job's lease was lost or has expired. The time is the database's, because the worker may have been
+-- paused after it read its own clock; in tests $3 replaces it. The clocks of instances differ slightly, so no slot is
+-- emptied within $7 microseconds of a change of slots.
 with clock as materialized (
     select coalesce($3::timestamptz, clock_timestamp()) as now
 ),
@@ -19,7 +20,7 @@ idle as (
     cross join unnest($4::smallint[], $5::bigint[], $6::bigint[]) as ring (first_slot, slots, period)
     where (finished.now - $7::bigint) / ring.period = (finished.now + $7::bigint) / ring.period
 )
--- At least one row if the job was finished.
+-- Returns at least one row if the job was marked as done, and none otherwise.
 select coalesce(empty_idempotency_slot(idle.slot), false) as emptied
 from finished
 left join idle on true

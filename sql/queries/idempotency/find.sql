@@ -1,8 +1,9 @@
--- store::idempotency::find: the records of some keys of some players that have not expired: $3 is the oldest valid time
--- in the slots of clicks, $4 in the others. The index begins with the slot, so each slot is named. Because of the limit
--- each look-up uses the index of one partition. The plan is made once, possibly while the partitions are empty, and
--- without the limit it would scan all later rows. Each record comes with the revision of the player's row, which
--- identifies a row that contains the record's effect.
+-- store::idempotency::find: the records of some keys of some players that have not expired. Records must be newer than
+-- $3 in the slots of clicks, and newer than $4 in the others. The index begins with the slot, so every slot is listed.
+-- The limit makes each look-up use the index of one partition: the plan is made once, possibly while the partitions are
+-- empty, and without the limit it would scan all rows that are inserted later. Each record is
+-- returned with the revision of the player's row: rows with this revision or a later one contain the effect of the
+-- request.
 select found.player_id, found.key_hash, found.request_hash, found.command_hash, found.outcome,
     (select player.revision from players as player where player.player_id = found.player_id) as revision
 from unnest($1::uuid[], $2::bytea[]) as asked (player_id, key_hash)

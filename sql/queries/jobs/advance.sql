@@ -1,2 +1,2 @@
--- store::jobs::advance_job: stores the progress of a job if its lease is valid.
+-- store::jobs::advance_job: stores the progress of a job. Does nothing if the lease was lost.
 update jobs set progress = $3 where job_id = $1 and lease_token = $2

@@ -1,4 +1,5 @@
--- store::jobs::bury_lapsed: makes dead letters of jobs whose worker crashed in their last attempt.
+-- store::jobs::bury_lapsed: turns jobs whose lease expired in their last attempt, because the worker crashed or
+-- stalled, into dead letters.
 update jobs
 set status = 'dead',
     finished_at = $1,

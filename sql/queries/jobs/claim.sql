@@ -1,5 +1,5 @@
--- store::jobs::claim_job: claims the job of some kinds that has been due for longest: one that waits, or one whose
--- lease has expired. Concurrent callers get different jobs.
+-- store::jobs::claim_job: of the jobs of some kinds, claims the one that has been due for the longest time and is
+-- queued or has an expired lease. Concurrent callers get different jobs.
 with due as (
     select job_id
     from jobs

@@ -1,5 +1,5 @@
--- store::jobs::discard_job: deletes a job, with an audit entry. A running job loses its lease with its row, so it has
--- no effect.
+-- store::jobs::discard_job: deletes a job and inserts an audit entry. A running job loses its lease with its row, so
+-- its worker cannot commit a result.
 with discarded as (
     delete from jobs where job_id = $1 returning job_id, kind, unique_key, status
 )

@@ -1,5 +1,5 @@
--- store::jobs::fail_job: requeues a failed job for $3, or makes it a dead letter after its last attempt, if its lease
--- is valid.
+-- store::jobs::fail_job: requeues a failed job to run at $3, or makes it a dead letter if this was its last attempt.
+-- Does nothing if the lease was lost.
 update jobs
 set status = case when attempt < max_attempts then 'queued' else 'dead' end,
     finished_at = case when attempt < max_attempts then null else $4::timestamptz end,

@@ -1,4 +1,4 @@
--- store::jobs::finish_job: marks a job as done if its lease is valid.
+-- store::jobs::finish_job: marks a job as done. Does nothing if the lease was lost.
 update jobs
 set status = 'done', finished_at = $3, progress = null, error = null,
     lease_token = null, lease_expires_at = null

@@ -1,5 +1,5 @@
--- store::jobs::fire_schedule: enqueues the job of a schedule's turn, unless that turn or a later one was enqueued
--- before.
+-- store::jobs::fire_schedule: enqueues the job for a schedule's time ($5), unless a job for that time or a later one
+-- was enqueued before.
 with turn as (
     insert into job_schedules as schedule (kind, slot)
     values ($2, $5)

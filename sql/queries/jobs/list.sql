@@ -1,4 +1,4 @@
--- store::jobs::list_jobs: jobs with a status, or all, newest first, below $2.
+-- store::jobs::list_jobs: jobs with a status, or all, with ids below $2, newest first.
 select job_id, kind, unique_key, arguments, status, progress, attempt, max_attempts, run_after,
     created_at, started_at, finished_at, worker, error
 from jobs

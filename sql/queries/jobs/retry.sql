@@ -1,5 +1,5 @@
--- store::jobs::retry_job: makes a dead letter, or a waiting job, due at once with all its attempts, with an audit
--- entry. Returns whether the job exists and whether it was possible.
+-- store::jobs::retry_job: makes a dead letter or a waiting job due now, resets its number of attempts, and inserts an
+-- audit entry. Returns no row if the job does not exist, otherwise whether its status allowed this.
 with job as (
     select job_id, kind, unique_key, status from jobs where job_id = $1 for no key update
 ),

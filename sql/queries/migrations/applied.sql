@@ -1,2 +1,2 @@
--- store::migrations: what has been applied.
+-- store::migrations: the migrations that have been applied.
 select number, checksum from schema_migrations order by number

@@ -1,5 +1,5 @@
--- store::fitness: what the server needs of the database, as this session finds it. Barred are those of its tables that the
--- role may not use in every way that the server does.
+-- store::fitness: whether the database meets the requirements of the server, as this session sees it. `barred` lists
+-- the server's tables on which the role does not have all required privileges.
 select
     current_setting('server_encoding') as encoding,
     current_schema()::text as schema,
@@ -13,15 +13,15 @@ select
             and relkind in ('r', 'p')
             and (
                 relname like 'idempotency\_records%' or relname in (
-                    'accounts', 'audit_log', 'catalogues', 'deleted_players', 'deployment', 'folded_names', 'job_schedules', 'jobs',
-                    'ledger', 'players', 'ranking_news', 'revocations', 'schema_migrations', 'season_scores', 'season_standings',
-                    'seasons', 'sessions', 'silences', 'usernames'
+                    'accounts', 'audit_log', 'catalogues', 'deleted_players', 'deployment', 'folded_names',
+                    'job_schedules', 'jobs', 'ledger', 'players', 'ranking_news', 'revocations', 'schema_migrations',
+                    'season_scores', 'season_standings', 'seasons', 'sessions', 'silences', 'usernames'
                 )
             )
             and not (
                 has_table_privilege(oid, 'select') and has_table_privilege(oid, 'insert')
                 and has_table_privilege(oid, 'update') and has_table_privilege(oid, 'delete')
-                -- The slots of idempotency records are emptied by it.
+                -- The partitions of idempotency_records are emptied by truncate.
                 and (relname not like 'idempotency\_records\_%' or has_table_privilege(oid, 'truncate'))
             )
         order by relname

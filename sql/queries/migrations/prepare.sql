@@ -1,4 +1,5 @@
--- store::migrations: one instance at a time, until its transaction ends; and somewhere to note what has been applied.
+-- store::migrations: takes a lock, so that one instance at a time migrates until its transaction ends, and creates the
+-- table of applied migrations.
 set local lock_timeout = 0;
 set local statement_timeout = 0;
 set local idle_in_transaction_session_timeout = 0;

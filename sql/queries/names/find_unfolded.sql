@@ -1,5 +1,5 @@
--- store::names::find_unfolded_names: players after $1, in the order of ids, whose display name has letters beyond ASCII
--- and no folded form.
+-- store::names::find_unfolded_names: players after $1, in the order of ids, whose display name contains characters
+-- beyond ASCII and has no folded form. For ASCII names the search uses `lower` instead.
 select player.player_id, player.display_name
 from players as player
 left join folded_names as name using (player_id)

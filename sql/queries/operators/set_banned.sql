@@ -1,5 +1,5 @@
--- store::operators::set_banned: bans ($2 true) or unbans a player, informs the instances and writes the audit log. Does
--- nothing if the player has that state already.
+-- store::operators::set_banned: bans ($2 true) or unbans a player, and inserts an audit entry and a revocation, from
+-- which the instances learn of the change. Does nothing if the player has that state already.
 with player as (
     update players
     set banned_at = case when $2 then coalesce($3::timestamptz, clock_timestamp()) end, revision = revision + 1

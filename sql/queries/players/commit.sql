@@ -1,17 +1,17 @@
--- store::commit: writes a batch of folded players, each only if its row still has the revision from which it was
--- folded, and with each its ledger entries, its idempotency records and the final scores of seasons that it has left.
--- Returns the players that were written; nothing is written of the others. `is true` keeps `in` from becoming a join,
--- which under the session's settings would compare each line with each player; so `in` looks up a hash. The arrays are
--- in player_id order, in which rows are locked under the session's settings (lanes/session.sql).
+-- store::commit: writes the changed players of a batch, each only if its row still has the revision that was read, and
+-- with each its ledger entries, its idempotency records and the final scores of seasons that it has left. Returns the
+-- players that were written; nothing is written for the others. `is true` prevents Postgres from converting `in` into a
+-- join, which under the settings of lanes/session.sql would compare each entry with each player. With `is true` it uses
+-- a hash lookup. The arrays are in player_id order, and with those settings rows are locked in that order.
 with change as (
     select *
     from unnest($1::uuid[], $2::bigint[], {{written_arrays:25}})
         as change (player_id, expected_revision, {{written_columns}})
 ),
--- Players with a request that was answered before, who are not written. Most keys are new, so they are looked up here
--- instead of in a query before. A record that is committed after this statement's snapshot came with a higher revision,
--- so the condition below fails. As in idempotency/find.sql, $22 is the oldest valid time in the slots of clicks, $23 in
--- the others.
+-- Players with a request that was answered before, who must not be written. Most keys are new, so this look-up is part
+-- of the commit, which saves a query. It cannot miss a record that is committed after this statement's snapshot: that
+-- commit also increases the player's revision, so the condition on the revision below fails. As in
+-- idempotency/find.sql, records must be newer than $22 in the slots of clicks, and newer than $23 in the others.
 repeated as materialized (
     select asked.player_id
     from unnest($20::uuid[], $21::bytea[]) as asked (player_id, key_hash)
@@ -59,7 +59,7 @@ remembered as (
         $11::smallint[], $12::uuid[], $13::bytea[], $14::bytea[], $15::timestamptz[], $16::text[], $24::bytea[]
     ) as record (slot, player_id, key_hash, request_hash, created_at, outcome, command_hash)
     where (player_id in (select player_id from written)) is true
-    -- An expired record of the same key may still be in a slot that was not emptied.
+    -- An expired record of the same key may still be in a slot that was not emptied yet.
     on conflict (slot, player_id, key_hash) do update
     set request_hash = excluded.request_hash,
         created_at = excluded.created_at,
@@ -71,7 +71,7 @@ finished as (
     select player_id, final.season, score
     from unnest($17::uuid[], $18::bigint[], $19::float8[]) as final (player_id, season, score)
     where (player_id in (select player_id from written)) is true
-    -- The standings of a frozen season do not change any more.
+    -- The final standings of such a season are stored and do not change.
     and not exists (
         select from seasons where seasons.season = final.season and seasons.frozen_at is not null
     )

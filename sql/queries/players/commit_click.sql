@@ -1,5 +1,5 @@
--- store::commit: as commit_clicks.sql, for a batch of one player. Without arrays it costs Postgres a sixth less, and
--- with few players most batches have one.
+-- store::commit: as commit_clicks.sql, for a batch of one player. If few players are active, most batches contain one
+-- player, and without arrays the statement takes a sixth less CPU time of Postgres.
 update players
 set revision = revision + 1,
     version = $3,

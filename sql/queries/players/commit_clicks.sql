@@ -1,5 +1,5 @@
--- store::commit: as commit.sql, for a batch that only contains clicks and presence. It omits everything that such a
--- batch cannot change, which makes the statement about half as expensive.
+-- store::commit: as commit.sql, for a batch that contains only clicks and presence. It writes only what such a batch
+-- can change, which makes the statement about half as expensive.
 update players as player
 set revision = player.revision + 1,
     version = change.version,

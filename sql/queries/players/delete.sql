@@ -1,5 +1,5 @@
--- store::players::delete: deletes all data about a player, informs the instances, and inserts the tombstone. Entries of
--- the audit log remain, because they record what operators did.
+-- store::players::delete: deletes all data about a player, inserts the tombstone, and inserts a revocation, from which
+-- the instances learn of the deletion. Entries of the audit log remain, because they record what operators did.
 with gone as (
     delete from players where player_id = $1 returning player_id
 ),

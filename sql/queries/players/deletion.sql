@@ -1,2 +1,2 @@
--- store::players::deletion: the hash of the idempotency key with which a player was deleted, if there was one.
+-- store::players::deletion: the hash of the idempotency key of the request that deleted a player, if it had a key.
 select idempotency_key_hash from deleted_players where player_id = $1

@@ -1,5 +1,6 @@
--- store::players::held_players: those of some players whose rows other transactions have locked. The other rows are
--- locked until the statement ends; nothing is written, so its end does not wait for the log to be flushed.
+-- store::players::held_players: those of some players whose rows other transactions have locked. This locks the other
+-- rows until the statement ends. Nothing is changed, so with synchronous_commit off the statement does not wait until
+-- the write-ahead log is flushed.
 with free as (
     select player_id
     from players

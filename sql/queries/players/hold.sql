@@ -1,3 +1,3 @@
--- store::players::hold_player: waits until nobody writes the player or rows that belong to it, and locks it until the
--- transaction ends.
+-- store::players::hold_player: waits for transactions that write the player or rows that belong to it, and locks the
+-- player until the transaction ends.
 select from players where player_id = $1 for update

@@ -1,4 +1,4 @@
--- store::players::load: the rows of some players, as far as they exist.
+-- store::players::load: the rows of those of some players that exist.
 select {{player_columns}}
 from players
 where player_id = any($1)

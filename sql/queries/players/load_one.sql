@@ -1,5 +1,5 @@
--- store::players::load_one: as load.sql, for one player. For an array Postgres makes a new plan each time, because the
--- length matters; this plan is made once.
+-- store::players::load_one: as load.sql, for one player. For a parameter that is an array, Postgres plans each
+-- execution, because the plan depends on the array's length. This statement is planned once.
 select {{player_columns}}
 from players
 where player_id = $1

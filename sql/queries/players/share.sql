@@ -1,3 +1,3 @@
--- store::players::share_player: waits for a transaction that has locked a player, and prevents others from locking it
--- until the transaction ends.
+-- store::players::share_player: prevents other transactions from locking a player as hold.sql does until this
+-- transaction ends, and waits for one that has locked the player already.
 select from players where player_id = $1 for key share

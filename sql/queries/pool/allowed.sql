@@ -1,5 +1,5 @@
--- store::allowance::connections_allowed: how many connections of this role to this database may be open at the same
--- time, of all clients together. For superusers only `max_connections` applies.
+-- store::allowance::connections_allowed: the largest number of connections that all clients with this role together may
+-- have to this database. For superusers only `max_connections` applies.
 select case
     when role.rolsuper then current_setting('max_connections')::integer
     else least(

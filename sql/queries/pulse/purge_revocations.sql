@@ -1,2 +1,2 @@
--- store::purge::purge_revocations: deletes revocations that are older than any access token.
+-- store::purge::purge_revocations: deletes revocations before $1, which are older than every valid access token.
 delete from revocations where revoked_at < $1

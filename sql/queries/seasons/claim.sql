@@ -1,5 +1,5 @@
--- store::seasons::claim_season: claims, until $3, the oldest season that ended by $1 and is not frozen. One worker at a
--- time processes a season; an expired claim is free again.
+-- store::seasons::claim_season: claims, until $3, the oldest season that ended by $1, has no final standings yet
+-- (frozen_at is null), and is not claimed at $2. So only one worker at a time processes a season.
 update seasons
 set claimed_until = $3
 where season = (

@@ -1,5 +1,5 @@
--- store::seasons::freeze_season: ranks the final scores of season $1: the best first; of equal scores the older player
--- first. Banned players are left out.
+-- store::seasons::freeze_season: ranks the final scores of season $1, best first. Of players with equal scores, the one
+-- with the smaller id, who is older, ranks first. Banned players are omitted.
 with ranked as (
     insert into season_standings (player_id, season, rank, score)
     select player.player_id, $1, row_number() over (order by final.score desc, player.player_id), final.score
@@ -10,12 +10,14 @@ with ranked as (
     returning 1
 ),
 counted as (select count(*) as ranked_players from ranked),
--- They are in the standings now. Scores of earlier seasons may have arrived after those standings were made.
+-- Deletes the scores, which are in the standings now. Also deletes scores of earlier seasons that were inserted after
+-- the standings of those seasons were stored.
 done as (
     delete from season_scores
     where season in (select season from seasons where season = $1 or frozen_at is not null)
 ),
--- A player may have been deleted at the moment when the last ones were made.
+-- Deletes entries of deleted players from the previous season's standings: a player may have been deleted while those
+-- standings were being stored.
 orphans as (
     delete from season_standings as standing
     where standing.season = $1 - 1

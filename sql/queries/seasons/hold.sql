@@ -1,5 +1,5 @@
--- store::seasons::freeze_season: waits for another worker that is freezing the season; returns nothing if it is frozen.
--- Ranking a million players takes a while.
+-- store::seasons::freeze_season: locks the season, waiting for another worker that stores its standings. Returns no row
+-- if the standings are stored. Raises the time-out, because ranking a million players takes long.
 select set_config('statement_timeout', '10min', true)
 from seasons
 where season = $1 and frozen_at is null

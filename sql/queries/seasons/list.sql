@@ -1,4 +1,4 @@
--- store::seasons::list_seasons: newest first.
+-- store::seasons::list_seasons: the seasons before $1, or all, newest first.
 select season, ranked_players
 from seasons
 where $1::bigint is null or season < $1

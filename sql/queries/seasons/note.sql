@@ -1,4 +1,4 @@
--- store::seasons::note_seasons: inserts the seasons from the first known one to $1, including seasons in which no
+-- store::seasons::note_seasons: inserts the seasons after the last stored one up to $1, including seasons in which no
 -- server ran.
 insert into seasons (season, starts_at, ends_at)
 select number, to_timestamp(345600 + number * 604800), to_timestamp(345600 + (number + 1) * 604800)

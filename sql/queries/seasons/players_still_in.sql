@@ -1,5 +1,5 @@
--- store::seasons::players_still_in: as players/load.sql, the next rows in player_id order that were not folded past the
--- end of season $1 and whose final score is not stored yet.
+-- store::seasons::players_still_in: the next rows in player_id order, as in players/load.sql, that have not been
+-- settled past the end of season $1 and whose final score is not stored yet.
 select {{player_columns}}
 from players
 where player_id > $2

@@ -1,2 +1,2 @@
--- store::seed::analyze_players: updates the statistics, so that plans suit the number of players.
+-- store::seed::analyze_players: updates the statistics, so that query plans fit the number of players.
 analyze players

@@ -1,5 +1,5 @@
--- store::sessions::create_session: a further session of a player who exists and is not banned, and whose password is
--- still the verified one ($8), if one was verified.
+-- store::sessions::create_session: inserts a further session of a player who exists and is not banned. If a password
+-- was verified, its hash is $8 and must still be the stored one.
 insert into sessions (
     player_id, session_id, chain_key, refresh_hash, created_at, rotated_at, expires_at, user_agent
 )
@@ -13,6 +13,6 @@ where player.player_id = $1
             select from accounts as account where account.player_id = $1 and account.password_hash = $8
         )
     )
--- Waits for a deletion; otherwise the deletion would leave this session behind.
+-- Waits for a concurrent deletion of the player, which would otherwise not delete this session.
 for key share of player
 returning session_id

@@ -1,5 +1,5 @@
--- store::sessions::end_one: ends a session and informs the instances. Like that of all revocations the time is the
--- database's; in tests $3 replaces it.
+-- store::sessions::end_one: ends a session and inserts a revocation, from which the instances learn of it. The time of
+-- revocations is the database's time; in tests $3 replaces it.
 with ended as (
     delete from sessions where player_id = $1 and session_id = $2 returning session_id
 )

@@ -1,4 +1,5 @@
--- store::sessions::end_others: ends all of a player's sessions except some and informs the instances.
+-- store::sessions::end_others: ends all of a player's sessions except $2, and inserts revocations, from which the
+-- instances learn of it.
 with ended as (
     delete from sessions where player_id = $1 and session_id <> all ($2::uuid[]) returning session_id
 ),

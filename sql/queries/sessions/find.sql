@@ -1,4 +1,4 @@
--- store::sessions::find: one session, with whether its player is banned.
+-- store::sessions::find: one session, and whether its player is banned.
 select session.session_id, session.chain_key, session.refresh_hash, session.generation,
     session.created_at, session.rotated_at, session.expires_at, session.user_agent,
     player.banned_at is not null as banned

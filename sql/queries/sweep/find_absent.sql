@@ -1,7 +1,8 @@
--- store::sweep::find_absent: players after $1, in the order of ids, who were not seen since $2 and whose rows are
--- behind the formula at $3: they still produce energy, or were settled under another catalogue than $4. SQL can settle
--- those that are `plain`: their rate is constant since they were settled, what they produce is not too small for a
--- double, no season ends in between, and unseen_energy is finite (capped_sum turns NaN into the largest double).
+-- store::sweep::find_absent: players after $1, in the order of ids, who were last seen before $2 and have something to
+-- settle at $3: they have produced energy since they were settled, or were settled under another catalogue than $4. SQL
+-- can settle those that are `plain`: their rate has been constant since they were settled, the produced energy is not
+-- too small for a double, no season ends in between, and unseen_energy is finite (capped_sum turns NaN into the largest
+-- double).
 select player_id,
     catalogue_version = $4
         and energy_per_second >= 1e-290

@@ -1,6 +1,6 @@
--- store::sweep::settle_folded: as settle_plain.sql, for players that were settled by the domain's rules, each from the
--- revision that is given, with the final scores of the seasons that they have left. `is true` makes `in` look up a
--- hash, as in players/commit.sql.
+-- store::sweep::settle_folded: as settle_plain.sql, for players that were settled by the rules in `domain`. Writes a
+-- player only if its row still has the given revision, and with it the final scores of the seasons that it has left.
+-- `is true` makes `in` use a hash lookup, as in players/commit.sql.
 with lease as (
     update jobs set progress = $3 where job_id = $1 and lease_token = $2 returning job_id
 ),
@@ -44,7 +44,7 @@ finished as (
     select player_id, final.season, score
     from unnest($15::uuid[], $16::bigint[], $17::float8[]) as final (player_id, season, score)
     where (player_id in (select player_id from settled)) is true
-    -- The standings of a frozen season do not change any more.
+    -- The final standings of such a season are stored and do not change.
     and not exists (
         select from seasons where seasons.season = final.season and seasons.frozen_at is not null
     )

@@ -1,7 +1,7 @@
 -- store::sweep::settle_plain: settles some players, as domain::Player::settle does, and stores the sweep's progress.
--- Skips locked rows and players who have returned, and does nothing if the job's lease was lost. last_seen_at stays:
--- advancing it without the rules would pay for an absence beyond the cap. settled_at does not exceed accrues_until,
--- where production ends.
+-- Skips locked rows and players who have returned, and does nothing if the job's lease was lost. Does not change
+-- last_seen_at, because production stops at a limit after last_seen_at, and a later last_seen_at would extend it.
+-- settled_at does not exceed accrues_until, where production ends.
 with lease as (
     update jobs set progress = $3 where job_id = $1 and lease_token = $2 returning job_id
 ),

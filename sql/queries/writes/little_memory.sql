@@ -1,2 +1,2 @@
--- store::writes::check_writes: with this setting the data of the transaction's next statement does not fit into memory.
+-- store::writes::check_writes: limits memory so that the next statement of the transaction writes a temporary file.
 set local work_mem = '64kB'

@@ -1,4 +1,4 @@
-//! A connection in use.
+//! A connection that a caller uses.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -7,9 +7,9 @@ use deadpool_postgres::{ClientWrapper, Object};
 
 use super::Budget;
 
-/// A connection in use. It returns to its pool when it is dropped.
+/// A connection that a caller uses. It returns to its pool when it is dropped.
 pub struct Connection {
-    // Fields are dropped in this order: a caller that is notified finds the connection in its pool.
+    // Fields are dropped in this order. The connection must be in its pool again before waiting callers are notified.
     object: Object,
     _notify: NotifyOnDrop,
 }

@@ -1,13 +1,14 @@
 //! How the pools of a process share the connections that Postgres allows.
 //!
 //! A pool opens connections as it needs them, until Postgres refuses one with `too_many_connections` because
-//! `max_connections` or the limit of the role or the database is reached. The process then knows its limit
-//! approximately. From then on a pool that needs a connection closes an idle one of another pool and opens its own
-//! instead. Callers wait for their turn instead of failing at once. Postgres is rarely asked for more, because each
-//! refusal starts a process there. Half a minute after the last refusal the pools open connections freely again.
+//! `max_connections` or the limit of the role or the database is reached. The process then takes the number of its open
+//! connections as its limit. From then on a pool that needs a connection closes an idle connection of another pool and
+//! opens its own instead. Callers queue instead of failing at once. The process rarely tries to open more connections,
+//! because Postgres starts a process for each attempt, even if it refuses it. Half a minute after the last refusal the
+//! pools open connections without a limit again.
 //!
-//! The rules are in [`rules`]. A lane keeps its connection, and jobs leave at least two to all others, so three
-//! connections are enough for everything to work.
+//! The rules are in [`rules`]. A lane keeps its connection, and jobs leave at least two connections to the other
+//! purposes, so three connections are enough for everything to work.
 
 mod connection;
 mod rules;
@@ -29,19 +30,23 @@ pub(super) use rules::Purpose;
 use rules::{Count, Step, View};
 use turns::{Queue, Waiting};
 
-/// How long after the last refusal the pools open connections freely again.
-const CALM: Duration = Duration::from_secs(30);
-/// How long no further connection is opened after Postgres refused one. Doubled with each refusal.
+/// How long after the last refusal the pools open connections without a limit again.
+const UNLIMITED_AFTER: Duration = Duration::from_secs(30);
+/// How long the process does not try to exceed its limit after Postgres refused a connection. The pause doubles with
+/// each refusal.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LAST_PAUSE: Duration = Duration::from_secs(1);
-/// How long Postgres may take to notice that a connection was closed. Until then it counts the connection.
-const SETTLE: Duration = Duration::from_millis(10);
-const SETTLE_LIMIT: Duration = Duration::from_millis(500);
-/// A waiting caller checks again at least this often, because some conditions depend on time only.
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
-/// A connection that was not used for this long is closed. While Postgres refuses connections it is closed sooner, because other
-/// instances may need it.
+/// The pause between closing a connection and opening another one instead. Postgres counts a closed connection until it
+/// has noticed that it was closed.
+const CLOSE_DELAY: Duration = Duration::from_millis(10);
+/// A refusal this soon after a connection was closed is explained by the closed connection, which Postgres still
+/// counts. It does not change the limit.
+const MAX_CLOSE_DELAY: Duration = Duration::from_millis(500);
+/// How often a waiting caller checks again without a notification, because some conditions depend on time only.
+const CHECK_INTERVAL: Duration = Duration::from_millis(20);
+/// A connection that was not used for this long is closed.
 const UNUSED: Duration = Duration::from_mins(2);
+/// As [`UNUSED`], while Postgres refuses connections. It is shorter, because other instances may need the connection.
 const UNUSED_WHILE_REFUSED: Duration = Duration::from_secs(5);
 
 /// A pool of the process.
@@ -49,21 +54,20 @@ pub(super) struct Member {
     pub(super) pool: Pool,
     pub(super) purpose: Purpose,
     /// How long a caller waits for a connection.
-    pub(super) patience: Duration,
-    /// Notified of connections that were closed by the other side.
+    pub(super) timeout: Duration,
+    /// Notified of connections that ended without this process closing them.
     pub(super) health: ConnectionHealth,
 }
 
 /// The connections of all pools of a process.
 pub(super) struct Budget {
-    /// Whether Postgres refused a connection recently.
-    short: AtomicBool,
+    /// Whether the number of connections is limited, because Postgres refused a connection recently.
+    limited: AtomicBool,
     state: Mutex<State>,
-    /// Notified when a connection is returned or closed, while Postgres refuses further ones.
+    /// Notified when a connection is returned or closed while the number of connections is limited.
     changed: Notify,
-    /// Held by the one caller of each purpose that looks for a connection. Other callers of the purpose queue behind
-    /// it.
-    turns: [tokio::sync::Mutex<()>; Purpose::COUNT],
+    /// One lock for each purpose. The caller that holds it is at the head of the purpose's queue.
+    heads: [tokio::sync::Mutex<()>; Purpose::COUNT],
 }
 
 struct State {
@@ -71,13 +75,14 @@ struct State {
     /// How many connections the process can have, as far as is known.
     limit: usize,
     refused_at: Instant,
+    /// The current pause between attempts to exceed `limit`.
     pause: Duration,
-    /// When Postgres may be asked for more than `limit`.
+    /// When the process may try to exceed `limit`.
     next_try: Instant,
-    /// When a connection was last closed in favour of another pool.
+    /// When a connection was last closed so that another pool can open one.
     evicted_at: Option<Instant>,
-    /// When a new connection may take the place of one that was closed.
-    settled_at: Instant,
+    /// When a connection may be opened instead of the one that was closed at `evicted_at`.
+    open_after: Instant,
     queue: Queue,
 }
 
@@ -85,7 +90,7 @@ impl Default for Budget {
     fn default() -> Self {
         let now = Instant::now();
         Self {
-            short: AtomicBool::new(false),
+            limited: AtomicBool::new(false),
             state: Mutex::new(State {
                 members: Vec::new(),
                 limit: 0,
@@ -93,11 +98,11 @@ impl Default for Budget {
                 pause: Duration::ZERO,
                 next_try: now,
                 evicted_at: None,
-                settled_at: now,
+                open_after: now,
                 queue: Queue::default(),
             }),
             changed: Notify::new(),
-            turns: Default::default(),
+            heads: Default::default(),
         }
     }
 }
@@ -115,7 +120,7 @@ impl Budget {
     /// A connection of the member's pool.
     ///
     /// # Errors
-    /// Returns [`Error::Unavailable`] if there is none in time.
+    /// Returns [`Error::Unavailable`] if no connection is available in time.
     pub(super) async fn connection(
         self: &Arc<Self>,
         member: &Arc<Member>,
@@ -126,19 +131,20 @@ impl Budget {
 
     /// Whether the pool belongs to a lane that has no connection and should open one before it needs one.
     pub(super) fn lane_wants_connection(&self, member: &Member) -> bool {
-        // If all pools take turns with one connection, the lane does not keep it.
-        let keeps = !self.is_short() || Purpose::Lane.kept(self.state().limit) > 0;
+        // If there is only one connection for all pools, the lane does not keep it.
+        let keeps = !self.is_limited() || Purpose::Lane.kept(self.state().limit) > 0;
         keeps && member.pool.status().size == 0
     }
 
-    /// Closes connections that have ended, and those that were not used for a while, except the one that a lane keeps.
-    pub(super) fn tidy(&self) {
-        let unused = if self.is_short() { UNUSED_WHILE_REFUSED } else { UNUSED };
+    /// Removes connections that have ended, and closes those that were not used for [`UNUSED`], except the connection
+    /// that a lane keeps.
+    pub(super) fn close_surplus(&self) {
+        let unused = if self.is_limited() { UNUSED_WHILE_REFUSED } else { UNUSED };
         self.close_unused(unused, |purpose| usize::from(purpose == Purpose::Lane));
     }
 
-    /// Closes all idle connections, because the settings with which they began are out of date. New connections may
-    /// lead to another server.
+    /// Closes all idle connections, because their settings are outdated or they lead to a former primary. As new
+    /// connections may lead to another server, rows that were read before are read again.
     pub(super) fn renew(&self) {
         self.close_unused(Duration::ZERO, |_| 0);
         self.members().iter().for_each(|member| member.health.note_lost());
@@ -164,19 +170,19 @@ impl Budget {
     }
 
     async fn object(&self, member: &Arc<Member>) -> Result<Object, Error> {
-        if !self.is_short() {
+        if !self.is_limited() {
             match member.pool.get().await {
                 Err(error) if is_refusal(&error) => self.refused(),
                 result => return Ok(result?),
             }
         }
-        self.object_in_turn(member).await
+        self.queued_object(member).await
     }
 
-    async fn object_in_turn(&self, member: &Arc<Member>) -> Result<Object, Error> {
-        let deadline = tokio::time::Instant::now() + member.patience;
-        let turn = timeout_at(deadline, self.turns[member.purpose.index()].lock()).await;
-        let _turn = turn.map_err(|_| none_came_free())?;
+    async fn queued_object(&self, member: &Arc<Member>) -> Result<Object, Error> {
+        let deadline = tokio::time::Instant::now() + member.timeout;
+        let head = timeout_at(deadline, self.heads[member.purpose.index()].lock()).await;
+        let _head = head.map_err(|_| none_in_time())?;
         let waiting = Waiting::begin(self, member.purpose);
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
@@ -195,26 +201,27 @@ impl Budget {
                 continue;
             }
             if step == Step::Refuse {
-                return Err(Error::Unavailable("it takes no further connection just now".into()));
+                return Err(Error::Unavailable("no connection can become available".into()));
             }
             let now = tokio::time::Instant::now();
             if now >= deadline {
-                return Err(none_came_free());
+                return Err(none_in_time());
             }
-            // Both outcomes are a reason to check again.
-            timeout_at(deadline.min(now + LOOK_AGAIN), changed).await.unwrap_or_default();
+            // After a notification and after the interval the caller checks again.
+            timeout_at(deadline.min(now + CHECK_INTERVAL), changed).await.unwrap_or_default();
         }
     }
 
-    /// Decides what the caller with this ticket does next, and closes the connection that must be closed for it.
+    /// Decides what the caller with this ticket does next. For [`Step::Evict`] it closes the connection itself and
+    /// returns [`Step::Wait`].
     fn next_step(&self, member: &Arc<Member>, ticket: u64) -> Step {
         let members = self.members();
         let mut state = self.state();
         let now = Instant::now();
-        if now.duration_since(state.refused_at) >= CALM {
-            self.short.store(false, Ordering::Relaxed);
+        if now.duration_since(state.refused_at) >= UNLIMITED_AFTER {
+            self.limited.store(false, Ordering::Relaxed);
         }
-        if !self.is_short() {
+        if !self.is_limited() {
             return Step::Open;
         }
         let pools: Vec<Count> = members.iter().map(|member| count(member)).collect();
@@ -226,8 +233,8 @@ impl Budget {
             opening: state.queue.opening(),
             limit: state.limit,
             before: &before,
-            settled: now >= state.settled_at,
-            may_try: now >= state.next_try,
+            may_replace: now >= state.open_after,
+            may_exceed_limit: now >= state.next_try,
         };
         let step = view.step();
         if let Step::Evict(victim) = step {
@@ -235,7 +242,7 @@ impl Budget {
                 close_one(&victim.pool);
             }
             state.evicted_at = Some(now);
-            state.settled_at = now + SETTLE;
+            state.open_after = now + CLOSE_DELAY;
             return Step::Wait;
         }
         state.queue.set_opening(ticket, step == Step::Open);
@@ -248,14 +255,14 @@ impl Budget {
         let mut state = self.state();
         let now = Instant::now();
         state.refused_at = now;
-        if !self.short.swap(true, Ordering::Relaxed) {
+        if !self.limited.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 open,
                 "Postgres refuses further connections; the pools share the open ones"
             );
         }
-        if state.evicted_at.is_some_and(|at| now.duration_since(at) < SETTLE_LIMIT) {
-            state.settled_at = now + SETTLE;
+        if state.evicted_at.is_some_and(|at| now.duration_since(at) < MAX_CLOSE_DELAY) {
+            state.open_after = now + CLOSE_DELAY;
             return;
         }
         state.limit = open;
@@ -265,7 +272,8 @@ impl Budget {
         }
     }
 
-    /// Notes that a caller has a connection. A new connection means that the limit may be higher.
+    /// Notes that a caller got a connection. If it is a new one, the limit may be higher than known, so the next
+    /// attempt to exceed it may follow at once.
     fn obtained(&self, object: &Object) {
         if Object::metrics(object).recycle_count == 0 {
             let mut state = self.state();
@@ -274,13 +282,13 @@ impl Budget {
         }
     }
 
-    fn is_short(&self) -> bool {
-        self.short.load(Ordering::Relaxed)
+    fn is_limited(&self) -> bool {
+        self.limited.load(Ordering::Relaxed)
     }
 
     /// Notes that a connection was returned or closed.
     fn returned(&self) {
-        if self.is_short() {
+        if self.is_limited() {
             self.changed.notify_waiters();
         }
     }
@@ -315,6 +323,6 @@ fn is_refusal(error: &PoolError) -> bool {
     error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS)
 }
 
-fn none_came_free() -> Error {
-    Error::Unavailable("no connection came free in time".into())
+fn none_in_time() -> Error {
+    Error::Unavailable("no connection became available in time".into())
 }

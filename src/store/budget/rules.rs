@@ -1,10 +1,10 @@
-//! Which pool may have which connection while Postgres refuses further ones. The decision uses numbers only and does no
-//! I/O.
+//! Decides which pool may take, open or close a connection while Postgres refuses further ones. The decision uses
+//! numbers only and does no I/O.
 
 /// The purpose of a pool's connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// Requests, the poller and everything else that is short.
+    /// Requests, the poller and all other short statements.
     Requests,
     /// The commits of a lane. Without them no player can change anything.
     Lane,
@@ -19,20 +19,20 @@ impl Purpose {
         self as usize
     }
 
-    /// How many connections of this purpose may be open if the process can have `limit` in all.
+    /// How many connections of this purpose may be open if all pools together can have `limit`.
     fn most(self, limit: usize) -> usize {
         match self {
             Self::Requests => usize::MAX,
             // A lane uses one connection at a time.
             Self::Lane => 1,
-            // At least two connections are left to the lane and to requests, however long jobs take.
+            // From a limit of three on, at least two connections remain for the lane and for requests.
             Self::Background => (limit / 4).max(1),
         }
     }
 
     /// How many connections of this purpose stay open while other pools need connections.
     pub(super) fn kept(self, limit: usize) -> usize {
-        // A single connection cannot be reserved; all pools take turns.
+        // A single connection is not reserved, because all pools need it in turn.
         usize::from(self == Self::Lane && limit > 1)
     }
 }
@@ -50,13 +50,13 @@ pub(super) struct Count {
 }
 
 impl Count {
-    /// Idle connections that may be closed in favour of another pool.
+    /// Idle connections that may be closed so that another pool can open one.
     fn spare(&self, limit: usize) -> usize {
         self.idle.min(self.open.saturating_sub(self.purpose.kept(limit)))
     }
 
-    /// Whether one of the connections is in use and may be closed in favour of another pool afterwards.
-    fn may_come_back(&self, limit: usize) -> bool {
+    /// Whether a connection is in use that may be closed afterwards so that another pool can open one.
+    fn may_become_spare(&self, limit: usize) -> bool {
         self.open - self.idle.min(self.open) > 0 && self.open > self.purpose.kept(limit)
     }
 }
@@ -71,12 +71,12 @@ pub(super) struct View<'a> {
     pub opening: [usize; Purpose::COUNT],
     /// How many connections the process can have, as far as is known.
     pub limit: usize,
-    /// The purposes of callers that have waited for longer, at most one caller of each purpose.
+    /// The purposes of callers that arrived earlier and still wait, at most one caller of each purpose.
     pub before: &'a [Purpose],
-    /// Whether Postgres has had time to notice that a connection was closed.
-    pub settled: bool,
-    /// Whether it is time to try to open more than `limit` connections.
-    pub may_try: bool,
+    /// Whether a connection may be opened instead of a closed one, because Postgres has had time to notice the closing.
+    pub may_replace: bool,
+    /// Whether the process may try to open more than `limit` connections.
+    pub may_exceed_limit: bool,
 }
 
 /// What the caller does next.
@@ -88,9 +88,9 @@ pub(super) enum Step {
     Open,
     /// Close an idle connection of this pool, and open one instead.
     Evict(usize),
-    /// Wait until a connection is returned.
+    /// Wait until a connection is returned or some time has passed.
     Wait,
-    /// Fail, because no connection will be returned.
+    /// Fail, because there is no connection for which the caller could wait.
     Refuse,
 }
 
@@ -108,13 +108,13 @@ impl View<'_> {
         self.of(purpose) < purpose.most(self.limit)
     }
 
-    /// Connections that are reserved for the lane if it has none.
+    /// The number of connections that must remain free because the lane has none yet.
     fn held_back(&self) -> usize {
         let lane = self.pools.iter().find(|pool| pool.purpose == Purpose::Lane);
         lane.map_or(0, |lane| lane.purpose.kept(self.limit).saturating_sub(self.of(lane.purpose)))
     }
 
-    /// The pool that needs its connections least, among those for which `allowed` is true.
+    /// The other pool with the most idle connections that may be closed, among those for which `allowed` is true.
     fn victim(&self, allowed: impl Fn(&Count) -> bool) -> Option<usize> {
         let others = self.pools.iter().enumerate().filter(|&(pool, _)| pool != self.own);
         let spare = others.filter(|(_, count)| allowed(count) && count.spare(self.limit) > 0);
@@ -124,12 +124,12 @@ impl View<'_> {
     /// What the caller does next.
     pub(super) fn step(&self) -> Step {
         let Some(own) = self.pools.get(self.own) else { return Step::Refuse };
-        let is_behind =
+        let must_wait_for_earlier =
             self.before.iter().any(|&other| other != own.purpose && self.may_open(other));
-        if own.idle > 0 && (!is_behind || own.spare(self.limit) == 0) {
+        if own.idle > 0 && (!must_wait_for_earlier || own.spare(self.limit) == 0) {
             return Step::Take;
         }
-        if is_behind || own.open >= own.most {
+        if must_wait_for_earlier || own.open >= own.most {
             return Step::Wait;
         }
         if !self.may_open(own.purpose) {
@@ -138,17 +138,17 @@ impl View<'_> {
         }
         let held_back = if own.purpose == Purpose::Lane { 0 } else { self.held_back() };
         if self.total() + held_back < self.limit {
-            return if self.settled { Step::Open } else { Step::Wait };
+            return if self.may_replace { Step::Open } else { Step::Wait };
         }
         if let Some(victim) = self.victim(|_| true) {
             return Step::Evict(victim);
         }
-        if self.may_try {
+        if self.may_exceed_limit {
             return Step::Open;
         }
-        let hopeful = self.opening.iter().any(|&opening| opening > 0)
-            || self.pools.iter().any(|pool| pool.may_come_back(self.limit));
-        if hopeful { Step::Wait } else { Step::Refuse }
+        let worth_waiting = self.opening.iter().any(|&opening| opening > 0)
+            || self.pools.iter().any(|pool| pool.may_become_spare(self.limit));
+        if worth_waiting { Step::Wait } else { Step::Refuse }
     }
 }
 
@@ -172,7 +172,15 @@ mod tests {
     }
 
     fn view(pools: &[Count], own: usize, limit: usize) -> View<'_> {
-        View { pools, own, opening: [0; 3], limit, before: &[], settled: true, may_try: false }
+        View {
+            pools,
+            own,
+            opening: [0; 3],
+            limit,
+            before: &[],
+            may_replace: true,
+            may_exceed_limit: false,
+        }
     }
 
     #[test]
@@ -203,7 +211,7 @@ mod tests {
     #[test]
     fn jobs_and_the_sweep_leave_connections_to_all_others() {
         let pools = pools([(1, 0), (1, 1), (1, 1), (0, 0)]);
-        // The sweep takes the place of an idle job connection and does not open a further one.
+        // An idle connection of the jobs is closed for the sweep, because both together may have one connection only.
         assert_eq!(view(&pools, SWEEP, 4).step(), Step::Evict(JOBS));
         let busy = super::tests::pools([(1, 0), (1, 1), (1, 0), (0, 0)]);
         assert_eq!(view(&busy, SWEEP, 4).step(), Step::Wait);
@@ -211,28 +219,28 @@ mod tests {
     }
 
     #[test]
-    fn whoever_has_waited_for_longer_goes_first() {
+    fn the_caller_that_arrived_first_goes_first() {
         let pools = pools([(2, 1), (1, 1), (0, 0), (0, 0)]);
         let older = [Purpose::Background];
         assert_eq!(View { before: &older, ..view(&pools, REQUESTS, 3) }.step(), Step::Wait);
-        // No caller waits for the connection that is reserved for the lane.
+        // The lane takes its reserved connection at once, because no other caller may get it.
         assert_eq!(View { before: &older, ..view(&pools, LANE, 3) }.step(), Step::Take);
-        // No caller waits for jobs that have as many connections as they may.
+        // Requests do not wait for jobs that have their largest number of connections already.
         let pools = super::tests::pools([(1, 1), (1, 1), (1, 0), (0, 0)]);
         assert_eq!(View { before: &older, ..view(&pools, REQUESTS, 3) }.step(), Step::Take);
     }
 
     #[test]
-    fn postgres_is_asked_again_only_when_it_is_time() {
+    fn connections_beyond_the_limit_are_tried_only_after_the_pause() {
         let pools = pools([(2, 0), (1, 1), (0, 0), (0, 0)]);
         assert_eq!(view(&pools, REQUESTS, 3).step(), Step::Wait);
-        assert_eq!(View { may_try: true, ..view(&pools, REQUESTS, 3) }.step(), Step::Open);
+        assert_eq!(View { may_exceed_limit: true, ..view(&pools, REQUESTS, 3) }.step(), Step::Open);
         let closed = super::tests::pools([(1, 0), (1, 1), (0, 0), (0, 0)]);
-        assert_eq!(View { settled: false, ..view(&closed, REQUESTS, 3) }.step(), Step::Wait);
+        assert_eq!(View { may_replace: false, ..view(&closed, REQUESTS, 3) }.step(), Step::Wait);
     }
 
     #[test]
-    fn where_nothing_can_come_back_a_caller_is_refused() {
+    fn a_caller_is_refused_if_no_connection_can_become_available() {
         let nothing = pools([(0, 0); 4]);
         assert_eq!(view(&nothing, REQUESTS, 0).step(), Step::Refuse);
         let kept = pools([(0, 0), (1, 0), (1, 0), (0, 0)]);
@@ -242,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_single_connection_goes_round() {
+    fn all_pools_share_a_single_connection() {
         let pools = pools([(1, 1), (0, 0), (0, 0), (0, 0)]);
         assert_eq!(view(&pools, LANE, 1).step(), Step::Evict(REQUESTS));
         let pools = super::tests::pools([(0, 0), (1, 1), (0, 0), (0, 0)]);

@@ -1,4 +1,4 @@
-//! Which caller gets the next connection while there are too few.
+//! The order in which callers get connections while the number of connections is limited.
 
 use super::Budget;
 use super::rules::Purpose;
@@ -7,7 +7,7 @@ use super::rules::Purpose;
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     callers: Vec<Caller>,
-    tickets: u64,
+    next_ticket: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -51,8 +51,8 @@ pub(super) struct Waiting<'a> {
 impl<'a> Waiting<'a> {
     pub(super) fn begin(budget: &'a Budget, purpose: Purpose) -> Self {
         let queue = &mut budget.state().queue;
-        let ticket = queue.tickets;
-        queue.tickets += 1;
+        let ticket = queue.next_ticket;
+        queue.next_ticket += 1;
         queue.callers.push(Caller { ticket, purpose, opening: false });
         Self { budget, ticket }
     }
@@ -66,7 +66,7 @@ impl<'a> Waiting<'a> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.budget.state().queue.callers.retain(|it| it.ticket != self.ticket);
-        // Other callers may have waited for this one.
+        // Later callers may have waited only because this one was before them.
         self.budget.returned();
     }
 }

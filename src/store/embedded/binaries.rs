@@ -1,23 +1,24 @@
-//! Where the programs of Postgres are installed.
+//! Finds the installed programs of Postgres.
 
 use std::env;
 use std::path::{Path, PathBuf};
 
 use super::Settings;
 
-/// The programs that are needed.
+/// The paths of the programs that the embedded database needs.
 #[derive(Debug)]
 pub(super) struct Binaries {
     pub(super) postgres: PathBuf,
     pub(super) initdb: PathBuf,
 }
 
-/// Folders in which distributions keep each major version in a folder of its own.
+/// Folders in which distributions install each major version in its own subfolder.
 const VERSIONED: [&str; 3] = ["/usr/lib/postgresql", "/opt/homebrew/opt", "/usr/local/opt"];
+/// Folders that contain the programs themselves.
 const PLAIN: [&str; 3] = ["/usr/pgsql/bin", "/usr/local/pgsql/bin", "/usr/libexec/postgresql"];
 
-/// Searches the folder that the settings name; otherwise the search path, and then the usual folders, newest version
-/// first.
+/// If the settings name a folder, searches only that folder. Otherwise searches the search path, and then the usual
+/// folders, newest version first.
 pub(super) fn find(settings: &Settings) -> Option<Binaries> {
     if let Some(folder) = &settings.bin_dir {
         return in_folder(folder);

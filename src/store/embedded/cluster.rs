@@ -1,4 +1,4 @@
-//! The files of the database and the processes that use them. Everything here runs on the supervisor's thread.
+//! The database's files, and starting the processes that use them. All of this runs on the supervisor's thread.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -16,23 +16,26 @@ use super::binaries::{self, Binaries};
 use super::owner::Owner;
 use super::{Error, PORT, Settings, USER, io_error, socket_folder};
 
+/// How often the state of a process is checked.
 const POLL: Duration = Duration::from_millis(5);
-/// How long a process that a killed server left behind may take to stop by itself before it gets a signal.
-const PREDECESSOR_PATIENCE: Duration = Duration::from_secs(1);
-/// How long such a process may take in all before the start fails.
+/// If the server was killed, its database process may still be running at the next start. It gets a signal if it has
+/// not stopped by itself within this time.
+const PREDECESSOR_SIGNAL_AFTER: Duration = Duration::from_secs(1);
+/// The start fails if that process has not stopped within this time.
 const PREDECESSOR_LIMIT: Duration = Duration::from_secs(30);
 /// Interval of the log lines about a start that has not finished.
 const SLOW_START: Duration = Duration::from_secs(10);
-/// A larger log file is replaced at the next start.
+/// If the log file is larger, the next start truncates it.
 const MAX_LOG_BYTES: u64 = 16 << 20;
 
-/// A database's folder and how to run the database.
+/// A Postgres cluster: its folders, and how to run it.
 #[derive(Debug)]
 pub(super) struct Cluster {
-    /// The folder.
+    /// The folder that contains everything else.
     folder: PathBuf,
     /// The data folder of Postgres.
     data: PathBuf,
+    /// The folder of the unix socket.
     sockets: PathBuf,
     /// The log file of Postgres.
     log: PathBuf,
@@ -42,20 +45,21 @@ pub(super) struct Cluster {
 }
 
 impl Cluster {
-    /// Finds what is needed to run the database in `folder`.
+    /// Finds the programs and the user that are needed to run the database in `folder`.
     ///
     /// # Errors
     /// Returns what is missing or wrong.
     pub(super) fn find(folder: PathBuf, settings: Settings) -> Result<Self, Error> {
         let binaries = binaries::find(&settings).ok_or(Error::NotInstalled)?;
         let owner = Owner::choose()?;
-        owner.check_passage(&folder)?;
+        owner.check_access(&folder)?;
         let sockets = socket_folder(&folder);
         let (data, log) = (folder.join("postgres"), folder.join("postgres.log"));
         Ok(Self { folder, data, sockets, log, binaries, owner, settings })
     }
 
-    /// Creates the cluster if it is missing and waits for a process that a killed server left behind. Cancel safe.
+    /// Creates the cluster if it is missing, and waits until the database process of a killed server has stopped.
+    /// Cancel safe.
     ///
     /// # Errors
     /// Returns why the database cannot be started.
@@ -67,38 +71,40 @@ impl Cluster {
         self.await_predecessor().await
     }
 
-    /// Runs `initdb` in another folder and renames the result, so that an incomplete cluster is never used.
+    /// Runs `initdb` in a temporary folder and renames that folder, so that an incomplete cluster is never used.
     async fn create(&self) -> Result<(), Error> {
-        let draft = self.folder.join("postgres.new");
-        if draft.exists() {
-            fs::remove_dir_all(&draft)
-                .map_err(io_error(format!("removing {}", draft.display())))?;
+        let temporary = self.folder.join("postgres.new");
+        if temporary.exists() {
+            fs::remove_dir_all(&temporary)
+                .map_err(io_error(format!("removing {}", temporary.display())))?;
         }
-        self.owner.make_private(&draft)?;
+        self.owner.make_private(&temporary)?;
         let mut command = Command::new(&self.binaries.initdb);
         command
             .arg("--pgdata")
-            .arg(&draft)
-            // Only the owner can enter the socket's folder, so whoever reaches the socket may connect.
+            .arg(&temporary)
+            // No password is needed, because only the owner can enter the socket's folder.
             .args(["--auth=trust", "--username", USER, "--encoding=UTF8", "--locale=C"])
             .args(["--data-checksums", "--no-instructions"])
-            // So that its messages can be parsed here and below.
+            // The messages must be in English, because one of them is recognized below.
             .env("LC_ALL", "C")
             .stdin(Stdio::null())
             .kill_on_drop(true);
-        self.tie(&mut command);
+        self.run_as_owner_and_end_with_thread(&mut command);
         let output = command.output().await.map_err(io_error("running initdb"))?;
         if !output.status.success() {
             let output = String::from_utf8_lossy(&output.stderr).trim().to_owned();
             if output.contains("could not look up effective user ID") {
-                return Err(Error::Nameless { uid: rustix::process::geteuid().as_raw() });
+                return Err(Error::NoUserName { uid: rustix::process::geteuid().as_raw() });
             }
             return Err(Error::Failed { program: "initdb", output });
         }
-        fs::rename(&draft, &self.data).map_err(io_error(format!("making {}", self.data.display())))
+        fs::rename(&temporary, &self.data)
+            .map_err(io_error(format!("creating {}", self.data.display())))
     }
 
-    /// Waits for a database that a killed server left behind, and stops it if it does not stop by itself.
+    /// Waits until the database process of a killed server has stopped, and sends it a signal if it does not stop by
+    /// itself.
     async fn await_predecessor(&self) -> Result<(), Error> {
         let file = self.data.join("postmaster.pid");
         let Some(pid) = fs::read_to_string(&file)
@@ -109,16 +115,16 @@ impl Cluster {
             return Ok(());
         };
         let started = Instant::now();
-        let mut told = false;
-        // A process that ends in order removes the file. A process that crashed leaves it.
+        let mut is_signalled = false;
+        // A process that shuts down removes the file. A process that crashed does not.
         while file.exists() && test_kill_process(pid).is_ok() && is_of_cluster(pid, &self.data) {
             if started.elapsed() > PREDECESSOR_LIMIT {
                 let (pid, data) = (pid.as_raw_nonzero(), self.data.display());
                 let output = format!("process {pid} still runs in {data}");
                 return Err(Error::Failed { program: "postgres", output });
             }
-            if !told && started.elapsed() > PREDECESSOR_PATIENCE {
-                told = kill_process(pid, Signal::INT).is_ok();
+            if !is_signalled && started.elapsed() > PREDECESSOR_SIGNAL_AFTER {
+                is_signalled = kill_process(pid, Signal::INT).is_ok();
             }
             sleep(POLL).await;
         }
@@ -128,7 +134,7 @@ impl Cluster {
     /// Starts the database's process.
     ///
     /// # Errors
-    /// Returns an error if that fails. Whether the database becomes ready is the result of [`Cluster::await_ready`].
+    /// Returns an error if the process cannot be started. Later failures are errors of [`Cluster::await_ready`].
     pub(super) fn spawn(&self) -> Result<Child, Error> {
         let mut command = Command::new(&self.binaries.postgres);
         let socket_setting = socket_setting(&self.sockets);
@@ -154,7 +160,7 @@ impl Cluster {
         let log = open_log(&self.log)?;
         let errors = log.try_clone().map_err(io_error("opening the database's log"))?;
         command.stdin(Stdio::null()).stdout(log).stderr(errors);
-        self.tie(&mut command);
+        self.run_as_owner_and_end_with_thread(&mut command);
         command.spawn().map_err(io_error("starting postgres"))
     }
 
@@ -162,22 +168,23 @@ impl Cluster {
     /// long.
     ///
     /// # Errors
-    /// Returns [`Error::Failed`] with the last lines of its log if the process ends.
+    /// If the process ends, returns [`Error::Failed`] with the last lines of the log.
     pub(super) async fn await_ready(&self, child: &mut Child) -> Result<(), Error> {
         let pid = child.id().map(|pid| pid.to_string());
         let ready = async {
             let started = Instant::now();
-            let mut told = started;
+            let mut logged_at = started;
             loop {
-                // The first line is the process id, the eighth the state. The file may belong to an earlier process.
+                // The first line is the process id and the eighth line is the state. The file may be left from an
+                // earlier process, so the process id is compared.
                 let status = fs::read_to_string(self.data.join("postmaster.pid"));
                 let status = status.unwrap_or_default();
                 let mut lines = status.lines();
                 if lines.next() == pid.as_deref() && lines.nth(6).map(str::trim) == Some("ready") {
                     return;
                 }
-                if told.elapsed() > SLOW_START {
-                    told = Instant::now();
+                if logged_at.elapsed() > SLOW_START {
+                    logged_at = Instant::now();
                     let (seconds, log) = (started.elapsed().as_secs(), self.log.display());
                     tracing::warn!(seconds, %log, "the embedded database is still starting");
                 }
@@ -193,32 +200,33 @@ impl Cluster {
         }
     }
 
-    /// Makes a process run as the database's owner and end with this thread.
-    fn tie(&self, command: &mut Command) {
+    /// Configures a process to run as the database's owner, and to be signalled when this thread ends.
+    fn run_as_owner_and_end_with_thread(&self, command: &mut Command) {
         command.current_dir("/");
         self.owner.run_as(command.as_std_mut());
-        // A process group of its own: Ctrl-C in the terminal stops the server only, which stops the database last.
+        // In its own process group the process does not get the signal of Ctrl-C in the terminal. Only the server gets
+        // it, and stops the database after everything that uses it.
         command.process_group(0);
         end_with_this_thread(command);
     }
 }
 
-/// Whether a process is the Postgres of this cluster. A process id may belong to another process by now, which must not
-/// be waited for or stopped.
+/// Whether a process is the Postgres of this cluster. The process id may have been reused by another process, which
+/// must not be waited for or stopped.
 fn is_of_cluster(pid: Pid, data: &Path) -> bool {
     let pid = pid.as_raw_nonzero();
     // The working directory of a postmaster is its data folder.
     if let Ok(folder) = fs::read_link(format!("/proc/{pid}/cwd")) {
         return folder == data;
     }
-    let mut shown = std::process::Command::new("ps");
-    let shown = shown.args(["-ww", "-o", "command=", "-p", &pid.to_string()]).output();
-    shown.is_ok_and(|shown| {
-        String::from_utf8_lossy(&shown.stdout).contains(&*data.to_string_lossy())
+    let mut ps = std::process::Command::new("ps");
+    let output = ps.args(["-ww", "-o", "command=", "-p", &pid.to_string()]).output();
+    output.is_ok_and(|output| {
+        String::from_utf8_lossy(&output.stdout).contains(&*data.to_string_lossy())
     })
 }
 
-/// The setting for the socket's folder. Postgres parses a list that is separated by commas outside of quotes.
+/// The setting for the socket's folder. Postgres parses it as a comma-separated list, so the path is quoted.
 fn socket_setting(folder: &Path) -> OsString {
     let mut setting = b"unix_socket_directories=\"".to_vec();
     for &byte in folder.as_os_str().as_bytes() {
@@ -257,12 +265,12 @@ fn end_with_this_thread(command: &mut Command) {
     unsafe {
         command.pre_exec(move || {
             set_parent_process_death_signal(Some(Signal::INT))?;
-            // The server may have ended before the line above.
+            // If the server ended before the line above, the signal would never be sent.
             if getppid() == server { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
         });
     }
 }
 
-/// On other systems the next start finds the process by `postmaster.pid` and stops it.
+/// Not possible on other systems. There the next start finds the process by `postmaster.pid` and stops it.
 #[cfg(not(target_os = "linux"))]
 fn end_with_this_thread(_: &mut Command) {}

@@ -1,7 +1,7 @@
-//! An embedded Postgres: a child process on a private unix socket that ends with the server.
+//! An embedded Postgres: a child process of the server that listens on a private unix socket.
 //!
-//! Start and recovery have no time limit; the server answers probes and handles signals meanwhile. The first signal
-//! stops the database by a fast shutdown, a further one by an immediate shutdown.
+//! Start and recovery have no time limit. While they run, the server answers probes and handles signals. The first
+//! signal stops the database by a fast shutdown, a second one by an immediate shutdown.
 
 mod binaries;
 mod cluster;
@@ -23,12 +23,12 @@ use tokio::sync::{oneshot, watch};
 
 use supervisor::Order;
 
-/// The database that the server uses in its own cluster.
+/// The name of the server's database in the embedded cluster.
 const DATABASE: &str = "idlewatt";
 const USER: &str = "idlewatt";
-/// Only part of the socket's file name.
+/// Postgres does not listen on this port; the number is only part of the socket's file name.
 const PORT: u16 = 5432;
-/// The longest path of a unix socket that all systems allow.
+/// The longest path of a unix socket that all supported systems allow, in bytes.
 const MAX_SOCKET_PATH: usize = 103;
 
 /// Why the database cannot be started.
@@ -45,22 +45,22 @@ pub enum Error {
     )]
     NoUser,
     #[error(
-        "the folder {folder} bars the user {user} who runs PostgreSQL: allow passage (chmod o+x {folder}) or choose \
+        "the folder {folder} bars the user {user} who runs PostgreSQL: allow access (chmod o+x {folder}) or choose \
          another DATA_DIR"
     )]
-    Barred { folder: String, user: String },
+    AccessDenied { folder: String, user: String },
     #[error(
-        "PostgreSQL's initdb needs a name for the user id {uid} that the server runs as, and /etc/passwd has none: add a \
-         line to it, such as `idlewatt:x:{uid}:0::/:/sbin/nologin`, load libnss_wrapper.so (LD_PRELOAD), run the \
-         server as a user that is there, or set DATABASE_URL"
+        "PostgreSQL's initdb needs a user name, but /etc/passwd has no entry for the user id {uid} of the server: add \
+         a line such as `idlewatt:x:{uid}:0::/:/sbin/nologin`, load libnss_wrapper.so (LD_PRELOAD), run the server as \
+         a user in /etc/passwd, or set DATABASE_URL"
     )]
-    Nameless { uid: u32 },
+    NoUserName { uid: u32 },
     #[error("{what}: {source}")]
     Io { what: String, source: io::Error },
     #[error("{program} failed: {output}")]
     Failed { program: &'static str, output: String },
     /// The database was stopped before it was ready.
-    #[error("the embedded database was stopped while it started")]
+    #[error("the embedded database was stopped while it was starting")]
     Stopped,
 }
 
@@ -72,20 +72,21 @@ fn io_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> Error {
 /// Where Postgres is installed and how it runs.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
-    /// The folder of its programs. `None` searches for it.
+    /// The folder of the programs. If it is `None`, the programs are searched for.
     pub bin_dir: Option<PathBuf>,
-    /// Folders to search, in the form of `PATH`.
+    /// The folders to search, in the format of `PATH`.
     pub search_path: Option<OsString>,
-    /// Further `-c` settings, such as `fsync=off`.
+    /// Additional `-c` settings, such as `fsync=off`.
     pub extra: Vec<String>,
 }
 
-/// A database process and the thread that owns it. The thread restarts the process whenever it ends by itself.
+/// A database process and the thread that supervises it. The thread restarts the process if it ends unexpectedly.
 ///
-/// Dropping it stops the process and blocks until the process has ended. [`Embedded::stop`] does the same without
-/// blocking.
+/// Dropping this value stops the process and blocks until the process has ended. [`Embedded::stop`] does the same
+/// without blocking.
 #[derive(Debug)]
 pub struct Embedded {
+    /// The folder of the unix socket.
     sockets: PathBuf,
     orders: watch::Sender<Order>,
     /// The result of the first start; `None` once it has been received.
@@ -94,10 +95,10 @@ pub struct Embedded {
 }
 
 impl Embedded {
-    /// Begins to start the database in `folder`, creates the cluster if it is missing, and returns at once.
+    /// Starts the database in `folder` in the background, and creates the cluster if it is missing. Returns at once.
     ///
     /// # Errors
-    /// Returns [`Error::Io`] if the system refuses a thread.
+    /// Returns [`Error::Io`] if the thread cannot be created.
     pub fn launch(folder: &Path, settings: Settings) -> Result<Self, Error> {
         let (orders, ordered) = watch::channel(Order::Run);
         let (first, started) = oneshot::channel();
@@ -114,7 +115,7 @@ impl Embedded {
         })
     }
 
-    /// As [`Embedded::launch`], and returns when the database accepts connections.
+    /// As [`Embedded::launch`], but returns only when the database accepts connections.
     ///
     /// # Errors
     /// As [`Embedded::started`].
@@ -124,11 +125,11 @@ impl Embedded {
         Ok(embedded)
     }
 
-    /// Waits until the database accepts connections for the first time, however long its recovery takes. Cancel safe;
-    /// can be called again.
+    /// Waits without a time limit until the database accepts connections for the first time. Cancel safe, and can be
+    /// called again.
     ///
     /// # Errors
-    /// Returns why the database cannot start and how to fix it. It is not retried.
+    /// Returns why the database cannot start and how to fix it. The start is not retried.
     pub async fn started(&mut self) -> Result<(), Error> {
         let Some(started) = &mut self.started else { return Ok(()) };
         let result = started.await.unwrap_or(Err(Error::Stopped));
@@ -136,12 +137,12 @@ impl Embedded {
         result
     }
 
-    /// How to connect to its database after [`Embedded::ensure_database`].
+    /// How to connect to the server's database. It exists after [`Embedded::ensure_database`].
     pub fn connection(&self) -> tokio_postgres::Config {
         self.connection_to(DATABASE)
     }
 
-    /// How to connect to one of its databases. `postgres` always exists.
+    /// How to connect to a database of the cluster. The database `postgres` always exists.
     pub fn connection_to(&self, database: &str) -> tokio_postgres::Config {
         connection_in(&self.sockets, database)
     }
@@ -164,25 +165,25 @@ impl Embedded {
         Ok(())
     }
 
-    /// Stops the process by a fast shutdown and waits for its end: nothing needs recovery at the next start. If the future is
-    /// cancelled, the shutdown continues.
+    /// Stops the process by a fast shutdown and waits until it has ended. The next start needs no recovery. If the
+    /// future is cancelled, the shutdown continues.
     pub async fn stop(&mut self) {
         self.order(Order::Stop);
         // The thread drops its receiver after the process has ended.
         self.orders.closed().await;
     }
 
-    /// As [`Embedded::stop`], with an immediate shutdown: the next start recovers from the write-ahead log.
+    /// As [`Embedded::stop`], but with an immediate shutdown: the next start recovers from the write-ahead log.
     pub async fn stop_now(&mut self) {
         self.order(Order::StopNow);
         self.orders.closed().await;
     }
 
-    /// Raises the order. A weaker order than the present one changes nothing.
+    /// Sends an order. Does nothing if the current order is the same or stricter.
     fn order(&self, order: Order) {
-        self.orders.send_if_modified(|given| {
-            let is_stricter = order > *given;
-            *given = order.max(*given);
+        self.orders.send_if_modified(|current| {
+            let is_stricter = order > *current;
+            *current = order.max(*current);
             is_stricter
         });
     }
@@ -192,13 +193,13 @@ impl Drop for Embedded {
     fn drop(&mut self) {
         self.order(Order::Stop);
         if let Some(thread) = self.thread.take() {
-            // An error is a panic of the thread, which was logged.
+            // An error means that the thread panicked, which has been logged.
             thread.join().ok();
         }
     }
 }
 
-/// How to connect to the server's database in `folder`; `None` if no server runs it now.
+/// How to connect to the embedded database in `folder`; `None` if it is not running.
 pub async fn running(folder: &Path) -> Option<tokio_postgres::Config> {
     let connection = connection_in(&socket_folder(&folder.canonicalize().ok()?), DATABASE);
     let (client, driver) = connection.connect(tokio_postgres::NoTls).await.ok()?;
@@ -220,7 +221,8 @@ fn connection_in(sockets: &Path, database: &str) -> tokio_postgres::Config {
     config
 }
 
-/// The folder of the sockets: beside the data, unless the path is too long for a socket.
+/// The folder of the unix socket. It is in `folder`, or in the system's folder for temporary files if the path of the
+/// socket would be too long.
 fn socket_folder(folder: &Path) -> PathBuf {
     let beside = folder.join("run");
     let file_name = format!("/.s.PGSQL.{PORT}");

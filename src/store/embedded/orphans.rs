@@ -1,7 +1,7 @@
-//! Reaping orphaned processes as process 1.
+//! Reaps orphaned processes if the server is process 1.
 //!
-//! A database that is killed leaves its worker processes behind. They end by themselves and remain zombies until
-//! process 1 waits for them. In a container without an init, process 1 is the server.
+//! If the database's main process is killed, its worker processes end by themselves, but they remain zombies until
+//! process 1 waits for them. In a container without an init process, the server is process 1.
 
 use std::fs;
 use std::process;
@@ -19,12 +19,12 @@ impl Orphans {
         Self(is_first.then(|| signal(SignalKind::child()).ok()).flatten())
     }
 
-    /// Reaps orphans whenever a child ends. Never returns. `own` is the only child that other code waits for.
+    /// Reaps orphans whenever a child ends. Never returns. Does not reap the child `own`, for which other code waits.
     pub(super) async fn reap_all_but(&mut self, own: Option<u32>) {
-        if let Some(ends) = &mut self.0 {
+        if let Some(child_ended) = &mut self.0 {
             loop {
                 reap(own);
-                if ends.recv().await.is_none() {
+                if child_ended.recv().await.is_none() {
                     break;
                 }
             }
@@ -66,7 +66,7 @@ mod tests {
     fn until(what: &str, condition: impl Fn() -> bool) {
         let started = Instant::now();
         while !condition() {
-            assert!(started.elapsed() < Duration::from_secs(30), "{what}: not in time");
+            assert!(started.elapsed() < Duration::from_secs(30), "timed out: {what}");
             thread::sleep(Duration::from_millis(1));
         }
     }
@@ -89,12 +89,12 @@ mod tests {
         until("the own child ends", || is_ended_child(own.id()));
 
         reap(Some(own.id()));
-        assert!(fs::exists(format!("/proc/{orphan}")).expect("read"), "it still runs");
+        assert!(fs::exists(format!("/proc/{orphan}")).expect("read"), "the orphan still runs");
         let pid = Pid::from_raw(orphan.cast_signed()).expect("a process");
         rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("killed");
         until("the orphan ends", || is_ended_child(orphan));
         reap(Some(own.id()));
-        assert!(!fs::exists(format!("/proc/{orphan}")).expect("read"), "it was reaped");
+        assert!(!fs::exists(format!("/proc/{orphan}")).expect("read"), "the orphan was reaped");
         assert!(own.wait().expect("not reaped").success());
     }
 }

@@ -1,4 +1,5 @@
-//! The user that runs Postgres, which refuses to run as root.
+//! The user that runs Postgres. If the server runs as root, this is another user, because Postgres refuses to run as
+//! root.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -13,7 +14,7 @@ use super::{Error, io_error, set_mode};
 pub(super) enum Owner {
     /// The user that runs the server.
     Same,
-    /// Another user, because the server runs as root.
+    /// Another user. The server runs as root.
     Other { name: &'static str, uid: u32, gid: u32 },
 }
 
@@ -35,9 +36,9 @@ impl Owner {
         }
     }
 
-    /// Creates a folder that only the owner can enter.
+    /// Creates the folder if it is missing, and makes it accessible to the owner only.
     pub(super) fn make_private(&self, folder: &Path) -> Result<(), Error> {
-        let what = || format!("making {}", folder.display());
+        let what = || format!("creating {}", folder.display());
         fs::create_dir_all(folder).map_err(io_error(what()))?;
         set_mode(folder, 0o700)?;
         if let Self::Other { uid, gid, .. } = *self {
@@ -47,29 +48,29 @@ impl Owner {
     }
 
     /// Checks that the owner can enter `folder` and all folders above it.
-    pub(super) fn check_passage(&self, folder: &Path) -> Result<(), Error> {
+    pub(super) fn check_access(&self, folder: &Path) -> Result<(), Error> {
         let Self::Other { name, uid, gid } = *self else { return Ok(()) };
         for ancestor in folder.ancestors() {
             let what = format!("reading {}", ancestor.display());
             let metadata = fs::metadata(ancestor).map_err(io_error(what))?;
             let mode = metadata.permissions().mode();
-            let passable = if metadata.uid() == uid {
+            let can_enter = if metadata.uid() == uid {
                 mode & 0o100
             } else if metadata.gid() == gid {
                 mode & 0o010
             } else {
                 mode & 0o001
             };
-            if passable == 0 {
+            if can_enter == 0 {
                 let folder = ancestor.display().to_string();
-                return Err(Error::Barred { folder, user: name.to_owned() });
+                return Err(Error::AccessDenied { folder, user: name.to_owned() });
             }
         }
         Ok(())
     }
 }
 
-/// The number that `id` prints for a user.
+/// The user id (`-u`) or group id (`-g`) of a user, as the program `id` prints it.
 fn number(flag: &str, user: &str) -> Option<u32> {
     let output = Command::new("id").args([flag, user]).output().ok()?;
     output.status.success().then_some(())?;

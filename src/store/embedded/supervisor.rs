@@ -1,9 +1,9 @@
-//! The thread that owns the database's process from the first start to the last stop.
+//! The thread that starts, restarts and stops the database's process.
 //!
-//! On Linux the kernel signals a child when the thread that started it ends (`PR_SET_PDEATHSIG`), which stops the
-//! database of a killed server. Therefore one thread starts the process, restarts it when it ends by itself, and ends
-//! after it. All waits are asynchronous, so an order to stop takes effect during `initdb`, start, recovery and the
-//! pauses between attempts.
+//! On Linux the kernel signals a child process when the thread that started it ends (`PR_SET_PDEATHSIG`). This stops
+//! the database if the server is killed. Therefore one thread starts the process, restarts it when it ends
+//! unexpectedly, and ends only after the process has ended. All waits are asynchronous, so an order to stop takes
+//! effect during `initdb`, start, recovery and the pauses between attempts.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,19 +17,19 @@ use super::cluster::Cluster;
 use super::orphans::Orphans;
 use super::{Error, Settings, io_error};
 
-/// Pause before a restart; it doubles with each attempt that fails.
-const FIRST_RETRY: Duration = Duration::from_millis(250);
-const LAST_RETRY: Duration = Duration::from_secs(5);
-/// How long a fast shutdown may take, which writes a checkpoint.
+/// The pause before the first restart. It doubles with each attempt that fails, up to [`MAX_RETRY_PAUSE`].
+const FIRST_RETRY_PAUSE: Duration = Duration::from_millis(250);
+const MAX_RETRY_PAUSE: Duration = Duration::from_secs(5);
+/// How long a fast shutdown may take before an immediate one follows. A fast shutdown writes a checkpoint.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
-/// How long an immediate shutdown may take.
+/// How long an immediate shutdown may take before the process is killed.
 const STOP_NOW_LIMIT: Duration = Duration::from_secs(6);
 
-/// What the process has to do. Orders only become stricter.
+/// What the supervisor has to do with the process. An order is only ever replaced by a stricter one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Order {
     Run,
-    /// Fast shutdown: nothing needs recovery at the next start.
+    /// Fast shutdown: the next start needs no recovery.
     Stop,
     /// Immediate shutdown: the next start recovers from the write-ahead log.
     StopNow,
@@ -41,8 +41,8 @@ struct Supervisor {
     orphans: Orphans,
 }
 
-/// Runs the database in `folder` until it is ordered to stop. Sends the result of the first start to `started`, and
-/// returns if that failed.
+/// Runs the database in `folder` until `orders` contains an order to stop. Sends the result of the first start to
+/// `started`. Returns at once if the first start failed.
 pub(super) fn run(
     folder: PathBuf,
     settings: Settings,
@@ -50,7 +50,7 @@ pub(super) fn run(
     started: oneshot::Sender<Result<(), Error>>,
 ) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(io_error("making a runtime for the database"));
+    let runtime = runtime.map_err(io_error("creating a runtime for the database"));
     let found = runtime.and_then(|runtime| Ok((runtime, Cluster::find(folder, settings)?)));
     let (runtime, cluster) = match found {
         Ok(found) => found,
@@ -86,9 +86,9 @@ impl Supervisor {
         }
     }
 
-    /// Retries until the database has started. `None` if ordered to stop.
+    /// Retries until the database has started. Returns `None` if ordered to stop.
     async fn restart(&mut self) -> Option<Child> {
-        let mut pause = FIRST_RETRY;
+        let mut pause = FIRST_RETRY_PAUSE;
         loop {
             tokio::select! {
                 () = sleep(pause) => {}
@@ -99,7 +99,7 @@ impl Supervisor {
                 Err(Error::Stopped) => return None,
                 Err(error) => tracing::error!(%error, "the embedded database does not start"),
             }
-            pause = (pause * 2).min(LAST_RETRY);
+            pause = (pause * 2).min(MAX_RETRY_PAUSE);
         }
     }
 
@@ -143,8 +143,8 @@ impl Supervisor {
 
 /// Waits for this order or a stricter one.
 async fn ordered(orders: &mut watch::Receiver<Order>, order: Order) {
-    if orders.wait_for(|given| *given >= order).await.is_err() {
-        // The sender always sends `Stop` before it is dropped, so this is not reached without an order.
+    if orders.wait_for(|current| *current >= order).await.is_err() {
+        // The sender was dropped. It sends `Stop` before that, so only a wait for `StopNow` gets here.
         std::future::pending::<()>().await;
     }
 }
