@@ -1,5 +1,5 @@
-//! A player's state as JSON. What a click does not change is rendered once and kept beside the row: from one answer to the
-//! next only the energy, the version and the times differ.
+//! A player's state as JSON. What a click does not change is rendered once and kept beside the row: from one answer to
+//! the next only the energy, the version and the times differ.
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ impl<'a> StatePage<'a> {
         let State { record, epoch, timeline, .. } = state;
         let now = record.player.not_before_settled(state.now);
         let page = state.handle.page(
-            |page| page.basis.is_of(record, *epoch, timeline, now),
+            |page| page.basis.matches(record, *epoch, timeline, now),
             || render(state, now).map_err(Problem::internal),
         )?;
         Ok(Self { state, now, page })
@@ -52,7 +52,7 @@ impl<'a> StatePage<'a> {
         let player = &self.state.record.player;
         let (energy, lifetime_energy) = self.amounts();
         let text = &*self.page.text;
-        let [second, third] = self.page.gaps;
+        let [second, third] = self.page.part_starts;
         body.reserve(text.len() + CHANGING);
         body.push(b'{');
         body.extend_from_slice(&text[..second]);
@@ -94,8 +94,8 @@ impl<'a> StatePage<'a> {
         self.state.record.player.reported_absence(self.now)
     }
 
-    /// The entity tag of the state: the player, the epoch of the database, and what a client cannot calculate itself. If
-    /// several players use one browser one after the other, its cache distinguishes them by this tag only.
+    /// The entity tag of the state: the player, the epoch of the database, and what a client cannot calculate itself.
+    /// If several players use one browser one after the other, its cache distinguishes them by this tag only.
     ///
     /// # Errors
     /// 500 if the tag is not plain text, which does not happen.
@@ -140,7 +140,7 @@ fn render(state: &State, now: Timestamp) -> Result<Page, serde_json::Error> {
     Ok(Page {
         basis: Basis::of(record, *epoch, timeline, now),
         production: record.player.production(timeline, now),
-        gaps: [names.len(), names.len() + rates.len()],
+        part_starts: [names.len(), names.len() + rates.len()],
         text: [names, rates, possessions].concat().into(),
         tag_start: tag_start(record.id, *epoch).into(),
     })
