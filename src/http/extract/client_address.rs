@@ -18,8 +18,8 @@ pub fn client_address(peer: Option<SocketAddr>, headers: &HeaderMap, hops: usize
         return peer;
     }
     let plain =
-        said(headers, &X_FORWARDED_FOR, hops, |line| line.split(',').map(address).collect());
-    let standard = said(headers, &FORWARDED, hops, |line| {
+        reported(headers, &X_FORWARDED_FOR, hops, |line| line.split(',').map(address).collect());
+    let standard = reported(headers, &FORWARDED, hops, |line| {
         let nodes = forwarded::nodes(line).unwrap_or_default();
         nodes.iter().map(|node| address(node.as_deref()?)).collect()
     });
@@ -36,7 +36,7 @@ pub fn client_address(peer: Option<SocketAddr>, headers: &HeaderMap, hops: usize
 /// The address that the outermost of `hops` proxies wrote into a list, or the nearest to it that is valid. `read`
 /// returns the addresses of a line in order, `None` for an element without an address, and `None` for a line that is
 /// not a list.
-fn said(
+fn reported(
     headers: &HeaderMap,
     name: &HeaderName,
     hops: usize,

@@ -58,14 +58,14 @@ fn unquoted(value: &str) -> Option<Cow<'_, str>> {
         let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"\"\\,;=".contains(&byte);
         return (!value.is_empty() && value.bytes().all(is_plain)).then_some(value.into());
     };
-    let mut meant = String::with_capacity(rest.len());
+    let mut unescaped = String::with_capacity(rest.len());
     let mut rest = rest.chars();
     loop {
         match rest.next()? {
             // Nothing may follow the end of the string.
-            '"' => return rest.next().is_none().then_some(meant.into()),
-            '\\' => meant.push(rest.next()?),
-            other => meant.push(other),
+            '"' => return rest.next().is_none().then_some(unescaped.into()),
+            '\\' => unescaped.push(rest.next()?),
+            other => unescaped.push(other),
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::http::extract::{Body, Caller, MaybeCaller, id, user_agent};
 use crate::http::{Api, json, private_json, session_cookie};
 
 /// The answer to signing in.
-fn welcome(
+fn signed_in_response(
     (api, request): (&Api, &HttpRequest),
     status: StatusCode,
     signed_in: SignedIn,
@@ -39,7 +39,7 @@ pub async fn create_guest(
 ) -> Result<HttpResponse, Problem> {
     let signed_in = api.accounts.create_guest(user_agent(&request)).await?;
     api.rankings.reload_later([signed_in.player]);
-    Ok(welcome((&api, &request), StatusCode::CREATED, signed_in, body.value.session))
+    Ok(signed_in_response((&api, &request), StatusCode::CREATED, signed_in, body.value.session))
 }
 
 /// Create a player with a username and sign in. With a guest's access token the guest is upgraded: it keeps its
@@ -63,7 +63,7 @@ pub async fn register(
         None => api.accounts.register(registration, agent).await?,
     };
     api.rankings.reload_later([signed_in.player]);
-    Ok(welcome((&api, &request), StatusCode::CREATED, signed_in, kind))
+    Ok(signed_in_response((&api, &request), StatusCode::CREATED, signed_in, kind))
 }
 
 fn check_registration(request: RegisterRequest) -> Result<Registration, Problem> {
@@ -113,12 +113,12 @@ pub async fn login(
     }
     let agent = user_agent(&request);
     let signed_in = api.accounts.login(username.as_deref(), password, agent).await?;
-    Ok(welcome((&api, &request), StatusCode::OK, signed_in, session))
+    Ok(signed_in_response((&api, &request), StatusCode::OK, signed_in, session))
 }
 
 /// Replace the tokens of a session. A refresh token is valid for one refresh. A repeat within 30 s, while the new
-/// refresh token is unused, returns the same new tokens. Any other reuse ends the session. Without a `refresh_token` the
-/// session cookie is used and replaced; it is cleared if it is not valid.
+/// refresh token is unused, returns the same new tokens. Any other reuse ends the session. Without a `refresh_token`
+/// the session cookie is used and replaced; it is cleared if it is not valid.
 #[utoipa::path(
     post, path = "/api/v1/auth/refresh", tag = "auth", operation_id = "refreshTokens", request_body = RefreshRequest,
     responses((status = 200, body = RefreshedWire)), security((), ("session" = []))

@@ -18,7 +18,7 @@ use crate::game::{Answer, Asked, CacheHandle, Request};
 use crate::http::extract::{Body, Caller, Key, Query, former_caller, page_limit, slug};
 use crate::http::pages::state::StatePage;
 use crate::http::pages::{cursor, etag};
-use crate::http::{Api, JSON, NEVER_KEPT, VARY_BY_CALLER, json_with, private_json, session_cookie};
+use crate::http::{Api, JSON, NO_STORE, VARY_BY_CALLER, json_with, private_json, session_cookie};
 
 const PRIVATE: HeaderValue = HeaderValue::from_static("private, no-cache");
 /// The header of an answer to a repeated request.
@@ -96,7 +96,7 @@ pub fn answer_with(
 fn respond(answer: &Answer, body: Vec<u8>) -> HttpResponse {
     let mut response = HttpResponse::Ok();
     response.append_header((header::CONTENT_TYPE, JSON));
-    response.append_header((header::CACHE_CONTROL, NEVER_KEPT));
+    response.append_header((header::CACHE_CONTROL, NO_STORE));
     if answer.replayed {
         response.insert_header(REPLAYED);
     }

@@ -26,8 +26,8 @@ const KEEP_FINAL: Duration = Duration::from_secs(5);
 const CACHE_CONTROL: HeaderValue = HeaderValue::from_static("public, max-age=1");
 
 /// How long a request waits for boards that are being built, as after a start.
-const PATIENCE: Duration = Duration::from_secs(2);
-const ASK_AGAIN: Duration = Duration::from_millis(20);
+const MAX_WAIT: Duration = Duration::from_secs(2);
+const RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The largest offset. No board has as many players.
 const MAX_OFFSET: u64 = 1_000_000_000;
@@ -111,7 +111,8 @@ pub async fn read_own_ranking(
     }
     let player = caller.player();
     api.game.note_presence(&caller.handle);
-    let found = patiently(async || api.rankings.surroundings(board, player, around).await).await?;
+    let found =
+        wait_for_boards(async || api.rankings.surroundings(board, player, around).await).await?;
     Ok(private_json(&OwnRankingWire::new(board, found)))
 }
 
@@ -159,19 +160,19 @@ async fn serve(
         let content = match load().await {
             // An old page is better than waiting for a new one.
             Err(Error::Unavailable(Unavailable::Incomplete)) if !api.rankings_pages.holds(key) => {
-                patiently(&load).await?
+                wait_for_boards(&load).await?
             }
             result => result?,
         };
         Page::new(content, generation).map_err(Failed::Page)
     };
-    let found = api.rankings_pages.get(key, keep, generation, make, Failed::gives_way).await;
+    let found = api.rankings_pages.get(key, keep, generation, make, Failed::allows_stale).await;
     let found = found.map_err(|failed| match failed {
         Failed::Load(error) => error.into(),
         Failed::Page(problem) => problem,
     })?;
     // Without Postgres no scores are updated.
-    let stale = found.is_last || api.health.database_latency().is_none();
+    let stale = found.is_outdated || api.health.database_latency().is_none();
     Ok(found.page.ready(stale)?.answer(request, CACHE_CONTROL))
 }
 
@@ -188,7 +189,7 @@ impl From<Error> for Failed {
 
 impl Failed {
     /// Whether a store is unavailable, so that the last page is served.
-    fn gives_way(&self) -> bool {
+    fn allows_stale(&self) -> bool {
         match self {
             Self::Load(Error::Unavailable(_)) => true,
             Self::Load(Error::Store(error)) => error.is_passing(),
@@ -198,12 +199,12 @@ impl Failed {
 }
 
 /// Retries for a moment while the boards are being built.
-async fn patiently<T>(ask: impl AsyncFn() -> Result<T, Error>) -> Result<T, Error> {
-    let asked = Instant::now();
+async fn wait_for_boards<T>(request: impl AsyncFn() -> Result<T, Error>) -> Result<T, Error> {
+    let started = Instant::now();
     loop {
-        match ask().await {
-            Err(Error::Unavailable(Unavailable::Incomplete)) if asked.elapsed() < PATIENCE => {
-                tokio::time::sleep(ASK_AGAIN).await;
+        match request().await {
+            Err(Error::Unavailable(Unavailable::Incomplete)) if started.elapsed() < MAX_WAIT => {
+                tokio::time::sleep(RETRY_INTERVAL).await;
             }
             result => return result,
         }

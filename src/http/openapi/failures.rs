@@ -37,7 +37,7 @@ fn codes(operation: &Operation<'_>) -> BTreeSet<Code> {
     if is_limited(operation.path) {
         codes.extend([Code::RateLimited, Code::Unavailable]);
     }
-    if operation.asks_for("player") {
+    if operation.accepts_scheme("player") {
         codes.extend([Code::Unauthenticated, Code::TokenExpired, Code::PlayerBanned]);
     }
     if is_admin(operation.path) {
@@ -57,12 +57,12 @@ fn codes(operation: &Operation<'_>) -> BTreeSet<Code> {
     if operation.has_parameter("path", None) || operation.has_parameter("query", Some("board")) {
         codes.insert(Code::NotFound);
     }
-    codes.extend(own(operation.id()));
+    codes.extend(specific(operation.id()));
     codes
 }
 
 /// The codes that are specific to an operation.
-fn own(id: &str) -> &'static [Code] {
+fn specific(id: &str) -> &'static [Code] {
     use Code::{
         AlreadyOwned, AlreadyRegistered, Forbidden, InsufficientEnergy, InvalidCredentials,
         NothingToGain, PlayerBanned, RequirementNotMet, TokenExpired, Unauthenticated,

@@ -68,7 +68,7 @@ pub fn parameters() -> Value {
 }
 
 /// Adds references to the headers of an operation's answers.
-pub fn name(operation: &mut Operation<'_>, components: &mut Map<String, Value>) {
+pub fn reference(operation: &mut Operation<'_>, components: &mut Map<String, Value>) {
     let is_limited = is_limited(operation.path);
     let takes_key = operation.has_parameter("header", Some("Idempotency-Key"));
     let is_admin = is_admin(operation.path);

@@ -90,11 +90,11 @@ pub fn document() -> Value {
     let shared = headers::parameters();
     let mut responses = Map::new();
     for_each_operation(&mut document, |mut operation| {
-        tidy::divide_text(&mut operation);
-        tidy::describe_answers(&mut operation);
+        tidy::split_text(&mut operation);
+        tidy::describe_responses(&mut operation);
         tidy::body(&mut operation, &schemas);
         failures::list(&mut operation, &mut responses);
-        headers::name(&mut operation, &mut responses);
+        headers::reference(&mut operation, &mut responses);
         tidy::parameters(&mut operation, &shared);
     });
     let components = &mut document["components"];
@@ -125,7 +125,7 @@ impl Operation<'_> {
     }
 
     /// Whether the operation accepts a token of this scheme.
-    fn asks_for(&self, scheme: &str) -> bool {
+    fn accepts_scheme(&self, scheme: &str) -> bool {
         let schemes = self.value.get("security").and_then(Value::as_array);
         schemes.into_iter().flatten().any(|it| it.get(scheme).is_some())
     }

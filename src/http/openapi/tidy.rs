@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::Operation;
 
 /// Makes the first sentence of a handler's comment the summary, and the rest the description.
-pub fn divide_text(operation: &mut Operation<'_>) {
+pub fn split_text(operation: &mut Operation<'_>) {
     let mut take = |name| operation.value.remove(name);
     let parts = [take("summary"), take("description")];
     let texts: Vec<&str> = parts.iter().flatten().filter_map(Value::as_str).collect();
@@ -67,7 +67,7 @@ pub fn body(operation: &mut Operation<'_>, schemas: &Map<String, Value>) {
 }
 
 /// Describes every answer without a description by its status.
-pub fn describe_answers(operation: &mut Operation<'_>) {
+pub fn describe_responses(operation: &mut Operation<'_>) {
     for (status, response) in operation.member("responses") {
         let status = status.parse().ok().and_then(|status| StatusCode::from_u16(status).ok());
         let reason = status.and_then(|status| status.canonical_reason()).unwrap_or_default();
