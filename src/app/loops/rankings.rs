@@ -49,7 +49,7 @@ impl Server {
             let began = Instant::now();
             let rebuilt = self.rankings.rebuild_if_due().await;
             let has_read =
-                matches!(rebuilt, Ok(Some(_)) | Err(Error::Unavailable(Unavailable::CutShort)));
+                matches!(rebuilt, Ok(Some(_)) | Err(Error::Unavailable(Unavailable::Interrupted)));
             let pause = if has_read { began.elapsed() } else { Duration::ZERO };
             note("rebuilding", rebuilt);
             // Every request that finds the boards incomplete asks for a rebuild.
