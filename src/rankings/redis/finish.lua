@@ -21,8 +21,8 @@ local as_of = ask('HGET', live[1], 'as_of')
 if not as_of or tonumber(ARGV[2]) > tonumber(as_of) then
     as_of = ARGV[2]
 end
--- If a season started during the build, publications have set it on the build. The season board then counts as
--- incomplete, because built_season differs, and the boards are rebuilt.
+-- If a season started during the build, publications have stored it in the build's meta. The season board is then
+-- incomplete; the boards are rebuilt soon, because built_season differs from the current season.
 local season = redis.call('HGET', build[1], 'season') or ARGV[3]
 redis.call('UNLINK', live[1], build[1])
 redis.call('HSET', live[1], 'season', season, 'built_at', ARGV[2], 'built_season', ARGV[3], 'as_of', as_of)
