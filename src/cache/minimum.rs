@@ -31,9 +31,9 @@ pub(super) struct Minimum {
     known_at: Option<Instant>,
     /// The last time at which the row may have changed to an unknown revision.
     changed_at: Option<Instant>,
-    /// The base revision of a write whose outcome is unknown: Postgres may still execute it, and then nobody announces
-    /// it. Once a higher revision is committed, the write's revision check fails, so the write is settled. [`SETTLED`]
-    /// if there is no such write.
+    /// The base revision of a write whose outcome is unknown: Postgres may still execute it, and then no instance
+    /// announces it. Once a higher revision is committed, the write's revision check fails, so the write is settled.
+    /// [`SETTLED`] if there is no such write.
     unsettled: i64,
 }
 

@@ -23,8 +23,8 @@ struct Files;
 const INDEX: &str = "index.html";
 
 /// Returned if the web client was not built.
-const PLACEHOLDER: &str = "<!doctype html>\n<html lang=\"en\">\n<title>Idlewatt</title>\n<p>The server is running, but this \
-    build does not contain the web client. <code>make web</code> builds it. The API is documented at \
+const PLACEHOLDER: &str = "<!doctype html>\n<html lang=\"en\">\n<title>Idlewatt</title>\n<p>The server is running, but \
+    this build does not contain the web client. <code>make web</code> builds it. The API is documented at \
     <a href=\"/docs\">/docs</a>.\n</html>\n";
 
 /// The Content-Security-Policy: only files of this server, no inline scripts or styles, and no HTML created from
