@@ -4,13 +4,13 @@
 //! Therefore a worker may crash or stall at any point: another worker takes the job over, and no effect is lost,
 //! repeated, or written after the lease has expired.
 //!
-//! - *Leases.* A worker claims due jobs with `for no key update skip locked`. A lease lasts 15 seconds by the
-//! database's   clock; the worker renews it three times in that period. Workers look for expired leases every second.
+//! - *Leases.* A worker claims due jobs with `for no key update skip locked`. A lease lasts 15 seconds by the clock of
+//!   the database; the worker renews it three times in that period. Workers look for expired leases every second.
 //! - *Steps.* A job consists of one or more transactions. Each ends with [`Work::finish`] or [`Work::advance`]. They
 //!   commit only if the job's row still has the worker's lease, and otherwise roll back. A handler must call one of the
 //!   functions that return [`Finished`]. A job that is taken over continues after its last committed step.
 //! - *Attempts.* After an error or a panic the job is retried after 4 s, 8 s and so on, up to 15 minutes. After its
-//! last   attempt (by default the eighth) it is a dead letter. Operators list, retry and discard jobs.
+//!   last attempt (by default the eighth) it is a dead letter. Operators list, retry and discard jobs.
 //! - *Shutdown.* A process that shuts down claims no more jobs. It finishes jobs of one step, and requeues jobs of
 //!   several steps after their current step.
 //!

@@ -1,10 +1,10 @@
 -- Writes standings to the boards and, if there is a build, to the build. A standing never replaces a newer one.
 -- KEYS: meta, players and three boards; then the same five of the build.
--- ARGV: season, time of the scores (microseconds), and the build's token if only the build is written (otherwise
--- empty);       then for each player: id, data (stamp and name, see player_data in codec.rs), and three scores, which
--- are empty if       the player is removed. Returns the time and the season of the last complete build (empty if the
--- boards are incomplete), and the number of keys that were removed because the boards were damaged. Fails with CUTSHORT
--- if the build with this token was interrupted.
+-- ARGV: season, time of the scores (microseconds), and the build's token if only the build is written (otherwise empty);
+--       then for each player: id, data (stamp and name, see player_data in codec.rs), and three scores, which are empty
+--       if the player is removed.
+-- Returns the time and the season of the last complete build (empty if the boards are incomplete), and the number of
+-- keys that were removed because the boards were damaged. Fails with CUTSHORT if the build was interrupted.
 local FIELDS = 5
 local season = tonumber(ARGV[1])
 local ids, first = {}, 4
