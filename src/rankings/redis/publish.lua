@@ -1,6 +1,6 @@
 -- Writes standings to the boards and, if there is a build, to the build. A standing never replaces a newer one.
 -- KEYS: meta, players and three boards; then the same five of the build.
--- ARGV: season, time of the scores (microseconds), and the build's token if only the build is written (otherwise empty);
+-- ARGV: season, time of the scores (microseconds), and the build's token if only the build is written (else empty);
 --       then for each player: id, data (stamp and name, see player_data in codec.rs), and three scores, which are empty
 --       if the player is removed.
 -- Returns the time and the season of the last complete build (empty if the boards are incomplete), and the number of

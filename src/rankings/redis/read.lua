@@ -1,6 +1,6 @@
 -- Reads a part of a board. Does not use parts.lua, because requests wait for this script and it must be short.
 -- KEYS: meta, players, the board.
--- ARGV: the board's name; then either offset and limit, or a player's id, 'around' and the number of players on each side.
+-- ARGV: the board's name; then either offset and limit, or a player's id, 'around' and the count on each side.
 -- Returns {time of the scores, number of players on the board, position of the first entry (from 0), {id, score, ...},
 --          {data of each player}, position of the requested player}.
 -- The last is -1 if the player is not on the board or none was requested. A player's data is nil if the key of players
