@@ -156,7 +156,7 @@ const HTTP_LAYERS: &[&str] = &[
 /// Names that `http` re-exports for its own files, and where they are defined.
 const HTTP_NAMES: &[(&str, &[&str])] = &[
     ("context", &["Api", "Options"]),
-    ("responses", &["JSON", "NEVER_KEPT", "VARY_BY_CALLER", "json", "json_with", "private_json"]),
+    ("responses", &["JSON", "NO_STORE", "VARY_BY_CALLER", "json", "json_with", "private_json"]),
 ];
 
 /// Names that only these modules may contain.

@@ -1,5 +1,5 @@
-//! The contract of the API, independent of a transport: the JSON of requests and answers, and the problems that are
-//! answered instead of a result.
+//! The contract of the API, independent of the transport: the JSON of requests and responses, and the problems that the
+//! API returns as errors.
 
 pub mod problem;
 pub mod wire;

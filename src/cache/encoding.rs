@@ -1,5 +1,5 @@
-//! The binary forms of players: in Redis, where the number of the form comes first, and as items of messages between
-//! instances. Both are written by postcard.
+//! The binary formats of players: values in Redis, which start with a format number, and items of messages between
+//! instances. Both are encoded with postcard.
 
 use std::sync::Arc;
 
@@ -9,42 +9,42 @@ use uuid::Uuid;
 use crate::domain::Timestamp;
 use crate::store::players::PlayerRecord;
 
-/// The number of the form in Redis. Change it, and that of `peers::message`, whenever the form of a player or of a change
-/// changes, so that instances of two releases do not misread each other.
-const FORM: u8 = 3;
+/// The number of the format in Redis. Change it and the number in `peers::message` whenever the encoding of a player or
+/// of a change differs from the previous release, so that instances of two releases do not misread each other.
+const FORMAT: u8 = 3;
 
 /// A change of one player.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum Change {
     /// The row after the change.
     State(Arc<PlayerRecord>),
-    /// The row changed; the new row is not known.
+    /// The row changed, but its new content is unknown.
     Touched(Uuid),
     /// The player was deleted.
     Deleted(Uuid),
-    /// It is not known whether a write was carried out. The number is the revision that it was made from; `None` if no
-    /// revision guards it.
+    /// The outcome of a write is unknown. The number is the revision that the write is based on; `None` if the write
+    /// does not check a revision.
     Unsettled(Uuid, Option<i64>),
 }
 
 /// A player as it is stored in Redis.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Kept<R> {
-    /// When the row was right, on the database's clock. A Redis that freezes may execute a command much later than it
-    /// was sent.
-    pub(super) right_at: Timestamp,
+pub(super) struct StoredRow<R> {
+    /// When the row was current, on the database's clock. The remaining TTL is not enough to derive it, because a
+    /// frozen Redis may execute a command long after it was sent.
+    pub(super) current_at: Timestamp,
     pub(super) record: R,
 }
 
-/// Encodes a value with the form's number in front; `None` if postcard fails.
+/// Encodes a value after the format number; `None` if postcard fails.
 pub(super) fn encode(value: &impl Serialize) -> Option<Vec<u8>> {
-    postcard::to_extend(value, vec![FORM]).ok()
+    postcard::to_extend(value, vec![FORMAT]).ok()
 }
 
-/// Decodes a value; `None` if it has another form.
+/// Decodes a value; `None` if it has another format or is truncated.
 pub(super) fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Option<T> {
-    let (&form, rest) = bytes.split_first()?;
-    (form == FORM).then(|| postcard::from_bytes(rest).ok())?
+    let (&format, rest) = bytes.split_first()?;
+    (format == FORMAT).then(|| postcard::from_bytes(rest).ok())?
 }
 
 #[cfg(test)]
@@ -72,18 +72,18 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_again() {
-        let bytes = encode(&Kept { right_at: at(3.0), record: &record() }).expect("written");
-        let read: Kept<PlayerRecord> = decode(&bytes).expect("read");
+    fn an_encoded_row_is_decoded_unchanged() {
+        let bytes = encode(&StoredRow { current_at: at(3.0), record: &record() }).expect("written");
+        let read: StoredRow<PlayerRecord> = decode(&bytes).expect("read");
         assert_eq!(format!("{:?}", read.record), format!("{:?}", record()));
-        assert_eq!(read.right_at, at(3.0));
+        assert_eq!(read.current_at, at(3.0));
     }
 
     #[test]
-    fn other_forms_and_cut_off_values_are_not_read() {
+    fn other_formats_and_truncated_values_are_rejected() {
         let mut bytes = encode(&record()).expect("written");
         assert!(decode::<PlayerRecord>(&bytes[..bytes.len() - 1]).is_none());
-        bytes[0] = FORM + 1;
+        bytes[0] = FORMAT + 1;
         assert!(decode::<PlayerRecord>(&bytes).is_none());
         assert!(decode::<PlayerRecord>(&[]).is_none());
     }
@@ -126,10 +126,10 @@ pub(super) mod tests {
         }
     }
 
-    /// Most changes of the form change the length: if this fails, raise `FORM` and then adapt the number.
+    /// Most changes of the format change the length. If this test fails, raise `FORMAT` and then update both numbers.
     #[test]
-    fn the_form_is_the_one_of_its_number() {
+    fn the_encoded_length_matches_the_format_number() {
         let length = encode(&record()).expect("written").len();
-        assert_eq!((FORM, length), (3, 170));
+        assert_eq!((FORMAT, length), (3, 170));
     }
 }

@@ -1,4 +1,4 @@
-//! Changes of a player other than by a lane's commit.
+//! Cache invalidation for changes of a player that are not made by a lane's commit.
 
 use std::time::Instant;
 
@@ -8,10 +8,10 @@ use super::Players;
 use super::encoding::Change;
 use super::minimum::{Minimum, TOMBSTONE};
 
-/// Marks a change of a player other than by a lane's commit. When it is confirmed or dropped, rows that were read
-/// before are no longer served: by this instance at once, by others when they receive the announcement. If it is
-/// dropped without a confirmation, as after an error or when the client closes its connection, the change may still be
-/// carried out later.
+/// Accompanies a change of a player that is not made by a lane's commit. When the guard is confirmed or dropped, rows
+/// that were read before are no longer served: by this instance at once, by other instances when they receive the
+/// announcement. Dropping the guard without a confirmation, for example after an error or when the client closes its
+/// connection, means that the outcome is unknown: the database may still execute the change.
 pub struct InvalidationGuard {
     players: Players,
     player: Uuid,
@@ -26,20 +26,20 @@ enum Outcome {
 }
 
 impl Players {
-    /// Call this before a player is changed other than by a lane's commit. When the returned guard is confirmed or
-    /// dropped, rows that were read before are no longer served.
+    /// Call this before a change of a player that is not made by a lane's commit, and confirm the returned guard when
+    /// the outcome is known.
     pub fn invalidate(&self, player: Uuid) -> InvalidationGuard {
         InvalidationGuard { players: self.clone(), player, outcome: Outcome::Unknown }
     }
 }
 
 impl InvalidationGuard {
-    /// The outcome is known: the change was committed, or nothing was changed.
+    /// Reports a known outcome: the change was committed, or nothing was changed.
     pub fn confirm(mut self) {
         self.outcome = Outcome::Known;
     }
 
-    /// The player was deleted.
+    /// Reports that the player was deleted.
     pub fn confirm_deleted(mut self) {
         self.outcome = Outcome::Deleted;
     }
@@ -50,7 +50,7 @@ impl Drop for InvalidationGuard {
         let Self { players, player, outcome } = self;
         let (player, now) = (*player, Instant::now());
         let (minimum, change) = match outcome {
-            Outcome::Unknown => (Minimum::of_unguarded_fate(now), Change::Unsettled(player, None)),
+            Outcome::Unknown => (Minimum::of_unguarded_write(now), Change::Unsettled(player, None)),
             Outcome::Known => (Minimum::of_change(now), Change::Touched(player)),
             Outcome::Deleted => (Minimum::of_revision(TOMBSTONE, now), Change::Deleted(player)),
         };

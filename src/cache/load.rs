@@ -15,33 +15,34 @@ use super::slot::{Lookup, Slot};
 use crate::identity::Identity;
 use crate::store;
 
-/// A load that any number of readers can wait for.
+/// A load in progress, which any number of readers can await.
 pub(super) type Loading = Shared<BoxFuture<'static, Result<(), Arc<store::Error>>>>;
 
 impl Players {
-    /// Begins to load a player. The load continues if no reader waits any more, because it uses a connection.
+    /// Starts loading a player in its own task, so that the query finishes and its connection returns to the pool even
+    /// if every reader has disconnected.
     pub(super) fn begin_load(&self, player: Uuid, slot: &Arc<Slot>) -> Loading {
         let (players, slot) = (self.clone(), Arc::clone(slot));
         let load = tokio::spawn(async move {
-            // Dropped after a panic too, so that the next reader begins another load.
-            let ending = Ending(Arc::clone(&slot));
+            // Also clears the load after a panic, so that the next reader starts a new one.
+            let guard = LoadGuard(Arc::clone(&slot));
             let loaded = players.load(player, &slot).await;
-            drop(ending);
-            // The slot was weighed while it was empty.
+            drop(guard);
+            // Insert the slot again, because the cache computed its weight while the slot was empty.
             players.0.slots.entry(player).and_compute_with(|held| match held {
                 Some(held) if Arc::ptr_eq(held.value(), &slot) => Op::Put(slot),
                 _ => Op::Nop,
             });
             loaded
         });
-        let ended = |_| {
+        let interrupted = |_| {
             Err(Arc::new(store::Error::Unavailable("loading the player was interrupted".into())))
         };
-        load.map(move |loaded| loaded.unwrap_or_else(ended)).boxed().shared()
+        load.map(move |loaded| loaded.unwrap_or_else(interrupted)).boxed().shared()
     }
 
     async fn load(&self, player: Uuid, slot: &Slot) -> Result<(), Arc<store::Error>> {
-        // Read before the row, so that a row of one epoch is never stored under the keys of the next.
+        // Read the identity before the row, so that a row of one epoch is never stored under the keys of the next.
         let remote = self.0.remote.clone().zip(self.0.identity.current());
         if let Some((remote, identity)) = &remote
             && self.load_remote(remote, *identity, player, slot).await
@@ -58,10 +59,11 @@ impl Players {
                 }
                 let record = Arc::new(record);
                 let identity = &self.0.identity;
-                let wanted = identity.is_renewal_wanted();
+                let was_wanted = identity.is_renewal_wanted();
                 self.put_in(slot, &record, sent, Instant::now());
-                if !wanted && identity.is_renewal_wanted() {
-                    // The row must be served together with the new epoch. Boxed, because it is rare and large.
+                if !was_wanted && identity.is_renewal_wanted() {
+                    // This row showed that the database had reverted to an earlier state, so it must be served with the
+                    // new epoch. Boxed, because the future is large and rarely needed.
                     let (instance, now) = (self.0.peers.instance(), self.0.clock.now());
                     Box::pin(self.0.store.renew_epoch_if_wanted(instance, now)).await;
                 }
@@ -74,7 +76,7 @@ impl Players {
         Ok(())
     }
 
-    /// Whether Redis had a row or a tombstone that may be served.
+    /// Loads the player from Redis into `slot`. Returns whether Redis had a row or a tombstone that may be served.
     async fn load_remote(
         &self,
         remote: &Remote,
@@ -82,17 +84,17 @@ impl Players {
         player: Uuid,
         slot: &Slot,
     ) -> bool {
-        let asked = Instant::now();
-        let Some(held) = remote.get(identity, player).await else { return false };
-        let Some(right_at) = asked.checked_sub(held.age) else { return false };
+        let started = Instant::now();
+        let Some(found) = remote.get(identity, player).await else { return false };
+        let Some(current_at) = started.checked_sub(found.age) else { return false };
         let now = Instant::now();
         let freshness = self.0.peers.freshness();
-        if !freshness.identity().knows(right_at) || !freshness.is_fresh(right_at, now) {
+        if !freshness.identity().knows(current_at) || !freshness.is_fresh(current_at, now) {
             return false;
         }
-        match held.record {
+        match found.record {
             Some(record) => {
-                slot.put(Arc::new(record), right_at, Source::Elsewhere, now);
+                slot.put(Arc::new(record), current_at, Source::Elsewhere, now);
             }
             None => {
                 slot.raise(Minimum::of_revision(TOMBSTONE, now));
@@ -102,10 +104,10 @@ impl Players {
     }
 }
 
-/// Ends a load when it is dropped.
-struct Ending(Arc<Slot>);
+/// Marks the slot's load as finished when dropped.
+struct LoadGuard(Arc<Slot>);
 
-impl Drop for Ending {
+impl Drop for LoadGuard {
     fn drop(&mut self) {
         self.0.loaded();
     }

@@ -1,4 +1,4 @@
-//! The minimum revision: a row of a lower revision is out of date and must not be served.
+//! The minimum revision of a player: a row with a lower revision is out of date and must not be served.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,32 +7,33 @@ use uuid::Uuid;
 
 use crate::generations::Generations;
 
-/// The revision of the tombstone of a deleted player.
+/// The revision that marks a deleted player.
 pub(super) const TOMBSTONE: i64 = i64::MAX;
 
-/// Twice the TTL in Redis, so that when a minimum is forgotten, older rows have expired there.
+/// Minimums of evicted players are dropped after one to two of these periods. Twice the TTL in Redis, so that older
+/// rows have expired there before.
 const GENERATION: Duration = Duration::from_secs(10);
 
-/// How long a write of unknown outcome may still be carried out: far longer than Postgres takes to execute it or to
-/// notice that its client is gone.
+/// How long Postgres may still execute a write of unknown outcome. Much longer than Postgres needs to execute it or to
+/// detect that the client disconnected.
 const UNSETTLED_FOR: Duration = Duration::from_mins(10);
 
-/// The value if there is no write of unknown outcome.
+/// The value of [`Minimum::unsettled`] if there is no write of unknown outcome.
 const SETTLED: i64 = i64::MIN;
 
-/// What is known about writes of a player's row.
+/// What this process knows about writes of a player's row.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Minimum {
     /// The highest revision that is known to be committed.
     pub(super) revision: i64,
     /// When this process learned of that revision. A statement that is sent later sees this or a higher revision,
-    /// unless the database went back to an earlier state.
+    /// unless the database was reverted to an earlier state.
     known_at: Option<Instant>,
-    /// When the row may have changed to an unknown revision.
+    /// The last time at which the row may have changed to an unknown revision.
     changed_at: Option<Instant>,
-    /// A write that was made from this revision has an unknown outcome: it may still be carried out, without an
-    /// announcement. Any higher revision settles it, because the write's guard fails then. [`SETTLED`] if there is no
-    /// such write.
+    /// The base revision of a write whose outcome is unknown: Postgres may still execute it, and then no instance
+    /// announces it. Once a higher revision is committed, the write's revision check fails, so the write is settled.
+    /// [`SETTLED`] if there is no such write.
     unsettled: i64,
 }
 
@@ -42,12 +43,12 @@ impl Default for Minimum {
     }
 }
 
-/// The source of a row.
+/// Where a row came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Source {
-    /// A statement of this process. The row's time is when the statement was sent.
+    /// A statement of this process. `current_at` is the time at which the statement was sent.
     Statement,
-    /// Redis or another instance. The row's time is derived from another clock.
+    /// Redis or another instance. `current_at` is derived from another clock and therefore less exact.
     Elsewhere,
 }
 
@@ -56,35 +57,36 @@ pub(super) enum Source {
 pub(super) enum Admission {
     /// Store it: it is the latest known row.
     Newest,
-    /// Store it: it is right although a higher revision was known before the statement was sent, because the database
-    /// went back to an earlier state.
-    WentBack { known_at: Option<Instant> },
-    /// Discard it: it may be out of date.
+    /// Store it, although a higher revision was known before the statement was sent: the database was reverted to an
+    /// earlier state.
+    Reverted { known_at: Option<Instant> },
+    /// Discard it, because it may be out of date.
     Outdated,
 }
 
 impl Minimum {
-    /// `revision` is known to be committed since `now`.
+    /// At `now` this process learned that `revision` is committed.
     pub(super) fn of_revision(revision: i64, now: Instant) -> Self {
         Self { revision, known_at: Some(now), ..Self::default() }
     }
 
-    /// The row changed at `now` to an unknown revision.
+    /// At `now` the row changed to an unknown revision.
     pub(super) fn of_change(now: Instant) -> Self {
         Self { changed_at: Some(now), ..Self::default() }
     }
 
-    /// At `now` the outcome of a write that was made from `base` is unknown.
-    pub(super) fn of_unknown_fate(base: i64, now: Instant) -> Self {
+    /// At `now` the outcome of a write based on revision `base` is unknown.
+    pub(super) fn of_unknown_outcome(base: i64, now: Instant) -> Self {
         Self { unsettled: base, ..Self::of_change(now) }
     }
 
-    /// At `now` the outcome of a write that no revision guards is unknown. Only time settles it.
-    pub(super) fn of_unguarded_fate(now: Instant) -> Self {
-        Self::of_unknown_fate(TOMBSTONE - 1, now)
+    /// At `now` the outcome of a write without a revision check is unknown. It counts as settled only after
+    /// [`UNSETTLED_FOR`].
+    pub(super) fn of_unguarded_write(now: Instant) -> Self {
+        Self::of_unknown_outcome(TOMBSTONE - 1, now)
     }
 
-    /// Adds what else is known.
+    /// Merges `other` into this.
     pub(super) fn raise(&mut self, other: Self) {
         if other.revision > self.revision {
             (self.revision, self.known_at) = (other.revision, other.known_at);
@@ -103,21 +105,26 @@ impl Minimum {
         }
     }
 
-    /// What to do with a row of this revision that was right at `right_at`.
-    pub(super) fn admission(&self, revision: i64, right_at: Instant, source: Source) -> Admission {
-        if !self.is_since_change(right_at) {
+    /// What to do with a row of this revision that was current at `current_at`.
+    pub(super) fn admission(
+        &self,
+        revision: i64,
+        current_at: Instant,
+        source: Source,
+    ) -> Admission {
+        if !self.is_since_change(current_at) {
             Admission::Outdated
         } else if revision >= self.revision {
             Admission::Newest
-        } else if source == Source::Statement && self.known_at.is_none_or(|at| right_at > at) {
-            Admission::WentBack { known_at: self.known_at }
+        } else if source == Source::Statement && self.known_at.is_none_or(|at| current_at > at) {
+            Admission::Reverted { known_at: self.known_at }
         } else {
             Admission::Outdated
         }
     }
 
-    /// Notes that a row of this revision was stored at `now`. Lowers the minimum if the database went back to an
-    /// earlier state.
+    /// Records that an admitted row of this revision was stored at `now`. Lowers the minimum if the database was
+    /// reverted to an earlier state.
     pub(super) fn take(&mut self, revision: i64, now: Instant) {
         if revision != self.revision {
             (self.revision, self.known_at) = (revision, Some(now));
@@ -125,24 +132,24 @@ impl Minimum {
         self.settle();
     }
 
-    /// Whether `right_at` is after every change to an unknown revision.
-    pub(super) fn is_since_change(&self, right_at: Instant) -> bool {
-        self.changed_at.is_none_or(|at| right_at > at)
+    /// Whether `current_at` is after every change to an unknown revision.
+    pub(super) fn is_since_change(&self, current_at: Instant) -> bool {
+        self.changed_at.is_none_or(|at| current_at > at)
     }
 
-    /// Whether a write may still be carried out without an announcement.
+    /// Whether Postgres may still execute a write of unknown outcome.
     pub(super) fn is_unsettled(&self, now: Instant) -> bool {
         let lately = |at| now.saturating_duration_since(at) < UNSETTLED_FOR;
         self.unsettled != SETTLED && self.changed_at.is_some_and(lately)
     }
 
-    /// When the player was known to be deleted; `None` if it is not.
+    /// When this process learned that the player was deleted; `None` if it is not deleted.
     pub(super) fn deleted_at(&self) -> Option<Instant> {
         self.known_at.filter(|_| self.revision == TOMBSTONE)
     }
 }
 
-/// The minimums of players who are not in the cache, remembered for one to two generations.
+/// The minimums of players that are not in the cache, kept for one to two generations.
 pub(super) struct Minimums(Mutex<Remembered>);
 
 struct Remembered {
@@ -152,21 +159,21 @@ struct Remembered {
 
 impl Default for Minimums {
     fn default() -> Self {
-        // Entries are forgotten only by time.
+        // No limit of the number: entries are dropped only by age.
         let minimums = Generations::new(usize::MAX);
         Self(Mutex::new(Remembered { minimums, turned_at: None }))
     }
 }
 
 impl Minimums {
-    /// Adds what is known about a player.
+    /// Merges `minimum` into the player's minimum.
     pub(super) fn raise(&self, player: Uuid, minimum: Minimum, now: Instant) {
         let mut remembered = self.lock();
         remembered.turn(now);
         remembered.minimums.get_or_default(player).raise(minimum);
     }
 
-    /// What is known about a player.
+    /// The player's minimum; the default if none is stored.
     pub(super) fn of(&self, player: Uuid) -> Minimum {
         self.lock().minimums.peek(player).copied().unwrap_or_default()
     }
@@ -177,7 +184,7 @@ impl Minimums {
 }
 
 impl Remembered {
-    /// Forgets the older generation when the younger one is old enough, but no write of unknown fate.
+    /// Drops the older generation when the younger one is old enough, but keeps writes of unknown outcome.
     fn turn(&mut self, now: Instant) {
         let turned_at = *self.turned_at.get_or_insert(now);
         if now.saturating_duration_since(turned_at) < GENERATION {
@@ -200,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn minimums_rise_and_are_forgotten_after_two_generations_at_most() {
+    fn minimums_rise_and_are_dropped_after_at_most_two_generations() {
         let (minimums, start) = (Minimums::default(), Instant::now());
         let (player, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
         let minimum = |revision| Minimum::of_revision(revision, start);
@@ -214,10 +221,10 @@ mod tests {
     }
 
     #[test]
-    fn a_write_of_unknown_fate_is_remembered_for_longer() {
+    fn a_write_of_unknown_outcome_is_kept_longer() {
         let (minimums, start) = (Minimums::default(), Instant::now());
         let (player, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
-        minimums.raise(player, Minimum::of_unknown_fate(7, start), start);
+        minimums.raise(player, Minimum::of_unknown_outcome(7, start), start);
         for turn in 1..10 {
             let now = start + turn * GENERATION;
             minimums.raise(other, Minimum::of_revision(1, start), now);
@@ -230,29 +237,29 @@ mod tests {
     }
 
     #[test]
-    fn a_higher_revision_settles_a_write_of_unknown_fate() {
+    fn a_higher_revision_settles_a_write_of_unknown_outcome() {
         let start = Instant::now();
-        let mut minimum = Minimum::of_unknown_fate(7, start);
+        let mut minimum = Minimum::of_unknown_outcome(7, start);
         minimum.raise(Minimum::of_revision(7, start));
-        assert!(minimum.is_unsettled(start), "it was made from this one");
+        assert!(minimum.is_unsettled(start), "the write is based on this revision");
         minimum.raise(Minimum::of_revision(8, start));
         assert!(!minimum.is_unsettled(start));
-        minimum.raise(Minimum::of_unguarded_fate(start));
+        minimum.raise(Minimum::of_unguarded_write(start));
         minimum.raise(Minimum::of_revision(9, start));
         assert!(minimum.is_unsettled(start) && !minimum.is_unsettled(start + UNSETTLED_FOR));
     }
 
     #[test]
-    fn an_older_row_is_the_truth_where_it_was_asked_for_after_the_newer_one_was_known() {
+    fn an_older_row_is_admitted_if_its_query_was_sent_after_the_newer_one_was_known() {
         let start = Instant::now();
         let minimum = Minimum::of_revision(7, start + seconds(1));
-        let admission = |revision, right_at, source| {
-            minimum.admission(revision, start + seconds(right_at), source)
+        let admission = |revision, current_at, source| {
+            minimum.admission(revision, start + seconds(current_at), source)
         };
         assert_eq!(admission(7, 0, Source::Elsewhere), Admission::Newest);
         assert_eq!(admission(6, 1, Source::Statement), Admission::Outdated);
         let known_at = Some(start + seconds(1));
-        assert_eq!(admission(6, 2, Source::Statement), Admission::WentBack { known_at });
+        assert_eq!(admission(6, 2, Source::Statement), Admission::Reverted { known_at });
         assert_eq!(admission(6, 2, Source::Elsewhere), Admission::Outdated);
     }
 }

@@ -1,8 +1,9 @@
-//! The cache of players: memory in front of Redis in front of Postgres.
+//! The cache of players: memory first, then Redis, then Postgres.
 //!
-//! A row is stored with a time at which it was right. [`Freshness`](crate::peers::Freshness) decides how long it may be
-//! served from then on, and `Slot` that no older row than one that was seen is served. Code that changes a player
-//! reports it here: this instance then sees the change at once, and the others receive an announcement.
+//! Each row is stored with a time at which it was current (`current_at`). [`Freshness`](crate::peers::Freshness)
+//! decides how long it may be served after that time. `Slot` ensures that an older row never replaces a newer one. Code
+//! that changes a player reports the change here: this instance applies it at once and announces it to the other
+//! instances.
 
 mod encoding;
 mod invalidation;
@@ -41,14 +42,15 @@ use minimum::{Admission, Minimum, Minimums, Source, TOMBSTONE};
 use remote::Remote;
 use slot::{Lookup, Slot};
 
-/// How old a row may be that is served while Postgres is unavailable, so that it cannot change: a minute more than
-/// usual.
+/// The maximum age of a row that is served while Postgres is unavailable. It is a minute longer than usual, because no
+/// row can change during an outage.
 const OUTAGE: Duration = Duration::from_secs(90);
 /// Entries that were not read for this long are evicted.
 const IDLE: Duration = Duration::from_mins(10);
-/// How many loads in a row may be overtaken by changes.
+/// The maximum number of attempts of an operation that concurrent changes or evictions can make useless.
 const ATTEMPTS: usize = 4;
-/// What a cache is built from.
+
+/// The parameters of [`Players::new`].
 pub struct Settings {
     pub store: Store,
     pub redis: Option<Redis>,
@@ -56,12 +58,12 @@ pub struct Settings {
     pub clock: Arc<dyn Clock>,
     pub health: Arc<Health>,
     pub metrics: Metrics,
-    /// Memory for players, in bytes.
+    /// The maximum memory for cached players, in bytes.
     pub capacity: u64,
 }
 
-/// A handle of a player's entry. Callers that come back often keep it to avoid the lookup. If the entry was evicted,
-/// the handle looks it up again.
+/// A handle of a player's cache entry. Callers that use the entry often keep the handle to avoid the lookup. If the
+/// entry was evicted, the cache looks it up again.
 #[derive(Clone)]
 pub struct CacheHandle {
     player: Uuid,
@@ -74,27 +76,28 @@ impl CacheHandle {
         self.player
     }
 
-    /// The player's rendered state, if one is kept and `holds`; otherwise the one that `render` makes, which is kept.
+    /// The player's rendered state. Returns the stored page if `is_valid` accepts it; otherwise calls `render` and
+    /// stores its result.
     ///
     /// # Errors
-    /// Those of `render`.
+    /// Returns the error of `render`.
     pub fn page<E>(
         &self,
-        holds: impl FnOnce(&Page) -> bool,
+        is_valid: impl FnOnce(&Page) -> bool,
         render: impl FnOnce() -> Result<Page, E>,
     ) -> Result<Arc<Page>, E> {
-        self.slot.page(holds, render)
+        self.slot.page(is_valid, render)
     }
 
-    /// Whether the player's presence should be noted at `now`. True once a second.
-    pub fn is_noteworthy(&self, now: Timestamp) -> bool {
-        self.slot.is_noteworthy(now)
+    /// Whether the caller should record the player's presence at `now`. Returns true at most once a second.
+    pub fn is_presence_due(&self, now: Timestamp) -> bool {
+        self.slot.is_presence_due(now)
     }
 }
 
 #[cfg(test)]
 impl CacheHandle {
-    /// The handle of an entry that belongs to no cache.
+    /// A handle of an entry that is not part of any cache.
     pub fn testing(player: Uuid) -> Self {
         Self { player, slot: Arc::default() }
     }
@@ -124,11 +127,11 @@ struct Inner {
 }
 
 impl Players {
-    /// An empty cache, which announces its changes to `peers` and applies those that they announce.
+    /// Creates an empty cache. It announces its changes to `peers` and applies the changes that they announce.
     pub fn new(settings: Settings) -> Self {
         let Settings { store, redis, peers, clock, health, metrics, capacity } = settings;
         let minimums = Arc::new(Minimums::default());
-        let remembered = Arc::clone(&minimums);
+        let minimums_of_evicted = Arc::clone(&minimums);
         let identity = Arc::clone(store.identity());
         let remote = redis.map(|redis| Remote { redis, clock: Arc::clone(&clock) });
         let slots = Cache::builder()
@@ -137,7 +140,7 @@ impl Players {
             .time_to_idle(IDLE)
             .eviction_listener(move |player: Arc<Uuid>, slot: Arc<Slot>, cause| {
                 if cause != RemovalCause::Replaced {
-                    remembered.raise(*player, slot.retire(), Instant::now());
+                    minimums_of_evicted.raise(*player, slot.retire(), Instant::now());
                 }
             })
             .build_with_hasher(RandomState::default());
@@ -165,21 +168,22 @@ impl Players {
         }))
     }
 
-    /// The present epoch of the database. Read it before the row that it is shown with.
+    /// The current epoch of the database. Read it before the row that is shown with it.
     pub fn epoch(&self) -> Epoch {
         self.0.identity.epoch()
     }
 
-    /// A player, if it exists, as it is at `now` or was a moment before. Concurrent reads of one player cause one load.
+    /// The player's row, fresh at `now`; `None` if the player does not exist. Concurrent reads of one player share one
+    /// load.
     ///
     /// # Errors
-    /// Returns the store's error if there is no row that may be served.
+    /// Returns the store's error if the load fails and no cached row may be served.
     pub async fn get(
         &self,
         handle: &CacheHandle,
         mut now: Instant,
     ) -> Result<Option<Arc<PlayerRecord>>, Arc<store::Error>> {
-        let (player, asked) = (handle.player, now);
+        let (player, called_at) = (handle.player, now);
         for _ in 0..ATTEMPTS {
             let found;
             let slot = if handle.slot.is_retired() {
@@ -193,14 +197,14 @@ impl Players {
                     self.0.metrics.memory_hits.inc();
                     return Ok(record);
                 }
-                // It was read for this call, but slowly.
-                Lookup::Stale(record, right_at)
-                    if right_at > asked && self.0.identity.is_still_valid(right_at) =>
+                // The row was read during this call, but the load took longer than a row stays fresh.
+                Lookup::Stale(record, current_at)
+                    if current_at > called_at && self.0.identity.is_still_valid(current_at) =>
                 {
                     return Ok(record);
                 }
-                Lookup::Stale(record, right_at) => {
-                    (now.saturating_duration_since(right_at) < OUTAGE).then_some(record)
+                Lookup::Stale(record, current_at) => {
+                    (now.saturating_duration_since(current_at) < OUTAGE).then_some(record)
                 }
                 Lookup::Unknown => None,
             };
@@ -225,8 +229,8 @@ impl Players {
         Err(Arc::new(store::Error::Contention("a player changes faster than it is read".into())))
     }
 
-    /// The latest known row of a player, for applying commands. It may be out of date, so only a commit that is guarded
-    /// by its revision confirms it. Also returns the handle of the entry. `handle` is used if the caller has one.
+    /// The latest known row of a player and the handle of its entry, for applying commands. The row may be out of date,
+    /// so the commit must check its revision. Pass `handle` if the caller has one, to avoid a lookup.
     pub fn base(
         &self,
         player: Uuid,
@@ -241,12 +245,12 @@ impl Players {
         })
     }
 
-    /// A handle of a player's entry, which may be empty.
+    /// The handle of a player's entry. The entry is created empty if it does not exist.
     pub fn handle(&self, player: Uuid) -> CacheHandle {
         CacheHandle { player, slot: self.slot(player) }
     }
 
-    /// Stores rows that were committed at `at` by a statement sent at `sent`, and announces them.
+    /// Stores and announces rows that were committed at `at` by a statement that was sent at `sent`.
     pub fn committed(
         &self,
         rows: Vec<(Arc<PlayerRecord>, Option<CacheHandle>)>,
@@ -265,21 +269,21 @@ impl Players {
         self.0.changes.publish(
             at,
             rows.into_iter().map(|(record, _)| {
-                // If the epoch has changed meanwhile, the other instances must read the row again.
+                // If the epoch changed after the statement was sent, the other instances must reload the row.
                 if known { Change::State(record) } else { Change::Touched(record.id) }
             }),
         );
     }
 
-    /// Stores a row that was read by a statement sent at `sent`.
+    /// Stores a row that was read by a statement that was sent at `sent`.
     pub fn loaded(&self, record: &Arc<PlayerRecord>, sent: Instant) {
         self.keep(record, sent, Instant::now());
     }
 
-    /// Notes that the outcome of a write that was made from revision `base` is unknown: it may still be carried out.
-    /// Until a higher revision is seen, no instance serves the row for long.
-    pub fn fate_unknown(&self, player: Uuid, base: i64) {
-        self.raise(player, Minimum::of_unknown_fate(base, Instant::now()));
+    /// Reports that the outcome of a write based on revision `base` is unknown: Postgres may still execute it. Until a
+    /// higher revision is seen, every instance serves the row only for the short time that needs no announcement.
+    pub fn outcome_unknown(&self, player: Uuid, base: i64) {
+        self.raise(player, Minimum::of_unknown_outcome(base, Instant::now()));
         self.0.changes.publish_now(Change::Unsettled(player, Some(base)));
     }
 
@@ -287,25 +291,25 @@ impl Players {
         self.0.slots.get(&player).unwrap_or_else(|| {
             let slot =
                 self.0.slots.get_with(player, || Arc::new(Slot::new(self.0.minimums.of(player))));
-            // The minimum may have been raised beside the cache after it was read above, while there was no slot. Later
-            // calls of `raise` find the slot.
+            // Before the slot existed, another thread may have raised the minimum in `minimums` after it was read
+            // above. From now on `raise` finds the slot.
             slot.raise(self.0.minimums.of(player));
             slot
         })
     }
 
-    /// Stores a row that was read or written by a statement sent at `sent`, in the player's present slot.
+    /// Stores a row that was read or written by a statement sent at `sent`, in the player's current slot.
     fn keep(&self, record: &Arc<PlayerRecord>, sent: Instant, now: Instant) {
         for _ in 0..ATTEMPTS {
             if self.put_in(&self.slot(record.id), record, sent, now).is_some() {
                 return;
             }
         }
-        // Slots are evicted as fast as they are created. The row is lost, but its revision must not be.
+        // Each new slot was evicted before the row could be stored. The row is dropped, but its revision must be kept.
         self.raise(record.id, Minimum::of_revision(record.revision, now));
     }
 
-    /// Stores a row that a statement read or wrote in a slot; `None` if the slot was evicted.
+    /// Stores a row that a statement read or wrote in `slot`. Returns `None` if the slot was evicted.
     fn put_in(
         &self,
         slot: &Slot,
@@ -315,8 +319,8 @@ impl Players {
     ) -> Option<Admission> {
         let admission = slot.put(Arc::clone(record), sent, Source::Statement, now)?;
         let identity = &self.0.identity;
-        // Rows of the previous epoch have gone back too, which is known already.
-        if let Admission::WentBack { known_at } = admission
+        // Report the revert only if both rows are of the current epoch: a change of epoch was already handled.
+        if let Admission::Reverted { known_at } = admission
             && known_at.is_none_or(|at| identity.knows(at))
             && identity.knows(sent)
         {
@@ -325,27 +329,27 @@ impl Players {
         Some(admission)
     }
 
-    /// Raises a player's minimum revision, in its slot or else beside the cache.
+    /// Raises a player's minimum revision, in its slot or, if it has none, in `minimums`.
     fn raise(&self, player: Uuid, minimum: Minimum) {
         if self.0.slots.get(&player).is_some_and(|slot| slot.raise(minimum)) {
             return;
         }
         self.0.minimums.raise(player, minimum, Instant::now());
-        // A slot that was created in between may not have it.
+        // A slot that was created between the two steps above may lack the new minimum.
         if let Some(slot) = self.0.slots.get(&player) {
             slot.raise(minimum);
         }
     }
 
-    /// Applies a change by another instance that is `age` old.
+    /// Applies a change that another instance made `age` ago.
     fn receive(&self, change: Change, age: Duration, now: Instant) {
         match change {
             Change::State(record) => {
                 let (player, revision) = (record.id, record.revision);
                 let put = || {
-                    let right_at = now.checked_sub(age).filter(|_| age < ALWAYS_FRESH)?;
+                    let current_at = now.checked_sub(age).filter(|_| age < ALWAYS_FRESH)?;
                     let slot = self.0.slots.get(&player)?;
-                    slot.put(record, right_at, Source::Elsewhere, now)
+                    slot.put(record, current_at, Source::Elsewhere, now)
                 };
                 if put().is_none() {
                     self.raise(player, Minimum::of_revision(revision, now));
@@ -354,8 +358,9 @@ impl Players {
             Change::Touched(player) => self.raise(player, Minimum::of_change(now)),
             Change::Deleted(player) => self.raise(player, Minimum::of_revision(TOMBSTONE, now)),
             Change::Unsettled(player, base) => {
-                let unguarded = || Minimum::of_unguarded_fate(now);
-                let minimum = base.map_or_else(unguarded, |it| Minimum::of_unknown_fate(it, now));
+                let unguarded = || Minimum::of_unguarded_write(now);
+                let minimum =
+                    base.map_or_else(unguarded, |it| Minimum::of_unknown_outcome(it, now));
                 self.raise(player, minimum);
             }
         }

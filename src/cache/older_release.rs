@@ -1,4 +1,5 @@
-//! Changes of players in the form of the release before the last. Remove this file together with `peers::older_release`.
+//! Changes of players in the format of the release before the last. Remove this file together with
+//! `peers::older_release`.
 
 use std::sync::Arc;
 
@@ -17,8 +18,8 @@ enum OlderChange {
     Deleted(Uuid),
 }
 
-/// Decodes the items of a message; `None` if they have another form. Another deployment may use the same channel, so a row is
-/// not used: only that it changed is.
+/// Decodes the items of a message; `None` if they have another format. Only the fact that a player changed is used, not
+/// its row, because another deployment may use the same channel.
 pub(super) fn decode(items: &[u8]) -> Option<Vec<Change>> {
     let changes: Vec<OlderChange> = postcard::from_bytes(items).ok()?;
     let player = |change| match change {
@@ -34,7 +35,7 @@ mod tests {
     use crate::cache::encoding::tests::record;
 
     #[test]
-    fn changes_of_the_release_before_are_decoded() {
+    fn changes_of_the_older_release_are_decoded() {
         let players: Vec<_> = (7..10).map(Uuid::from_u128).collect();
         let changes = vec![
             OlderChange::State(Arc::new(record())),

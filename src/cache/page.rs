@@ -1,4 +1,4 @@
-//! A player's rendered state, kept beside the row.
+//! A player's rendered state, cached together with the row.
 
 use std::sync::Arc;
 
@@ -8,22 +8,21 @@ use crate::domain::{Catalogue, Inventory, Production, Timeline, Timestamp};
 use crate::identity::Epoch;
 use crate::store::players::PlayerRecord;
 
-/// The part of a player's state that a click does not change, as bytes. The module that renders states defines their
-/// meaning.
+/// The rendered parts of a player's state that a click does not change. `http::pages::state` writes and reads them.
 #[derive(Debug)]
 pub struct Page {
     pub basis: Basis,
-    /// The player's production under the basis.
+    /// The player's production, calculated from the basis.
     pub production: Production,
-    /// The rendered parts, one after the other.
+    /// Three rendered parts, concatenated.
     pub text: Box<[u8]>,
-    /// Where in the text the second and the third part begin.
-    pub gaps: [usize; 2],
-    /// The start of the state's entity tag.
+    /// The offsets in `text` at which the second and the third part start.
+    pub part_starts: [usize; 2],
+    /// The constant start of the state's entity tag.
     pub tag_start: Box<[u8]>,
 }
 
-/// What a page was rendered from. Shared parts are compared by address.
+/// The inputs from which a page was rendered. Inputs behind an `Arc` are compared by address.
 #[derive(Debug)]
 pub struct Basis {
     player: Uuid,
@@ -37,7 +36,7 @@ pub struct Basis {
 }
 
 impl Basis {
-    /// The basis of a page of `record`, which belongs to `epoch`, at `now`.
+    /// The inputs for rendering `record`, which belongs to `epoch`, at `now`.
     pub fn of(
         record: &PlayerRecord,
         epoch: Epoch,
@@ -57,8 +56,9 @@ impl Basis {
         }
     }
 
-    /// Whether a page of that state has the same basis. May be false for equal parts, if one of them was loaded again.
-    pub fn is_of(
+    /// Whether a page of that state would have the same inputs. May return false for equal inputs if one of them was
+    /// loaded again, because addresses are compared.
+    pub fn matches(
         &self,
         record: &PlayerRecord,
         epoch: Epoch,

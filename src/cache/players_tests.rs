@@ -1,4 +1,4 @@
-//! Tests of the whole cache without a database: slots that are evicted at the wrong moment.
+//! Tests of the whole cache without a database, in which slots are evicted at unfavourable moments.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use crate::clock::ManualClock;
 use crate::domain::testing::at;
 use crate::store::players::testing::guest;
 
-/// A cache whose database is never used.
+/// A cache that never uses its database.
 fn players() -> Players {
     let (store, clock) = (store::testing::unused(), Arc::new(ManualClock::new(at(0.0))));
     Players::new(Settings {
@@ -38,13 +38,13 @@ fn admits(players: &Players, revision: i64) -> bool {
 }
 
 #[tokio::test]
-async fn what_is_heard_of_a_player_whose_slot_was_dropped_is_remembered() {
+async fn the_minimum_of_an_evicted_player_is_kept() {
     let players = players();
     let handle = players.handle(guest().id);
     players.loaded(&record(5), Instant::now());
     evict(&players);
     assert!(handle.slot.is_retired());
-    assert!(!admits(&players, 4), "the slot left its minimum behind");
+    assert!(!admits(&players, 4), "the minimum outlives the slot");
     evict(&players);
     players.receive(Change::State(record(7)), Duration::ZERO, Instant::now());
     assert!(!admits(&players, 6));
@@ -54,7 +54,7 @@ async fn what_is_heard_of_a_player_whose_slot_was_dropped_is_remembered() {
 }
 
 #[tokio::test]
-async fn a_commit_finds_its_way_past_a_seat_that_was_dropped() {
+async fn a_commit_through_the_handle_of_an_evicted_slot_is_stored() {
     let players = players();
     let handle = players.handle(guest().id);
     evict(&players);
@@ -64,9 +64,10 @@ async fn a_commit_finds_its_way_past_a_seat_that_was_dropped() {
     assert_eq!(kept.revision, 9);
 }
 
-/// A slot is created while the minimum is raised beside the cache: the later of the two sees the other.
+/// One thread creates a slot while another raises the minimum of the same player: whichever is later must see the
+/// other's effect.
 #[tokio::test]
-async fn a_minimum_is_not_lost_between_the_cache_and_what_lies_beside_it() {
+async fn a_minimum_raised_while_its_slot_is_created_is_not_lost() {
     for _ in 0..300 {
         let players = players();
         let barrier = Arc::new(std::sync::Barrier::new(2));
@@ -85,7 +86,7 @@ async fn a_minimum_is_not_lost_between_the_cache_and_what_lies_beside_it() {
         assert_eq!(
             slot.put(record(6), now, Source::Elsewhere, now),
             Some(Admission::Outdated),
-            "the minimum is in neither place"
+            "the minimum was lost"
         );
     }
 }

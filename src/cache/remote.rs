@@ -1,4 +1,5 @@
-//! Players in Redis, shared by all instances: written after a load, for a few seconds, and never over a later revision.
+//! Players in Redis, shared by all instances. A row is written after each load, expires after a few seconds, and never
+//! overwrites a later revision.
 
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
@@ -6,7 +7,7 @@ use std::time::{Duration, Instant};
 use redis::{Script, pipe};
 use uuid::Uuid;
 
-use super::encoding::{Kept, decode, encode};
+use super::encoding::{StoredRow, decode, encode};
 use super::minimum::TOMBSTONE;
 use crate::clock::Clock;
 use crate::identity::Identity;
@@ -15,15 +16,15 @@ use crate::store::players::PlayerRecord;
 
 /// How long a player stays in Redis.
 const TTL: Duration = Duration::from_secs(5);
-/// The number of digits of the revision at the start of each value. They have leading zeros, so that comparing text
-/// compares the numbers.
+/// Each value starts with the revision in this many digits. Leading zeros make the order of the text equal to the order
+/// of the numbers.
 const DIGITS: usize = 19;
 
-/// Writes ARGV[2] at revision ARGV[1] for ARGV[3] ms, unless there is a later revision.
+/// Stores body ARGV[2] under revision ARGV[1] for ARGV[3] ms, unless the stored revision is later.
 static PUT: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "local held = redis.pcall('GETRANGE', KEYS[1], 0, 18)
-         -- A key with another type does not belong to the server and is replaced.
+         -- A key of another type was not written by this server and is replaced.
          if type(held) == 'table' then held = '' end
          if held ~= '' and held > ARGV[1] then return 0 end
          redis.call('SET', KEYS[1], ARGV[1] .. ARGV[2], 'PX', ARGV[3])
@@ -31,16 +32,16 @@ static PUT: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// A player in Redis.
-pub(super) struct Held {
+/// A player that was read from Redis.
+pub(super) struct RemoteRow {
     /// `None` for a tombstone.
     pub(super) record: Option<PlayerRecord>,
-    /// How long ago the row was right.
+    /// The time since the row was known to be current.
     pub(super) age: Duration,
 }
 
-/// Players in Redis. Callers pass the identity that was known before the row was read, so that a row of another epoch
-/// is never stored under the keys of this one.
+/// Access to the players in Redis. Callers pass the database identity that was known before the row was read, so that a
+/// row of one epoch is never stored under the keys of another.
 #[derive(Clone)]
 pub(super) struct Remote {
     pub(super) redis: Redis,
@@ -52,8 +53,8 @@ impl Remote {
         self.redis.key(identity, format_args!("player:{player}"))
     }
 
-    /// The player, if Redis answers and has it.
-    pub(super) async fn get(&self, identity: Identity, player: Uuid) -> Option<Held> {
+    /// The player's row or tombstone; `None` if Redis fails or has neither.
+    pub(super) async fn get(&self, identity: Identity, player: Uuid) -> Option<RemoteRow> {
         let key = self.key(identity, player);
         let got = self.redis.with(|mut connection| async move {
             pipe().get(&key).pttl(&key).query_async(&mut connection).await
@@ -64,20 +65,21 @@ impl Remote {
         let stayed = TTL.checked_sub(remaining)?;
         let (revision, body) = value.split_at_checked(DIGITS)?;
         if revision == digits(TOMBSTONE).as_bytes() {
-            return Some(Held { record: None, age: stayed });
+            return Some(RemoteRow { record: None, age: stayed });
         }
-        let kept: Kept<PlayerRecord> = decode(body)?;
-        // The row may have been in transit for longer than it was in Redis.
-        let age = self.clock.now().seconds_since(kept.right_at).max(0.0);
+        let stored: StoredRow<PlayerRecord> = decode(body)?;
+        // The write may have been delayed on its way to Redis, so the row can be older than its time in Redis.
+        let age = self.clock.now().seconds_since(stored.current_at).max(0.0);
         let age = Duration::try_from_secs_f64(age).ok()?.max(stayed);
-        Some(Held { record: Some(kept.record), age })
+        Some(RemoteRow { record: Some(stored.record), age })
     }
 
-    /// Writes a player that was right at `right_at`.
-    pub(super) async fn put(&self, identity: Identity, record: &PlayerRecord, right_at: Instant) {
-        let age = right_at.elapsed();
-        let kept = Kept { right_at: self.clock.now().plus_seconds(-age.as_secs_f64()), record };
-        if let Some(body) = encode(&kept) {
+    /// Writes a player's row that was current at `current_at`.
+    pub(super) async fn put(&self, identity: Identity, record: &PlayerRecord, current_at: Instant) {
+        let age = current_at.elapsed();
+        let stored =
+            StoredRow { current_at: self.clock.now().plus_seconds(-age.as_secs_f64()), record };
+        if let Some(body) = encode(&stored) {
             self.write(identity, record.id, record.revision, body, age).await;
         }
     }
@@ -87,7 +89,7 @@ impl Remote {
         self.write(identity, player, TOMBSTONE, Vec::new(), Duration::ZERO).await;
     }
 
-    /// Deletes a player whose row has changed.
+    /// Removes a player's row, because it changed.
     pub(super) async fn remove(&self, identity: Identity, player: Uuid) {
         let key = self.key(identity, player);
         let removed = self.redis.with(|mut connection| async move {

@@ -1,8 +1,8 @@
-//! What this instance knows about one player, and how reliable it is. Deterministic except for its locks: the time is a
-//! parameter.
+//! The cache entry of one player: its row, and how long the row may be served. The time is a parameter, so that tests
+//! are deterministic.
 //!
-//! A slot never goes back: a row is stored only if its revision is not below the highest that was seen, unless the
-//! database itself went back to an earlier state.
+//! A row is stored only if its revision is not below the highest revision that was seen, unless the database itself was
+//! reverted to an earlier state.
 
 use std::mem::size_of;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -17,33 +17,33 @@ use crate::identity::IdentityTracker;
 use crate::peers::{ALWAYS_FRESH, Freshness};
 use crate::store::players::PlayerRecord;
 
-/// How long it is assumed that a missing player does not exist.
+/// How long the result "the player does not exist" is served.
 const MISSING_FOR: Duration = Duration::from_secs(1);
 
-/// The interval at which the player's presence is noted.
-const NOTED_MICROS: i64 = 1_000_000;
+/// The interval at which the player's presence is recorded.
+const PRESENCE_INTERVAL_MICROS: i64 = 1_000_000;
 
 /// What is known about one player.
 #[derive(Default)]
 pub(super) struct Slot {
     known: Mutex<Known>,
-    /// The cache has evicted the slot, so rows stored here would be lost. Set while `known` is locked.
+    /// Whether the cache evicted the slot, so that rows stored in it would be lost. Set while `known` is locked.
     retired: AtomicBool,
-    /// The rendered state of the row, or of an earlier one.
+    /// The rendered state of the row or of an earlier row.
     page: Mutex<Option<Arc<Page>>>,
-    /// When the player's presence was last noted, in microseconds; 0 at first.
-    noted_at: AtomicI64,
+    /// When the player's presence was last recorded, in microseconds; 0 if never.
+    presence_noted_at: AtomicI64,
 }
 
 #[derive(Default)]
 struct Known {
-    /// `None` if there is no such player, or if nothing is known.
+    /// `None` if the player does not exist, or if `current_at` is `None`.
     record: Option<Arc<PlayerRecord>>,
-    /// A time at which that was right; `None` if nothing is known.
-    right_at: Option<Instant>,
+    /// A time at which `record` matched the database; `None` if nothing was loaded yet.
+    current_at: Option<Instant>,
     /// The minimum revision of the row.
     minimum: Minimum,
-    /// The load in progress. Boxed, because there rarely is one.
+    /// The load in progress. Boxed to save memory, because most slots have none.
     loading: Option<Box<Loading>>,
 }
 
@@ -51,7 +51,7 @@ struct Known {
 pub(super) enum Lookup {
     /// The row may be served.
     Fresh(Option<Arc<PlayerRecord>>),
-    /// The row was right at this time and may have changed since.
+    /// The row was current at this time and may have changed since.
     Stale(Option<Arc<PlayerRecord>>, Instant),
     Unknown,
 }
@@ -69,40 +69,40 @@ impl Slot {
         self.lock().look_up(now, freshness)
     }
 
-    /// The load in progress, or else the one that `begin` begins.
+    /// The load in progress. Calls `begin` to start one if there is none.
     pub(super) fn loading(&self, begin: impl FnOnce() -> Loading) -> Loading {
         Loading::clone(self.lock().loading.get_or_insert_with(|| Box::new(begin())))
     }
 
-    /// Ends the load in progress.
+    /// Forgets the load in progress after it finished.
     pub(super) fn loaded(&self) {
         self.lock().loading = None;
     }
 
-    /// Stores a row that was right at `right_at`, and returns what was done with it. `None` if the slot was evicted.
+    /// Stores a row that was current at `current_at` if it is admitted. Returns `None` if the slot was evicted.
     pub(super) fn put(
         &self,
         record: Arc<PlayerRecord>,
-        right_at: Instant,
+        current_at: Instant,
         source: Source,
         now: Instant,
     ) -> Option<Admission> {
         let mut known = self.lock();
-        (!self.is_retired()).then(|| known.put(record, right_at, source, now))
+        (!self.is_retired()).then(|| known.put(record, current_at, source, now))
     }
 
-    /// Notes that there was no such player at `right_at`.
-    pub(super) fn put_missing(&self, right_at: Instant) {
+    /// Records that the player did not exist at `current_at`.
+    pub(super) fn put_missing(&self, current_at: Instant) {
         let mut known = self.lock();
-        // A row that was seen later was created later.
-        if known.right_at.is_none_or(|at| at <= right_at) {
+        // A row with a later time means that the player was created after `current_at`.
+        if known.current_at.is_none_or(|at| at <= current_at) {
             known.record = None;
-            known.right_at = Some(right_at);
+            known.current_at = Some(current_at);
         }
     }
 
-    /// Raises the minimum: rows below it are no longer served. Returns false if the slot was evicted and does not
-    /// remember it.
+    /// Raises the minimum: rows below it are no longer served. Returns false if the slot was evicted, in which case the
+    /// minimum is not stored.
     pub(super) fn raise(&self, minimum: Minimum) -> bool {
         let mut known = self.lock();
         if self.is_retired() {
@@ -115,28 +115,28 @@ impl Slot {
         true
     }
 
-    /// Marks the slot as evicted and frees its memory, because callers may still have handles. Returns the minimum with
-    /// which another slot must begin.
+    /// Marks the slot as evicted and frees the row and the page, because handles may keep the slot alive. Returns the
+    /// minimum with which the next slot of this player must start.
     pub(super) fn retire(&self) -> Minimum {
         let mut known = self.lock();
         self.retired.store(true, Ordering::Relaxed);
-        (known.record, known.right_at) = (None, None);
+        (known.record, known.current_at) = (None, None);
         *self.page.lock().unwrap_or_else(PoisonError::into_inner) = None;
         known.minimum
     }
 
-    /// The page, if one is kept and `holds`; otherwise the one that `render` makes, which is kept.
+    /// The stored page if `is_valid` accepts it; otherwise the result of `render`, which is stored.
     pub(super) fn page<E>(
         &self,
-        holds: impl FnOnce(&Page) -> bool,
+        is_valid: impl FnOnce(&Page) -> bool,
         render: impl FnOnce() -> Result<Page, E>,
     ) -> Result<Arc<Page>, E> {
         let lock = || self.page.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = lock().clone();
-        if let Some(page) = kept.filter(|page| holds(page)) {
+        let stored = lock().clone();
+        if let Some(page) = stored.filter(|page| is_valid(page)) {
             return Ok(page);
         }
-        // Without the lock, because rendering takes a while.
+        // Render without holding the lock, because rendering is slow.
         let page = Arc::new(render()?);
         if !self.is_retired() {
             *lock() = Some(Arc::clone(&page));
@@ -148,63 +148,65 @@ impl Slot {
         self.retired.load(Ordering::Relaxed)
     }
 
-    /// The row for applying commands: the latest that is known, even if it is out of date. Not a row from before a
-    /// connection was lost: the next connection may lead to a server whose row of the same revision differs.
+    /// The latest known row, for applying commands. It may be out of date. Rows that were read before a connection was
+    /// lost are excluded: the next connection may lead to a server whose row of the same revision differs.
     pub(super) fn base(&self, identity: &IdentityTracker) -> Option<Arc<PlayerRecord>> {
         let known = self.lock();
         let record = known.record.as_ref()?;
         let newest = record.revision >= known.minimum.revision;
-        let trusted = known.right_at.is_some_and(|at| identity.is_still_valid(at));
-        (newest && trusted).then(|| Arc::clone(record))
+        let valid = known.current_at.is_some_and(|at| identity.is_still_valid(at));
+        (newest && valid).then(|| Arc::clone(record))
     }
 
-    /// Whether the player's presence should be noted at `now`. True once a second.
-    pub(super) fn is_noteworthy(&self, now: Timestamp) -> bool {
+    /// Whether the caller should record the player's presence at `now`. Returns true at most once a second.
+    pub(super) fn is_presence_due(&self, now: Timestamp) -> bool {
         let now = now.as_micros();
-        let noteworthy =
-            now.abs_diff(self.noted_at.load(Ordering::Relaxed)) >= NOTED_MICROS.unsigned_abs();
-        if noteworthy {
-            self.noted_at.store(now, Ordering::Relaxed);
+        let due = now.abs_diff(self.presence_noted_at.load(Ordering::Relaxed))
+            >= PRESENCE_INTERVAL_MICROS.unsigned_abs();
+        if due {
+            self.presence_noted_at.store(now, Ordering::Relaxed);
         }
-        noteworthy
+        due
     }
 
-    /// The size of the slot in bytes, roughly.
+    /// The approximate size of the slot in bytes.
     pub(super) fn weight(&self) -> u32 {
         let known = self.lock();
         let record = known
             .record
             .as_ref()
-            .map_or(0, |record| size_of::<PlayerRecord>() + PAGE + record.heap_bytes());
-        u32::try_from(OWN + size_of::<Self>() + record).unwrap_or(u32::MAX)
+            .map_or(0, |record| size_of::<PlayerRecord>() + PAGE_BYTES + record.heap_bytes());
+        u32::try_from(ENTRY_OVERHEAD + size_of::<Self>() + record).unwrap_or(u32::MAX)
     }
 }
 
-/// Overhead of the cache for each entry, measured.
-const OWN: usize = 350;
-/// Bytes of a page, roughly.
-const PAGE: usize = 1024;
+/// The measured overhead of the cache for each entry, in bytes.
+const ENTRY_OVERHEAD: usize = 350;
+/// The approximate size of a page, in bytes.
+const PAGE_BYTES: usize = 1024;
 
 impl Known {
     fn put(
         &mut self,
         mut record: Arc<PlayerRecord>,
-        right_at: Instant,
+        current_at: Instant,
         source: Source,
         now: Instant,
     ) -> Admission {
         let revision = record.revision;
-        let admission = self.minimum.admission(revision, right_at, source);
+        let admission = self.minimum.admission(revision, current_at, source);
         if admission == Admission::Outdated {
             return admission;
         }
         let same = self.record.as_ref().is_some_and(|it| it.revision == revision);
-        // After the database went back, a row of the same revision may differ.
+        // After the database was reverted, a row of the same revision may differ.
         let same = same && admission == Admission::Newest;
-        self.right_at = if same { self.right_at.max(Some(right_at)) } else { Some(right_at) };
+        self.current_at =
+            if same { self.current_at.max(Some(current_at)) } else { Some(current_at) };
         self.minimum.take(revision, now);
         if !same {
-            // A row from another instance. A row that is used elsewhere too was made from the previous one already.
+            // A row that was decoded or loaded has no other owner yet and can share its parts with the previous row. A
+            // row with other owners was derived from the previous row and shares them already.
             if let (Some(before), Some(new)) = (&self.record, Arc::get_mut(&mut record)) {
                 new.share_with(before);
             }
@@ -217,25 +219,25 @@ impl Known {
         if self.minimum.deleted_at().is_some_and(|at| freshness.identity().knows(at)) {
             return Lookup::Fresh(None);
         }
-        let Some(right_at) = self.right_at.filter(|&at| freshness.identity().knows(at)) else {
+        let Some(current_at) = self.current_at.filter(|&at| freshness.identity().knows(at)) else {
             return Lookup::Unknown;
         };
-        let unchanged = self.minimum.is_since_change(right_at);
-        let age = now.saturating_duration_since(right_at);
+        let unchanged = self.minimum.is_since_change(current_at);
+        let age = now.saturating_duration_since(current_at);
         match &self.record {
             None if unchanged
                 && age < MISSING_FOR
-                && freshness.identity().is_still_valid(right_at) =>
+                && freshness.identity().is_still_valid(current_at) =>
             {
                 Lookup::Fresh(None)
             }
             Some(record) if record.revision >= self.minimum.revision => {
-                // A write of unknown outcome would not be announced.
+                // A write of unknown outcome may change the row without an announcement.
                 let settled = !self.minimum.is_unsettled(now) || age < ALWAYS_FRESH;
-                if unchanged && settled && freshness.is_fresh(right_at, now) {
+                if unchanged && settled && freshness.is_fresh(current_at, now) {
                     Lookup::Fresh(Some(Arc::clone(record)))
                 } else {
-                    Lookup::Stale(Some(Arc::clone(record)), right_at)
+                    Lookup::Stale(Some(Arc::clone(record)), current_at)
                 }
             }
             _ => Lookup::Unknown,

@@ -1,5 +1,5 @@
-//! Model tests of one slot with everything that may happen in any order: loads that begin and end at any time, commits
-//! here and elsewhere, announcements that arrive, arrive late or never arrive.
+//! Model tests of one slot with events in random order: loads that start and end at any time, commits of this and of
+//! other instances, and announcements that arrive, arrive late or never arrive.
 
 use proptest::prelude::*;
 
@@ -11,16 +11,16 @@ use crate::store::players::testing::guest;
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    /// A load sends its query, which sees the present row.
+    /// A load sends its query, which reads the current row.
     BeginLoad,
-    /// One of the loads receives its answer.
+    /// One of the loads receives its result.
     EndLoad(usize),
     CommitHere,
     /// Another instance commits.
     CommitElsewhere,
     /// One of the announcements arrives.
     Announce(usize),
-    /// The row changes other than by a lane's commit, and this instance knows.
+    /// This instance changes the row without a lane's commit.
     Touch,
     /// Milliseconds pass.
     Wait(u64),
@@ -49,12 +49,12 @@ fn pick<T>(items: &mut Vec<T>, index: usize) -> Option<T> {
     (!items.is_empty()).then(|| items.swap_remove(index % items.len()))
 }
 
-/// Runs the steps. `announced` means that a commit elsewhere is announced before anything else happens here.
+/// Runs the steps. `announced` means that each commit of another instance is announced before the next step.
 fn run(steps: &[Step], announced: bool) -> Result<(), TestCaseError> {
     let start = Instant::now();
     let (mut now, slot, freshness) =
         (start, Slot::default(), Freshness::new(announced, start, Arc::default()));
-    // Each revision, and the time at which it was committed.
+    // Pairs of a revision and the time at which it was committed.
     let mut rows = vec![(1, start)];
     let (mut loads, mut announcements) = (Vec::new(), Vec::new());
     let mut seen = 0;
@@ -88,23 +88,26 @@ fn run(steps: &[Step], announced: bool) -> Result<(), TestCaseError> {
             Step::Touch => {
                 rows.push((newest + 1, now));
                 slot.raise(Minimum::of_change(now));
-                // Reads in the same instant must be distinguishable from earlier ones.
+                // Later reads must have a later time than the change.
                 now += Duration::from_micros(1);
             }
             Step::Wait(millis) => now += Duration::from_millis(millis),
             Step::Read => {
                 let Lookup::Fresh(record) = slot.look_up(now, &freshness) else { continue };
                 let served = record.expect("the player exists").revision;
-                prop_assert!(served >= seen, "from {seen} back to {served}");
+                prop_assert!(served >= seen, "served {served} after {seen}");
                 seen = served;
                 if announced {
-                    prop_assert_eq!(served, newest, "announced, and not served");
+                    prop_assert_eq!(served, newest, "an announced commit was not served");
                 }
                 // The time at which the served revision was replaced.
                 let replaced = rows.iter().find(|(revision, _)| *revision > served);
                 if let Some((_, replaced)) = replaced {
                     let lag = now.duration_since(*replaced);
-                    prop_assert!(lag < Duration::from_secs(1), "served {lag:?} too long");
+                    prop_assert!(
+                        lag < Duration::from_secs(1),
+                        "served for {lag:?} after it was replaced"
+                    );
                 }
             }
         }
@@ -116,27 +119,27 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn what_is_announced_is_served_and_nothing_older(
+    fn announced_commits_are_served_and_nothing_older(
         steps in prop::collection::vec(step(), 1..80)
     ) {
         run(&steps, true)?;
     }
 
     #[test]
-    fn without_announcements_nothing_is_served_a_second_after_it_was_replaced(
+    fn without_announcements_a_row_is_served_for_less_than_a_second_after_it_was_replaced(
         steps in prop::collection::vec(step(), 1..80)
     ) {
         run(&steps, false)?;
     }
 }
 
-/// Stores a row that a statement read at `right_at`.
-fn put(slot: &Slot, revision: i64, right_at: Instant) -> Option<Admission> {
-    slot.put(record(revision), right_at, Source::Statement, right_at)
+/// Stores a row that a statement read at `current_at`.
+fn put(slot: &Slot, revision: i64, current_at: Instant) -> Option<Admission> {
+    slot.put(record(revision), current_at, Source::Statement, current_at)
 }
 
 #[test]
-fn a_player_who_is_gone_stays_gone() {
+fn a_deleted_player_is_not_restored_by_a_late_row() {
     let (slot, now) = (Slot::default(), Instant::now());
     let freshness = Freshness::new(true, now, Arc::default());
     let deleted = now + Duration::from_secs(1);
@@ -144,13 +147,13 @@ fn a_player_who_is_gone_stays_gone() {
     slot.raise(Minimum::of_revision(TOMBSTONE, deleted));
     assert_eq!(put(&slot, 6, now), Some(Admission::Outdated), "a late put");
     let late = slot.put(record(6), deleted + MISSING_FOR, Source::Elsewhere, deleted);
-    assert_eq!(late, Some(Admission::Outdated), "from a Redis that is late");
+    assert_eq!(late, Some(Admission::Outdated), "a late row from Redis");
     assert!(matches!(slot.look_up(deleted, &freshness), Lookup::Fresh(None)));
     assert!(slot.base(freshness.identity()).is_none());
 }
 
 #[test]
-fn that_a_player_is_missing_is_believed_for_a_second() {
+fn a_missing_player_is_cached_for_a_second() {
     let (slot, now) = (Slot::default(), Instant::now());
     let freshness = Freshness::new(true, now, Arc::default());
     slot.put_missing(now);
@@ -161,7 +164,7 @@ fn that_a_player_is_missing_is_believed_for_a_second() {
 }
 
 #[test]
-fn a_row_that_went_back_is_served() {
+fn a_row_of_a_reverted_database_is_served() {
     let (slot, now) = (Slot::default(), Instant::now());
     let freshness = Freshness::new(true, now, Arc::default());
     let seconds = |seconds| now + Duration::from_secs(seconds);
@@ -170,25 +173,29 @@ fn a_row_that_went_back_is_served() {
         _ => None,
     };
     put(&slot, 5, now);
-    assert_eq!(put(&slot, 1, now), Some(Admission::Outdated), "it was asked for before");
-    assert!(matches!(put(&slot, 1, seconds(1)), Some(Admission::WentBack { .. })));
+    assert_eq!(
+        put(&slot, 1, now),
+        Some(Admission::Outdated),
+        "its query was sent before revision 5 was known"
+    );
+    assert!(matches!(put(&slot, 1, seconds(1)), Some(Admission::Reverted { .. })));
     assert_eq!(served(seconds(1)), Some(1));
-    assert_eq!(put(&slot, 2, seconds(2)), Some(Admission::Newest), "and goes on from there");
+    assert_eq!(put(&slot, 2, seconds(2)), Some(Admission::Newest), "revisions continue from 1");
     slot.raise(Minimum::of_revision(TOMBSTONE, seconds(3)));
     let back = put(&slot, 1, seconds(4));
-    assert_eq!(back, Some(Admission::WentBack { known_at: Some(seconds(3)) }), "a deleted one");
+    assert_eq!(back, Some(Admission::Reverted { known_at: Some(seconds(3)) }), "a deleted player");
     assert_eq!(served(seconds(4)), Some(1));
 }
 
 #[test]
-fn nothing_of_another_epoch_is_served_and_no_command_is_folded_from_it() {
+fn a_row_of_another_epoch_is_neither_served_nor_used_as_a_base() {
     let start = Instant::now();
     let (slot, at) = (Slot::default(), |seconds| start + Duration::from_secs(seconds));
     let identity = Arc::new(IdentityTracker::new(start));
     let freshness = Freshness::new(true, start, Arc::clone(&identity));
     put(&slot, 5, at(1));
     identity.connection_lost(at(2));
-    assert!(slot.base(&identity).is_none(), "the next connection may lead elsewhere");
+    assert!(slot.base(&identity).is_none(), "the next connection may lead to another server");
     assert!(matches!(slot.look_up(at(2), &freshness), Lookup::Stale(Some(_), _)));
     for (epoch, seconds) in [(1, 3), (2, 4)] {
         let of_epoch = Identity { database: 1, epoch: Epoch::from_number(epoch) };
@@ -196,7 +203,7 @@ fn nothing_of_another_epoch_is_served_and_no_command_is_folded_from_it() {
         identity.observe(observed, at(seconds), at(seconds));
     }
     assert!(matches!(slot.look_up(at(4), &freshness), Lookup::Unknown));
-    assert!(matches!(put(&slot, 1, at(5)), Some(Admission::WentBack { .. })));
+    assert!(matches!(put(&slot, 1, at(5)), Some(Admission::Reverted { .. })));
     assert_eq!(slot.base(&identity).map(|record| record.revision), Some(1));
     slot.raise(Minimum::of_revision(TOMBSTONE, at(6)));
     let third = Identity { database: 1, epoch: Epoch::from_number(3) };
@@ -204,29 +211,29 @@ fn nothing_of_another_epoch_is_served_and_no_command_is_folded_from_it() {
     identity.observe(observed, at(7), at(7));
     assert!(
         matches!(slot.look_up(at(8), &freshness), Lookup::Unknown),
-        "a deletion is of its epoch too"
+        "a deletion belongs to its epoch too"
     );
 }
 
 #[test]
-fn while_a_write_may_still_be_carried_out_a_row_is_served_for_a_second() {
+fn while_a_write_is_unsettled_a_row_is_served_for_a_second() {
     let (slot, now) = (Slot::default(), Instant::now());
     let freshness = Freshness::new(true, now, Arc::default());
     let after = |millis| now + Duration::from_millis(millis);
     put(&slot, 5, now);
-    slot.raise(Minimum::of_unknown_fate(5, now));
+    slot.raise(Minimum::of_unknown_outcome(5, now));
     put(&slot, 5, after(1));
     assert!(matches!(slot.look_up(after(900), &freshness), Lookup::Fresh(Some(_))));
     assert!(matches!(slot.look_up(after(1_100), &freshness), Lookup::Stale(Some(_), _)));
     put(&slot, 6, after(2));
     assert!(
         matches!(slot.look_up(after(1_100), &freshness), Lookup::Fresh(Some(_))),
-        "it is settled"
+        "the write is settled"
     );
 }
 
 #[test]
-fn a_slot_that_was_dropped_takes_nothing_in_and_says_so() {
+fn a_retired_slot_stores_nothing_and_reports_it() {
     let (slot, now) = (Slot::default(), Instant::now());
     put(&slot, 5, now);
     let kept = slot.retire();
@@ -236,7 +243,7 @@ fn a_slot_that_was_dropped_takes_nothing_in_and_says_so() {
 }
 
 #[test]
-fn a_row_from_elsewhere_shares_what_it_has_in_common_with_the_one_before() {
+fn a_new_row_shares_equal_parts_with_the_previous_row() {
     let (slot, now) = (Slot::default(), Instant::now());
     let identity = IdentityTracker::default();
     put(&slot, 1, now);
@@ -249,8 +256,8 @@ fn a_row_from_elsewhere_shares_what_it_has_in_common_with_the_one_before() {
 }
 
 #[test]
-fn that_a_player_is_there_is_worth_noting_once_a_second() {
+fn presence_is_due_once_a_second() {
     let slot = Slot::default();
-    let noteworthy = [5.0, 5.9, 6.0, 6.9, 7.0].map(|seconds| slot.is_noteworthy(at(seconds)));
-    assert_eq!(noteworthy, [true, false, true, false, true]);
+    let due = [5.0, 5.9, 6.0, 6.9, 7.0].map(|seconds| slot.is_presence_due(at(seconds)));
+    assert_eq!(due, [true, false, true, false, true]);
 }

@@ -114,7 +114,7 @@ impl Writer {
                 if let Fold::Found { folded, .. } = fold
                     && folded.written.is_some()
                 {
-                    self.players.fate_unknown(folded.base.id, folded.base.revision);
+                    self.players.outcome_unknown(folded.base.id, folded.base.revision);
                 }
             }
         }

@@ -11,7 +11,7 @@ impl Game {
     pub fn note_presence(&self, handle: &CacheHandle) {
         let now = self.clock.now();
         // Once a second is enough; most requests return here.
-        if !handle.is_noteworthy(now) {
+        if !handle.is_presence_due(now) {
             return;
         }
         let (player, mut is_due) = (handle.player(), true);

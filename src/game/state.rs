@@ -36,7 +36,7 @@ impl Game {
         if state.record.banned {
             return Err(Error::Banned);
         }
-        if handle.is_noteworthy(state.now) {
+        if handle.is_presence_due(state.now) {
             self.seen.note(&state.record, state.now);
         }
         if !state.record.player.presence_is_due(state.now) {

@@ -1,4 +1,4 @@
-//! What handlers and middleware have access to.
+//! The shared services of handlers and middleware.
 
 use std::sync::Arc;
 
@@ -15,8 +15,8 @@ use crate::rankings::Rankings;
 use crate::redis_client::Redis;
 use crate::telemetry::metrics::Metrics;
 
-/// Everything that handlers can use. Each worker thread has a copy, because all threads would write the reference count
-/// of a shared one.
+/// The services that handlers use. Each worker thread has its own copy, because cloning a shared `Arc` would make all
+/// threads write to one reference count.
 #[derive(Clone)]
 pub struct Api {
     pub accounts: Arc<Accounts>,
@@ -37,10 +37,10 @@ pub struct Api {
 /// The configuration of the API.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Without a token the admin routes answer 404.
+    /// The operator token. If it is `None`, the admin routes return 404.
     pub admin_token: Option<Secret>,
-    /// Origins of pages that may call the API.
+    /// The origins whose pages may call the API.
     pub cors_allowed_origins: Origins,
-    /// The number of proxies in front whose information about the client's address is trusted.
+    /// The number of trusted proxies in front of the server, which report the client's address.
     pub trusted_proxy_hops: usize,
 }

@@ -1,4 +1,4 @@
-//! The headers `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers), and the limiter that they describe.
+//! The response headers `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers).
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -11,11 +11,11 @@ use crate::limit::{Limiter, Policy, Quota, Verdict};
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
-/// Values of `RateLimit` that are rendered in advance for each policy. A larger bucket renders its values for each
-/// answer.
-const READY: u32 = 1024;
+/// For each policy, `RateLimit` values for up to this many remaining tokens are rendered at start. Other values are
+/// rendered for each response.
+const MAX_RENDERED: u32 = 1024;
 
-/// The limiter, and the rendered headers.
+/// The rate limiter, and its headers rendered in advance.
 #[derive(Debug)]
 pub struct Limits {
     pub limiter: Arc<Limiter>,
@@ -36,14 +36,14 @@ impl Limits {
     pub fn new(limiter: Arc<Limiter>) -> Self {
         let texts = Policy::ALL.map(|policy| {
             let quota = limiter.quota(policy)?;
-            let left =
-                (0..=quota.burst.min(READY)).map(|left| text(&left_text(policy, quota, left)));
+            let left = (0..=quota.burst.min(MAX_RENDERED))
+                .map(|left| text(&remaining_text(policy, quota, left)));
             Some(Texts { quota, policy: text(&policy_text(policy, quota)), left: left.collect() })
         });
         Self { limiter, texts }
     }
 
-    /// Writes the result of the checks into the headers of an answer.
+    /// Writes the results of rate limit checks into response headers.
     pub fn write(&self, headers: &mut HeaderMap, verdicts: &[Verdict]) {
         if let [verdict] = verdicts
             && verdict.is_allowed()
@@ -59,10 +59,10 @@ impl Limits {
             let Some(texts) = &self.texts[verdict.policy.index()] else { continue };
             let separator = if policies.is_empty() { "" } else { ", " };
             let limit = verdict.retry_after.map_or_else(
-                || left_text(verdict.policy, texts.quota, verdict.remaining),
+                || remaining_text(verdict.policy, texts.quota, verdict.remaining),
                 |wait| limit_text(verdict.policy, verdict.remaining, whole_seconds(wait)),
             );
-            // Writing to a string does not fail.
+            // Writing to a `String` cannot fail.
             let _ = write!(policies, "{separator}{}", policy_text(verdict.policy, texts.quota));
             let _ = write!(limits, "{separator}{limit}");
         }
@@ -80,8 +80,8 @@ fn policy_text(policy: Policy, quota: Quota) -> String {
     format!("\"{}\";q={};w={window}", policy.name(), quota.burst)
 }
 
-/// `t` is the time until the quota is full again without further requests.
-fn left_text(policy: Policy, quota: Quota, left: u32) -> String {
+/// The item for `left` remaining tokens. Its `t` is the time until the bucket is full again without further requests.
+fn remaining_text(policy: Policy, quota: Quota, left: u32) -> String {
     let missing = Duration::from_nanos(quota.worth(quota.burst.saturating_sub(left)));
     limit_text(policy, left, whole_seconds(missing))
 }
@@ -90,7 +90,7 @@ fn limit_text(policy: Policy, left: u32, seconds: u64) -> String {
     format!("\"{}\";r={left};t={seconds}", policy.name())
 }
 
-/// Whole seconds, rounded up.
+/// The duration in seconds, rounded up.
 fn whole_seconds(duration: Duration) -> u64 {
     duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
 }
@@ -103,10 +103,10 @@ mod tests {
     fn headers_are_structured_fields() {
         let quota = Quota::per_second(10, 20).expect("a limit");
         assert_eq!(policy_text(Policy::Player, quota), "\"player\";q=20;w=2");
-        assert_eq!(left_text(Policy::Player, quota, 19), "\"player\";r=19;t=1");
-        assert_eq!(left_text(Policy::Player, quota, 20), "\"player\";r=20;t=0");
+        assert_eq!(remaining_text(Policy::Player, quota, 19), "\"player\";r=19;t=1");
+        assert_eq!(remaining_text(Policy::Player, quota, 20), "\"player\";r=20;t=0");
         let quota = Quota::per_minute(30).expect("a limit");
         assert_eq!(policy_text(Policy::Auth, quota), "\"auth\";q=30;w=60");
-        assert_eq!(left_text(Policy::Auth, quota, 0), "\"auth\";r=0;t=60");
+        assert_eq!(remaining_text(Policy::Auth, quota, 0), "\"auth\";r=0;t=60");
     }
 }

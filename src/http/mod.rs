@@ -1,19 +1,19 @@
 //! HTTP: routes, handlers, middleware, and the OpenAPI document. The only modules that use actix-web are this one and
 //! `app`.
 //!
-//! # What a request costs
+//! # Performance
 //!
-//! Most requests repeat what the same client asked a second before. So each worker thread keeps the tokens that it has
-//! checked, each with the player's cache handle: a request needs no signature check and no lookup (`token_cache`). The
-//! part of a state's JSON that clicks do not change is rendered once and kept beside the row (`pages::state`). A 304 is
-//! decided before anything is rendered.
+//! Most clients send a similar request every second. Each worker thread therefore caches verified tokens together with
+//! the player's cache handle, so that most requests need no signature check and no lookup (`token_cache`). The part of
+//! a state's JSON that clicks do not change is rendered once and cached with the row (`pages::state`). Whether the
+//! response is a 304 is decided before anything is rendered.
 //!
-//! Threads do not write to the same memory, because a counter that two processors raise costs as much as parsing a
-//! header. Each thread has its own state (`thread_state`), metrics have a part for each thread (`telemetry::striped`),
-//! and the answers of a lane reach a thread together (`lanes::reply`).
+//! Worker threads avoid writing to shared memory, because incrementing a counter that another processor also writes
+//! costs as much as parsing a header. Each thread has its own state (`thread_state`), metrics have one stripe per
+//! thread (`telemetry::striped`), and a lane delivers its results to each thread in batches (`lanes::reply`).
 //!
-//! actix closes a connection whose body was not read. New connections are more expensive than refusals, so a refusal
-//! reads the part of the body that has already arrived (`middleware`).
+//! actix closes the connection if a request's body was not read. Opening a connection costs more than refusing a
+//! request, so a refusal first reads the part of the body that has already arrived (`middleware`).
 
 mod context;
 pub mod extract;
@@ -42,4 +42,4 @@ pub use routes::{probe_routes, routes};
 pub use shedding::Shedding;
 pub use thread_state::ThreadState;
 
-use responses::{JSON, NEVER_KEPT, VARY_BY_CALLER, json, json_with, private_json};
+use responses::{JSON, NO_STORE, VARY_BY_CALLER, json, json_with, private_json};

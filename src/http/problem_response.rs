@@ -1,4 +1,4 @@
-//! Problems as HTTP answers: status and headers.
+//! Converts problems to HTTP responses: status and headers.
 
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, ResponseError};
@@ -10,7 +10,7 @@ impl ResponseError for Problem {
         StatusCode::from_u16(self.code().status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
-    /// Status and headers. The middleware writes the body, which contains the request's id.
+    /// The response without a body. The middleware adds the body, because it contains the request's id.
     fn error_response(&self) -> HttpResponse {
         let mut response = HttpResponse::build(self.status_code());
         response.insert_header((header::CONTENT_TYPE, "application/problem+json"));

@@ -1,4 +1,4 @@
-//! Requests by route template, counted by each worker thread.
+//! Request counters by route template, separate for each worker thread.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -10,12 +10,12 @@ use foldhash::fast::RandomState;
 
 use crate::telemetry::metrics::{Metrics, RouteMetrics};
 
-/// The metrics of the routes that one worker thread serves, found by the path without asking the router.
+/// The metrics of the routes that one worker thread serves, by path, so that most requests need no second route match.
 #[derive(Debug, Default)]
 pub struct RouteCounters(RefCell<HashMap<Box<str>, RouteMetrics, RandomState>>);
 
 impl RouteCounters {
-    /// Counts an answered request.
+    /// Counts a completed request.
     pub fn count(
         &self,
         request: &HttpRequest,
@@ -30,7 +30,7 @@ impl RouteCounters {
         }
         let mut counters = route_metrics(request, metrics);
         counters.count(method, status.as_u16(), duration);
-        // Only a path without variables is kept, so there are at most as many entries as routes.
+        // Store only paths without variables, so that there are at most as many entries as routes.
         if request.match_pattern().as_deref() == Some(request.path()) {
             known.insert(request.path().into(), counters);
         }
@@ -42,7 +42,7 @@ pub fn route(request: &HttpRequest) -> String {
     template(request.match_pattern())
 }
 
-/// The label of a matched template, `unknown` if no route matched.
+/// The label of a matched template; `unknown` if no route matched.
 pub fn template(matched: Option<String>) -> String {
     matched.unwrap_or_else(|| "unknown".to_owned())
 }

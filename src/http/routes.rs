@@ -1,4 +1,4 @@
-//! All routes, in one list.
+//! The list of all routes.
 
 use actix_web::guard;
 use actix_web::http::{Method, header};
@@ -12,10 +12,10 @@ use crate::http::middleware::shed::Shed;
 use crate::http::openapi::docs;
 use crate::http::web as page;
 
-/// Registers every route. They are matched in this order, so those that clients call every second come first.
+/// Registers every route. Routes are matched in this order, so those that clients call every second come first.
 pub fn routes(config: &mut web::ServiceConfig) {
     config
-        .app_data(web::PathConfig::default().error_handler(|_, _| nowhere().into()))
+        .app_data(web::PathConfig::default().error_handler(|_, _| unknown().into()))
         .service(
             web::scope("/api/v1")
                 .configure(game_routes)
@@ -23,7 +23,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
                 .configure(admin_routes)
                 .default_service(web::to(unknown_path))
                 .wrap(Limited)
-                // The outermost layer, so that a refused request costs as little as possible.
+                // Outside the rate limits, so that a shed request costs as little as possible.
                 .wrap(Shed),
         )
         .configure(probe_routes)
@@ -34,7 +34,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .default_service(web::to(page::serve));
 }
 
-/// Registers the probes. All other paths are unknown.
+/// Registers the probes. All other paths return 404.
 pub fn probe_routes(config: &mut web::ServiceConfig) {
     config
         .service(Endpoint::at("/healthz").get(health::healthz).resource())
@@ -88,7 +88,7 @@ fn game_routes(config: &mut web::ServiceConfig) {
 fn admin_routes(config: &mut web::ServiceConfig) {
     use admin::{jobs, players};
     let scope = web::scope("/admin").guard(guard::fn_guard(|context| {
-        // If no operator token is configured these paths are unknown, for any method.
+        // If no operator token is configured, these paths return 404 for every method.
         let api = context.app_data::<web::Data<Api>>();
         api.is_some_and(|api| api.options.admin_token.is_some())
     }));
@@ -116,7 +116,7 @@ fn admin_routes(config: &mut web::ServiceConfig) {
     );
 }
 
-/// A path and its methods. Other methods are answered 405 with the header `Allow`.
+/// A path and its methods. Other methods return 405 with the header `Allow`.
 struct Endpoint {
     path: &'static str,
     routes: Vec<Route>,
@@ -180,7 +180,7 @@ impl Endpoint {
         F::Output: Responder + 'static,
     {
         self.methods.extend(methods.clone());
-        // The framework's own guards would store the allowed methods with every request.
+        // The framework's own method guards would store the allowed methods in every request.
         let guard = guard::fn_guard(move |context| methods.contains(&context.head().method));
         self.routes.push(web::route().guard(guard).to(handler));
         self
@@ -204,10 +204,10 @@ fn other_method(request: &HttpRequest, allow: String) -> Result<HttpResponse, Pr
     Err(Problem::method_not_allowed(allow))
 }
 
-fn nowhere() -> Problem {
+fn unknown() -> Problem {
     Problem::not_found("This path does not exist.")
 }
 
 async fn unknown_path() -> Result<HttpResponse, Problem> {
-    Err(nowhere())
+    Err(unknown())
 }

@@ -1,15 +1,15 @@
-//! The session cookie: the refresh token of a page, which its scripts cannot read.
+//! The session cookie, which contains the refresh token of a web client. Scripts cannot read it.
 //!
-//! The cookie is `HttpOnly` and `SameSite=Strict`, has no `Domain`, and applies to all paths. At an address that browsers
-//! consider secure (`https`, or a loopback host) it is `Secure`, and its name has the prefix `__Host-`, so that no other
-//! host of the domain can set it (draft-ietf-httpbis-rfc6265bis, section 4.1.3). Elsewhere, for example at an address of
-//! a local network without TLS, browsers would refuse such a cookie.
+//! The cookie is `HttpOnly` and `SameSite=Strict`, has no `Domain`, and applies to all paths. At an address that
+//! browsers consider secure (`https`, or a loopback host) it is `Secure`, and its name has the prefix `__Host-`, so
+//! that no other host of the domain can set it (draft-ietf-httpbis-rfc6265bis, section 4.1.3). Elsewhere, for example
+//! at an address of a local network without TLS, browsers would refuse such a cookie.
 //!
-//! A second cookie, without a secret, tells scripts that there is a session, so that a page of a new visitor need not ask
-//! for one. The server sets it, because some browsers soon delete what scripts store.
+//! A second cookie without a secret shows scripts that there is a session, so that the page of a new visitor need not
+//! try to refresh one. The server sets it, because some browsers delete data that scripts store after a few days.
 //!
-//! Calls that use the cookie must be JSON and come from a page of the server's own origin or of a configured one, so that
-//! no other page can make a browser send them.
+//! Requests that use the cookie must have a JSON body and come from a page of the server's own origin or of a
+//! configured origin. This prevents other pages from making a browser send them (CSRF).
 
 use std::time::Duration;
 
@@ -24,21 +24,20 @@ use crate::http::Api;
 /// The name of the cookie at a secure address.
 pub const SECURE_NAME: &str = "__Host-idlewatt-session";
 const PLAIN_NAME: &str = "idlewatt-session";
-/// The name of the cookie that scripts can read.
+/// The name of the second cookie, which scripts can read.
 const HINT_NAME: &str = "idlewatt-signed-in";
 
 /// The refresh token in the request's session cookie; `None` if there is no cookie.
 ///
 /// # Errors
-/// Returns [`Code::Forbidden`] if there is a cookie and the request is not one of a page that may use it.
+/// Returns [`Code::Forbidden`] if there is a cookie, but the request's origin may not use it.
 pub fn refresh_token(request: &HttpRequest, api: &Api) -> Result<Option<String>, Problem> {
     let Some(cookie) = request.cookie(name(request)) else { return Ok(None) };
     let origin = text(request, &ORIGIN).unwrap_or_default();
     if is_own(origin, request) || api.options.cors_allowed_origins.contain(origin) {
         return Ok(Some(cookie.value().to_owned()));
     }
-    let detail =
-        "The session cookie may be used only by pages of the server's own or a configured origin.";
+    let detail = "Only pages of the server's own origin or of a configured origin may use the session cookie.";
     Err(Problem::new(Code::Forbidden, detail))
 }
 
@@ -48,14 +47,14 @@ pub fn set(response: &mut HttpResponse, request: &HttpRequest, token: &str, life
     add(response, request, [token, "1"], time::Duration::seconds(seconds));
 }
 
-/// Removes the client's cookie, if it sent one.
+/// Makes the client delete its cookies, if it sent a session cookie.
 pub fn clear(response: &mut HttpResponse, request: &HttpRequest) {
     if request.cookie(name(request)).is_some() {
         add(response, request, ["", ""], time::Duration::ZERO);
     }
 }
 
-/// Adds the cookie and the hint, with these values.
+/// Sets both cookies to these values: the session cookie and the hint for scripts.
 fn add(
     response: &mut HttpResponse,
     request: &HttpRequest,
@@ -80,8 +79,8 @@ fn name(request: &HttpRequest) -> &'static str {
     if is_secure(request) { SECURE_NAME } else { PLAIN_NAME }
 }
 
-/// Whether browsers consider the page's address as secure. TLS ends at a proxy, so the page's own origin tells the scheme.
-/// Clients that send no origin are not browsers.
+/// Whether browsers consider the page's address secure. The scheme is taken from the `Origin` header, because TLS may
+/// end at a proxy. Clients that send no origin are not browsers and are treated as secure.
 fn is_secure(request: &HttpRequest) -> bool {
     let Some(origin) = text(request, &ORIGIN).and_then(|origin| Url::parse(origin).ok()) else {
         return true;
@@ -95,7 +94,8 @@ fn is_secure(request: &HttpRequest) -> bool {
     origin.scheme() != "http" || is_loopback
 }
 
-/// Whether an origin is the one that the request was sent to. The scheme is not compared, because a proxy may end TLS.
+/// Whether the origin has the host to which the request was sent. The scheme is not compared, because TLS may end at a
+/// proxy.
 fn is_own(origin: &str, request: &HttpRequest) -> bool {
     let host = text(request, &HOST).unwrap_or_default();
     let origin = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));

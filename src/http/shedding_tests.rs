@@ -6,23 +6,23 @@ use super::*;
 
 const STEP: Duration = Duration::from_millis(1);
 
-/// A lane with a given capacity in mutations per second, and its clients.
-struct World {
+/// A simulated lane and its clients.
+struct Simulation {
     now: Instant,
-    /// The fractions of a mutation that are left from earlier steps.
+    /// The fractions of arrived and completed mutations that earlier steps left over.
     due: f64,
     done: f64,
     refused: usize,
     waits: Vec<Duration>,
 }
 
-impl World {
+impl Simulation {
     fn new(now: Instant) -> Self {
         Self { now, due: 0.0, done: 0.0, refused: 0, waits: Vec::new() }
     }
 
     /// Simulates `seconds` with the given arrivals per second and capacity per second.
-    fn go_on(
+    fn run(
         &mut self,
         shedding: &Shedding,
         queue: &mut VecDeque<Admission>,
@@ -40,13 +40,13 @@ impl World {
                     None => self.refused += 1,
                 }
             }
-            // Unused capacity cannot be saved.
+            // Unused capacity does not carry over to later steps.
             self.done = (self.done + capacity * STEP.as_secs_f64()).min(queue.len() as f64 + 1.0);
             while self.done >= 1.0 {
                 self.done -= 1.0;
                 let Some(admitted) = queue.pop_front() else { break };
                 self.waits.push(self.now.duration_since(admitted.at));
-                shedding.carried_out(admitted, self.now);
+                shedding.complete(admitted, self.now);
             }
         }
     }
@@ -64,65 +64,76 @@ fn shedding() -> (Shedding, Instant) {
 }
 
 #[test]
-fn what_can_be_served_is_let_in() {
+fn load_below_the_capacity_is_admitted() {
     for capacity in [300.0, 3_000.0, 60_000.0] {
         let (shedding, now) = shedding();
-        let (mut world, mut queue) = (World::new(now), VecDeque::new());
-        world.go_on(&shedding, &mut queue, 10.0, (capacity * 0.95, capacity));
-        assert_eq!(world.refused, 0, "{capacity} a second");
+        let (mut simulation, mut queue) = (Simulation::new(now), VecDeque::new());
+        simulation.run(&shedding, &mut queue, 10.0, (capacity * 0.95, capacity));
+        assert_eq!(simulation.refused, 0, "{capacity} a second");
     }
 }
 
 #[test]
-fn of_twice_what_can_be_served_the_surplus_is_turned_away_and_nobody_else_waits_long() {
+fn at_twice_the_capacity_excess_mutations_are_refused_and_the_others_are_fast() {
     for capacity in [4_000.0, 13_000.0, 40_000.0, 100_000.0] {
         let (shedding, now) = shedding();
-        let (mut world, mut queue) = (World::new(now), VecDeque::new());
-        // The limit is learned in the first second. While it rises, admitted mutations may wait twice as long.
-        world.go_on(&shedding, &mut queue, 1.0, (2.0 * capacity, capacity));
-        let learning = USUAL as f64 / capacity + 2.0 * TARGET.as_secs_f64();
-        assert!(world.quantile(1.0) < Duration::from_secs_f64(learning), "{capacity} a second");
-        (world.waits, world.refused) = (Vec::new(), 0);
-        world.go_on(&shedding, &mut queue, 20.0, (2.0 * capacity, capacity));
-        let served = world.waits.len() as f64;
+        let (mut simulation, mut queue) = (Simulation::new(now), VecDeque::new());
+        // The limit adapts within the first second. While it rises, admitted mutations may wait twice as long.
+        simulation.run(&shedding, &mut queue, 1.0, (2.0 * capacity, capacity));
+        let learning = INITIAL_LIMIT as f64 / capacity + 2.0 * TARGET.as_secs_f64();
+        assert!(
+            simulation.quantile(1.0) < Duration::from_secs_f64(learning),
+            "{capacity} a second"
+        );
+        (simulation.waits, simulation.refused) = (Vec::new(), 0);
+        simulation.run(&shedding, &mut queue, 20.0, (2.0 * capacity, capacity));
+        let served = simulation.waits.len() as f64;
         assert!(served > 0.98 * 20.0 * capacity, "{served} of {capacity} a second");
-        assert!(world.refused as f64 > 0.9 * 20.0 * capacity, "{} refused", world.refused);
-        let (half, most) = (world.quantile(0.5), world.quantile(0.99));
+        assert!(
+            simulation.refused as f64 > 0.9 * 20.0 * capacity,
+            "{} refused",
+            simulation.refused
+        );
+        let (half, most) = (simulation.quantile(0.5), simulation.quantile(0.99));
         assert!(most < Duration::from_millis(200), "{capacity} a second: {half:?}, {most:?}");
-        assert!(shedding.metrics.requests_shed.get() >= world.refused as u64);
+        assert!(shedding.metrics.requests_shed.get() >= simulation.refused as u64);
     }
 }
 
 #[test]
-fn a_lane_that_slows_down_is_sent_less_and_more_again_when_it_is_well() {
+fn the_limit_follows_a_lane_that_slows_down_and_recovers() {
     let (shedding, now) = shedding();
-    let (mut world, mut queue) = (World::new(now), VecDeque::new());
-    world.go_on(&shedding, &mut queue, 5.0, (40_000.0, 20_000.0));
-    world.go_on(&shedding, &mut queue, 3.0, (40_000.0, 5_000.0));
-    world.waits.clear();
-    world.go_on(&shedding, &mut queue, 5.0, (40_000.0, 5_000.0));
-    assert!(world.quantile(0.99) < Duration::from_millis(250), "{:?}", world.quantile(0.99));
-    world.go_on(&shedding, &mut queue, 3.0, (40_000.0, 20_000.0));
-    world.waits.clear();
-    world.go_on(&shedding, &mut queue, 5.0, (40_000.0, 20_000.0));
-    let served = world.waits.len();
+    let (mut simulation, mut queue) = (Simulation::new(now), VecDeque::new());
+    simulation.run(&shedding, &mut queue, 5.0, (40_000.0, 20_000.0));
+    simulation.run(&shedding, &mut queue, 3.0, (40_000.0, 5_000.0));
+    simulation.waits.clear();
+    simulation.run(&shedding, &mut queue, 5.0, (40_000.0, 5_000.0));
+    assert!(
+        simulation.quantile(0.99) < Duration::from_millis(250),
+        "{:?}",
+        simulation.quantile(0.99)
+    );
+    simulation.run(&shedding, &mut queue, 3.0, (40_000.0, 20_000.0));
+    simulation.waits.clear();
+    simulation.run(&shedding, &mut queue, 5.0, (40_000.0, 20_000.0));
+    let served = simulation.waits.len();
     assert!(served > 98_000, "{served} in five seconds");
 }
 
 #[test]
-fn a_pause_turns_nobody_away_where_little_is_asked() {
+fn a_pause_of_the_lane_refuses_nothing_at_low_load() {
     let (shedding, now) = shedding();
-    let (mut world, mut queue) = (World::new(now), VecDeque::new());
+    let (mut simulation, mut queue) = (Simulation::new(now), VecDeque::new());
     for _ in 0..5 {
-        // A checkpoint, or a locked row.
-        world.go_on(&shedding, &mut queue, 0.5, (1000.0, 0.0));
-        world.go_on(&shedding, &mut queue, 2.0, (1000.0, 20_000.0));
+        // The lane pauses, for example because of a checkpoint or a locked row.
+        simulation.run(&shedding, &mut queue, 0.5, (1000.0, 0.0));
+        simulation.run(&shedding, &mut queue, 2.0, (1000.0, 20_000.0));
     }
-    assert_eq!(world.refused, 0);
+    assert_eq!(simulation.refused, 0);
 }
 
 #[test]
-fn a_distant_database_is_not_taken_for_a_busy_one() {
+fn a_distant_database_does_not_cause_refusals() {
     let (shedding, mut now) = shedding();
     let mut queue: VecDeque<Admission> = VecDeque::new();
     let slow = Duration::from_millis(300);
@@ -130,19 +141,19 @@ fn a_distant_database_is_not_taken_for_a_busy_one() {
         now += STEP;
         queue.push_back(shedding.admit(now).expect("300 are in flight"));
         while queue.front().is_some_and(|it| now.duration_since(it.at) >= slow) {
-            shedding.carried_out(queue.pop_front().expect("one"), now);
+            shedding.complete(queue.pop_front().expect("one"), now);
         }
     }
 }
 
 #[test]
-fn a_burst_fits_and_who_hangs_up_makes_room() {
+fn a_burst_up_to_the_limit_is_admitted_and_cancelled_requests_free_capacity() {
     let (shedding, now) = shedding();
-    let burst: Vec<_> = (0..USUAL).map(|_| shedding.admit(now).expect("it fits")).collect();
+    let burst: Vec<_> = (0..INITIAL_LIMIT).map(|_| shedding.admit(now).expect("it fits")).collect();
     assert!(shedding.admit(now).is_none());
     assert_eq!(shedding.metrics.requests_shed.get(), 1);
     for admission in burst {
-        shedding.leave(admission);
+        shedding.release(admission);
     }
     assert!(shedding.admit(now).is_some());
 }

@@ -1,4 +1,5 @@
-//! State of each worker thread. Threads that write to the same memory wait for each other, even for a counter.
+//! The state of each worker thread. It is not shared, because threads that write to the same memory slow each other
+//! down, even if it is only a counter.
 
 use std::cell::Cell;
 
@@ -18,21 +19,21 @@ pub struct ThreadState {
     pub(super) routes: RouteCounters,
     pub(super) catalog_page: CatalogPage,
     tokens: TokenCache,
-    /// When the latest request of this thread arrived.
+    /// When this thread's latest request arrived.
     time: Cell<Option<Timestamp>>,
 }
 
 impl ThreadState {
-    /// Notes that a request arrived at `now`.
+    /// Records that a request arrived at `now`.
     pub(super) fn begin(&self, now: Timestamp) {
         self.time.set(Some(now));
     }
 
-    /// The player whose access token this is. The token must be valid when the thread's latest request arrived, which is
+    /// The player of this access token. Expiry is checked at the arrival time of the thread's latest request, which is
     /// this request or a later one.
     ///
     /// # Errors
-    /// As [`Accounts::authenticate`](crate::accounts::Accounts::authenticate).
+    /// Those of [`Accounts::authenticate`](crate::accounts::Accounts::authenticate).
     pub(super) fn authenticate(&self, token: &str, api: &Api) -> Result<Caller, accounts::Error> {
         let now = self.time.get().unwrap_or_else(|| api.game.now());
         self.tokens.authenticate(token, now, &api.accounts, &api.game)
@@ -42,7 +43,7 @@ impl ThreadState {
 /// The state of the thread that serves `request`.
 ///
 /// # Errors
-/// 500 if the application was built without one.
+/// Returns 500 if the application was built without a thread state.
 pub fn thread_state(request: &HttpRequest) -> Result<&ThreadState, Problem> {
     request.app_data().ok_or_else(|| Problem::internal("the thread has no state"))
 }

@@ -1,6 +1,6 @@
-//! Access tokens that a worker thread has verified, each with its player's cache handle. A client sends the same token with
-//! every request, so most requests need neither a signature check nor a lookup. Each thread has a cache of its own, which
-//! needs no lock.
+//! The access tokens that a worker thread has verified, each with its player's cache handle. A client sends the same
+//! token with every request, so most requests need neither a signature check nor a cache lookup. Each thread has its
+//! own token cache, which therefore needs no lock.
 
 use std::cell::RefCell;
 
@@ -12,9 +12,10 @@ use crate::domain::Timestamp;
 use crate::game::{CacheHandle, Game};
 use crate::generations::Generations;
 
-/// Tokens in each generation.
+/// The maximum number of tokens in each generation.
 const CAPACITY: usize = 25_000;
-/// Seconds after which a cache handle is looked up again, so that the cache of players counts the player as used.
+/// Seconds after which the cache handle is looked up again. The lookup prevents the eviction of an active player,
+/// because the cache of players does not see reads through handles.
 const HANDLE_SECONDS: f64 = 10.0;
 
 /// A player whose access token is valid.
@@ -32,24 +33,24 @@ impl Caller {
     }
 }
 
-/// Verified tokens.
+/// The verified tokens of one worker thread.
 #[derive(Debug, Default)]
 pub struct TokenCache(RefCell<ByToken<CachedToken>>);
 
 #[derive(Debug)]
 struct CachedToken {
     verified: Verified,
-    /// The generation of the revocations at which the session was last checked.
+    /// The generation of the revocation list against which the session was last checked.
     revocations: u64,
     handle: CacheHandle,
     handle_since: Timestamp,
 }
 
 impl TokenCache {
-    /// The player whose access token this is, if it is valid at `now`.
+    /// The player of this access token, if the token is valid at `now`.
     ///
     /// # Errors
-    /// As [`Accounts::authenticate`].
+    /// Those of [`Accounts::authenticate`].
     pub fn authenticate(
         &self,
         token: &str,
@@ -61,7 +62,8 @@ impl TokenCache {
         if let Some(known) = cached.get(token) {
             return known.check(now, accounts, game);
         }
-        // Read before the check: a revocation in between raises the generation, so the next request checks again.
+        // Read the generation before the check. If a revocation arrives in between, the generations differ and the next
+        // request checks again.
         let revocations = accounts.revocations().generation();
         let verified = accounts.authenticate(token)?;
         let handle = game.handle(verified.identity.player);
@@ -94,13 +96,13 @@ impl CachedToken {
     }
 }
 
-/// The most recently used tokens, each with a value.
+/// A map from the most recently used tokens to values.
 #[derive(Debug)]
-struct ByToken<V>(Generations<TokenEnd, (Box<str>, V), RandomState>);
+struct ByToken<V>(Generations<TokenSuffix, (Box<str>, V), RandomState>);
 
-/// The last bytes of a token belong to its signature and are as good as random, so they identify a token without hashing all
-/// of it. The whole token is compared afterwards.
-type TokenEnd = [u8; 16];
+/// The last bytes of a token. They belong to its signature and are practically random, so they serve as a key without
+/// hashing the whole token. The whole token is compared afterwards.
+type TokenSuffix = [u8; 16];
 
 impl<V> Default for ByToken<V> {
     fn default() -> Self {
@@ -110,15 +112,15 @@ impl<V> Default for ByToken<V> {
 
 impl<V> ByToken<V> {
     fn get(&mut self, token: &str) -> Option<&mut V> {
-        let &end = token.as_bytes().last_chunk()?;
-        let (known, value) = self.0.get(end)?;
+        let &suffix = token.as_bytes().last_chunk()?;
+        let (known, value) = self.0.get(suffix)?;
         (**known == *token).then_some(value)
     }
 
-    /// Stores a value, unless the token is too short for a real one.
+    /// Stores a value. Ignores texts that are too short to be a token.
     fn insert(&mut self, token: &str, value: V) {
-        if let Some(&end) = token.as_bytes().last_chunk() {
-            self.0.insert(end, (token.into(), value));
+        if let Some(&suffix) = token.as_bytes().last_chunk() {
+            self.0.insert(suffix, (token.into(), value));
         }
     }
 }
@@ -140,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_in_use_is_kept_and_the_number_is_bounded() {
+    fn used_tokens_stay_cached_and_the_number_is_bounded() {
         let mut tokens = ByToken::default();
         let token = |number: usize| format!("a token that ends with {number:016}");
         tokens.insert(&token(0), 0);

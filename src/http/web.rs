@@ -1,8 +1,8 @@
-//! The page of the game, built from `web/` and embedded in the program.
+//! The web client, built from `web/` and embedded in the executable.
 //!
-//! Builds of the page have precompressed copies of their files, which are sent as they are. Files below `assets/` have a
-//! digest in their name and never change. Any other path that a browser navigates to shows the page, which knows its own
-//! views. Without a build there is a small page that says how to make one.
+//! The build contains precompressed copies of the files, which are sent unchanged. Files below `assets/` have a digest
+//! in their name and never change. Any other path that a browser navigates to returns `index.html`, because the client
+//! routes its own views. If the client was not built, a placeholder page explains how to build it.
 
 use std::fmt::Write as _;
 
@@ -14,7 +14,7 @@ use rust_embed::{EmbeddedFile, RustEmbed};
 use crate::api::problem::Problem;
 use crate::http::pages::etag;
 
-/// The files of the page. Without the feature `debug-embed`, debug builds read them from the disk.
+/// The built files of the web client. Without the feature `debug-embed`, debug builds read them from the disk.
 #[derive(RustEmbed)]
 #[folder = "web/dist"]
 #[allow_missing = true]
@@ -22,44 +22,46 @@ struct Files;
 
 const INDEX: &str = "index.html";
 
-/// Shown instead of the page if it was not built.
-const STAND_IN: &str = "<!doctype html>\n<html lang=\"en\">\n<title>Idlewatt</title>\n<p>The server runs. Its page is not part \
-    of this build: <code>make web</code> builds it. The API is described at <a href=\"/docs\">/docs</a>.\n</html>\n";
+/// Returned if the web client was not built.
+const PLACEHOLDER: &str = "<!doctype html>\n<html lang=\"en\">\n<title>Idlewatt</title>\n<p>The server is running, but \
+    this build does not contain the web client. <code>make web</code> builds it. The API is documented at \
+    <a href=\"/docs\">/docs</a>.\n</html>\n";
 
-/// What the page may load and do: only files of the server, no inline scripts or styles, and no HTML from texts.
+/// The Content-Security-Policy: only files of this server, no inline scripts or styles, and no HTML created from
+/// strings.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; \
     connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
     require-trusted-types-for 'script'; trusted-types 'none'";
 
-const FOREVER: &str = "public, max-age=31536000, immutable";
-const CHECKED: &str = "no-cache";
+const IMMUTABLE: &str = "public, max-age=31536000, immutable";
+const REVALIDATE: &str = "no-cache";
 
-/// The encodings of the copies, best first, with the endings of their names.
+/// The encodings of the precompressed copies, in order of preference, with their file extensions.
 const ENCODINGS: [(&str, &str); 2] = [("br", ".br"), ("gzip", ".gz")];
 
-/// Answers a path that is not one of the API: a file of the page, the page, or that there is nothing.
+/// Serves a path outside the API: a file of the web client, `index.html` for a navigation, or 404.
 pub async fn serve(request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let nowhere = || Problem::not_found("This path does not exist.");
+    let not_found = || Problem::not_found("This path does not exist.");
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return Err(nowhere());
+        return Err(not_found());
     }
     let path = request.path().trim_start_matches('/');
     if !path.is_empty() && path != INDEX && is_public(path) {
-        return file(&request, path).ok_or_else(nowhere);
+        return file(&request, path).ok_or_else(not_found);
     }
     if !path.is_empty() && path != INDEX && !is_navigation(&request, path) {
-        return Err(nowhere());
+        return Err(not_found());
     }
-    Ok(file(&request, INDEX).unwrap_or_else(|| stand_in(&request)))
+    Ok(file(&request, INDEX).unwrap_or_else(|| placeholder(&request)))
 }
 
-/// Whether the page has this file. The copies are not public by themselves.
+/// Whether the file exists and may be requested. Precompressed copies are sent only through content negotiation.
 fn is_public(path: &str) -> bool {
     let is_copy = ENCODINGS.iter().any(|(_, ending)| path.ends_with(ending));
     !is_copy && !path.starts_with('.') && Files::get(path).is_some()
 }
 
-/// Whether a browser navigates to a view of the page. A missing file must not be answered with the page.
+/// Whether a browser navigates to a view of the client. A missing file must return 404 and not `index.html`.
 fn is_navigation(request: &HttpRequest, path: &str) -> bool {
     let accept = request.headers().get(header::ACCEPT).and_then(|it| it.to_str().ok());
     let is_file = path.rsplit('/').next().is_some_and(|name| name.contains('.'));
@@ -86,8 +88,8 @@ fn file(request: &HttpRequest, path: &str) -> Option<HttpResponse> {
     let mut response = HttpResponse::build(status);
     response.insert_header((header::ETAG, tag));
     response.insert_header((header::VARY, header::ACCEPT_ENCODING.as_str()));
-    let kept = if path.starts_with("assets/") { FOREVER } else { CHECKED };
-    response.insert_header((header::CACHE_CONTROL, kept));
+    let cache_control = if path.starts_with("assets/") { IMMUTABLE } else { REVALIDATE };
+    response.insert_header((header::CACHE_CONTROL, cache_control));
     if is_unchanged {
         return Some(response.finish());
     }
@@ -99,16 +101,16 @@ fn file(request: &HttpRequest, path: &str) -> Option<HttpResponse> {
     Some(response.body(file.data.into_owned()))
 }
 
-fn stand_in(request: &HttpRequest) -> HttpResponse {
-    tracing::debug!(path = request.path(), "the page is not part of this build");
+fn placeholder(request: &HttpRequest) -> HttpResponse {
+    tracing::debug!(path = request.path(), "this build does not contain the web client");
     let mut response = HttpResponse::Ok();
-    response.insert_header((header::CACHE_CONTROL, CHECKED));
+    response.insert_header((header::CACHE_CONTROL, REVALIDATE));
     response.insert_header((header::CONTENT_TYPE, content_type(INDEX)));
     protect(&mut response, INDEX);
-    response.body(STAND_IN)
+    response.body(PLACEHOLDER)
 }
 
-/// Adds the headers that restrict what a page, or a file that is opened as one, can do.
+/// Adds security headers, which restrict what a file can do if a browser opens it as a page.
 fn protect(response: &mut HttpResponseBuilder, path: &str) {
     const NO_SNIFF: (HeaderName, &str) = (header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     response.insert_header(NO_SNIFF);
@@ -119,11 +121,11 @@ fn protect(response: &mut HttpResponseBuilder, path: &str) {
     }
 }
 
-/// The entity tag of a file: its digest, which is calculated when the program is built. A copy has another one.
+/// The entity tag of a file: the digest that was calculated at build time. A precompressed copy has a different one.
 fn tag(file: &EmbeddedFile) -> HeaderValue {
     let digest = &file.metadata.sha256_hash()[..12];
     let text = digest.iter().fold(String::from("\""), |mut text, byte| {
-        // Writing to a string does not fail.
+        // Writing to a `String` cannot fail.
         let _ = write!(text, "{byte:02x}");
         text
     });
@@ -164,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_encoding_is_accepted_as_the_header_says() {
+    fn accept_encoding_is_respected() {
         for (header, br, gzip) in [
             ("", false, false),
             ("gzip, deflate, br", true, true),

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use super::schedule::Schedule;
 use super::work::{Error, Finished, Work};
 
-/// The default number of attempts. With the pauses between them they take about ten minutes.
+/// The default number of attempts. The pauses between them add up to about ten minutes.
 const MAX_ATTEMPTS: i32 = 8;
 
-type Handling = Pin<Box<dyn Future<Output = Result<Finished, Error>> + Send>>;
+type HandlerFuture = Pin<Box<dyn Future<Output = Result<Finished, Error>> + Send>>;
 
 /// A kind of job: its name, its schedule, and its handler.
 #[derive(Clone)]
@@ -19,11 +19,11 @@ pub struct Kind {
     pub(super) name: &'static str,
     pub(super) schedule: Option<Schedule>,
     pub(super) max_attempts: i32,
-    pub(super) handler: Arc<dyn Fn(Work) -> Handling + Send + Sync>,
+    pub(super) handler: Arc<dyn Fn(Work) -> HandlerFuture + Send + Sync>,
 }
 
 impl Kind {
-    /// A kind without a schedule. The handler ends with the result of [`Work::finish`].
+    /// A kind without a schedule. The handler obtains its result from [`Work::finish`].
     pub fn new<F, Fut>(name: &'static str, handler: F) -> Self
     where
         F: Fn(Work) -> Fut + Send + Sync + 'static,

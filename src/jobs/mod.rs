@@ -1,24 +1,24 @@
-//! Background jobs: apalis' workers over a queue in Postgres.
+//! Background jobs: apalis workers and a queue in Postgres.
 //!
-//! A job's effect and the note that it is done are committed in one transaction, and only while its lease is valid. So
-//! a worker may crash or stall at any point: another worker takes the job over, and nothing is lost, done twice or done
-//! late.
+//! A job's effect and its completion are committed in one transaction, and only while the job's lease is valid.
+//! Therefore a worker may crash or stall at any point: another worker takes the job over, and no effect is lost,
+//! repeated, or written after the lease has expired.
 //!
-//! - *Leases.* A worker claims due jobs with `for no key update skip locked`, for 15 seconds by the database's clock,
-//!   and renews the lease three times in that time. Workers look for lapsed leases every second.
-//! - *Steps.* A job consists of one or more transactions. Each ends with [`Work::finish`] or [`Work::advance`], which
-//!   update the job's row only if it still has our lease, or roll everything back. A handler cannot return without one
-//!   of them, because only they make a [`Finished`]. A job that is taken over continues after its last committed step.
-//! - *Attempts.* After an error or a panic the job is tried again, after 4 s, 8 s and so on up to 15 minutes. After its
+//! - *Leases.* A worker claims due jobs with `for no key update skip locked`. A lease lasts 15 seconds by the clock of
+//!   the database; the worker renews it three times in that period. Workers look for expired leases every second.
+//! - *Steps.* A job consists of one or more transactions. Each ends with [`Work::finish`] or [`Work::advance`]. They
+//!   commit only if the job's row still has the worker's lease, and otherwise roll back. A handler must call one of the
+//!   functions that return [`Finished`]. A job that is taken over continues after its last committed step.
+//! - *Attempts.* After an error or a panic the job is retried after 4 s, 8 s and so on, up to 15 minutes. After its
 //!   last attempt (by default the eighth) it is a dead letter. Operators list, retry and discard jobs.
-//! - *Stopping.* A process that stops claims no more jobs. It finishes jobs of one step and returns others after their
-//!   present step.
+//! - *Shutdown.* A process that shuts down claims no more jobs. It finishes jobs of one step, and requeues jobs of
+//!   several steps after their current step.
 //!
-//! Three features of apalis are not used. Acknowledging a job in a layer around the handler would be a second
-//! transaction. Its cron ticks in each instance, and missed ticks are lost; `schedule` calculates turns instead. An
-//! error of a backend ends the worker, so ours has none.
+//! Three features of apalis are not used. Acknowledging a job in a layer around the handler would need a second
+//! transaction. The cron of apalis runs in every instance and loses ticks that it misses, so `schedule` calculates the
+//! scheduled times instead. An error of the backend would end the worker, so our backend never returns one.
 //!
-//! A new kind is one line in [`kinds`] and a handler: `async fn(Work) -> Result<Finished, Error>`.
+//! To add a kind of job, add a line to [`kinds`] and a handler: `async fn(Work) -> Result<Finished, Error>`.
 
 mod kind;
 mod names;
@@ -57,10 +57,10 @@ use runner::Runner;
 /// The pause before a worker that ended unexpectedly is restarted.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
-/// How long running jobs may take during a shutdown.
+/// How long a shutdown waits for running jobs.
 const DRAIN_LIMIT: Duration = Duration::from_secs(25);
 
-/// Every kind of job.
+/// All kinds of jobs.
 pub fn kinds() -> Vec<Kind> {
     let minutes = |count| Schedule::every(Duration::from_mins(count));
     let hours = |count| Schedule::every(Duration::from_hours(count));
@@ -76,7 +76,7 @@ pub fn kinds() -> Vec<Kind> {
     ]
 }
 
-/// The jobs of this process.
+/// The job worker of this process.
 pub struct Jobs {
     runner: Arc<Runner>,
     stop: watch::Sender<bool>,
@@ -84,10 +84,10 @@ pub struct Jobs {
 }
 
 impl Jobs {
-    /// Jobs of these kinds. Nothing runs yet.
+    /// Creates the worker for these kinds without starting it.
     ///
     /// # Errors
-    /// As [`store::Store::new`].
+    /// Those of [`store::Store::new`].
     pub fn new(
         parts: Parts,
         kinds: Vec<Kind>,
@@ -114,24 +114,24 @@ impl Jobs {
         Ok(Self { runner, stop, working: Mutex::default() })
     }
 
-    /// The name of this process as a worker. No other process and no later start has the same name.
+    /// The name of this process as a worker. It is unique among all processes and restarts.
     pub fn worker(&self) -> &str {
         &self.runner.worker
     }
 
-    /// Starts to run jobs, until they are drained. `supervisor` is notified if this ends before.
+    /// Starts running jobs until [`Jobs::drain`]. `supervisor` is notified if the worker ends before.
     pub fn start(self: &Arc<Self>, supervisor: &Supervisor) {
         let (jobs, guard) = (Arc::clone(self), supervisor.guard("the work on jobs"));
         let mut stopped = self.stop.subscribe();
         let working = tokio::spawn(async move {
-            let patience = async {
+            let drain_timeout = async {
                 // Also ends when the sender is dropped.
                 drop(stopped.wait_for(|it| *it).await);
                 sleep(DRAIN_LIMIT).await;
             };
             tokio::select! {
                 () = jobs.work() => {}
-                () = patience => {
+                () = drain_timeout => {
                     tracing::warn!("running jobs are aborted; other workers take them over when their leases expire");
                 }
             }
@@ -140,9 +140,9 @@ impl Jobs {
         *self.working.lock().unwrap_or_else(PoisonError::into_inner) = Some(working);
     }
 
-    /// Takes no further jobs and returns when the running ones have ended: a job of one step at its end, a job of
-    /// several steps at the end of the present step. A job that takes too long is left to the worker that takes it
-    /// over.
+    /// Stops claiming jobs and returns when the running ones have ended: a job of one step at its end, a job of several
+    /// steps at the end of the current step. A job that takes longer than `DRAIN_LIMIT` is aborted, and another
+    /// worker takes it over.
     pub async fn drain(&self) {
         self.stop.send_replace(true);
         let working = self.working.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -153,7 +153,7 @@ impl Jobs {
         }
     }
 
-    /// Closes the jobs' own connections. Jobs that still run fail.
+    /// Closes the connections that only jobs use. Jobs that are still running fail.
     pub fn close(&self) {
         self.runner.store.close();
         self.runner.sweep_store.close();
@@ -174,7 +174,7 @@ impl Jobs {
         });
     }
 
-    /// Enqueues a job that is due now. Returns false if there is a job of its kind with its key.
+    /// Enqueues a job that is due now. Returns false if a job of the same kind and key exists.
     ///
     /// # Errors
     /// Returns [`store::Error::Statement`] for an unknown kind, otherwise the error of the statement.
@@ -201,9 +201,8 @@ impl Jobs {
         runner.parts.store.enqueue_job(&job).await
     }
 
-    /// Enqueues what the schedules require, then runs every due job one after the other, and returns the number of
-    /// attempts. Under a clock that stands still, as in tests, a failed job is retried only after the clock was
-    /// advanced.
+    /// Enqueues scheduled jobs that are due, runs all due jobs one after the other, and returns the number of attempts.
+    /// With a manual clock, as in tests, a failed job is retried only after the clock was advanced.
     ///
     /// # Errors
     /// Returns the error of the statement.

@@ -1,20 +1,20 @@
-//! Deleting expired data.
+//! Jobs that delete expired data.
 
 use uuid::Uuid;
 
-use super::work::{After, Error, Finished, Work};
+use super::work::{Cursor, Error, Finished, Work};
 use crate::cache::InvalidationGuard;
 
-/// Rows that one statement deletes at most.
+/// The maximum number of rows that one statement deletes.
 const CHUNK: u64 = 1_000;
-/// Guests that one step deletes.
+/// The maximum number of guests that one step deletes.
 const GUESTS: u32 = 200;
 const DAY_SECONDS: f64 = 86_400.0;
 /// Seconds after which a guest who never did anything is deleted.
 const IDLE_GUEST_SECONDS: f64 = 30.0 * DAY_SECONDS;
 /// Seconds for which finished jobs are kept.
 const DONE_JOB_SECONDS: f64 = DAY_SECONDS;
-/// Seconds for which revocations are kept longer than the access tokens that they concern.
+/// Seconds for which a revocation is kept after the last affected access token has expired.
 const REVOCATION_MARGIN_SECONDS: f64 = 600.0;
 
 /// Deletes expired sessions.
@@ -31,7 +31,7 @@ pub(super) async fn sessions(work: Work) -> Result<Finished, Error> {
     }
 }
 
-/// Deletes revocations older than any access token.
+/// Deletes revocations that are older than any valid access token.
 pub(super) async fn revocations(work: Work) -> Result<Finished, Error> {
     let horizon = work.parts.accounts.access_token_ttl().as_secs_f64() + REVOCATION_MARGIN_SECONDS;
     let mut step = work.begin().await?;
@@ -39,7 +39,7 @@ pub(super) async fn revocations(work: Work) -> Result<Finished, Error> {
     work.finish(step).await
 }
 
-/// Empties the slots of idempotency records that are next.
+/// Empties the slot of idempotency records that is used next.
 pub(super) async fn idempotency_slots(work: Work) -> Result<Finished, Error> {
     match work.parts.store.empty_idle_slots(work.lease(), work.parts.clock.substitute()).await? {
         Some(_) => Ok(Finished::by_statement()),
@@ -49,7 +49,7 @@ pub(super) async fn idempotency_slots(work: Work) -> Result<Finished, Error> {
 
 /// Deletes guests who never did anything and were absent for thirty days.
 pub(super) async fn guests(work: Work) -> Result<Finished, Error> {
-    let mut after = work.progress::<After>()?.map_or(Uuid::nil(), |it| it.after);
+    let mut after = work.progress::<Cursor>()?.map_or(Uuid::nil(), |it| it.after);
     loop {
         let unseen_since = work.now().plus_seconds(-IDLE_GUEST_SECONDS);
         let found = work.store().find_idle_guests(after, unseen_since, GUESTS.into()).await?;
@@ -59,7 +59,7 @@ pub(super) async fn guests(work: Work) -> Result<Finished, Error> {
         let last = found.last().filter(|_| found.len() == GUESTS as usize).copied();
         let finished = match last {
             Some(last) => {
-                work.advance(step, &After { after: last }).await?;
+                work.advance(step, &Cursor { after: last }).await?;
                 after = last;
                 None
             }
@@ -75,7 +75,7 @@ pub(super) async fn guests(work: Work) -> Result<Finished, Error> {
     }
 }
 
-/// Deletes jobs that finished long ago.
+/// Deletes jobs that finished more than a day ago.
 pub(super) async fn finished_jobs(work: Work) -> Result<Finished, Error> {
     loop {
         let mut step = work.begin().await?;

@@ -1,7 +1,7 @@
-//! The queue as an apalis `Backend` over Postgres.
+//! The queue in Postgres as an apalis `Backend`.
 //!
-//! It claims a job only when the worker can run it at once, so that no lease runs while a job waits. It never fails:
-//! apalis ends a worker when its backend fails, but an unavailable database comes back.
+//! It claims a job only when the worker can run it immediately, so that no part of the lease is lost by waiting. It
+//! never returns an error: apalis would end the worker, although an unavailable database becomes available again.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -18,12 +18,12 @@ use tokio::time::{Sleep, sleep};
 use super::runner::Runner;
 use crate::store::jobs::ClaimedJob;
 
-/// The pause after the queue was found empty.
+/// The pause between two claims while the queue is empty.
 pub(super) const POLL: Duration = Duration::from_secs(1);
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// The queue.
+/// The backend of the worker.
 pub(super) struct Queue {
     runner: Arc<Runner>,
     state: State,
@@ -32,11 +32,11 @@ pub(super) struct Queue {
 enum State {
     Idle,
     /// A job is being claimed.
-    Asking(Boxed<Option<ClaimedJob>>),
+    Claiming(Boxed<Option<ClaimedJob>>),
     /// The queue was empty.
-    Resting(Pin<Box<Sleep>>),
+    Waiting(Pin<Box<Sleep>>),
     /// A job was claimed while the worker was stopping and is being requeued.
-    HandingBack(Boxed<()>),
+    Requeuing(Boxed<()>),
 }
 
 impl Queue {
@@ -44,7 +44,7 @@ impl Queue {
         Self { runner, state: State::Idle }
     }
 
-    fn ask(&self) -> Boxed<Option<ClaimedJob>> {
+    fn claim(&self) -> Boxed<Option<ClaimedJob>> {
         let runner = Arc::clone(&self.runner);
         Box::pin(async move {
             runner.claim().await.unwrap_or_else(|error| {
@@ -54,10 +54,10 @@ impl Queue {
         })
     }
 
-    fn hand_back(&self, job: ClaimedJob) -> Boxed<()> {
+    fn requeue(&self, job: ClaimedJob) -> Boxed<()> {
         let runner = Arc::clone(&self.runner);
         Box::pin(async move {
-            // If this fails, the lease expires.
+            // If this fails, another worker takes the job over when the lease expires.
             if let Err(error) = runner.parts.store.hand_back_job(job.lease).await {
                 tracing::warn!(%error, "a job could not be requeued");
             }
@@ -84,19 +84,19 @@ impl Backend for Queue {
     ) -> Poll<Option<Result<Self::Task, Infallible>>> {
         loop {
             match &mut self.state {
-                State::Idle => self.state = State::Asking(self.ask()),
-                State::Asking(asking) => match ready!(asking.as_mut().poll(context)) {
+                State::Idle => self.state = State::Claiming(self.claim()),
+                State::Claiming(claiming) => match ready!(claiming.as_mut().poll(context)) {
                     Some(job) => {
                         self.state = State::Idle;
                         return Poll::Ready(Some(Ok(Task::new(job))));
                     }
-                    None => self.state = State::Resting(Box::pin(sleep(POLL))),
+                    None => self.state = State::Waiting(Box::pin(sleep(POLL))),
                 },
-                State::Resting(resting) => {
-                    ready!(resting.as_mut().poll(context));
+                State::Waiting(waiting) => {
+                    ready!(waiting.as_mut().poll(context));
                     self.state = State::Idle;
                 }
-                State::HandingBack(_) => return Poll::Ready(None),
+                State::Requeuing(_) => return Poll::Ready(None),
             }
         }
     }
@@ -108,13 +108,13 @@ impl Backend for Queue {
     ) -> Poll<Result<(), Infallible>> {
         loop {
             match &mut self.state {
-                State::Idle | State::Resting(_) => return Poll::Ready(Ok(())),
-                State::Asking(asking) => match ready!(asking.as_mut().poll(context)) {
-                    Some(job) => self.state = State::HandingBack(self.hand_back(job)),
+                State::Idle | State::Waiting(_) => return Poll::Ready(Ok(())),
+                State::Claiming(claiming) => match ready!(claiming.as_mut().poll(context)) {
+                    Some(job) => self.state = State::Requeuing(self.requeue(job)),
                     None => self.state = State::Idle,
                 },
-                State::HandingBack(handing_back) => {
-                    ready!(handing_back.as_mut().poll(context));
+                State::Requeuing(requeuing) => {
+                    ready!(requeuing.as_mut().poll(context));
                     self.state = State::Idle;
                 }
             }

@@ -1,4 +1,4 @@
-//! One attempt at a job: its handler, its lease, and what is noted after a failure.
+//! Runs one attempt of a job: calls its handler, renews its lease, and stores a failure.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,15 +16,15 @@ use crate::store::jobs::{ClaimedJob, JobStatus, Lease};
 use crate::store::{self, Store};
 use crate::telemetry::metrics::Metrics;
 
-/// Renewals within the length of a lease. Two of them may fail before the lease expires.
+/// The number of renewals within the length of a lease. The lease survives two failed renewals in succession.
 const RENEWALS: u32 = 3;
-/// The pause in seconds after the first failed attempt. It is doubled after each further one.
+/// The pause in seconds after the first failed attempt. Each further failure doubles it, up to [`MAX_BACK_OFF`].
 const FIRST_BACK_OFF: f64 = 4.0;
-const LONGEST_BACK_OFF: f64 = 900.0;
-/// How many characters of an error are stored.
+const MAX_BACK_OFF: f64 = 900.0;
+/// The maximum number of stored characters of an error.
 const MAX_ERROR_CHARS: usize = 2_000;
 
-/// What all attempts of a process share.
+/// The state that all attempts of a process share.
 pub(super) struct Runner {
     pub parts: Arc<Parts>,
     pub store: Store,
@@ -35,22 +35,22 @@ pub(super) struct Runner {
     pub health: Arc<Health>,
     pub metrics: Metrics,
     pub stop: watch::Receiver<bool>,
-    /// Whether jobs that are due must wait.
+    /// Whether due jobs are delayed because there are too few workers.
     pub behind: AtomicBool,
 }
 
-/// How an attempt ended.
-enum End {
+/// The outcome of an attempt.
+enum Outcome {
     Finished,
     Failed(String),
-    /// Another worker has the job, so there is nothing to note.
+    /// Another worker may have the job, so nothing is stored.
     LeaseLost,
 }
 
 /// A task that is aborted when its handle is dropped.
-struct Handling(JoinHandle<Result<Finished, Error>>);
+struct AbortOnDrop(JoinHandle<Result<Finished, Error>>);
 
-impl Drop for Handling {
+impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         self.0.abort();
     }
@@ -78,7 +78,7 @@ impl Runner {
         claimed
     }
 
-    /// Makes an attempt at a job and stores the result.
+    /// Runs one attempt of a job and stores a failure.
     pub(super) async fn run(self: Arc<Self>, job: ClaimedJob) {
         let started = Instant::now();
         let (lease, name, attempt) = (job.lease, job.kind.clone(), job.attempt);
@@ -92,41 +92,41 @@ impl Runner {
             sweep_store: self.sweep_store.clone(),
             stop: self.stop.clone(),
         };
-        // A separate task, so that a panic is a failure like any other.
-        let mut handling = Handling(tokio::spawn((kind.handler)(work)));
-        let end = tokio::select! {
-            result = &mut handling.0 => ended(result),
-            () = self.keep_lease(lease) => End::LeaseLost,
+        // Run the handler in its own task, so that a panic becomes an ordinary failure.
+        let mut task = AbortOnDrop(tokio::spawn((kind.handler)(work)));
+        let outcome = tokio::select! {
+            result = &mut task.0 => outcome_of(result),
+            () = self.keep_lease(lease) => Outcome::LeaseLost,
         };
-        drop(handling);
+        drop(task);
         let duration = started.elapsed();
-        self.metrics.job(kind.name, !matches!(end, End::Finished), duration);
+        self.metrics.job(kind.name, !matches!(outcome, Outcome::Finished), duration);
         let duration_ms = duration.as_millis();
-        match end {
-            End::Finished => tracing::debug!(kind = name, job = %lease.job, duration_ms, "ran"),
-            End::LeaseLost => {
+        match outcome {
+            Outcome::Finished => tracing::debug!(kind = name, job = %lease.job, duration_ms, "ran"),
+            Outcome::LeaseLost => {
                 tracing::warn!(kind = name, job = %lease.job, duration_ms, "the lease was lost");
             }
-            End::Failed(error) => self.note_failure(lease, &name, attempt, &error).await,
+            Outcome::Failed(error) => self.note_failure(lease, &name, attempt, &error).await,
         }
     }
 
-    /// Renews a lease. Returns when it is lost or may be lost.
+    /// Renews a lease repeatedly. Returns when the lease is lost or may have expired.
     async fn keep_lease(&self, lease: Lease) {
         let length = self.config.lease;
         let pause = length / RENEWALS;
         let mut ticks = interval_at(tokio::time::Instant::now() + pause, pause);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut held_since = Instant::now();
+        let mut valid_since = Instant::now();
         loop {
             ticks.tick().await;
-            let asked = Instant::now();
+            let sent_at = Instant::now();
             match self.parts.store.renew_lease(lease, length).await {
-                Ok(true) => held_since = asked,
+                Ok(true) => valid_since = sent_at,
                 Ok(false) => return,
                 Err(error) => {
                     tracing::warn!(%error, job = %lease.job, "a lease could not be renewed");
-                    if held_since.elapsed() >= length {
+                    if valid_since.elapsed() >= length {
                         return;
                     }
                 }
@@ -143,28 +143,28 @@ impl Runner {
                 tracing::error!(kind, job = %lease.job, error, "a job is a dead letter");
             }
             Ok(Some(_)) => tracing::warn!(kind, job = %lease.job, attempt, error, "a job failed"),
-            // The job was finished although the answer was lost, or it was discarded or taken over.
+            // The job was discarded or taken over, or it was finished and only the commit's response was lost.
             Ok(None) => tracing::warn!(kind, job = %lease.job, error, "the lease was lost"),
-            // When the lease expires another worker takes the job over.
+            // When the lease expires, another worker takes the job over.
             Err(cause) => tracing::warn!(kind, %cause, error, "a failure could not be stored"),
         }
     }
 }
 
-fn ended(result: Result<Result<Finished, Error>, JoinError>) -> End {
+fn outcome_of(result: Result<Result<Finished, Error>, JoinError>) -> Outcome {
     match result {
-        Ok(Ok(Finished { .. })) => End::Finished,
-        Ok(Err(Error::LeaseLost)) => End::LeaseLost,
-        Ok(Err(error)) => End::Failed(error.to_string()),
-        Err(panic) => End::Failed(panic.to_string()),
+        Ok(Ok(Finished { .. })) => Outcome::Finished,
+        Ok(Err(Error::LeaseLost)) => Outcome::LeaseLost,
+        Ok(Err(error)) => Outcome::Failed(error.to_string()),
+        Err(panic) => Outcome::Failed(panic.to_string()),
     }
 }
 
-/// Seconds to wait after failed attempt number `attempt`: twice as long after each attempt, and randomly up to a
-/// quarter longer, so that jobs that failed together are not retried together.
+/// Seconds to wait after failed attempt number `attempt`. The pause doubles with each attempt. `chance` (0 to 1) adds
+/// up to a quarter, so that jobs that failed together are not retried together.
 fn back_off(attempt: i32, chance: f64) -> f64 {
     let doublings = attempt.clamp(1, 30) - 1;
-    let pause = (FIRST_BACK_OFF * f64::powi(2.0, doublings)).min(LONGEST_BACK_OFF);
+    let pause = (FIRST_BACK_OFF * f64::powi(2.0, doublings)).min(MAX_BACK_OFF);
     pause * (1.0 + chance / 4.0)
 }
 
@@ -176,19 +176,19 @@ mod tests {
     use crate::config::{Config, Source};
     use crate::jobs::queue::POLL;
 
-    /// The longest time until another worker takes over the job of one that crashed.
+    /// The maximum time until another worker takes over the job of a worker that crashed.
     const TAKE_OVER_LIMIT: Duration = Duration::from_secs(30);
 
     #[test]
-    fn pauses_double_and_end() {
+    fn pauses_double_up_to_the_maximum() {
         let pauses: Vec<f64> = (1..=10).map(|attempt| back_off(attempt, 0.0)).collect();
         assert_eq!(pauses, [4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 900.0, 900.0]);
         assert_eq!(back_off(1, 1.0), 5.0);
-        assert_eq!(back_off(i32::MAX, 0.0), LONGEST_BACK_OFF);
+        assert_eq!(back_off(i32::MAX, 0.0), MAX_BACK_OFF);
     }
 
     #[test]
-    fn by_default_and_at_most_a_dead_workers_job_is_taken_over_within_half_a_minute() {
+    fn every_valid_lease_lets_a_job_be_taken_over_within_half_a_minute() {
         let lease = |source: Source| Config::load(&source).map(|config| config.jobs.lease);
         let default = lease(Source::new()).expect("a configuration");
         assert!(default + POLL < TAKE_OVER_LIMIT, "{default:?}");

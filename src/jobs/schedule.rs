@@ -1,9 +1,9 @@
 //! Schedules of jobs.
 //!
-//! Turns are multiples of a period since the Unix epoch, so every instance knows without a memory which turn has come.
-//! The table `job_schedules` contains the last enqueued turn of each kind. One statement advances it and enqueues the
-//! job, so exactly one of any number of instances does. If turns passed while no worker ran, only the last one is
-//! enqueued.
+//! A *turn* is a time at which a kind of job is scheduled. Turns are multiples of a period since the Unix epoch, so
+//! every instance calculates the same turns. The table `job_schedules` contains the last enqueued turn of each kind.
+//! One statement advances it and enqueues the job, so exactly one instance enqueues each turn. If several turns pass
+//! while no worker is running, only the last one is enqueued.
 
 use std::time::Duration;
 
@@ -19,15 +19,12 @@ use crate::store::jobs::NewJob;
 
 /// How often the schedules are evaluated.
 const TICK: Duration = Duration::from_secs(1);
-/// After how many ticks the queue is checked.
+/// The queue is checked once in this many ticks.
 const TICKS_PER_CHECK: u32 = 5;
-/// Seconds that a job may be due before there are too few workers.
+/// If a job has been due for this many seconds, the health check reports that there are too few workers.
 const BEHIND_AFTER_SECONDS: f64 = 60.0;
 
-/// Turns at equal intervals, the same for every instance, because they are counted from the Unix epoch, a Thursday at
-/// 00:00 UTC.
-///
-/// If no instance was running for several turns, only the last one is made up for.
+/// Turns at equal intervals, counted from the Unix epoch, which was a Thursday at 00:00 UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Schedule {
     period: Duration,
@@ -35,17 +32,17 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// A turn at each multiple of `period`, which must be at least a second.
+    /// Turns at each multiple of `period`, which must be at least a second.
     pub const fn every(period: Duration) -> Self {
         Self { period, offset: Duration::ZERO }
     }
 
-    /// A turn each Monday at 00:00 UTC.
+    /// Turns on each Monday at 00:00 UTC.
     pub const fn every_monday() -> Self {
         Self { period: Duration::from_hours(7 * 24), offset: Duration::from_hours(4 * 24) }
     }
 
-    /// The same turns, later by `offset`.
+    /// The same turns, delayed by `offset`.
     #[must_use]
     pub const fn shifted_by(self, offset: Duration) -> Self {
         Self { offset: self.offset.saturating_add(offset), ..self }
@@ -60,7 +57,7 @@ impl Schedule {
     }
 }
 
-/// The turns that this process knows to be enqueued, by kind.
+/// The latest turn of each kind that this process knows to be enqueued.
 pub(super) type Fired = Vec<(&'static str, Timestamp)>;
 
 impl Runner {
@@ -75,7 +72,7 @@ impl Runner {
                 _ = ticks.tick() => {}
                 _ = stopped.wait_for(|it| *it) => return,
             }
-            // A clock that jumped ahead could skip turns permanently, because turns never go back.
+            // A clock that jumped ahead would skip turns permanently, because the stored turn never decreases.
             if let Some(now) = self.parts.clock.steady_now()
                 && let Err(error) = self.fire_due(&mut fired, now).await
             {
@@ -90,8 +87,8 @@ impl Runner {
         }
     }
 
-    /// Enqueues a job for each kind whose turn has come at `now`, unless it is known from `fired` or the database that
-    /// it was enqueued.
+    /// Enqueues a job for the latest turn of each kind at `now`, unless `fired` or the database shows that it was
+    /// enqueued.
     pub(super) async fn fire_due(
         &self,
         fired: &mut Fired,
@@ -120,7 +117,7 @@ impl Runner {
         Ok(())
     }
 
-    /// Makes dead letters of jobs whose workers crashed, and updates the queue's metrics.
+    /// Marks jobs as dead whose worker crashed in the last attempt, and updates the queue's metrics.
     async fn check_queue(&self) -> Result<(), store::Error> {
         let now = self.parts.clock.now();
         for kind in self.parts.store.bury_lapsed(now).await? {
@@ -151,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn turns_are_the_same_for_everybody() {
+    fn turns_depend_only_on_the_period() {
         let schedule = Schedule::every(Duration::from_mins(10));
         for now in ["2026-01-05T00:10:00Z", "2026-01-05T00:13:07.5Z", "2026-01-05T00:19:59.999Z"] {
             assert_eq!(schedule.turn_at(at(now)), at("2026-01-05T00:10:00Z"), "{now}");

@@ -1,9 +1,9 @@
-//! Closing seasons.
+//! The job that creates the final standings of seasons.
 
 use super::work::{Error, Finished, Work};
 
-/// Makes the final standings of seasons that have ended. Each season is claimed and written separately, so after a
-/// crash the finished seasons stay, and a late attempt finds nothing to do.
+/// Creates the final standings of seasons that have ended. Each season is claimed and written separately, so seasons
+/// that were finished before a crash stay finished, and a repeated attempt finds nothing to do.
 pub(super) async fn freeze(work: Work) -> Result<Finished, Error> {
     let frozen = work.parts.rankings.freeze_due_seasons().await;
     frozen.map_err(|error| Error::Other(error.to_string()))?;

@@ -1,18 +1,20 @@
-//! Settling players who were absent for a while, so that their rows are never far out of date.
+//! The sweep: settles players who have been absent for a while, so that their rows do not get far out of date. Settling
+//! a player writes the energy that was produced since the last write into the row.
 //!
-//! Each statement is a transaction of its own that also stores the sweep's progress, so a worker that crashes or
-//! freezes never holds a row lock. It skips locked rows. The session's time limit (25 ms) ends a statement that would
-//! keep a player waiting; the next statement then takes half as many players.
+//! Each statement is its own transaction, which also stores the sweep's progress, so that a worker that crashes or
+//! freezes never holds a row lock. Locked rows are skipped. The session's statement timeout (25 ms) cancels a statement
+//! that would make a player wait; the next statement then settles half as many players.
 //!
-//! SQL settles rows whose rate has been constant since they were settled. Rows of another version of the catalogue, or
-//! with a rate so small that Postgres refuses to multiply, are settled by `Player::settle` and written by their
-//! revision. A property test compares the two for the whole range of doubles. `last_seen_at` stays, and `settled_at`
-//! does not exceed `accrues_until`: an absence is worth the cap however often it is swept.
+//! SQL settles rows whose production rate has been constant since they were last settled. Rows of another catalogue
+//! version, and rows with a rate so small that Postgres refuses the multiplication, are settled by `Player::settle` and
+//! written with a revision check. A property test compares both ways for the whole range of doubles. `last_seen_at` is
+//! not changed, and `settled_at` never exceeds `accrues_until`, so the offline cap applies to an absence however often
+//! the player is swept.
 
 use serde_json::json;
 use uuid::Uuid;
 
-use super::work::{After, Error, Finished, Work};
+use super::work::{Cursor, Error, Finished, Work};
 use crate::domain::Timeline;
 use crate::store;
 use crate::store::players::PlayerRecord;
@@ -20,17 +22,17 @@ use crate::store::sweep::{AbsentPlayer, SettledPlayer, SweepTime};
 
 /// Seconds after which an absent player is settled.
 const ABSENT_AFTER_SECONDS: f64 = 600.0;
-/// Players that one query finds.
-const LOOKED_UP: i64 = 5_000;
-/// Players that one statement settles at most.
-const MOST_AT_ONCE: usize = 500;
-/// Failures in a row of statements of the smallest size, after which the attempt is given up.
-const MOST_FAILURES: u32 = 20;
+/// The maximum number of players that one query finds.
+const QUERY_LIMIT: i64 = 5_000;
+/// The maximum number of players that one statement settles.
+const MAX_BATCH: usize = 500;
+/// The attempt fails after more than this many consecutive failures of statements.
+const MAX_FAILURES: u32 = 20;
 
-/// Settles every player who was not seen for ten minutes and whose row contains less energy than the formula gives.
+/// Settles every player who was not seen for ten minutes and has produced energy that the row does not contain yet.
 pub(super) async fn sweep(work: Work) -> Result<Finished, Error> {
-    let mut after = work.progress::<After>()?.map_or(Uuid::nil(), |it| it.after);
-    let mut pace = Pace { at_once: MOST_AT_ONCE, failures: 0 };
+    let mut after = work.progress::<Cursor>()?.map_or(Uuid::nil(), |it| it.after);
+    let mut pace = Pace { batch_size: MAX_BATCH, failures: 0 };
     loop {
         let (timeline, now) = work.parts.catalogues.confirmed_timeline()?;
         let time = SweepTime {
@@ -38,12 +40,12 @@ pub(super) async fn sweep(work: Work) -> Result<Finished, Error> {
             unseen_since: now.plus_seconds(-ABSENT_AFTER_SECONDS),
             catalogue_version: timeline.at(now).version,
         };
-        let found = work.store().find_absent(after, &time, LOOKED_UP).await?;
+        let found = work.store().find_absent(after, &time, QUERY_LIMIT).await?;
         if found.is_empty() {
             return work.finish(work.begin().await?).await;
         }
         let mut rest = found.as_slice();
-        while let Some((players, later)) = rest.split_at_checked(pace.at_once.min(rest.len()))
+        while let Some((players, later)) = rest.split_at_checked(pace.batch_size.min(rest.len()))
             && let Some(last) = players.last()
         {
             if work.is_stopping() {
@@ -61,16 +63,16 @@ pub(super) async fn sweep(work: Work) -> Result<Finished, Error> {
     }
 }
 
-/// How many players one statement settles: half as many after a statement that took too long, slowly more otherwise.
+/// Adapts the number of players in one statement: it is halved after a timeout and grows slowly after each success.
 struct Pace {
-    at_once: usize,
+    batch_size: usize,
     failures: u32,
 }
 
 impl Pace {
     fn speed_up(&mut self) {
         self.failures = 0;
-        self.at_once = (self.at_once + self.at_once / 8 + 1).min(MOST_AT_ONCE);
+        self.batch_size = (self.batch_size + self.batch_size / 8 + 1).min(MAX_BATCH);
     }
 
     fn slow_down(&mut self, error: store::Error) -> Result<(), Error> {
@@ -78,15 +80,15 @@ impl Pace {
         let too_many =
             matches!(error, Fault::OutOfTime(_) | Fault::Locked(_) | Fault::Contention(_));
         self.failures += 1;
-        if !too_many || self.failures > MOST_FAILURES {
+        if !too_many || self.failures > MAX_FAILURES {
             return Err(error.into());
         }
-        self.at_once = (self.at_once / 2).max(1);
+        self.batch_size = (self.batch_size / 2).max(1);
         Ok(())
     }
 }
 
-/// Settles some players. The sweep has progressed from `before` to the last of them afterwards.
+/// Settles `players`, which follow the player `before`, and stores the last of them as the sweep's progress.
 async fn settle(
     work: &Work,
     timeline: &Timeline,
@@ -99,21 +101,21 @@ async fn settle(
     };
     let (plain, others) = (ids(true), ids(false));
     if !others.is_empty() {
-        // The rules settle these players: the catalogue changed or a season ended since their last settle, or their
-        // production is too small for Postgres to multiply.
+        // SQL cannot settle these players: the catalogue changed or a season ended since they were last settled, or
+        // their production rate is too small for a multiplication in Postgres.
         let records = work.store().load_players(&others).await?;
         let absent = records.into_iter().filter(|it| it.player.last_seen_at < time.unseen_since);
-        let settled: Vec<_> = absent.map(|record| by_the_rules(record, timeline, time)).collect();
-        let noted = json!(After { after: before });
-        let held = work.sweep_store.settle_folded(work.lease(), &noted, &settled).await?;
-        held.ok_or(Error::LeaseLost)?;
+        let settled: Vec<_> = absent.map(|record| settle_record(record, timeline, time)).collect();
+        let progress = json!(Cursor { after: before });
+        let result = work.sweep_store.settle_folded(work.lease(), &progress, &settled).await?;
+        result.ok_or(Error::LeaseLost)?;
     }
-    let noted = json!(After { after: players.last().map_or(before, |last| last.id) });
-    let held = work.sweep_store.settle_plain(work.lease(), &noted, &plain, time).await?;
-    held.ok_or(Error::LeaseLost).map(drop)
+    let progress = json!(Cursor { after: players.last().map_or(before, |last| last.id) });
+    let result = work.sweep_store.settle_plain(work.lease(), &progress, &plain, time).await?;
+    result.ok_or(Error::LeaseLost).map(drop)
 }
 
-fn by_the_rules(mut record: PlayerRecord, timeline: &Timeline, time: &SweepTime) -> SettledPlayer {
+fn settle_record(mut record: PlayerRecord, timeline: &Timeline, time: &SweepTime) -> SettledPlayer {
     let player = &mut record.player;
     let before = player.clone();
     player.settle(timeline, time.now);

@@ -1,4 +1,4 @@
-//! A job as its handler sees it.
+//! The interface of a running job for its handler.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::rankings::Rankings;
 use crate::store::jobs::Lease;
 use crate::store::{self, Store, Transaction};
 
-/// What handlers can use.
+/// The services that handlers use.
 pub struct Parts {
     pub store: Store,
     pub players: Players,
@@ -27,33 +27,33 @@ pub struct Parts {
     pub rankings: Arc<Rankings>,
 }
 
-/// The progress of a job that visits players in the order of their ids. It is stored with the job.
+/// The progress of a job that visits players in the order of their ids. It is stored as JSON with the job.
 #[derive(Serialize, Deserialize)]
-pub(super) struct After {
-    /// The last player of the finished steps.
+pub(super) struct Cursor {
+    /// The last player of the committed steps.
     pub(super) after: Uuid,
 }
 
-/// Why an attempt at a job failed.
+/// Why an attempt of a job failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]
     Store(#[from] store::Error),
     #[error("not ready: {0}")]
     NotReady(#[from] Unconfirmed),
-    /// Another worker has the job, so nothing of this attempt is written.
+    /// Another worker has the job, so this attempt writes nothing more.
     #[error("the lease was lost")]
     LeaseLost,
     #[error("{0}")]
     Other(String),
 }
 
-/// The result of a handler: the job is done or requeued.
+/// Proof that a handler has marked its job as done or requeued it.
 #[derive(Debug)]
 pub struct Finished(());
 
 impl Finished {
-    /// The result of a handler whose last statement has marked the job as done.
+    /// For a handler whose last statement itself has marked the job as done.
     pub(super) fn by_statement() -> Self {
         Self(())
     }
@@ -61,34 +61,34 @@ impl Finished {
 
 /// A running job and its lease.
 ///
-/// A job has one step or several. A step is a transaction from [`Work::begin`] to [`Work::finish`] or
-/// [`Work::advance`], which commit it only while the lease is valid. A job that is taken over continues after the last
-/// committed step.
+/// A job has one or more steps. A step is a transaction that starts with [`Work::begin`] and ends with [`Work::finish`]
+/// or [`Work::advance`], which commit it only while the lease is valid. A job that is taken over continues after the
+/// last committed step.
 pub struct Work {
     pub parts: Arc<Parts>,
-    /// The arguments with which it was enqueued.
+    /// The arguments with which the job was enqueued.
     pub arguments: Value,
     pub(super) progress: Option<Value>,
     pub(super) lease: Lease,
     /// Connections for long statements.
     pub(super) store: Store,
-    /// Connections for settling in bulk.
+    /// Connections for the sweep, which settles many players in one statement.
     pub(super) sweep_store: Store,
     pub(super) stop: watch::Receiver<bool>,
 }
 
 impl Work {
-    /// The present time.
+    /// The current time.
     pub fn now(&self) -> Timestamp {
         self.parts.clock.now()
     }
 
-    /// Connections for statements that may take long, outside of a step. They must not write.
+    /// Connections for long-running statements outside a step. These statements must not write.
     pub fn store(&self) -> &Store {
         &self.store
     }
 
-    /// The right to finish this job, for statements that check it themselves.
+    /// The lease of this job, for statements that check the lease themselves.
     pub fn lease(&self) -> Lease {
         self.lease
     }
@@ -96,13 +96,13 @@ impl Work {
     /// The progress that the last [`Work::advance`] stored.
     ///
     /// # Errors
-    /// Returns an error if it has another type.
+    /// Returns an error if the stored progress has another type.
     pub fn progress<T: DeserializeOwned>(&self) -> Result<Option<T>, Error> {
         let progress = self.progress.clone().map(serde_json::from_value).transpose();
         progress.map_err(|error| Error::Other(format!("the job's progress: {error}")))
     }
 
-    /// Whether the process is shutting down. A job of several steps requeues itself then.
+    /// Whether the process is shutting down. A job of several steps must then call [`Work::hand_back`].
     pub fn is_stopping(&self) -> bool {
         *self.stop.borrow()
     }
@@ -118,7 +118,8 @@ impl Work {
     /// Commits a step together with the job's progress.
     ///
     /// # Errors
-    /// Returns [`Error::LeaseLost`] without a commit, otherwise the error of the statement.
+    /// Returns [`Error::LeaseLost`] if the lease is no longer valid; then the step is rolled back. Otherwise returns
+    /// the error of the statement.
     pub async fn advance(
         &self,
         mut step: Transaction,
@@ -136,7 +137,8 @@ impl Work {
     /// Commits the last step and marks the job as done.
     ///
     /// # Errors
-    /// Returns [`Error::LeaseLost`] without a commit, otherwise the error of the statement.
+    /// Returns [`Error::LeaseLost`] if the lease is no longer valid; then the step is rolled back. Otherwise returns
+    /// the error of the statement.
     pub async fn finish(&self, mut step: Transaction) -> Result<Finished, Error> {
         if step.finish_job(self.lease, self.now()).await? {
             step.commit().await?;
@@ -146,7 +148,7 @@ impl Work {
         Err(Error::LeaseLost)
     }
 
-    /// Requeues the job so that another worker continues at once. This does not count as an attempt.
+    /// Requeues the job, so that another worker can continue at once. This does not count as an attempt.
     ///
     /// # Errors
     /// Returns [`Error::LeaseLost`], otherwise the error of the statement.

@@ -12,7 +12,7 @@ use crate::store::players::PlayerRecord;
 pub enum Board {
     /// The sum of all energy from production and clicks.
     LifetimeEnergy,
-    /// The present production per second.
+    /// The current production per second.
     EnergyPerSecond,
     /// Lifetime energy gained since the season began.
     Season,
@@ -44,7 +44,7 @@ impl Board {
     }
 }
 
-/// A score for each board, in the order of [`Board::ALL`]. All are finite and not negative.
+/// A score for each board, in the order of [`Board::ALL`]. All are finite and non-negative.
 pub(super) type Scores = [f64; BOARDS];
 
 /// Orders standings by age: first by the revision of the player's row, then by the time of the calculation.
@@ -71,7 +71,7 @@ pub(super) struct Place {
 }
 
 impl Standing {
-    /// The standing of a row, by the formula at `now`. Banned players are on no board.
+    /// The standing that a row has at `now`. Banned players are not on the boards.
     pub(super) fn of(record: &PlayerRecord, timeline: &Timeline, now: Timestamp) -> Self {
         let player = &record.player;
         let now = player.not_before_settled(now);
@@ -86,13 +86,13 @@ impl Standing {
         Self { player: record.id, stamp: Stamp { revision: record.revision, at: now }, place }
     }
 
-    /// The standing of a deleted player. No later publication of another instance brings the player back.
+    /// The standing of a deleted player. It has the highest revision, so no later publication adds the player again.
     pub(super) fn deleted(player: Uuid, now: Timestamp) -> Self {
         Self { player, stamp: Stamp { revision: i64::MAX, at: now }, place: None }
     }
 }
 
-/// Standings reckoned together, no player twice.
+/// Standings that were calculated together. No player occurs twice.
 #[derive(Clone, Debug)]
 pub(super) struct Publication<'a> {
     /// The season of the scores on [`Board::Season`].
@@ -122,17 +122,18 @@ pub struct Entry {
     pub score: f64,
 }
 
-/// A player and its neighbours.
+/// A player and the players ranked next to it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Surroundings {
     pub rank: u64,
     pub score: f64,
-    /// The neighbours and the player.
+    /// The player and those next to it, best first.
     pub list: List,
 }
 
 impl Surroundings {
-    /// The percentage of other players that rank below: 100 for the first and for the only player, 0 for the last.
+    /// The percentage of other players that rank below the player: 100 for the first and for the only player, 0 for the
+    /// last.
     pub fn percentile(&self) -> f64 {
         let others = self.list.total_players.saturating_sub(1);
         if others == 0 {
@@ -151,10 +152,10 @@ pub(super) struct Status {
     pub(super) is_damaged: bool,
 }
 
-/// The boards cannot be read or written.
+/// Why the boards cannot be read or written.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Unavailable {
-    /// They are incomplete, because they are being built.
+    /// The boards are being built and not complete yet.
     #[error("the rankings are being built")]
     Incomplete,
     /// Redis is unavailable.

@@ -1,7 +1,6 @@
 //! The boards in the memory of the process.
 //!
-//! Each board is an `Order`. The crate `indexset` offers the same operations, but its index is built anew at each
-//! split.
+//! Each board is an `Order`. The crate `indexset` offers the same operations, but it rebuilds its index at each split.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -15,17 +14,18 @@ use super::board::{
 use super::order::Order;
 use crate::domain::{Season, Timestamp};
 
-/// Standings that are written under one lock. Readers wait for no more than that.
-const WRITTEN_AT_ONCE: usize = 128;
+/// The number of standings that are written under one lock, which bounds how long readers wait.
+const WRITE_BATCH: usize = 128;
 
-/// Seconds for which it is remembered that a player was removed. No older standings are published.
+/// Seconds for which removed players are kept as tombstones. No instance publishes older standings.
 const TOMBSTONE_SECONDS: f64 = 3600.0;
 
-/// A member of a board. Members are ordered from the best score down; equal scores from the older player to the
-/// younger.
+/// A member of a board. Members are ordered by descending score; members with equal scores by descending age of the
+/// player.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Member {
-    /// The inverted bits of the score. For non-negative doubles, the order of the bits is that of the numbers.
+    /// The inverted bits of the score. Non-negative doubles have the same order as their bits, so the inverted bits
+    /// sort in descending order.
     inverted: u64,
     /// A UUID of version 7: a smaller id is older.
     player: Uuid,
@@ -33,7 +33,7 @@ struct Member {
 
 impl Member {
     fn new(player: Uuid, score: f64) -> Self {
-        // Adding 0 turns -0 into 0, which has other bits.
+        // Adding 0 turns -0 into 0, because -0 has different bits.
         Self { inverted: !(score + 0.0).to_bits(), player }
     }
 
@@ -42,13 +42,13 @@ impl Member {
     }
 }
 
-/// What is known of a player.
+/// The stored data of a player.
 #[derive(Debug)]
 struct Ranked {
     stamp: Stamp,
-    /// The rebuild in or after which the player was last written.
-    pass: u64,
-    /// `None` for a player who was removed.
+    /// The number of the latest rebuild when the player was last written.
+    rebuild: u64,
+    /// `None` for a removed player (a tombstone).
     place: Option<Place>,
     /// The season of the score on [`Board::Season`].
     season: Season,
@@ -61,9 +61,9 @@ struct Boards {
     /// The season of [`Board::Season`].
     season: Season,
     as_of: Timestamp,
-    /// Counts the rebuilds.
-    pass: u64,
-    /// Counts how often everything was discarded because the database went back to an earlier state.
+    /// The number of rebuilds that were started.
+    rebuild: u64,
+    /// How often everything was discarded because the database was reverted to an earlier state.
     era: u64,
     rebuilt: Option<(Timestamp, Season)>,
 }
@@ -75,7 +75,7 @@ impl Default for Boards {
             orders: Default::default(),
             season: Season::from_number(i64::MIN),
             as_of: Timestamp::from_micros(0),
-            pass: 0,
+            rebuild: 0,
             era: 0,
             rebuilt: None,
         }
@@ -100,22 +100,22 @@ impl Local {
         self.empty(0);
     }
 
-    /// Discards everything and begins a new era: standings of the present era are no longer accepted.
+    /// Discards everything and starts a new era: standings of the previous era are no longer accepted.
     pub(super) fn begin_era(&self) {
         self.empty(1);
     }
 
     fn empty(&self, eras: u64) {
-        let forgotten = {
+        let discarded = {
             let mut boards = self.write();
-            let (pass, era) = (boards.pass + 1, boards.era + eras);
-            std::mem::replace(&mut *boards, Boards { pass, era, ..Boards::default() })
+            let (rebuild, era) = (boards.rebuild + 1, boards.era + eras);
+            std::mem::replace(&mut *boards, Boards { rebuild, era, ..Boards::default() })
         };
-        // Freed without the lock, because a million players take a while.
-        drop(forgotten);
+        // Freeing a million players takes time, so it happens without the lock.
+        drop(discarded);
     }
 
-    /// The number of the present era.
+    /// The number of the current era.
     pub(super) fn era(&self) -> u64 {
         self.read().era
     }
@@ -133,15 +133,15 @@ impl Local {
         publication: &Publication<'_>,
         era: u64,
     ) -> Result<Status, Unavailable> {
-        for standings in publication.standings.chunks(WRITTEN_AT_ONCE) {
+        for standings in publication.standings.chunks(WRITE_BATCH) {
             let mut boards = self.write_in(era)?;
-            boards.enter(publication.season);
+            boards.start_season(publication.season);
             for standing in standings {
                 boards.put(standing, publication.season);
             }
         }
         let mut boards = self.write_in(era)?;
-        boards.enter(publication.season);
+        boards.start_season(publication.season);
         boards.as_of = boards.as_of.max(publication.as_of);
         Ok(Status { rebuilt: boards.rebuilt, is_damaged: false })
     }
@@ -151,41 +151,43 @@ impl Local {
         if boards.era == era { Ok(boards) } else { Err(Unavailable::Interrupted) }
     }
 
-    /// Begins a rebuild and returns its number. What is written from now on is kept when it ends.
+    /// Starts a rebuild and returns its number. Players that are written from now on are kept when it ends.
     pub(super) fn begin(&self) -> u64 {
         let mut boards = self.write();
-        boards.pass += 1;
-        boards.pass
+        boards.rebuild += 1;
+        boards.rebuild
     }
 
-    /// Ends a rebuild: players who were not written since it began are not in the database any more.
+    /// Ends a rebuild: removes players that were not written since it began, because they are no longer in the
+    /// database.
     pub(super) fn finish(
         &self,
-        pass: u64,
+        rebuild: u64,
         season: Season,
         began: Timestamp,
     ) -> Result<(), Unavailable> {
         let gone: Vec<Uuid> = {
             let boards = self.read();
             let gone = |ranked: &Ranked| {
-                ranked.pass < boards.pass
+                ranked.rebuild < boards.rebuild
                     && (ranked.place.is_some()
                         || began.seconds_since(ranked.stamp.at) > TOMBSTONE_SECONDS)
             };
             let all = boards.players.iter();
             all.filter(|(_, ranked)| gone(ranked)).map(|(player, _)| *player).collect()
         };
-        for players in gone.chunks(WRITTEN_AT_ONCE) {
+        for players in gone.chunks(WRITE_BATCH) {
             let mut boards = self.write();
             for player in players {
-                // The player may have been written since it was checked.
-                if boards.players.get(player).is_some_and(|ranked| ranked.pass < boards.pass) {
+                // Check again, because the player may have been written after the first check.
+                if boards.players.get(player).is_some_and(|ranked| ranked.rebuild < boards.rebuild)
+                {
                     boards.remove(*player);
                 }
             }
         }
         let mut boards = self.write();
-        if boards.pass != pass {
+        if boards.rebuild != rebuild {
             return Err(Unavailable::Interrupted);
         }
         boards.rebuilt = Some((began, season));
@@ -205,7 +207,7 @@ impl Local {
         Ok(boards.list(board, offset, limit))
     }
 
-    /// A player and up to `around` neighbours on each side; `None` if the player is not on the board.
+    /// A player and up to `around` players on each side; `None` if the player is not on the board.
     pub(super) fn surroundings(
         &self,
         board: Board,
@@ -228,15 +230,15 @@ impl Local {
 }
 
 impl Boards {
-    /// Begins the board of a new season.
-    fn enter(&mut self, season: Season) {
+    /// Empties the season board if `season` is later than its season.
+    fn start_season(&mut self, season: Season) {
         if season > self.season {
             self.season = season;
             self.orders[Board::Season.index()] = Order::default();
         }
     }
 
-    /// The scores of a player and their boards.
+    /// The boards that contain the player, each with the player's member.
     fn members(&self, player: Uuid) -> impl Iterator<Item = (Board, Member)> + use<> {
         let ranked = self.players.get(&player);
         let place = ranked.and_then(|ranked| Some((ranked.place.as_ref()?.scores, ranked.season)));
@@ -250,8 +252,8 @@ impl Boards {
 
     fn put(&mut self, standing: &Standing, season: Season) {
         let player = standing.player;
-        let held = self.players.get(&player);
-        if held.is_some_and(|held| held.stamp > standing.stamp) {
+        let known = self.players.get(&player);
+        if known.is_some_and(|known| known.stamp > standing.stamp) {
             return;
         }
         let old: Vec<_> = self.members(player).collect();
@@ -268,7 +270,7 @@ impl Boards {
             self.orders[board.index()].insert(member);
         }
         let place = standing.place.clone();
-        let ranked = Ranked { stamp: standing.stamp, pass: self.pass, place, season };
+        let ranked = Ranked { stamp: standing.stamp, rebuild: self.rebuild, place, season };
         self.players.insert(player, ranked);
     }
 
@@ -297,7 +299,7 @@ impl Boards {
     }
 }
 
-/// The members for a player's scores. The score of a season is included only if it is the board's season.
+/// The members for a player's scores. The season score is included only if it belongs to the board's season.
 fn on_boards(
     player: Uuid,
     scores: Scores,

@@ -1,26 +1,26 @@
 //! Rankings: boards of all players, and seasons with final standings.
 //!
-//! There are three boards, with all players who are not banned: lifetime energy, the present production, and the
-//! lifetime energy gained in the season. The best is first; of equal scores the older player is first (the smaller
-//! UUIDv7).
+//! There are three boards, which rank all players who are not banned: by lifetime energy, by current production, and by
+//! the lifetime energy gained in the season. The highest score is first. Of players with equal scores the older one is
+//! first (the smaller UUIDv7).
 //!
-//! The scores are those of the formula, so nothing is written to know them. Each instance notes which players it saw or
-//! changed ([`Seen`]) and publishes their scores every few seconds, as far as they differ from those that it published
-//! before. A periodic rebuild from Postgres updates the scores of all others. Pages are exact for what has been
-//! published.
+//! Scores are calculated from a player's row and the time, so no write is needed to update them. Each instance records
+//! which players it saw or changed ([`Seen`]) and publishes their scores every few seconds if they differ from the last
+//! published ones. A periodic rebuild from Postgres updates the scores of all other players.
 //!
-//! The boards are in Redis, where all instances share them, and in the memory of the process if there is no Redis or
-//! while it is unavailable. Several instances without a Redis tell each other in an unlogged table (`ranking_news`)
-//! whose rows they changed. When Redis returns, its boards are built anew, because they lack what happened meanwhile.
+//! The boards are stored in Redis, which all instances share, or in the memory of the process if there is no Redis or
+//! while it is unavailable. Several instances without Redis report changed rows to each other through an unlogged table
+//! (`ranking_news`). When Redis becomes available again, its boards are rebuilt, because they lack the changes of the
+//! outage.
 //!
-//! A standing has the revision of its row and the time of its calculation, and never replaces one with a higher pair.
-//! Therefore instances may publish the same player in any order, also during a rebuild. Every instance removes banned
-//! and deleted players from the boards when it reads the feed of revocations, and remembers them, so that a late
-//! publication does not add them again.
+//! A standing contains the revision of its row and the time of its calculation, and never replaces a standing with a
+//! higher pair. Therefore instances may publish the same player in any order, also during a rebuild. Every instance
+//! removes banned and deleted players from the boards when it reads the feed of revocations. Their removed state is
+//! kept, so that a late publication does not add them again.
 //!
 //! After a restore or a failover the rows have lower revisions than the standings. [`Rankings::forget_all`] therefore
-//! begins a new era: results of the era before are neither kept nor written, including those of running publications
-//! and rebuilds.
+//! starts a new era: results of the previous era are neither kept nor written, including those of publications and
+//! rebuilds that are in progress.
 
 mod board;
 mod local;
@@ -56,7 +56,7 @@ use local::Local;
 use publish::Published;
 use redis::{Keys, Shared};
 
-/// Why a call is refused.
+/// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]
@@ -74,10 +74,11 @@ pub enum Error {
     Store(#[from] store::Error),
 }
 
-/// All use cases of rankings.
+/// The rankings service.
 pub struct Rankings {
     /// Identifies this instance.
     instance: Uuid,
+    /// Whether no other process writes the database.
     alone: bool,
     metrics: RankingsMetrics,
     store: Store,
@@ -86,25 +87,25 @@ pub struct Rankings {
     seen: Arc<Seen>,
     shared: Option<Shared>,
     local: Local,
-    /// Players whose row must be read again because they were banned, unbanned or deleted, here or by another instance.
+    /// Players whose row must be read again before the next publication, because this or another instance changed it.
     to_reload: Mutex<HashSet<Uuid>>,
-    /// What was published last. Locked during a publication.
+    /// The last publication. Locked during a publication.
     published: tokio::sync::Mutex<Published>,
     /// Locked during a rebuild.
     rebuilding: tokio::sync::Mutex<()>,
-    /// Wakes the task that rebuilds.
+    /// Notifies the task that rebuilds.
     wanted: Notify,
     /// Boards that were built before this time, in microseconds since the Unix epoch, are incomplete.
     outdated_before: AtomicI64,
-    /// How many rebuilds were demanded, and how many of these demands are satisfied by a rebuild that began after them.
+    /// The number of demanded rebuilds, and how many of these demands were satisfied by a rebuild that started later.
     demanded: AtomicU64,
-    met: AtomicU64,
-    /// Rises with every publication of this instance.
+    satisfied: AtomicU64,
+    /// Incremented by every publication of this instance.
     generation: AtomicU64,
 }
 
-/// The boards to which standings are written. It is determined before rows are read, so that rows from before the
-/// database went back to an earlier state do not reach the new boards, where they would count as newer.
+/// The boards to which standings are written. It is determined before rows are read. If the database is then reverted
+/// to an earlier state, the rows are not written to the boards of the new era, where their higher revisions would win.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Destination {
     /// The era of the boards in memory.
@@ -114,8 +115,8 @@ struct Destination {
 }
 
 impl Rankings {
-    /// Wires the parts; the boards are empty. `alone` means that no other process writes the database, so there is no
-    /// instance to report to.
+    /// Creates the service with empty boards. `alone` means that no other process writes the database, so that changes
+    /// need not be reported.
     pub fn new(
         store: Store,
         clock: Arc<dyn Clock>,
@@ -141,27 +142,27 @@ impl Rankings {
             wanted: Notify::new(),
             outdated_before: AtomicI64::new(i64::MIN),
             demanded: AtomicU64::new(0),
-            met: AtomicU64::new(0),
+            satisfied: AtomicU64::new(0),
             generation: AtomicU64::new(0),
         }
     }
 
-    /// The record of the players that this instance saw.
+    /// The players that this instance saw recently.
     pub fn seen(&self) -> Arc<Seen> {
         Arc::clone(&self.seen)
     }
 
-    /// The present time.
+    /// The current time.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
-    /// Rises with every publication of this instance. What was read from the boards before may be out of date.
+    /// Incremented by every publication of this instance. Pages that were read at a lower generation may be outdated.
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::Relaxed)
     }
 
-    /// Applies revocations: players who were banned or deleted leave the boards with the next publication.
+    /// Applies revocations: the next publication removes players who were banned or deleted from the boards.
     pub fn learn(&self, revocations: &[Revocation]) {
         let of_players = revocations.iter().filter(|it| it.reason != Reason::SessionEnded);
         let players: Vec<Uuid> = of_players.map(|revocation| revocation.subject).collect();
@@ -170,23 +171,23 @@ impl Rankings {
         }
     }
 
-    /// Makes the next publication read the rows of these players again, because something other than play has changed
-    /// them.
+    /// Makes the next publication read the rows of these players again. Call it after a change that [`Seen`] does not
+    /// record.
     pub fn reload_later(&self, players: impl IntoIterator<Item = Uuid>) {
         self.to_reload.lock().unwrap_or_else(PoisonError::into_inner).extend(players);
     }
 
-    /// Discards everything that this instance knows about players and asks for a rebuild. Call it when the database
-    /// went back to an earlier state, after a restore or a failover: rows may have lower revisions than before, so
-    /// everything that is known would count as newer.
+    /// Discards everything that this instance knows about players and requests a rebuild. Call it when the database was
+    /// reverted to an earlier state by a restore or a failover. Rows may then have lower revisions than the known
+    /// standings, so the outdated standings would win.
     ///
-    /// The boards in memory are empty afterwards, and publications and rebuilds in progress fail. Boards in Redis are
-    /// not changed: their key prefix must have changed, and boards with the same prefix are served until the rebuild
-    /// has replaced them. Call this after the prefix has changed and caches have discarded their rows. Rows that calls
-    /// note within the next half minute are read again before they are published, because such a call may have read its
-    /// row before.
+    /// The boards in memory are emptied, and publications and rebuilds in progress fail. Boards in Redis are not
+    /// changed, because the new epoch has another key prefix; boards with an unchanged prefix are served until the
+    /// rebuild has replaced them. Call this after the prefix has changed and the caches have discarded their rows. For
+    /// the next half minute, rows that requests record are read again before they are published, because a request may
+    /// have read its row before the revert.
     pub fn forget_all(&self) {
-        // First, so that nothing old is written after the rest is empty.
+        // Start the new era first, so that no old standing is written after the boards were emptied.
         self.local.begin_era();
         self.seen.forget_rows();
         self.to_reload.lock().unwrap_or_else(PoisonError::into_inner).clear();
@@ -201,8 +202,8 @@ impl Rankings {
     pub async fn page(&self, board: Board, offset: usize, limit: usize) -> Result<List, Error> {
         let list = match self.shared_up() {
             Some(shared) => match shared.page(board, offset, limit).await {
-                Err(Unavailable::Redis(away)) => {
-                    self.local.page(board, offset, limit).map_err(|_| away.into())
+                Err(Unavailable::Redis(error)) => {
+                    self.local.page(board, offset, limit).map_err(|_| error.into())
                 }
                 result => result,
             },
@@ -211,7 +212,7 @@ impl Rankings {
         Ok(list.inspect_err(|error| self.note_unavailable(error))?)
     }
 
-    /// A player and up to `around` neighbours on each side.
+    /// A player and up to `around` players on each side.
     ///
     /// # Errors
     /// Returns [`Error::NoSuchPlayer`] or [`Error::Unavailable`].
@@ -224,7 +225,7 @@ impl Rankings {
         if let Some(found) = self.find(board, player, around).await? {
             return Ok(found);
         }
-        // A new player whom no instance has published yet.
+        // The player is new and was not published yet.
         let destination = self.destination();
         let record = self.store.load_player(player).await?.ok_or(Error::NoSuchPlayer)?;
         let (timeline, now) = (self.catalogues.timeline()?, self.clock.now());
@@ -241,8 +242,8 @@ impl Rankings {
     ) -> Result<Option<Surroundings>, Error> {
         let found = match self.shared_up() {
             Some(shared) => match shared.surroundings(board, player, around).await {
-                Err(Unavailable::Redis(away)) => {
-                    self.local.surroundings(board, player, around).map_err(|_| away.into())
+                Err(Unavailable::Redis(error)) => {
+                    self.local.surroundings(board, player, around).map_err(|_| error.into())
                 }
                 result => result,
             },
@@ -262,13 +263,13 @@ impl Rankings {
         self.shared.as_ref().filter(|shared| shared.is_up())
     }
 
-    /// The boards in use.
+    /// The boards that are currently used.
     fn destination(&self) -> Destination {
         let era = self.local.era();
         Destination { era, keys: self.shared_up().map(Shared::keys) }
     }
 
-    /// Writes standings to boards that were determined before the rows were read.
+    /// Writes standings to the boards of `destination`, which was determined before the rows were read.
     async fn write(
         &self,
         destination: &Destination,
@@ -291,7 +292,8 @@ impl Rankings {
     }
 }
 
-/// Logs a loss once, because the first instance that notices it removes what is left or rebuilds.
+/// Logs that a part of the boards in Redis was lost. Only the first instance that notices it logs it, because it
+/// removes the remaining parts or rebuilds the boards.
 fn log_damage() {
     tracing::warn!(
         "a part of the rankings in Redis was lost; they are rebuilt. If this repeats, see maxmemory-policy in \

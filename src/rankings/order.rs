@@ -1,10 +1,10 @@
-//! An ordered set that knows the position of each member.
+//! An ordered set that finds the position of a member.
 //!
-//! It consists of sorted runs of bounded length. A position is the sum of the lengths before it, which for a million
-//! members is a sum of a few thousand numbers. Finding, adding and removing are binary searches and a move within one
-//! run.
+//! It consists of sorted runs of bounded length. A position is the sum of the lengths of the preceding runs, which for
+//! a million members is a sum of a few thousand numbers. Searching, inserting and removing take binary searches and
+//! shift members within one run.
 
-/// Members in a run at most. A full run is split into two.
+/// The maximum number of members in a run. A run that exceeds it is split into two.
 const RUN: usize = 512;
 
 /// A set of `T` in ascending order.
@@ -29,7 +29,7 @@ impl<T: Ord + Copy> Order<T> {
 
     /// Adds a member. Returns whether it is new.
     pub(super) fn insert(&mut self, member: T) -> bool {
-        // A member above all others goes to the end of the last run.
+        // A member above all others is appended to the last run.
         let index = self.run_of(member).min(self.runs.len().saturating_sub(1));
         let Some(run) = self.runs.get_mut(index) else {
             self.runs.push(vec![member]);
@@ -59,14 +59,14 @@ impl<T: Ord + Copy> Order<T> {
         true
     }
 
-    /// The number of members below this one, which must be in the set.
+    /// The number of members below this one; `None` if it is not in the set.
     pub(super) fn position(&self, member: T) -> Option<usize> {
         let index = self.run_of(member);
         let place = self.runs.get(index)?.binary_search(&member).ok()?;
         Some(self.runs[..index].iter().map(Vec::len).sum::<usize>() + place)
     }
 
-    /// The members from a position on.
+    /// The members starting at a position.
     pub(super) fn from(&self, position: usize) -> impl Iterator<Item = T> + '_ {
         let (mut index, mut skipped) = (0, position);
         while let Some(run) = self.runs.get(index).filter(|run| run.len() <= skipped) {
@@ -76,7 +76,8 @@ impl<T: Ord + Copy> Order<T> {
         self.runs[index..].iter().flatten().skip(skipped).copied()
     }
 
-    /// The first run that ends at or above this member, which contains the member if any run does.
+    /// The index of the first run whose last member is at or above this member. If the member is in the set, it is in
+    /// this run.
     fn run_of(&self, member: T) -> usize {
         self.runs.partition_point(|run| run.last().is_some_and(|last| *last < member))
     }
@@ -106,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn rising_and_falling_members_are_all_kept() {
+    fn ascending_and_descending_insertions_are_kept() {
         let (mut order, mut oracle) = (Order::default(), BTreeSet::new());
         agree(&order, &oracle);
         for member in (0..3000).chain((5000..9000).rev()) {
@@ -127,7 +128,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(24))]
         #[test]
-        fn any_sequence_leaves_what_it_leaves_in_a_tree(
+        fn any_sequence_of_changes_has_the_same_result_as_in_a_btree_set(
             steps in proptest::collection::vec((0u32..4000, 0u32..3), 1..12_000),
         ) {
             let (mut order, mut oracle) = (Order::default(), BTreeSet::new());

@@ -1,4 +1,4 @@
-//! Rebuilding the boards from Postgres, for the players that no instance saw recently.
+//! Rebuilds the boards from Postgres, which updates the players that no instance saw recently.
 
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -10,33 +10,34 @@ use super::redis::{Build, Shared};
 use super::{Error, Rankings, log_damage};
 use crate::domain::{Season, Timestamp};
 
-/// Rows that one query reads.
-const READ_AT_ONCE: usize = 1000;
+/// The number of rows that one query reads.
+const READ_BATCH: usize = 1000;
 
-/// The age in seconds at which the boards are rebuilt. Together with the duration of a rebuild it is less than ten
-/// minutes.
+/// The age in seconds at which the boards are rebuilt. Scores must be at most ten minutes old, so this leaves a minute
+/// for the rebuild.
 const REBUILD_AFTER: f64 = 540.0;
 
-/// Deletions of the last hour are applied to new boards, so that an instance that was suspended cannot bring a player
-/// back.
+/// Deletions of this many last seconds are applied to new boards, so that an instance that was suspended cannot publish
+/// a deleted player again.
 const DELETIONS_SECONDS: f64 = 3600.0;
 
 /// The result of a rebuild.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rebuilt {
-    /// Rows that were read.
+    /// The number of rows that were read.
     pub players: u64,
 }
 
-/// What is rebuilt, and where it is written.
+/// A rebuild in progress.
 struct Rebuild<'a> {
     /// The era to which the rows belong.
     era: u64,
     target: Target<'a>,
 }
 
+/// The boards that a rebuild writes.
 enum Target<'a> {
-    /// The number of the rebuild.
+    /// The boards in memory, with the number of the rebuild.
     Local(u64),
     Shared(&'a Shared, Build),
 }
@@ -52,19 +53,20 @@ impl Rankings {
         })
     }
 
-    /// Asks for a rebuild of boards that were built before `now`.
+    /// Marks boards that were built before `now` as incomplete, so that they are rebuilt.
     pub(super) fn rebuild_since(&self, now: Timestamp) {
         self.outdated_before.store(now.as_micros(), Ordering::Relaxed);
     }
 
-    /// Waits until the boards may have to be rebuilt.
+    /// Waits until a rebuild may be necessary.
     pub async fn wanted(&self) {
         self.wanted.notified().await;
     }
 
-    /// Demands a rebuild from the task that waits in [`Rankings::wanted`], whether it is due or not. The demand lasts
-    /// until a rebuild that began after it has succeeded; neither a rebuild in progress at any instance nor a failed
-    /// one satisfies it. Returns false if this instance is rebuilding, so that the demand waits for the end of that.
+    /// Demands a rebuild from the task that waits in [`Rankings::wanted`], even if none is due. The demand remains
+    /// until a rebuild that started after it has succeeded; a rebuild that is already in progress on any instance does
+    /// not satisfy it. Returns false if this instance is rebuilding now, so that the demanded rebuild starts after that
+    /// one.
     pub fn demand_rebuild(&self) -> bool {
         self.demanded.fetch_add(1, Ordering::Release);
         self.wanted.notify_one();
@@ -72,13 +74,13 @@ impl Rankings {
     }
 
     fn is_demanded(&self) -> bool {
-        self.demanded.load(Ordering::Acquire) > self.met.load(Ordering::Relaxed)
+        self.demanded.load(Ordering::Acquire) > self.satisfied.load(Ordering::Relaxed)
     }
 
     /// Rebuilds the boards if they are incomplete, too old or of another season, or if a rebuild is demanded.
     ///
     /// # Errors
-    /// As [`Rankings::rebuild`].
+    /// Those of [`Rankings::rebuild`].
     pub async fn rebuild_if_due(&self) -> Result<Option<Rebuilt>, Error> {
         let now = self.clock.now();
         let status = match self.shared_up() {
@@ -91,7 +93,7 @@ impl Rankings {
         let rebuilt = self.rebuild().await;
         match &rebuilt {
             Ok(Some(_)) if status.is_damaged => log_damage(),
-            // Another rebuild is in progress, which may have read rows before the demand.
+            // Another rebuild is in progress. It may have read rows before the demand, so try again.
             Ok(None) if self.is_demanded() => self.wanted.notify_one(),
             Err(Error::Unavailable(Unavailable::Interrupted)) => self.wanted.notify_one(),
             _ => {}
@@ -99,17 +101,19 @@ impl Rankings {
         rebuilt
     }
 
-    /// Rebuilds the boards from Postgres and replaces the old ones at once. Publications meanwhile go to the old and
-    /// the new boards. Any number of instances may call this: one rebuilds, and the others have nothing to do.
+    /// Builds new boards from Postgres and then replaces the old ones atomically. Publications during the rebuild are
+    /// written to the old and the new boards. Any number of instances may call this: one rebuilds, and the others
+    /// return
+    /// `None`.
     ///
     /// # Errors
-    /// Returns an error if a store is unavailable or a part of the new boards was lost; the present boards are
+    /// Returns an error if a store is unavailable or a part of the new boards was lost. The old boards are then
     /// unchanged.
     pub async fn rebuild(&self) -> Result<Option<Rebuilt>, Error> {
-        let Ok(_alone) = self.rebuilding.try_lock() else { return Ok(None) };
+        let Ok(_guard) = self.rebuilding.try_lock() else { return Ok(None) };
         let demanded = self.demanded.load(Ordering::Acquire);
         if self.is_demanded() {
-            // A publication that began before the demand may still write what the demand is about.
+            // Wait for a running publication: if it started before the demand, it may still write outdated standings.
             drop(self.published.lock().await);
         }
         let era = self.local.era();
@@ -123,11 +127,11 @@ impl Rankings {
         let (began, started) = (self.clock.now(), Instant::now());
         let built = self.build(&rebuild, began).await;
         if let (Err(_), Target::Shared(shared, build)) = (&built, &rebuild.target) {
-            // The other instances need not wait until the build expires. If there is no answer, they do.
+            // Remove the build, so that other instances need not wait until it expires. If this fails, they wait.
             shared.abandon(build).await.ok();
         }
         let players = built?;
-        self.met.fetch_max(demanded, Ordering::Relaxed);
+        self.satisfied.fetch_max(demanded, Ordering::Relaxed);
         self.generation.fetch_add(1, Ordering::Relaxed);
         let seconds = started.elapsed().as_secs_f64();
         self.metrics.rebuilds.inc();
@@ -141,16 +145,17 @@ impl Rankings {
     async fn build(&self, rebuild: &Rebuild<'_>, began: Timestamp) -> Result<u64, Error> {
         let season = Season::at(began);
         let players = self.fill(rebuild, began).await?;
-        self.continues(rebuild)?;
+        self.check_era(rebuild)?;
         match &rebuild.target {
-            Target::Local(pass) => self.local.finish(*pass, season, began)?,
+            Target::Local(number) => self.local.finish(*number, season, began)?,
             Target::Shared(shared, build) => shared.finish(build, season, began).await?,
         }
         Ok(players)
     }
 
-    /// A rebuild is useless if its rows may have been read before the database went back to an earlier state.
-    fn continues(&self, rebuild: &Rebuild<'_>) -> Result<(), Unavailable> {
+    /// Fails if a new era has started: then the rebuild may have read rows before the database was reverted to an
+    /// earlier state.
+    fn check_era(&self, rebuild: &Rebuild<'_>) -> Result<(), Unavailable> {
         if self.local.era() == rebuild.era { Ok(()) } else { Err(Unavailable::Interrupted) }
     }
 
@@ -161,16 +166,16 @@ impl Rankings {
             deleted.into_iter().map(|player| Standing::deleted(player, began)).collect();
         self.put(rebuild, &deleted).await?;
         let mut count = 0;
-        let mut rows = self.store.players_after(Uuid::nil(), READ_AT_ONCE).await?;
+        let mut rows = self.store.players_after(Uuid::nil(), READ_BATCH).await?;
         while let Some(last) = rows.last().map(|record| record.id) {
             count += rows.len() as u64;
             let (timeline, now) = (self.catalogues.timeline()?, self.clock.now());
             let standings: Vec<Standing> =
                 rows.iter().map(|record| Standing::of(record, &timeline, now)).collect();
-            // While these standings are written the next rows are read.
+            // Read the next rows while these standings are written.
             let (written, next) = tokio::join!(
                 self.put(rebuild, &standings),
-                self.store.players_after(last, READ_AT_ONCE)
+                self.store.players_after(last, READ_BATCH)
             );
             written?;
             rows = next?;
@@ -179,13 +184,13 @@ impl Rankings {
     }
 
     async fn put(&self, rebuild: &Rebuild<'_>, standings: &[Standing]) -> Result<(), Unavailable> {
-        self.continues(rebuild)?;
+        self.check_era(rebuild)?;
         let now = self.clock.now();
         let publication = Publication { season: Season::at(now), as_of: now, standings };
         match &rebuild.target {
             Target::Local(_) => {
                 self.local.publish(&publication, rebuild.era)?;
-                // A long fill must let other tasks of this thread run.
+                // Writing to memory never waits, so let other tasks of this thread run.
                 tokio::task::yield_now().await;
                 Ok(())
             }

@@ -1,14 +1,15 @@
 //! Seasons, and the final standings of those that have ended.
 //!
-//! Seasons are the weeks from Monday 00:00 UTC, so they begin and end without an event. The first transaction that
-//! writes a row of a later season also stores the player's final score. For players that were not written since, the
-//! freeze calculates the score from the row by the same rules. Both give the same score, so it does not matter when the
-//! freeze happens or how often it begins.
+//! A season is a week from Monday 00:00 UTC, so no event is needed to start or end it. The first transaction that
+//! writes a player's row in a later season also stores the player's final score. For players that were not written
+//! since the end, the freeze calculates the score from the row by the same rules. Both ways give the same score, so the
+//! result does not depend on when the freeze runs or how often it is restarted.
 //!
-//! The freeze is a job that begins half a minute after the end. It claims the season for a minute at a time, and one
-//! transaction ranks all scores and marks the season as frozen. That cannot be too early: a batch that was folded more
-//! than ten seconds before it is sent is folded again, so everything that was played before the end is committed by
-//! then. It happens once: the row of the season is locked, and scores that arrive later find it frozen and are dropped.
+//! The freeze is a job that starts half a minute after the end of the season. It claims the season for a minute at a
+//! time, and one transaction ranks all scores and marks the season as frozen. At that time all commands that were
+//! applied before the end are committed, because a lane applies a batch's commands again if more than ten seconds have
+//! passed before the batch is sent. A season is frozen only once: the transaction locks the row of the season, and
+//! scores that are added later are dropped.
 
 use uuid::Uuid;
 
@@ -17,23 +18,23 @@ use super::{Error, Rankings};
 use crate::domain::Season;
 use crate::store::seasons::SeasonRecord;
 
-/// Seconds after a season's end at which its final standings are made. A batch whose commands were applied before the
-/// end may take up to ten seconds to be sent and some more to be committed; all of them are committed by then.
+/// Seconds after a season's end at which its final standings are created. A batch whose commands were applied before
+/// the end is sent within ten seconds and committed some seconds later, so it is committed by then.
 const GRACE_SECONDS: f64 = 30.0;
 
-/// Seconds after the last sign of life of an instance until another one may continue its work on a season.
+/// The lifetime of a claim on a season, in seconds. When it expires, another instance may continue the freeze.
 const CLAIM_SECONDS: f64 = 60.0;
 
-/// Rows that one query reads.
-const READ_AT_ONCE: i64 = 1000;
+/// The number of rows that one query reads.
+const READ_BATCH: i64 = 1000;
 
 /// The state of a season.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SeasonState {
     Running,
-    /// It has ended, and its final standings do not exist yet.
+    /// The season has ended, and its final standings do not exist yet.
     Closing,
-    /// Its final standings rank this many players.
+    /// The final standings exist and contain this many players.
     Final {
         ranked_players: u64,
     },
@@ -55,10 +56,10 @@ pub struct Standings {
 }
 
 impl Rankings {
-    fn overview(record: SeasonRecord, present: Season) -> SeasonOverview {
+    fn overview(record: SeasonRecord, current: Season) -> SeasonOverview {
         let state = match record.ranked_players {
             Some(ranked_players) => SeasonState::Final { ranked_players },
-            None if record.season < present => SeasonState::Closing,
+            None if record.season < current => SeasonState::Closing,
             None => SeasonState::Running,
         };
         SeasonOverview { season: record.season, state }
@@ -73,15 +74,15 @@ impl Rankings {
         before: Option<Season>,
         limit: usize,
     ) -> Result<(Vec<SeasonOverview>, bool), Error> {
-        let present = Season::at(self.clock.now());
-        let asked = i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1;
-        let records = self.store.list_seasons(before, asked).await?;
+        let current = Season::at(self.clock.now());
+        let count = i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1;
+        let records = self.store.list_seasons(before, count).await?;
         let newest = records.first().map(|record| record.season);
         let mut seasons: Vec<_> =
-            records.into_iter().map(|record| Self::overview(record, present)).collect();
-        if before.is_none() && newest.is_none_or(|newest| newest < present) {
-            // The season has just begun.
-            let running = SeasonOverview { season: present, state: SeasonState::Running };
+            records.into_iter().map(|record| Self::overview(record, current)).collect();
+        if before.is_none() && newest.is_none_or(|newest| newest < current) {
+            // The current season has just started and is not stored yet.
+            let running = SeasonOverview { season: current, state: SeasonState::Running };
             seasons.insert(0, running);
         }
         let more = seasons.len() > limit;
@@ -121,15 +122,14 @@ impl Rankings {
         Ok(Standings { list, is_final: true })
     }
 
-    /// Stores the present season, and makes the final standings of all seasons that have ended and have none. Any
-    /// number of instances may do so at the same time, and any of them may crash: another one continues, and finished
-    /// work stays.
+    /// Stores the current season, and creates the final standings of all ended seasons that have none. Any number of
+    /// instances may call this at the same time. If one crashes, another one continues its work.
     ///
     /// # Errors
-    /// Returns an error if the database is unavailable; the next call does the rest.
+    /// Returns an error if the database is unavailable. The next call continues.
     pub async fn freeze_due_seasons(&self) -> Result<Vec<Season>, Error> {
         let mut frozen = Vec::new();
-        // A jump of a clock must not end a season.
+        // A confirmed time is used, so that a jump of a clock cannot end a season.
         let (_, now) = self.catalogues.confirmed_timeline()?;
         self.store.note_seasons(Season::at(now)).await?;
         loop {
@@ -151,7 +151,7 @@ impl Rankings {
     async fn finish_scores(&self, season: Season) -> Result<(), Error> {
         let mut after = Uuid::nil();
         loop {
-            let rows = self.store.players_still_in(season, after, READ_AT_ONCE).await?;
+            let rows = self.store.players_still_in(season, after, READ_BATCH).await?;
             let Some(last) = rows.last() else { return Ok(()) };
             after = last.id;
             let (timeline, _) = self.catalogues.confirmed_timeline()?;

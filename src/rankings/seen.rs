@@ -1,5 +1,4 @@
-//! The players that this instance saw recently: the one record of who was here. Publishing the boards and the numbers of
-//! active players read it.
+//! The players that this instance saw recently. The publication of the boards and the metrics of active players use it.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -11,27 +10,27 @@ use uuid::Uuid;
 use crate::domain::Timestamp;
 use crate::store::players::PlayerRecord;
 
-/// Seconds after its last request for which a player's score is published repeatedly.
+/// A player's score is published repeatedly for this many seconds after the player's last request.
 const PUBLISHED_SECONDS: f64 = 60.0;
-/// The spans, in seconds, over which active players are counted. An entry is kept for the longer one.
+/// The periods, in seconds, for which active players are counted. An entry is kept for the longer one.
 const ACTIVE_SECONDS: [f64; 2] = [60.0, 300.0];
 
-/// Number of parts, each with its own lock, because many requests write at the same time.
-const PARTS: usize = 32;
+/// The number of shards. Each has its own lock, because many requests write at the same time.
+const SHARDS: usize = 32;
 
-/// Players by id, in parts.
+/// The recently seen players by id, in shards.
 #[derive(Debug, Default)]
-pub struct Seen([Mutex<HashMap<Uuid, Sighting>>; PARTS]);
+pub struct Seen([Mutex<HashMap<Uuid, Sighting>>; SHARDS]);
 
 #[derive(Debug)]
 struct Sighting {
     /// When the player was last seen.
     at: Timestamp,
-    /// The newest row; `None` once it need not be published any more.
+    /// The newest row; `None` if it need not be published any more.
     record: Option<Arc<PlayerRecord>>,
-    /// Whether the row was collected since the player was last seen.
+    /// Whether the row was collected after the player was last seen.
     collected: bool,
-    /// Whether this instance changed or first saw the row, and it was not collected since.
+    /// Whether this instance changed the row or was the first to see it, and the row was not collected since.
     is_news: bool,
 }
 
@@ -39,26 +38,26 @@ struct Sighting {
 #[derive(Debug, Default)]
 pub(super) struct Collected {
     pub(super) records: Vec<Arc<PlayerRecord>>,
-    /// Players whose row this instance has changed or first seen since the last call.
+    /// The players whose row this instance changed, or was the first to see, since the last call.
     pub(super) news: Vec<Uuid>,
-    /// How many players were active within each of [`ACTIVE_SECONDS`].
+    /// The number of players that were active within each period of [`ACTIVE_SECONDS`].
     pub(super) active: [i64; 2],
 }
 
 impl Seen {
-    /// Notes that a player made a request, or was changed, at `now`. An older row does not replace a newer one.
+    /// Records that a player made a request or was changed at `now`. An older row does not replace a newer one.
     pub fn note(&self, record: &Arc<PlayerRecord>, now: Timestamp) {
         self.insert(record, now, true);
     }
 
-    /// Notes what another instance reported about a player.
+    /// Records a player that another instance reported as changed.
     pub(super) fn note_reported(&self, record: &Arc<PlayerRecord>) {
         self.insert(record, record.player.last_seen_at, false);
     }
 
     fn insert(&self, record: &Arc<PlayerRecord>, at: Timestamp, own: bool) {
         let [.., last] = *record.id.as_bytes();
-        let mut part = lock(&self.0[usize::from(last) % PARTS]);
+        let mut part = lock(&self.0[usize::from(last) % SHARDS]);
         let sighting = match part.entry(record.id) {
             Entry::Occupied(occupied) => occupied.into_mut(),
             Entry::Vacant(vacant) => {
@@ -73,16 +72,16 @@ impl Seen {
         sighting.collected = false;
     }
 
-    /// Forgets all rows, but not when their players were seen.
+    /// Forgets all rows, but keeps when the players were seen.
     pub(super) fn forget_rows(&self) {
         for part in &self.0 {
             lock(part).values_mut().for_each(|sighting| sighting.record = None);
         }
     }
 
-    /// The rows of all players who were seen in the last minute, or since the last call. With `kept` those of the last minute
-    /// are in the next result too.
-    pub(super) fn collect(&self, now: Timestamp, kept: bool) -> Collected {
+    /// The rows of all players who were seen in the last minute or since the last call. If `keep` is true, the rows of
+    /// the last minute are kept for the next call; otherwise all rows are forgotten.
+    pub(super) fn collect(&self, now: Timestamp, keep: bool) -> Collected {
         let mut collected = Collected::default();
         let [_, longest] = ACTIVE_SECONDS;
         for part in &self.0 {
@@ -100,7 +99,7 @@ impl Seen {
                     if mem::take(&mut sighting.is_news) {
                         collected.news.push(*player);
                     }
-                    if !wanted || !kept {
+                    if !wanted || !keep {
                         sighting.record = None;
                     }
                 }
@@ -172,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn active_players_are_counted_once_by_when_they_were_last_seen() {
+    fn active_players_are_counted_by_the_time_they_were_last_seen() {
         let seen = Seen::default();
         let player = |id| Arc::new(PlayerRecord { id: Uuid::from_u128(id), ..guest() });
         let active = |seconds| seen.collect(at(seconds), false).active;

@@ -224,7 +224,7 @@ async fn a_mutation_that_too_many_are_before_is_turned_away_before_anything_else
     app.client.guest().await;
     player.grant(5.0).await;
     for admission in crowd {
-        app.server.shedding.leave(admission);
+        app.server.shedding.release(admission);
     }
     assert_eq!(player.click(1).await.expect(200).json["state"]["energy"], 6.0);
 }

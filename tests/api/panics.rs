@@ -68,7 +68,7 @@ async fn start() -> (TestApp, Arc<Faulty>) {
 fn places(app: &TestApp) -> usize {
     let shedding = &app.server.shedding;
     let admissions: Vec<_> = from_fn(|| shedding.admit(Instant::now())).collect();
-    admissions.into_iter().map(|admission| shedding.leave(admission)).count()
+    admissions.into_iter().map(|admission| shedding.release(admission)).count()
 }
 
 #[tokio::test]

@@ -236,7 +236,10 @@ async fn the_doctor_names_a_database_that_takes_no_writes_or_too_few_connections
         let (well, said) = doctor(&few);
         assert_eq!(well, enough, "{said}");
         assert_eq!(said.contains("FAULT connections"), !enough, "{said}");
-        assert!(said.contains(&format!("connections: {limit} may be open")), "{said}");
+        assert!(
+            said.contains(&format!("connections: Postgres allows {limit} connections")),
+            "{said}"
+        );
     }
 }
 

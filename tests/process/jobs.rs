@@ -270,7 +270,10 @@ async fn the_command_line_lists_retries_and_discards_jobs() {
     until_told(&database, PURGE, "done").await;
     until_told(&database, LAPSED, "0").await;
     drop(worker);
-    assert_eq!(world.jobs(&["retry", &id]), (false, format!("{id} runs, or is done already\n")));
+    assert_eq!(
+        world.jobs(&["retry", &id]),
+        (false, format!("{id} is running or done, and cannot be retried\n"))
+    );
     assert_eq!(world.jobs(&["discard", &id]), (true, format!("{id} is discarded\n")));
     assert_eq!(world.jobs(&["discard", &id]), (false, format!("there is no job {id}\n")));
     // The server was not affected.

@@ -1,4 +1,4 @@
-//! Which problem each error of the modules below becomes.
+//! Conversions from the errors of other modules to problems.
 
 use serde_json::json;
 
@@ -7,13 +7,14 @@ use crate::domain::text::number;
 use crate::domain::{CatalogueFault, Refusal};
 use crate::{accounts, game, rankings, store};
 
-/// The change may have been made if its answer was lost.
-const FATE_UNKNOWN: &str = "It is not known whether the change was made. Repeat the request with the same Idempotency-Key.";
+/// The detail if the store's response was lost: the change may have been committed.
+const OUTCOME_UNKNOWN: &str = "It is not known whether the change was made. \
+                               Repeat the request with the same Idempotency-Key.";
 
 impl From<store::Error> for Problem {
     fn from(error: store::Error) -> Self {
         if error.is_passing() {
-            Self::unavailable(FATE_UNKNOWN, error)
+            Self::unavailable(OUTCOME_UNKNOWN, error)
         } else {
             Self::internal(error)
         }
@@ -24,7 +25,7 @@ impl From<game::Error> for Problem {
     fn from(error: game::Error) -> Self {
         match error {
             game::Error::Refused(refusal) => (&refusal).into(),
-            // An access token may outlive its player by some minutes.
+            // After a player is deleted, its access tokens remain valid for some minutes.
             game::Error::NoSuchPlayer => {
                 Self::new(Code::Unauthenticated, "There is no such player.")
             }
@@ -37,7 +38,7 @@ impl From<game::Error> for Problem {
             game::Error::NotReady(_) => {
                 Self::unavailable("The server is not ready. Nothing was applied.", error)
             }
-            game::Error::Unavailable(cause) => Self::unavailable(FATE_UNKNOWN, cause),
+            game::Error::Unavailable(cause) => Self::unavailable(OUTCOME_UNKNOWN, cause),
             game::Error::Internal(cause) => Self::internal(cause),
         }
     }
@@ -126,7 +127,7 @@ impl From<&Refusal> for Problem {
                     .with("required_lifetime_energy", *lifetime_energy)
             }
             Refusal::VersionMismatch { current } => {
-                Self::new(Code::VersionMismatch, format!("The present version is {current}."))
+                Self::new(Code::VersionMismatch, format!("The current version is {current}."))
                     .with("version", *current)
             }
         }

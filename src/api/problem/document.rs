@@ -1,5 +1,5 @@
-//! Problems in the OpenAPI document. Each code has its own schema, so that `code` tells a client which members the
-//! problem has.
+//! The schemas of problems in the OpenAPI document. Each code has its own schema, so that clients know from `code`
+//! which members the problem has.
 
 use std::borrow::Cow;
 
@@ -12,9 +12,9 @@ use utoipa::{PartialSchema, ToSchema};
 use super::Code;
 use crate::limit::Policy;
 
-/// The members of every problem that are for people.
+/// The schema of the human-readable members of every problem.
 const DETAILS: &str = "ProblemDetails";
-/// The members that identify the request.
+/// The schema of the member that identifies the request.
 const TRACE: &str = "RequestTrace";
 
 impl Code {
@@ -44,7 +44,7 @@ impl Code {
         Self::Unavailable,
     ];
 
-    /// The codes that one of several actions may be refused with.
+    /// The codes with which a single action of a batch may be refused.
     const OF_ACTIONS: [Self; 4] =
         [Self::NotFound, Self::InsufficientEnergy, Self::RequirementNotMet, Self::AlreadyOwned];
 
@@ -61,7 +61,7 @@ impl Code {
         Ref::from_schema_name(self.schema_name())
     }
 
-    /// The schema, without the request's id.
+    /// The schema of problems with this code, without `request_id`.
     fn schema(self) -> Schema {
         let (name, title) = self.names();
         let mut object = ObjectBuilder::new()
@@ -129,31 +129,31 @@ fn one_of(codes: &[Code]) -> RefOr<Schema> {
     }
 }
 
-/// The body of an answer that is one of these problems.
+/// The schema of a response body that is one of these problems.
 pub fn body(codes: &[Code]) -> Schema {
     AllOfBuilder::new().item(Ref::from_schema_name(TRACE)).item(one_of(codes)).build().into()
 }
 
-/// The schemas of all problems with their names.
+/// The schemas of all problems, with their names.
 pub fn schemas() -> Vec<(String, Schema)> {
     let details = ObjectBuilder::new()
         .schema_type(Type::Object)
-        .description(Some("What every problem says of itself."))
+        .description(Some("The members that every problem has."))
         .property("type", text("The code, as a URN: `urn:idlewatt:problem:insufficient_energy`"))
-        .property("title", text("The code, for people"))
-        .property("detail", text("What happened, for people"))
+        .property("title", text("A human-readable title of the code"))
+        .property("detail", text("A human-readable explanation of this occurrence"))
         .required("type")
         .required("title")
         .required("detail");
     let trace = ObjectBuilder::new()
         .schema_type(Type::Object)
-        .description(Some("Of which request a problem is."))
-        .property("request_id", text("For support; the value of `X-Request-Id`"))
+        .description(Some("Identifies the request that failed."))
+        .property("request_id", text("The value of `X-Request-Id`, for support requests"))
         .required("request_id");
     let any = AllOfBuilder::new()
         .description(Some(
-            "The body of every answer that is no success (RFC 9457). `code` is for programs, and tells which members there \
-             are; these are all codes.",
+            "The body of every error response (RFC 9457). The machine-readable `code` determines which other \
+             members are present. All codes are listed here.",
         ))
         .item(Ref::from_schema_name(TRACE))
         .item(one_of(&Code::ALL));
@@ -166,7 +166,7 @@ pub fn schemas() -> Vec<(String, Schema)> {
     shared.into_iter().chain(Code::ALL.map(|code| (code.schema_name(), code.schema()))).collect()
 }
 
-/// The schema of the problem of a refused action.
+/// The schema of the problem of one refused action in a batch.
 #[derive(Debug)]
 pub struct RefusedAction;
 

@@ -1,4 +1,4 @@
-//! Problems (RFC 9457): what the API answers instead of a result. Each has a stable code for programs.
+//! Problems (RFC 9457): the error responses of the API. Each has a stable, machine-readable code.
 
 mod causes;
 mod document;
@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 pub use document::{RefusedAction, body as body_schema, schemas};
 
-/// The code of a problem, for programs. Codes never change.
+/// The machine-readable code of a problem. Codes never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Code {
     InvalidRequest,
@@ -40,7 +40,7 @@ pub enum Code {
 }
 
 impl Code {
-    /// The HTTP status of its answers, which other transports send as a number too.
+    /// The HTTP status. Other transports send the same number.
     pub fn status(self) -> u16 {
         match self {
             Self::InvalidRequest => 400,
@@ -64,7 +64,7 @@ impl Code {
         }
     }
 
-    /// The name in JSON, and the title for people.
+    /// The name in JSON, and the human-readable title.
     pub fn names(self) -> (&'static str, &'static str) {
         match self {
             Self::InvalidRequest => ("invalid_request", "The request is malformed"),
@@ -113,13 +113,13 @@ struct ProblemBody<'a> {
     title: &'static str,
     status: u16,
     detail: &'a str,
-    /// For programs.
+    /// The machine-readable code.
     code: &'static str,
-    /// For support requests; the same as the header `X-Request-Id`.
+    /// Equal to the header `X-Request-Id`. Players quote it in support requests.
     request_id: &'a str,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     errors: &'a [FieldError],
-    /// Members of this kind of problem, such as `required` and `available`.
+    /// Additional members of this kind of problem, such as `required` and `available`.
     #[serde(flatten)]
     extensions: &'a Members,
 }
@@ -128,7 +128,7 @@ fn urn<S: Serializer>(name: &str, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&format_args!("urn:idlewatt:problem:{name}"))
 }
 
-/// Members of a problem, in order.
+/// The additional members of a problem, in order.
 #[derive(Debug, Default)]
 struct Members(Vec<(&'static str, Value)>);
 
@@ -138,7 +138,7 @@ impl Serialize for Members {
     }
 }
 
-/// An error that is answered to a client.
+/// An error response.
 #[derive(Debug)]
 pub struct Problem(Box<Parts>);
 
@@ -150,12 +150,12 @@ struct Parts {
     extensions: Members,
     retry_after_seconds: Option<u64>,
     allow: Option<String>,
-    /// For the log only.
+    /// The internal cause, which is logged and never sent to the client.
     cause: Option<String>,
 }
 
 impl Problem {
-    /// A problem with a code; `detail` is for people.
+    /// A problem with a code and a human-readable `detail`.
     pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
         Self(Box::new(Parts {
             code,
@@ -168,9 +168,9 @@ impl Problem {
         }))
     }
 
-    /// Something in the path does not exist.
-    pub fn not_found(what: &'static str) -> Self {
-        Self::new(Code::NotFound, what)
+    /// A resource that the path names does not exist.
+    pub fn not_found(detail: &'static str) -> Self {
+        Self::new(Code::NotFound, detail)
     }
 
     /// The resource does not allow the method; `allow` lists the methods that it allows.
@@ -181,7 +181,7 @@ impl Problem {
         problem
     }
 
-    /// A field has an error that makes the request malformed.
+    /// The request is malformed because of an error in one field.
     pub fn malformed(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self::fields(
             Code::InvalidRequest,
@@ -189,7 +189,7 @@ impl Problem {
         )
     }
 
-    /// A field of a well-formed request has an unacceptable value.
+    /// The request is well-formed, but a field has an invalid value.
     pub fn unacceptable(field: impl Into<String>, message: impl Into<String>) -> Self {
         let error = FieldError { field: field.into(), message: message.into() };
         Self::fields(Code::ValidationFailed, vec![error])
@@ -197,13 +197,14 @@ impl Problem {
 
     /// Several fields have errors.
     pub fn fields(code: Code, errors: Vec<FieldError>) -> Self {
-        let said: Vec<_> = errors.iter().map(|it| format!("{} {}", it.field, it.message)).collect();
-        let mut problem = Self::new(code, format!("{}.", said.join("; ")));
+        let texts: Vec<_> =
+            errors.iter().map(|it| format!("{} {}", it.field, it.message)).collect();
+        let mut problem = Self::new(code, format!("{}.", texts.join("; ")));
         problem.0.errors = errors;
         problem
     }
 
-    /// There were too many calls. The same call is allowed after `millis` milliseconds.
+    /// The client exceeded a rate limit. The same call is allowed after `millis` milliseconds.
     pub fn rate_limited(policy: &'static str, millis: u64) -> Self {
         let mut problem = Self::new(Code::RateLimited, "Retry after retry_after_ms milliseconds.")
             .with("retry_after_ms", millis)
@@ -212,7 +213,7 @@ impl Problem {
         problem
     }
 
-    /// The client should retry soon. `cause` is only logged.
+    /// A temporary failure: the client should retry soon. `cause` is logged and not sent.
     pub fn unavailable(detail: &'static str, cause: impl fmt::Display) -> Self {
         let mut problem = Self::new(Code::Unavailable, detail);
         problem.0.retry_after_seconds = Some(1);
@@ -220,8 +221,7 @@ impl Problem {
         problem
     }
 
-    /// The client should retry soon, because there are more requests than can be served. Not logged, because logging
-    /// would be additional load.
+    /// The server is overloaded: the client should retry soon. Has no cause to log, because logging would add load.
     pub fn busy() -> Self {
         let mut problem =
             Self::new(Code::Unavailable, "The server is overloaded. Nothing was applied.");
@@ -229,7 +229,7 @@ impl Problem {
         problem
     }
 
-    /// A fault of the server. `cause` is only logged.
+    /// A bug or fault of the server. `cause` is logged and not sent.
     pub fn internal(cause: impl fmt::Display) -> Self {
         let mut problem = Self::new(Code::Internal, "The error was logged with this request id.");
         problem.0.cause = Some(cause.to_string());
@@ -243,7 +243,7 @@ impl Problem {
         self
     }
 
-    /// The code, for programs.
+    /// The machine-readable code.
     pub fn code(&self) -> Code {
         self.0.code
     }
@@ -253,19 +253,19 @@ impl Problem {
         self.0.retry_after_seconds
     }
 
-    /// The methods that the resource allows, as the header `Allow` lists them; only of [`Code::MethodNotAllowed`].
+    /// The value of the header `Allow`; `None` unless the code is [`Code::MethodNotAllowed`].
     pub fn allow(&self) -> Option<&str> {
         self.0.allow.as_deref()
     }
 
-    /// What to log: faults of the server and of the stores; `None` for errors of clients.
+    /// The cause to log, for faults of the server and of the stores; `None` for errors of clients.
     pub fn cause(&self) -> Option<&str> {
         self.0.cause.as_deref()
     }
 
-    /// The body, for a request with this id.
+    /// The JSON body for the request with this id.
     pub fn body(&self, request_id: &str) -> Vec<u8> {
-        // Most bodies fit, so the buffer need not grow.
+        // Most bodies are shorter, so the buffer need not grow.
         let mut body = Vec::with_capacity(512);
         match serde_json::to_writer(&mut body, &self.content(request_id)) {
             Ok(()) => body,
@@ -273,7 +273,7 @@ impl Problem {
         }
     }
 
-    /// The problem as a member of a larger answer, without a request id.
+    /// The problem as a member of a larger response, without a request id.
     pub fn to_value(&self) -> Value {
         let mut value = serde_json::to_value(self.content("")).unwrap_or_default();
         if let Some(members) = value.as_object_mut() {

@@ -1,4 +1,4 @@
-//! Signing in.
+//! Requests and responses of authentication and sessions.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -13,10 +13,10 @@ use crate::store::sessions::ListedSession;
 #[serde(rename_all = "snake_case")]
 #[schema(as = SessionKind)]
 pub enum SessionKindWire {
-    /// In the answer.
+    /// In the response body.
     #[default]
     Token,
-    /// In a cookie that only the browser can read, for pages.
+    /// In an `HttpOnly` cookie, for web pages: scripts cannot read it.
     Cookie,
 }
 
@@ -37,9 +37,9 @@ pub struct RegisterRequest {
     pub username: String,
     #[schema(min_length = 8, max_length = 128, example = "correct horse battery")]
     pub password: String,
-    /// 1 to 24 characters as people count them and at most 256 bytes, without surrounding white space. At least one
-    /// must be visible, and none may be a control character or change the direction of text. The default is the
-    /// username, or the guest's present name.
+    /// 1 to 24 user-perceived characters (grapheme clusters) and at most 256 bytes, without surrounding white space. At
+    /// least one must be visible, and none may be a control character or change the direction of text. The default is
+    /// the guest's current name, or the username for a new player.
     #[serde(default)]
     #[schema(min_length = 1, max_length = 256, example = "Ada")]
     pub display_name: Option<String>,
@@ -57,7 +57,7 @@ pub struct LoginRequest {
     pub session: SessionKindWire,
 }
 
-/// A refresh token. Without one, that of the session cookie is used.
+/// A refresh token. If it is absent, the token in the session cookie is used.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RefreshRequest {
@@ -66,12 +66,12 @@ pub struct RefreshRequest {
     pub refresh_token: Option<String>,
 }
 
-/// The end of a session, which has no members.
+/// A request to end the session. It has no members.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LogoutRequest {}
 
-/// A change of password.
+/// A request to change the password.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PasswordRequest {
@@ -100,13 +100,13 @@ pub struct TokensWire {
     pub token_type: TokenTypeWire,
     /// Seconds for which the access token is valid.
     pub expires_in: u64,
-    /// Valid for one refresh. Absent if it is in the session cookie.
+    /// Can be used for one refresh. Absent if it is in the session cookie.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub refresh_token: Option<String>,
 }
 
-/// How an access token is sent.
+/// The scheme with which an access token is sent.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 #[schema(as = TokenType)]
 pub enum TokenTypeWire {
@@ -148,7 +148,7 @@ pub struct SessionWire {
 }
 
 impl TokensWire {
-    /// The tokens of an answer, and the refresh token for the cookie if the session has one.
+    /// The tokens for the response body, and the refresh token for the cookie if the session uses one.
     pub fn new(tokens: Tokens, kind: SessionKindWire) -> (Self, Option<String>) {
         let (shown, cookie) = match kind {
             SessionKindWire::Token => (Some(tokens.refresh_token), None),
@@ -165,7 +165,7 @@ impl TokensWire {
 }
 
 impl SignedInWire {
-    /// As [`TokensWire::new`], for a player who has just signed in.
+    /// Like [`TokensWire::new`], for a player who has just signed in.
     pub fn new(signed_in: SignedIn, kind: SessionKindWire) -> (Self, Option<String>) {
         let SignedIn { player, display_name, username, tokens } = signed_in;
         let (tokens, cookie) = TokensWire::new(tokens, kind);
@@ -174,7 +174,7 @@ impl SignedInWire {
 }
 
 impl SessionWire {
-    /// A session in the list of the session `current`.
+    /// A session in the list that is requested by the session `current`.
     pub fn new(session: ListedSession, current: Uuid) -> Self {
         Self {
             id: session.id,

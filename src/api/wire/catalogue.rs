@@ -1,4 +1,4 @@
-//! The catalogue.
+//! Requests and responses of the catalogue.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -32,7 +32,7 @@ pub struct GeneratorWire {
     pub available: bool,
 }
 
-/// A permanent improvement, bought once between two prestiges.
+/// An improvement that can be bought once and is lost at the next prestige.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[schema(as = Upgrade)]
 pub struct UpgradeWire {
@@ -184,12 +184,12 @@ pub enum RequirementWire {
     },
 }
 
-/// Constants of the game that are not in the catalogue.
+/// Constants of the game. They are not part of the catalogue that operators change.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = Rules)]
 pub struct RulesWire {
-    /// Before upgrades.
+    /// The energy of one click, before upgrades.
     pub energy_per_click: f64,
     /// Clicks that are credited per second on average.
     pub clicks_per_second: f64,
@@ -203,12 +203,12 @@ pub struct RulesWire {
     pub bonus_per_core: f64,
 }
 
-/// What can be bought, and the rules.
+/// The items that can be bought, and the rules.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[schema(as = Catalog)]
 pub struct CatalogWire {
     pub version: u64,
-    /// When it is in force for all players.
+    /// The time from which it is in force for all players.
     #[schema(format = DateTime)]
     pub effective_at: String,
     pub generators: Vec<GeneratorWire>,
@@ -226,8 +226,8 @@ pub struct AdminCatalogWire {
     pub version_in_force: u64,
 }
 
-/// A catalogue to put in force. The answer to `GET` can be changed and sent back: `version`, `effective_at` and
-/// `version_in_force` are set by the server and ignored; `rules` must be unchanged.
+/// A new catalogue. The response of `GET` can be edited and sent back: `version`, `effective_at` and `version_in_force`
+/// are set by the server and ignored; `rules` must be unchanged.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CatalogRequest {
@@ -354,7 +354,7 @@ impl From<&Requirement> for RequirementWire {
     }
 }
 
-/// An invalid name in a request: its field, and the rule for names.
+/// An invalid name in a request: the field, and the rule that it violates.
 pub type BadName = (String, &'static str);
 
 fn slug(text: String, field: impl FnOnce() -> String) -> Result<Slug, BadName> {

@@ -10,7 +10,7 @@ use crate::domain::{MAX_QUANTITY, Quantity};
 /// A whole number from 1 to `most`.
 ///
 /// # Errors
-/// Returns 400 if the value is not a number, 422 for any other number.
+/// Returns 400 if the value is not a number, and 422 if the number is not a whole number in the range.
 pub fn read_count(field: &str, raw: &RawValue, most: u64) -> Result<u64, Problem> {
     let text = raw.get();
     let range = || format!("must be a whole number from 1 to {most}");
@@ -24,7 +24,7 @@ pub fn read_count(field: &str, raw: &RawValue, most: u64) -> Result<u64, Problem
 /// A whole number from 1 to a million, or `"max"`.
 ///
 /// # Errors
-/// Returns 400 if the value is neither a number nor a text, 422 for any other number or text.
+/// Returns 400 if the value is neither a number nor a string, and 422 for any other number or string.
 pub fn read_quantity(field: &str, raw: &RawValue) -> Result<Quantity, Problem> {
     let text = raw.get();
     if text == "\"max\"" {

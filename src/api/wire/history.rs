@@ -1,4 +1,4 @@
-//! The history of a player, and all data about it.
+//! The ledger, the profile and the data export of a player.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -15,7 +15,7 @@ use crate::store::ledger::LedgerLine;
 use crate::store::operators::AuditEntry;
 use crate::store::seasons::SeasonResult;
 
-/// A page of a list.
+/// One page of a list.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Page<T: ToSchema> {
     pub entries: Vec<T>,
@@ -47,7 +47,7 @@ pub struct LedgerEntryWire {
     pub kind: String,
     /// The item that was bought, the number of cores, or the reason of the grant.
     pub reference: String,
-    /// Everything that production and clicks added since the previous entry.
+    /// The energy that production and clicks added since the previous entry.
     pub earned: f64,
     pub delta: f64,
     pub balance_after: f64,
@@ -93,7 +93,7 @@ impl From<&State> for ProfileWire {
     }
 }
 
-/// An action of an operator.
+/// An entry of the audit log: an action of an operator.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = AuditEntry)]
 pub struct AuditEntryWire {
@@ -126,7 +126,7 @@ pub struct ExportedRequestWire {
 pub struct SeasonResultWire {
     #[schema(example = "2026-w02")]
     pub season: String,
-    /// Null before the standings are final.
+    /// Null until the standings are final.
     #[schema(required)]
     pub rank: Option<u64>,
     pub score: f64,
@@ -151,7 +151,7 @@ pub struct ExportWire {
     /// Newest first.
     pub ledger: Vec<LedgerEntryWire>,
     pub sessions: Vec<SessionWire>,
-    /// The player's results in the seasons that it has left, newest first.
+    /// The player's results in seasons that it no longer plays in, newest first.
     pub seasons: Vec<SeasonResultWire>,
     pub remembered_requests: Vec<ExportedRequestWire>,
     /// Actions of operators that concern the player.

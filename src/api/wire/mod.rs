@@ -1,5 +1,5 @@
-//! The JSON of requests and answers. These types are separate from those of the domain, so that each can change without
-//! the other.
+//! The JSON of requests and responses. These types are separate from the domain's types, so that each can change
+//! without the other.
 
 mod auth;
 mod catalogue;

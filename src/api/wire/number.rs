@@ -1,15 +1,15 @@
-//! Whole numbers: those that are stored as doubles, and those that clients write as doubles. Engines whose only number
-//! is a double, such as Godot's and Lua's, write 29 as `29.0`.
+//! Whole numbers that are stored as doubles, and whole numbers that clients write as doubles. Game engines whose only
+//! number type is a double, such as Godot's JSON and Lua, write 29 as `29.0`.
 
 use std::fmt;
 
 use serde::de::{Error, Unexpected, Visitor};
 use serde::{Deserializer, Serialize, Serializer};
 
-/// Up to this double, every whole number can be represented.
+/// 2^53: up to here, every whole number is exactly representable as a double.
 const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 
-/// Writes a whole number without a fraction, as far as doubles are exact.
+/// Serializes a whole number without a fraction if doubles represent it exactly.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
 pub fn whole<S: Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     if (0.0..=MAX_EXACT).contains(number) {
@@ -19,7 +19,7 @@ pub fn whole<S: Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::Err
     }
 }
 
-/// A double that is written without a fraction if it is whole.
+/// A whole number that is stored as a double and serialized without a fraction.
 #[derive(Clone, Copy, Debug)]
 pub struct Whole(pub f64);
 
@@ -29,17 +29,17 @@ impl Serialize for Whole {
     }
 }
 
-/// Reads a whole number that is not negative, for `#[serde(deserialize_with)]`.
+/// Reads a non-negative whole number, for `#[serde(deserialize_with)]`.
 pub fn read_whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     deserializer.deserialize_any(WholeVisitor { takes_text: false })
 }
 
-/// As [`read_whole`], but the number may be null.
+/// Like [`read_whole`], but the number may be null.
 pub fn read_optional<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     deserializer.deserialize_option(Optional { takes_text: false })
 }
 
-/// Reads a whole number that is not negative from a query parameter, which is a text.
+/// Reads a non-negative whole number from a query parameter, which is a string.
 pub fn read_parameter<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,
@@ -83,7 +83,7 @@ impl Visitor<'_> for WholeVisitor {
         if let Ok(number) = text.parse() {
             return Ok(number);
         }
-        // `5.0` as in JSON; no other form of a double is accepted.
+        // Accept `5.0` as in JSON, but no other notation of a double.
         let is_zero = |rest: &str| !rest.is_empty() && rest.bytes().all(|it| it == b'0');
         let whole = text.split_once('.').filter(|(_, rest)| is_zero(rest));
         whole.and_then(|(whole, _)| whole.parse().ok()).ok_or(wrong)
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn so_may_those_of_a_query() {
+    fn whole_numbers_of_a_query_may_be_written_as_doubles() {
         let read =
             |text: &str| serde_urlencoded::from_str::<Parameters>(text).map(|it| it.limit).ok();
         assert_eq!(read("limit=5"), Some(Some(5)));

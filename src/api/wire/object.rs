@@ -1,4 +1,4 @@
-//! JSON objects. By default serde also accepts an array of a struct's fields in their order, which the document does
+//! JSON objects. By default serde also accepts an array of a struct's fields in order, which the OpenAPI document does
 //! not allow.
 
 use std::fmt;
@@ -11,7 +11,7 @@ use serde_json::error::Category;
 
 use crate::api::problem::Problem;
 
-/// A value that is read from an object only.
+/// A value that is deserialized from an object and from nothing else.
 #[derive(Debug)]
 pub struct Object<T>(pub T);
 
@@ -35,8 +35,8 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
     }
 }
 
-/// Reads a member that is present, for `#[serde(default, deserialize_with)]`. By default serde treats null like an
-/// absent member.
+/// Reads an optional member that must not be null, for `#[serde(default, deserialize_with)]`. By default serde treats
+/// null like an absent member.
 pub fn present<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,
@@ -81,7 +81,8 @@ pub fn read_object<T: DeserializeOwned>(raw: &[u8]) -> Result<T, Problem> {
     let mut json = serde_json::Deserializer::from_slice(raw);
     let Object(value) = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let message = error.inner().to_string();
-        // Text that is not JSON has no fields, except for half of a surrogate pair, whose position is known.
+        // A syntax error concerns the whole body. Exception: an invalid escape, such as half of a surrogate pair, has a
+        // known field.
         let is_json = error.inner().classify() == Category::Data || message.contains("escape");
         let path = if is_json { error.path().to_string() } else { ".".to_owned() };
         let field = field_at_fault(&path, &message);
@@ -91,7 +92,8 @@ pub fn read_object<T: DeserializeOwned>(raw: &[u8]) -> Result<T, Problem> {
     Ok(value)
 }
 
-/// The field that an error concerns. The path ends at the object; the name of a missing field is only in the message.
+/// The field that has the error. For a missing field the path ends at its object, and only the message contains the
+/// field's name.
 fn field_at_fault(path: &str, message: &str) -> String {
     let missing = message.strip_prefix("missing field `").and_then(|rest| rest.split_once('`'));
     match (path, missing) {

@@ -1,14 +1,14 @@
-//! JSON objects that are written member by member.
+//! Writes JSON objects member by member.
 
 use serde::Serialize;
 use serde_json::Error;
 
-/// A JSON object under construction. Names of members must need no escaping.
+/// A JSON object under construction. Member names must not need escaping.
 #[derive(Debug)]
 pub struct ObjectWriter(Vec<u8>);
 
 impl ObjectWriter {
-    /// An object without members, with room for `capacity` bytes.
+    /// An object without members, in a buffer of `capacity` bytes.
     pub fn with_capacity(capacity: usize) -> Self {
         let mut bytes = Vec::with_capacity(capacity);
         bytes.push(b'{');
@@ -18,7 +18,7 @@ impl ObjectWriter {
     /// An object with the members of a struct or a map.
     ///
     /// # Errors
-    /// Those of serde, and one if `value` is written as anything but an object.
+    /// Returns an error if serialization fails or if `value` does not serialize to an object.
     pub fn of(value: &impl Serialize) -> Result<Self, Error> {
         let mut bytes = serde_json::to_vec(value)?;
         match bytes.pop() {
@@ -27,7 +27,7 @@ impl ObjectWriter {
         }
     }
 
-    /// Makes room for more bytes.
+    /// Reserves space in the buffer.
     pub fn reserve(&mut self, additional: usize) {
         self.0.reserve(additional);
     }
@@ -35,12 +35,12 @@ impl ObjectWriter {
     /// Adds a member.
     ///
     /// # Errors
-    /// Those of serde.
+    /// Returns an error if serialization fails.
     pub fn member(&mut self, name: &str, value: &impl Serialize) -> Result<(), Error> {
         serde_json::to_writer(self.value_of(name), value)
     }
 
-    /// Adds a member whose value the caller appends as JSON.
+    /// Adds the name of a member. The caller appends the value as JSON to the returned buffer.
     pub fn value_of(&mut self, name: &str) -> &mut Vec<u8> {
         self.separate();
         self.0.push(b'"');
@@ -49,7 +49,7 @@ impl ObjectWriter {
         &mut self.0
     }
 
-    /// Adds members that another writer has written.
+    /// Adds members from the result of [`into_members`](Self::into_members).
     pub fn members(&mut self, members: &[u8]) {
         if !members.is_empty() {
             self.separate();
@@ -70,7 +70,7 @@ impl ObjectWriter {
     }
 
     fn separate(&mut self) {
-        // Every value ends with another byte.
+        // No value ends with `{`, so this byte means that there is no member yet.
         if self.0.last() != Some(&b'{') {
             self.0.push(b',');
         }

@@ -15,7 +15,7 @@ use crate::domain::{
     Action, ActionResult, Command, MAX_ACTIONS, MAX_CLICKS, Outcome, Quantity, Slug,
 };
 
-/// Clicks since the last call.
+/// The clicks since the last call.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ClicksRequest {
@@ -35,7 +35,7 @@ pub struct GeneratorPurchaseRequest {
     pub expected_version: Option<u64>,
 }
 
-/// A whole number, or `"max"` for as many as the energy suffices for.
+/// A whole number, or `"max"` for as many as the player can afford.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 #[schema(as = Quantity)]
@@ -50,7 +50,7 @@ pub enum QuantityWire {
 #[schema(as = Count, minimum = 1, maximum = 1_000_000)]
 pub struct CountWire(pub u64);
 
-/// As many as the energy suffices for.
+/// As many as the player can afford.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = Max)]
@@ -72,8 +72,8 @@ pub struct ExpectingRequest {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RenameRequest {
-    /// 1 to 24 characters as people count them and at most 256 bytes, without surrounding white space. At least one
-    /// must be visible, and none may be a control character or change the direction of text.
+    /// 1 to 24 user-perceived characters (grapheme clusters) and at most 256 bytes, without surrounding white space. At
+    /// least one must be visible, and none may be a control character or change the direction of text.
     #[schema(min_length = 1, max_length = 256, example = "Ada")]
     pub display_name: String,
 }
@@ -107,8 +107,8 @@ pub enum ActionWire {
     },
 }
 
-/// One action as it is parsed: it has the members of every type, so that errors name the member. A member that is
-/// present is not null.
+/// One action during parsing. It has the members of every action type, so that errors can name the member. Members may
+/// be absent but not null.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ActionMembers {
@@ -187,8 +187,8 @@ impl ActionMembers {
         }
     }
 
-    /// The item that the action names. A name that no item can have is treated like an unknown item: only this action
-    /// is refused.
+    /// The item that the action names. A syntactically invalid name is treated like an unknown item, so that only this
+    /// action is refused and not the whole request.
     fn item(&self, field: &str) -> Result<Slug, Problem> {
         let id = self.id.as_ref().ok_or_else(|| Problem::malformed(field, "is missing"))?;
         Ok(Slug::try_from(id.as_str()).unwrap_or_else(|_| Slug::unknown()))
@@ -238,7 +238,7 @@ pub struct PrestigeWire {
     pub state: StatePlace,
 }
 
-/// The outcomes of several actions, in their order.
+/// The results of several actions, in the order of the request.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ActionsOutcome)]
 pub struct ActionsWire {

@@ -1,4 +1,4 @@
-//! Boards and seasons.
+//! Responses of rankings and seasons.
 
 use jiff::civil::{ISOWeekDate, Weekday};
 use jiff::tz::Offset;
@@ -30,7 +30,7 @@ impl From<Board> for BoardWire {
     }
 }
 
-/// The board of seasons.
+/// The board of a season; always `season`.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = SeasonBoard)]
@@ -75,7 +75,7 @@ pub struct RankingsWire {
     pub total_players: u64,
     /// Best first.
     pub entries: Vec<RankingEntryWire>,
-    /// Whether newer scores are missing because a store is unavailable.
+    /// Whether the scores are out of date because a store is unavailable.
     pub stale: bool,
 }
 
@@ -91,7 +91,7 @@ impl RankingsWire {
     }
 }
 
-/// A player and its neighbours.
+/// A player's rank, and the players ranked next to it.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = OwnRanking)]
 pub struct OwnRankingWire {
@@ -103,7 +103,7 @@ pub struct OwnRankingWire {
     pub score: f64,
     /// The percentage of the other players that rank below: 100 for the first, 0 for the last, 100 for the only player.
     pub percentile: f64,
-    /// The player with up to `around` neighbours on each side, best first.
+    /// The player and up to `around` players on each side, best first.
     pub entries: Vec<RankingEntryWire>,
 }
 
@@ -120,7 +120,7 @@ impl OwnRankingWire {
     }
 }
 
-/// A week from Monday 00:00 UTC to the next.
+/// A season: one week from Monday 00:00 UTC to the next Monday.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = Season)]
 pub struct SeasonWire {
@@ -132,7 +132,7 @@ pub struct SeasonWire {
     #[schema(format = DateTime)]
     pub ends_at: String,
     pub state: SeasonStateWire,
-    /// How many players the final standings rank; null before they exist.
+    /// The number of players in the final standings; null until they exist.
     #[schema(required)]
     pub ranked_players: Option<u64>,
 }
@@ -177,11 +177,12 @@ pub struct SeasonRankingsWire {
     /// When the latest scores were calculated; for final standings the end of the season.
     #[schema(format = DateTime)]
     pub as_of: String,
-    /// How many players are ranked. Final standings count players who were deleted since, whose ranks are left out.
+    /// The number of ranked players. In final standings it includes players who were deleted since; their entries are
+    /// missing.
     pub total_players: u64,
     /// Best first.
     pub entries: Vec<RankingEntryWire>,
-    /// Whether newer scores are missing because a store is unavailable.
+    /// Whether the scores are out of date because a store is unavailable.
     pub stale: bool,
 }
 
@@ -201,14 +202,14 @@ impl SeasonRankingsWire {
 
 /// The id of a season: its ISO week, such as `2026-w02`.
 pub fn season_id(season: Season) -> String {
-    // Seasons outside of the calendar's range get the id of its first or last week.
+    // Seasons outside the range that the calendar library supports get the id of its first or last week.
     let edge = if season.number() < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
     let start = jiff::Timestamp::from_microsecond(season.starts_at().as_micros()).unwrap_or(edge);
     let week = Offset::UTC.to_datetime(start).date().iso_week_date();
     format!("{:04}-w{:02}", week.year(), week.week())
 }
 
-/// The season with this id; `None` if the id has another form.
+/// The season with this id; `None` if the id is invalid.
 pub fn season_of_id(id: &str) -> Option<Season> {
     let (year, week) = id.split_once("-w")?;
     let week = ISOWeekDate::new(year.parse().ok()?, week.parse().ok()?, Weekday::Monday).ok()?;
@@ -222,7 +223,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn seasons_are_named_by_their_iso_week() {
+    fn a_season_id_is_its_iso_week() {
         let season = |micros| Season::at(Timestamp::from_micros(micros));
         // Mondays: 2026-01-05, 2026-12-28 (in a year with 53 weeks) and 2025-12-29.
         for (micros, id) in [

@@ -1,4 +1,4 @@
-//! A player's state.
+//! The response with a player's state.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -29,15 +29,15 @@ pub struct StateWire {
     pub cores: f64,
     /// Rises by one with every applied mutation. Within an `epoch`, keep the state with the highest version.
     pub version: u64,
-    /// The generators that are owned, in the catalogue's order.
+    /// The owned generators, in the order of the catalogue.
     pub generators: Vec<OwnedGeneratorWire>,
-    /// The upgrades that are owned.
+    /// The ids of the owned upgrades.
     pub upgrades: Vec<String>,
-    /// Changes when the database was restored or replaced and so may have gone back to an earlier state. Accept the
-    /// state of a new epoch whatever its version is.
+    /// Changes when the database was restored or replaced, after which the state may be an earlier one. Accept a state
+    /// of a new epoch even if its version is lower.
     #[schema(example = "5b1c8e0f9a7d2346")]
     pub epoch: String,
-    /// When production stops if the player does not come back.
+    /// When production stops unless the player returns before.
     #[schema(format = DateTime)]
     pub accrues_until: String,
     #[schema(format = DateTime)]
@@ -48,25 +48,26 @@ pub struct StateWire {
     pub away: Option<AwayWire>,
 }
 
-/// Stands for the state in a struct whose other members are serialized. The state itself is added as rendered JSON.
+/// A placeholder for the state in a struct whose other members are serialized. The state is added later as rendered
+/// JSON.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct StatePlace;
 
 impl StatePlace {
-    /// For `#[serde(skip_serializing_if)]`, always true: `#[serde(skip)]` would remove the member from the schema too.
+    /// Always true, for `#[serde(skip_serializing_if)]`. `#[serde(skip)]` would also remove the member from the schema.
     pub fn is_added_later(&self) -> bool {
         true
     }
 }
 
-/// One generator of which the player owns units.
+/// One kind of generator that the player owns.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = OwnedGenerator)]
 pub struct OwnedGeneratorWire {
     #[schema(example = "wind_turbine")]
     pub id: String,
     pub owned: u64,
-    /// Null if the next unit cannot be bought.
+    /// The cost of the next unit; null if it cannot be bought.
     #[schema(required)]
     pub next_cost: Option<f64>,
     /// The production of all owned units.

@@ -4,7 +4,7 @@ use crate::domain::Timestamp;
 
 /// Formats a time like `2026-11-21T10:00:00.000Z`. Fractions of a millisecond are cut off.
 pub fn rfc3339(time: Timestamp) -> String {
-    // Times outside of the calendar's range become its first or last time.
+    // Times outside the range that the calendar library supports become its first or last time.
     let edge = if time.as_micros() < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
     let time = jiff::Timestamp::from_microsecond(time.as_micros()).unwrap_or(edge);
     format!("{time:.3}")
@@ -12,7 +12,8 @@ pub fn rfc3339(time: Timestamp) -> String {
 
 const DAY_SECONDS: i64 = 86_400;
 
-/// Appends the same text as [`rfc3339`]. Times of our era do not need the calendar library.
+/// Appends the same text as [`rfc3339`]. Faster, because years from 1970 to 9998 are calculated without the calendar
+/// library.
 pub fn write_rfc3339(text: &mut Vec<u8>, time: Timestamp) {
     let millis = time.as_micros().div_euclid(1000);
     let (seconds, millis) = (millis.div_euclid(1000), millis.rem_euclid(1000));
@@ -66,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_appended_is_the_same() {
+    fn write_rfc3339_matches_rfc3339() {
         let day = 86_400_000_000;
         let days = (-800..20_000).map(|number| number * 37 * day + 12_345_678_912);
         for micros in days.chain([0, 1, 999, 1000, 999_999, 1_000_000, -1, i64::MAX, i64::MIN]) {

@@ -1,4 +1,4 @@
-//! JSON bodies.
+//! JSON request bodies.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,10 +15,10 @@ use tokio::time::timeout;
 use crate::api::problem::{Code, Problem};
 use crate::api::wire::read_object;
 
-/// The largest accepted body.
+/// The maximum size of a body.
 const MAX_BYTES: usize = 64 * 1024;
 
-/// Time-out for receiving a body.
+/// The timeout for receiving a body.
 const READ_LIMIT: Duration = Duration::from_secs(10);
 
 /// A JSON body. An empty body counts as `{}`.
@@ -58,7 +58,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
     }
 }
 
-/// Whether a header says that the body is compressed or encoded in another way.
+/// Whether `Content-Encoding` declares that the body is compressed or otherwise encoded.
 fn is_encoded(headers: &HeaderMap) -> bool {
     headers.get_all(header::CONTENT_ENCODING).any(|value| {
         let codings = value.to_str().unwrap_or("unknown").split(',').map(str::trim);
@@ -68,12 +68,12 @@ fn is_encoded(headers: &HeaderMap) -> bool {
 
 async fn read(request: &HttpRequest, mut payload: Payload) -> Result<Bytes, Problem> {
     let too_large = || Problem::new(Code::PayloadTooLarge, "The body may have at most 64 KiB.");
-    let announced = request.headers().get(header::CONTENT_LENGTH);
-    let announced = announced.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > MAX_BYTES) {
+    let declared = request.headers().get(header::CONTENT_LENGTH);
+    let declared = declared.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if declared.is_some_and(|length| length > MAX_BYTES) {
         return Err(too_large());
     }
-    let mut body = BytesMut::with_capacity(announced.unwrap_or(0));
+    let mut body = BytesMut::with_capacity(declared.unwrap_or(0));
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|_| Problem::malformed("body", "is incomplete or unreadable"))?;
         if body.len() + chunk.len() > MAX_BYTES {

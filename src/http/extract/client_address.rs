@@ -1,5 +1,6 @@
-//! The client's address: the peer's, or the one that trusted proxies report. Each proxy appends the address of its own
-//! peer, so lists are read from the right, and everything left of the outermost trusted proxy's entry is ignored.
+//! The client's address: the address of the connection's peer, or the one that trusted proxies report. Each proxy
+//! appends the address of its own peer, so lists are read from the right. Everything left of the outermost trusted
+//! proxy's entry was written by the client and is ignored.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -10,16 +11,16 @@ use super::forwarded;
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED: HeaderName = HeaderName::from_static("forwarded");
 
-/// The address of the client behind `hops` trusted proxies. If they did not report it, the nearest known address is
-/// returned.
+/// The address of the client behind `hops` trusted proxies. If they did not report it, returns the known address that
+/// is nearest to it.
 pub fn client_address(peer: Option<SocketAddr>, headers: &HeaderMap, hops: usize) -> IpAddr {
     let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
     if hops == 0 {
         return peer;
     }
     let plain =
-        said(headers, &X_FORWARDED_FOR, hops, |line| line.split(',').map(address).collect());
-    let standard = said(headers, &FORWARDED, hops, |line| {
+        reported(headers, &X_FORWARDED_FOR, hops, |line| line.split(',').map(address).collect());
+    let standard = reported(headers, &FORWARDED, hops, |line| {
         let nodes = forwarded::nodes(line).unwrap_or_default();
         nodes.iter().map(|node| address(node.as_deref()?)).collect()
     });
@@ -27,16 +28,17 @@ pub fn client_address(peer: Option<SocketAddr>, headers: &HeaderMap, hops: usize
         (Some(one), None) if !headers.contains_key(FORWARDED) => one,
         (None, Some(one)) if !headers.contains_key(X_FORWARDED_FOR) => one,
         (Some(one), Some(other)) if one.to_canonical() == other.to_canonical() => one,
-        // Proxies write one of the headers, or the same address in both. Otherwise the client wrote one of them, and it
-        // is unknown which one, even if one cannot be parsed: the client shares the proxy's bucket then.
+        // A proxy writes one of the headers, or the same address in both. Otherwise the client wrote one of them, and
+        // the server cannot know which, even if one of them is malformed. Use the proxy's address, so that the client
+        // shares the proxy's rate limit.
         _ => peer,
     }
 }
 
-/// The address that the outermost of `hops` proxies wrote into a list, or the nearest to it that is valid. `read`
-/// returns the addresses of a line in order, `None` for an element without an address, and `None` for a line that is
-/// not a list.
-fn said(
+/// The address that the outermost of `hops` proxies wrote into a list, or the valid address that is nearest to it.
+/// `read` returns the addresses of a line in order: `None` for an element without an address, and an empty list for a
+/// malformed line.
+fn reported(
     headers: &HeaderMap,
     name: &HeaderName,
     hops: usize,
@@ -46,7 +48,7 @@ fn said(
     let mut left = hops;
     let lines: Vec<_> = headers.get_all(name).collect();
     for line in lines.iter().rev() {
-        // A proxy does not write invalid text. Everything left of it is ignored.
+        // No proxy writes invalid text, so the client wrote this line and everything left of it.
         let Ok(line) = line.to_str() else { break };
         let addresses = read(line);
         if addresses.is_empty() {
@@ -56,7 +58,7 @@ fn said(
             if left == 0 {
                 return found;
             }
-            // Instead of an obfuscated or unknown address, that of the next nearer proxy counts.
+            // The address is obfuscated or unknown: use the address of the next nearer proxy.
             let Some(address) = address else { return found };
             found = Some(address);
             left -= 1;
@@ -112,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn without_trusted_proxies_headers_say_nothing() {
+    fn headers_are_ignored_without_trusted_proxies() {
         assert_eq!(
             seen(0, &[(&X_FORWARDED_FOR, "192.0.2.1"), (&FORWARDED, "for=192.0.2.1")]),
             PEER
@@ -120,19 +122,19 @@ mod tests {
     }
 
     #[test]
-    fn lists_are_read_from_the_right_over_all_their_lines() {
+    fn lists_are_read_from_the_right_across_header_lines() {
         let lines =
             [(&X_FORWARDED_FOR, "6.6.6.6, 192.0.2.1"), (&X_FORWARDED_FOR, "10.0.0.7,10.0.0.8")];
         assert_eq!(seen(1, &lines), "10.0.0.8");
         assert_eq!(seen(2, &lines), "10.0.0.7");
         assert_eq!(seen(3, &lines), "192.0.2.1");
-        // With more hops than elements, the outermost proxy that wrote an element counts.
+        // With more hops than elements, the leftmost element is used.
         assert_eq!(seen(9, &lines[1..]), "10.0.0.7");
         assert_eq!(seen(2, &[]), PEER);
     }
 
     #[test]
-    fn the_standards_header_is_read_in_all_its_forms() {
+    fn the_forwarded_header_is_read_in_all_its_forms() {
         for (value, expected) in [
             ("for=192.0.2.60;proto=http;by=203.0.113.43", "192.0.2.60"),
             ("For=\"[2001:db8:cafe::17]:4711\"", "2001:db8:cafe::17"),
@@ -166,7 +168,7 @@ mod tests {
     /// The proxy appends to the line that the client wrote, and its element contains the client's Host header, quoted
     /// as the standard requires.
     #[test]
-    fn no_header_and_no_host_lets_a_client_choose_its_address() {
+    fn a_client_cannot_choose_its_address_by_a_header_or_host() {
         let pieces = ["", "\"", "\\", ",", ";", "for=6.6.6.6", "x=", "x", " "];
         let texts: Vec<String> = pieces
             .iter()
@@ -174,7 +176,7 @@ mod tests {
             .flat_map(|text| pieces.iter().map(move |c| format!("{text}{c}")))
             .flat_map(|text| pieces.iter().map(move |d| format!("{text}{d}")))
             .collect();
-        // A client's header may begin with anything, and its end determines how the rest is parsed.
+        // The client's own header precedes the proxy's element, and how it ends determines how the rest is parsed.
         let headers = ["for=6.6.6.6", "for=6.6.6.6;x=\"", "for=6.6.6.6;x=\"\\", "x=\"\\\\\"", "\""];
         for host in &texts {
             let quoted = host.replace('\\', "\\\\").replace('"', "\\\"");
@@ -189,7 +191,7 @@ mod tests {
                     let appended = format!("{header}, {element}");
                     let address = seen(1, &[(&FORWARDED, &appended)]);
                     assert!(["192.0.2.1", PEER].contains(&&*address), "{appended}: {address}");
-                    // A second proxy received from the first one, with the same host.
+                    // A second proxy appends an element with the same host.
                     let twice = format!("{appended}, for=10.0.0.7;host=\"{quoted}\"");
                     let address = seen(2, &[(&FORWARDED, &twice)]);
                     let allowed = ["192.0.2.1", "10.0.0.7", PEER];
@@ -197,7 +199,7 @@ mod tests {
                 }
             }
         }
-        // If the client's line is a separate one, its content does not matter.
+        // If the client's header is a separate line, its content does not matter.
         for header in &texts {
             let lines = [(&FORWARDED, &**header), (&FORWARDED, "for=192.0.2.1")];
             assert_eq!(seen(1, &lines), "192.0.2.1", "{header}");
@@ -206,7 +208,7 @@ mod tests {
 
     /// The proxy appends to one of the headers. The client controls the beginning of that one and all of the other.
     #[test]
-    fn a_header_that_cannot_be_read_does_not_make_the_other_one_believed() {
+    fn a_malformed_header_does_not_make_the_other_one_trusted() {
         let plain = HeaderValue::from_bytes(b"\xff, 192.0.2.1").expect("a value");
         let mut map = HeaderMap::new();
         map.append(X_FORWARDED_FOR, plain);
@@ -224,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_malformed_element_is_answered_by_who_is_nearer() {
+    fn a_malformed_element_yields_the_next_nearer_address() {
         for value in [
             "for=192.0.2.1;for=6.6.6.6",
             "for=192.0.2.1;host=a;HOST=b",
@@ -256,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_answered_by_who_is_nearer() {
+    fn an_unreadable_address_yields_the_next_nearer_address() {
         assert_eq!(seen(2, &[(&X_FORWARDED_FOR, "6.6.6.6, unknown, 10.0.0.8")]), "10.0.0.8");
         assert_eq!(seen(1, &[(&X_FORWARDED_FOR, "6.6.6.6, unknown")]), PEER);
         assert_eq!(seen(1, &[(&X_FORWARDED_FOR, "")]), PEER);
@@ -265,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_of_the_clients_own_gains_nothing() {
+    fn contradicting_headers_yield_the_peer_address() {
         // Behind a proxy that writes one header, the client writes the other.
         let honest = (&X_FORWARDED_FOR, "192.0.2.1");
         assert_eq!(seen(1, &[honest, (&FORWARDED, "for=6.6.6.6")]), PEER);

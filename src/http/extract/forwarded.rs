@@ -1,19 +1,19 @@
-//! The header `Forwarded` (RFC 7239): a list of elements, each of which has pairs of a name and a value that are
-//! separated by semicolons. A value may be a quoted string, in which commas and semicolons do not separate and a
-//! backslash escapes the next byte.
+//! Parser of the header `Forwarded` (RFC 7239): a list of elements, each of which consists of name-value pairs
+//! separated by semicolons. A value may be a quoted string. In it, commas and semicolons are literal and a backslash
+//! escapes the next byte.
 
 use std::borrow::Cow;
 
-/// The value of the parameter `for` of each element of a line; `None` for an element without it and for a malformed
-/// one. Empty elements are skipped. Returns `None` if a quoted string does not end, because it is unknown then which
-/// commas separate elements.
+/// The value of the parameter `for` of each element of a line; `None` for a malformed element and for one without
+/// `for`. Empty elements are skipped. Returns `None` if a quoted string is not terminated, because then it is unknown
+/// which commas separate elements.
 pub(super) fn nodes(line: &str) -> Option<Vec<Option<Cow<'_, str>>>> {
     let elements = separated(line, b',')?;
     let elements = elements.into_iter().map(trimmed).filter(|element| !element.is_empty());
     Some(elements.map(node).collect())
 }
 
-/// The parts of a text between separators outside of quoted strings.
+/// Splits a text at the separators that are outside quoted strings.
 fn separated(text: &str, separator: u8) -> Option<Vec<&str>> {
     let (mut parts, mut start) = (Vec::new(), 0);
     let (mut is_quoted, mut is_escaped) = (false, false);
@@ -33,8 +33,8 @@ fn separated(text: &str, separator: u8) -> Option<Vec<&str>> {
     (!is_quoted).then_some(parts)
 }
 
-/// The value of `for`. The whole element is parsed: a client may have written part of an element that repeats a
-/// parameter or contains something other than pairs.
+/// The value of `for`. Returns `None` if any part of the element is malformed or a parameter is repeated: then a client
+/// may have written a part of the element.
 fn node(element: &str) -> Option<Cow<'_, str>> {
     let (mut names, mut found) = (Vec::<&str>::new(), None);
     for pair in separated(element, b';')?.into_iter().map(trimmed).filter(|it| !it.is_empty()) {
@@ -51,21 +51,21 @@ fn node(element: &str) -> Option<Cow<'_, str>> {
     found
 }
 
-/// The unquoted value, if it is valid: a quoted string or a word. The standard allows no colons and brackets in a word,
-/// but proxies write addresses that way.
+/// The value without quotes, if it is a valid quoted string or token. Colons and brackets are accepted in a token,
+/// because some proxies write addresses without the quotes that the standard requires.
 fn unquoted(value: &str) -> Option<Cow<'_, str>> {
     let Some(rest) = value.strip_prefix('"') else {
         let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"\"\\,;=".contains(&byte);
         return (!value.is_empty() && value.bytes().all(is_plain)).then_some(value.into());
     };
-    let mut meant = String::with_capacity(rest.len());
+    let mut unescaped = String::with_capacity(rest.len());
     let mut rest = rest.chars();
     loop {
         match rest.next()? {
-            // Nothing may follow the end of the string.
-            '"' => return rest.next().is_none().then_some(meant.into()),
-            '\\' => meant.push(rest.next()?),
-            other => meant.push(other),
+            // Nothing may follow the closing quote.
+            '"' => return rest.next().is_none().then_some(unescaped.into()),
+            '\\' => unescaped.push(rest.next()?),
+            other => unescaped.push(other),
         }
     }
 }
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_string_that_does_not_end_leaves_nothing_to_read() {
+    fn a_line_with_an_unterminated_string_is_rejected() {
         for line in ["\"", "for=a, x=\"", "for=\"a\\\"", "x=\"a\\"] {
             assert_eq!(read(line), None, "{line}");
         }

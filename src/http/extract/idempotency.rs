@@ -11,7 +11,7 @@ use crate::game::{Asked, IdempotencyKey};
 const HEADER: &str = "Idempotency-Key";
 const MAX_LENGTH: usize = 255;
 
-/// The key of a request, if it has one.
+/// The idempotency key of a request, which is optional.
 #[derive(Debug)]
 pub struct Key {
     pub text: Option<String>,
@@ -20,14 +20,14 @@ pub struct Key {
 }
 
 impl Key {
-    /// As [`Key::of`], for an operator: its keys never equal those of the player that it acts on.
+    /// Like [`Key::of`], for an operator. Operators' keys never equal the keys of the player that they act on.
     pub fn of_operator(&self, asked: Asked<'_>) -> Option<IdempotencyKey> {
-        // A player's key cannot contain a space.
+        // The prefix is unambiguous, because a player's key cannot contain a space.
         let key = self.text.as_deref().map(|key| format!("operator {key}"));
         key.map(|key| IdempotencyKey::new(&key, &self.target, asked))
     }
 
-    /// The key, combined with the content of the request.
+    /// The key combined with the content of the request, so that reuse for another request is detected.
     pub fn of(&self, asked: Asked<'_>) -> Option<IdempotencyKey> {
         self.text.as_deref().map(|key| IdempotencyKey::new(key, &self.target, asked))
     }

@@ -1,4 +1,4 @@
-//! Validated parts of requests, for handlers.
+//! Extractors: validated parts of requests for handlers.
 
 mod body;
 pub mod client_address;
@@ -27,14 +27,14 @@ pub fn user_agent(request: &HttpRequest) -> Option<&str> {
     request.headers().get(header::USER_AGENT)?.to_str().ok()
 }
 
-/// The item that a segment of the path names.
+/// The item id in a segment of the path.
 pub fn slug(text: &str, missing: &'static str) -> Result<Slug, Problem> {
     Slug::try_from(text).map_err(|_| Problem::not_found(missing))
 }
 
-/// The player or session that a segment of the path names.
+/// The UUID in a segment of the path.
 pub fn id(text: &str, missing: &'static str) -> Result<Uuid, Problem> {
-    // Only the usual form is accepted: other spellings of an id would be further addresses of the same resource.
-    let usual = text.len() == 36;
-    Uuid::try_parse(text).ok().filter(|_| usual).ok_or_else(|| Problem::not_found(missing))
+    // Accept only the hyphenated form, so that each resource has a single URL.
+    let is_hyphenated = text.len() == 36;
+    Uuid::try_parse(text).ok().filter(|_| is_hyphenated).ok_or_else(|| Problem::not_found(missing))
 }

@@ -1,4 +1,4 @@
-//! Authenticating operators.
+//! Authentication of operators.
 
 use std::future::{Ready, ready};
 

@@ -1,4 +1,4 @@
-//! Authenticating players.
+//! Authentication of players.
 
 use std::future::{Ready, ready};
 
@@ -12,11 +12,11 @@ use crate::http::Api;
 use crate::http::thread_state::thread_state;
 use crate::http::token_cache::Caller;
 
-/// The player of the access token, if there is a token. An invalid token is refused.
+/// The identity of the access token; `None` if the request has no token. An invalid token is refused.
 #[derive(Clone, Copy, Debug)]
 pub struct MaybeCaller(pub Option<Identity>);
 
-/// The token of the `Authorization` header; `None` without the header.
+/// The token of the `Authorization` header; `None` if there is no such header.
 pub fn bearer(request: &HttpRequest) -> Option<Result<&str, Problem>> {
     let value = request.headers().get(header::AUTHORIZATION)?;
     let token = value.as_bytes().split_first_chunk().and_then(|(scheme, token): (&[u8; 7], _)| {
@@ -60,7 +60,8 @@ impl FromRequest for Caller {
     }
 }
 
-/// The player and session of an access token, even if they are revoked.
+/// The identity of the access token, even if its session was revoked or its player deleted. `None` if there is no token
+/// or the token is expired or invalid.
 pub fn former_caller(request: &HttpRequest, api: &Api) -> Result<Option<Identity>, Problem> {
     match bearer(request).transpose()? {
         Some(token) => match api.accounts.identify(token) {

@@ -28,7 +28,8 @@ fn parse<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
     })
 }
 
-/// The first parameter that is invalid by itself. No query has required parameters.
+/// The first parameter that does not parse when it is the only one. This works because no query has required
+/// parameters.
 fn parameter_at_fault<T: DeserializeOwned>(query: &str) -> Option<String> {
     let parameters: Vec<(String, String)> = serde_urlencoded::from_str(query).ok()?;
     let refused = |parameter: &(String, String)| {
@@ -38,7 +39,7 @@ fn parameter_at_fault<T: DeserializeOwned>(query: &str) -> Option<String> {
     parameters.into_iter().find(refused).map(|(name, _)| name)
 }
 
-/// The length of a page: 50 by default, at most 100.
+/// The number of entries of a page: 50 by default, at most 100.
 ///
 /// # Errors
 /// Returns 400 for any other number.

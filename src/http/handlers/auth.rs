@@ -1,4 +1,4 @@
-//! Signing in and out.
+//! Sign-in, sign-out and sessions.
 
 use actix_web::http::StatusCode;
 use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
@@ -12,8 +12,8 @@ use crate::api::wire::{
 use crate::http::extract::{Body, Caller, MaybeCaller, id, user_agent};
 use crate::http::{Api, json, private_json, session_cookie};
 
-/// The answer to signing in.
-fn welcome(
+/// The response to a successful sign-in, with the session cookie if it was requested.
+fn signed_in_response(
     (api, request): (&Api, &HttpRequest),
     status: StatusCode,
     signed_in: SignedIn,
@@ -39,12 +39,12 @@ pub async fn create_guest(
 ) -> Result<HttpResponse, Problem> {
     let signed_in = api.accounts.create_guest(user_agent(&request)).await?;
     api.rankings.reload_later([signed_in.player]);
-    Ok(welcome((&api, &request), StatusCode::CREATED, signed_in, body.value.session))
+    Ok(signed_in_response((&api, &request), StatusCode::CREATED, signed_in, body.value.session))
 }
 
 /// Create a player with a username and sign in. With a guest's access token the guest is upgraded: it keeps its
-/// progress, its other sessions end, and a repeat with the same username and password succeeds again. Without a token,
-/// a repeat is answered that the username is taken; sign in then.
+/// progress, its other sessions end, and repeating the request with the same username and password succeeds again.
+/// Without a token, repeating the request fails because the username is taken; sign in instead.
 #[utoipa::path(
     post, path = "/api/v1/auth/register", tag = "auth", operation_id = "registerPlayer", request_body = RegisterRequest,
     responses((status = 201, body = SignedInWire)), security((), ("player" = []))
@@ -63,7 +63,7 @@ pub async fn register(
         None => api.accounts.register(registration, agent).await?,
     };
     api.rankings.reload_later([signed_in.player]);
-    Ok(welcome((&api, &request), StatusCode::CREATED, signed_in, kind))
+    Ok(signed_in_response((&api, &request), StatusCode::CREATED, signed_in, kind))
 }
 
 fn check_registration(request: RegisterRequest) -> Result<Registration, Problem> {
@@ -105,7 +105,7 @@ pub async fn login(
     body: Body<LoginRequest>,
 ) -> Result<HttpResponse, Problem> {
     let LoginRequest { username, password, session } = body.value;
-    // An invalid username or password is answered like a wrong one.
+    // An invalid username or password gets the same response as a wrong one.
     let username = accounts::username(&username).ok();
     let password = Password::claimed(password);
     if let Some(username) = &username {
@@ -113,12 +113,12 @@ pub async fn login(
     }
     let agent = user_agent(&request);
     let signed_in = api.accounts.login(username.as_deref(), password, agent).await?;
-    Ok(welcome((&api, &request), StatusCode::OK, signed_in, session))
+    Ok(signed_in_response((&api, &request), StatusCode::OK, signed_in, session))
 }
 
 /// Replace the tokens of a session. A refresh token is valid for one refresh. A repeat within 30 s, while the new
-/// refresh token is unused, returns the same new tokens. Any other reuse ends the session. Without a `refresh_token` the
-/// session cookie is used and replaced; it is cleared if it is not valid.
+/// refresh token is unused, returns the same new tokens. Any other reuse ends the session. Without a `refresh_token`
+/// the session cookie is used and replaced; it is cleared if it is not valid.
 #[utoipa::path(
     post, path = "/api/v1/auth/refresh", tag = "auth", operation_id = "refreshTokens", request_body = RefreshRequest,
     responses((status = 200, body = RefreshedWire)), security((), ("session" = []))
@@ -140,7 +140,7 @@ pub async fn refresh(
         Ok(tokens) => tokens,
         Err(error) => {
             let problem = Problem::from(error);
-            // A banned player keeps its session for the time after the ban.
+            // A banned player keeps the cookie, because its session works again after the ban.
             let is_lost = matches!(problem.code(), Code::Unauthenticated | Code::TokenExpired);
             let mut response = HttpResponse::from_error(problem);
             if is_lost {
@@ -157,8 +157,8 @@ pub async fn refresh(
     Ok(response)
 }
 
-/// The token of the session cookie, for a request whose body is JSON: a page of another origin cannot send one without
-/// permission.
+/// The token of the session cookie. It is accepted only with a JSON body, which a page of another origin cannot send
+/// without permission.
 fn cookie_token<T>(
     api: &Api,
     request: &HttpRequest,
@@ -172,8 +172,8 @@ fn cookie_token<T>(
     Ok(token)
 }
 
-/// End this session. It is that of the access token, or without one that of the session cookie, which is cleared. Every
-/// instance rejects its tokens within two seconds.
+/// End this session. The session is that of the access token or, if there is no token, that of the session cookie. The
+/// cookie is cleared. Every instance rejects the session's tokens within two seconds.
 #[utoipa::path(
     post, path = "/api/v1/auth/logout", tag = "auth", operation_id = "logOut",
     request_body = LogoutRequest, responses((status = 204)),
@@ -186,7 +186,7 @@ pub async fn logout(
 ) -> Result<HttpResponse, Problem> {
     let MaybeCaller(caller) = MaybeCaller::extract(&request).await?;
     if caller.is_none() && session_cookie::refresh_token(&request, &api)?.is_none() {
-        // The problem of a missing access token.
+        // Fails with the problem of a missing access token.
         Caller::extract(&request).await?;
     }
     let mut payload = payload.into_inner();

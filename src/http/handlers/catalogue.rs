@@ -1,4 +1,4 @@
-//! The catalogue.
+//! Players read the catalogue.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 

@@ -59,13 +59,13 @@ pub struct ChecksWire {
 #[schema(as = Check)]
 pub struct CheckWire {
     status: CheckStatusWire,
-    /// In milliseconds, with a precision of a microsecond; null if there was no answer.
+    /// In milliseconds, with a precision of a microsecond; null if the dependency did not respond.
     #[schema(required)]
     latency_ms: Option<f64>,
 }
 
-/// The state of a dependency. `read_only`: Postgres accepts no writes, like a standby. `degraded`: Postgres accepts no
-/// writes because its disk is full or faulty, or jobs that are due must wait.
+/// The state of a dependency. `read_only`: Postgres accepts no writes, for example because it is a standby. `degraded`:
+/// Postgres accepts no writes because its disk is full or faulty, or due jobs are delayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = CheckStatus)]
@@ -81,7 +81,8 @@ const DISABLED: CheckWire = CheckWire { status: CheckStatusWire::Disabled, laten
 
 /// Check whether the process is alive.
 #[utoipa::path(
-    get, path = "/healthz", tag = "operators", operation_id = "checkHealth", responses((status = 200, body = HealthWire))
+    get, path = "/healthz", tag = "operators", operation_id = "checkHealth",
+    responses((status = 200, body = HealthWire))
 )]
 pub async fn healthz() -> HttpResponse {
     respond(StatusCode::OK, &HealthWire { status: HealthStatusWire::Ok })
@@ -93,15 +94,15 @@ pub async fn healthz() -> HttpResponse {
     responses(
         (
             status = 200,
-            description = "`ok`, or `degraded`: reads are answered, though a part is away or Postgres takes no writes",
+            description = "`ok`, or `degraded`: reads work, but a dependency is down or Postgres accepts no writes",
             body = ReadinessWire),
         (status = 503, description = "`starting` or `draining`", body = ReadinessWire)
     )
 )]
 pub async fn readyz(api: web::Data<Api>) -> HttpResponse {
-    let redis_away = api.redis.as_ref().is_some_and(|redis| !redis.is_up());
+    let redis_is_down = api.redis.as_ref().is_some_and(|redis| !redis.is_up());
     let (code, status) = match api.health.readiness() {
-        Readiness::Ready if redis_away => (StatusCode::OK, ReadinessStatusWire::Degraded),
+        Readiness::Ready if redis_is_down => (StatusCode::OK, ReadinessStatusWire::Degraded),
         Readiness::Ready => (StatusCode::OK, ReadinessStatusWire::Ok),
         Readiness::Degraded => (StatusCode::OK, ReadinessStatusWire::Degraded),
         Readiness::Starting => (StatusCode::SERVICE_UNAVAILABLE, ReadinessStatusWire::Starting),
@@ -141,7 +142,7 @@ fn jobs(health: JobsHealth) -> CheckWire {
     CheckWire { status, latency_ms: latency.map(millis) }
 }
 
-/// Milliseconds, rounded to whole microseconds so that no digits of rounding noise appear.
+/// Milliseconds, rounded to whole microseconds to avoid meaningless digits.
 fn millis(latency: Duration) -> f64 {
     (latency.as_secs_f64() * 1e6).round() / 1e3
 }
@@ -159,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn latencies_are_printed_to_the_microsecond() {
+    fn latencies_have_microsecond_precision() {
         let printed = |nanos| {
             let check = answering(Some(Duration::from_nanos(nanos)));
             serde_json::to_value(check).expect("JSON")["latency_ms"].to_string()

@@ -1,4 +1,4 @@
-//! The API of the signed-in player.
+//! The API for the signed-in player.
 
 use actix_web::http::header;
 use actix_web::http::header::HeaderValue;
@@ -18,13 +18,14 @@ use crate::game::{Answer, Asked, CacheHandle, Request};
 use crate::http::extract::{Body, Caller, Key, Query, former_caller, page_limit, slug};
 use crate::http::pages::state::StatePage;
 use crate::http::pages::{cursor, etag};
-use crate::http::{Api, JSON, NEVER_KEPT, VARY_BY_CALLER, json_with, private_json, session_cookie};
+use crate::http::{Api, JSON, NO_STORE, VARY_BY_CALLER, json_with, private_json, session_cookie};
 
 const PRIVATE: HeaderValue = HeaderValue::from_static("private, no-cache");
-/// The header of an answer to a repeated request.
+/// The header of a response that repeats an earlier outcome.
 const REPLAYED: (&str, &str) = ("Idempotency-Replayed", "true");
 
-/// Read the state. With `If-None-Match` the answer is 304 while nothing has changed that the client cannot extrapolate.
+/// Read the state. With `If-None-Match` the response is 304 unless something has changed that the client cannot
+/// extrapolate.
 #[utoipa::path(
     get, path = "/api/v1/me", tag = "game", operation_id = "readState",
     params(("If-None-Match" = Option<String>, Header)),
@@ -56,7 +57,7 @@ pub async fn read_state(
     Ok(response.append_header((header::CONTENT_TYPE, JSON)).body(body))
 }
 
-/// A mutation as it was sent.
+/// A mutation as the client sent it.
 struct Sent<'a> {
     caller: Caller,
     key: &'a Key,
@@ -64,7 +65,7 @@ struct Sent<'a> {
     expected_version: Option<u64>,
 }
 
-/// The answer to a mutation, and the handle of the player's cache entry.
+/// The result of a mutation, and the handle of the player's cache entry.
 pub struct Answered {
     pub answer: Answer,
     pub handle: CacheHandle,
@@ -80,7 +81,7 @@ async fn perform(api: &Api, sent: Sent<'_>, command: Command) -> Result<Answered
     Ok(Answered { answer: api.game.perform(request).await?, handle })
 }
 
-/// Answers a mutation with its outcome and the state after it.
+/// The response to a mutation: its outcome and the state after it.
 pub fn answer_with(
     api: &Api,
     answered: &Answered,
@@ -96,21 +97,23 @@ pub fn answer_with(
 fn respond(answer: &Answer, body: Vec<u8>) -> HttpResponse {
     let mut response = HttpResponse::Ok();
     response.append_header((header::CONTENT_TYPE, JSON));
-    response.append_header((header::CACHE_CONTROL, NEVER_KEPT));
+    response.append_header((header::CACHE_CONTROL, NO_STORE));
     if answer.replayed {
         response.insert_header(REPLAYED);
     }
     response.body(body)
 }
 
-/// A stored outcome belongs to another kind of command than the request, so the record was tampered with.
+/// The problem if a stored outcome belongs to another kind of command than the request. This happens only if the stored
+/// record was changed from outside.
 fn mismatched(outcome: &Outcome) -> Problem {
-    Problem::internal(format!("an outcome of another kind: {outcome:?}"))
+    Problem::internal(format!("the stored outcome is of another kind of command: {outcome:?}"))
 }
 
 /// Click. Clicks beyond the allowed rate are not credited; `accepted` is the number of credited clicks.
 #[utoipa::path(
-    post, path = "/api/v1/me/clicks", tag = "game", operation_id = "sendClicks", request_body = ClicksRequest,
+    post, path = "/api/v1/me/clicks", tag = "game", operation_id = "sendClicks",
+    request_body = ClicksRequest,
     params(("Idempotency-Key" = Option<String>, Header)),
     responses((status = 200, body = ClicksWire)), security(("player" = []))
 )]
@@ -131,7 +134,7 @@ pub async fn click(
     }
 }
 
-/// Buy generators: `quantity` of them or none. `"max"` buys as many as are affordable.
+/// Buy generators. Either `quantity` of them are bought or none; `"max"` buys as many as the player can afford.
 #[utoipa::path(
     post, path = "/api/v1/me/generators/{id}/purchase", tag = "game", operation_id = "buyGenerators",
     request_body = GeneratorPurchaseRequest,
@@ -196,7 +199,8 @@ pub async fn buy_upgrade(
 
 /// Reset the player in exchange for more cores.
 #[utoipa::path(
-    post, path = "/api/v1/me/prestige", tag = "game", operation_id = "prestige", request_body = ExpectingRequest,
+    post, path = "/api/v1/me/prestige", tag = "game", operation_id = "prestige",
+    request_body = ExpectingRequest,
     params(("Idempotency-Key" = Option<String>, Header)),
     responses((status = 200, body = PrestigeWire)), security(("player" = []))
 )]
@@ -219,7 +223,8 @@ pub async fn prestige(
 
 /// Perform up to 32 actions in order, in one commit. Each has its own outcome or problem.
 #[utoipa::path(
-    post, path = "/api/v1/me/actions", tag = "game", operation_id = "performActions", request_body = ActionsRequest,
+    post, path = "/api/v1/me/actions", tag = "game", operation_id = "performActions",
+    request_body = ActionsRequest,
     params(("Idempotency-Key" = Option<String>, Header)),
     responses((status = 200, body = ActionsWire)), security(("player" = []))
 )]
@@ -289,7 +294,7 @@ pub async fn delete_player(
         }
         Err(problem) => problem,
     };
-    // The deleted player's token is no longer valid, but a repeat of the deletion must succeed.
+    // The token of a deleted player is no longer valid, but repeating the deletion must succeed.
     if let (Some(key), Some(former)) = (&key.text, former_caller(&request, &api)?)
         && api.accounts.was_deleted_by(former.player, key).await?
     {
@@ -303,7 +308,7 @@ pub async fn delete_player(
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct LedgerQuery {
-    /// The largest number of entries.
+    /// The maximum number of entries.
     #[serde(default, deserialize_with = "read_parameter")]
     #[param(minimum = 1, maximum = 100, default = 50)]
     limit: Option<usize>,
@@ -315,7 +320,8 @@ pub struct LedgerQuery {
 
 /// Read the ledger, newest first.
 #[utoipa::path(
-    get, path = "/api/v1/me/ledger", tag = "game", operation_id = "readLedger", params(LedgerQuery),
+    get, path = "/api/v1/me/ledger", tag = "game", operation_id = "readLedger",
+    params(LedgerQuery),
     responses((status = 200, body = Page<LedgerEntryWire>)), security(("player" = []))
 )]
 pub async fn read_ledger(
@@ -341,7 +347,8 @@ pub async fn read_ledger(
 
 /// Download all data about the player.
 #[utoipa::path(
-    get, path = "/api/v1/me/export", tag = "game", operation_id = "exportPlayer", responses((status = 200, body = ExportWire)),
+    get, path = "/api/v1/me/export", tag = "game", operation_id = "exportPlayer",
+    responses((status = 200, body = ExportWire)),
     security(("player" = []))
 )]
 pub async fn export(api: web::Data<Api>, caller: Caller) -> Result<HttpResponse, Problem> {

@@ -1,5 +1,5 @@
-//! One function for each route: it reads a request, makes one call below, and writes the answer. Handlers contain no
-//! rules of the game.
+//! Handlers, one for each route. A handler parses the request, calls one service, and writes the response. It contains
+//! no game rules.
 
 pub mod admin;
 pub mod auth;

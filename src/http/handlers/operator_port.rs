@@ -1,4 +1,4 @@
-//! The operator port, which must not be reachable by the public.
+//! The operator port. It must not be reachable from the internet.
 
 use actix_web::{HttpResponse, web};
 

@@ -1,4 +1,4 @@
-//! Boards.
+//! Pages of boards, and the caller's own rank.
 
 use std::time::{Duration, Instant};
 
@@ -18,20 +18,21 @@ use crate::http::pages::ready::{Content, Page};
 use crate::http::{Api, private_json};
 use crate::rankings::{Board, Error, Unavailable};
 
-/// How long a page of a board is kept. Scores are published every four seconds, so none is older than ten seconds.
+/// How long a page of a board is cached. Scores are published every four seconds, so this keeps their age well below
+/// the documented ten seconds.
 const KEEP_BOARD: Duration = Duration::from_secs(1);
-/// Final standings change only by bans and deletions.
+/// How long a page of final standings is cached. They change only when players are banned or deleted.
 const KEEP_FINAL: Duration = Duration::from_secs(5);
-/// How long shared caches may keep a page: less than the page takes to change.
+/// How long shared caches may keep a page.
 const CACHE_CONTROL: HeaderValue = HeaderValue::from_static("public, max-age=1");
 
-/// How long a request waits for boards that are being built, as after a start.
-const PATIENCE: Duration = Duration::from_secs(2);
-const ASK_AGAIN: Duration = Duration::from_millis(20);
+/// How long a request waits for boards that are being built, for example after the server has started.
+const MAX_WAIT: Duration = Duration::from_secs(2);
+const RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
-/// The largest offset. No board has as many players.
+/// The maximum offset, which is larger than any board.
 const MAX_OFFSET: u64 = 1_000_000_000;
-/// The number of neighbours on each side.
+/// The default number of players on each side of the caller.
 const DEFAULT_AROUND: usize = 5;
 const MAX_AROUND: usize = 25;
 
@@ -44,17 +45,17 @@ pub struct RankingsQuery {
     #[serde(default)]
     #[param(value_type = Option<BoardWire>, default = "lifetime_energy")]
     board: Option<String>,
-    /// The largest number of players.
+    /// The maximum number of players.
     #[serde(default, deserialize_with = "read_parameter")]
     #[param(minimum = 1, maximum = 100, default = 50)]
     limit: Option<usize>,
-    /// How many of the best players to skip.
+    /// The number of top players to skip.
     #[serde(default, deserialize_with = "read_parameter")]
     #[param(minimum = 0, maximum = 1_000_000_000, default = 0)]
     offset: Option<u64>,
 }
 
-/// The query of the own ranking.
+/// The query of the caller's own ranking.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -63,14 +64,14 @@ pub struct OwnRankingQuery {
     #[serde(default)]
     #[param(value_type = Option<BoardWire>, default = "lifetime_energy")]
     board: Option<String>,
-    /// The largest number of neighbours on each side.
+    /// The maximum number of players on each side.
     #[serde(default, deserialize_with = "read_parameter")]
     #[param(minimum = 0, maximum = 25, default = 5)]
     around: Option<usize>,
 }
 
-/// Read a page of a board. Scores of players who were seen or changed in the last minute are at most 10 s old, those of
-/// other players at most 10 minutes.
+/// Read a page of a board. Scores of players who were active or changed in the last minute are at most 10 s old, those
+/// of other players at most 10 minutes.
 #[utoipa::path(
     get, path = "/api/v1/rankings", tag = "rankings", operation_id = "readRankings",
     params(RankingsQuery, ("If-None-Match" = Option<String>, Header)),
@@ -94,7 +95,7 @@ pub async fn read_rankings(
     serve(&api, &request, key, KEEP_BOARD, load).await
 }
 
-/// Read the own rank and the neighbours on a board.
+/// Read the player's own rank and the adjacent ranks of a board.
 #[utoipa::path(
     get, path = "/api/v1/rankings/me", tag = "rankings", operation_id = "readOwnRanking", params(OwnRankingQuery),
     responses((status = 200, body = OwnRankingWire)), security(("player" = []))
@@ -111,7 +112,8 @@ pub async fn read_own_ranking(
     }
     let player = caller.player();
     api.game.note_presence(&caller.handle);
-    let found = patiently(async || api.rankings.surroundings(board, player, around).await).await?;
+    let found =
+        wait_for_boards(async || api.rankings.surroundings(board, player, around).await).await?;
     Ok(private_json(&OwnRankingWire::new(board, found)))
 }
 
@@ -120,7 +122,7 @@ fn board(name: Option<&str>) -> Result<Board, Problem> {
     Board::named(name).ok_or_else(|| Problem::not_found("There is no such board."))
 }
 
-/// The offset and the length of a page.
+/// The validated offset and length of a page.
 pub(super) fn part(offset: Option<u64>, limit: Option<usize>) -> Result<(usize, usize), Problem> {
     let limit = page_limit(limit)?;
     let offset = offset.unwrap_or(0);
@@ -129,7 +131,7 @@ pub(super) fn part(offset: Option<u64>, limit: Option<usize>) -> Result<(usize, 
     Ok((fits.ok_or_else(|| Problem::malformed("offset", message))?, limit))
 }
 
-/// Answers with a page of a season's standings.
+/// Responds with a page of a season's standings.
 pub(super) async fn serve_season(
     api: &Api,
     request: &HttpRequest,
@@ -146,7 +148,7 @@ pub(super) async fn serve_season(
     serve(api, request, key, keep, load).await
 }
 
-/// Answers with a kept page, or with the one that `load` makes.
+/// Responds with the cached page or with the page that `load` returns.
 async fn serve(
     api: &Api,
     request: &HttpRequest,
@@ -157,21 +159,21 @@ async fn serve(
     let generation = api.rankings.generation();
     let make = async || {
         let content = match load().await {
-            // An old page is better than waiting for a new one.
+            // Wait only if no page is cached: an old page is better than waiting for a new one.
             Err(Error::Unavailable(Unavailable::Incomplete)) if !api.rankings_pages.holds(key) => {
-                patiently(&load).await?
+                wait_for_boards(&load).await?
             }
             result => result?,
         };
         Page::new(content, generation).map_err(Failed::Page)
     };
-    let found = api.rankings_pages.get(key, keep, generation, make, Failed::gives_way).await;
+    let found = api.rankings_pages.get(key, keep, generation, make, Failed::allows_stale).await;
     let found = found.map_err(|failed| match failed {
         Failed::Load(error) => error.into(),
         Failed::Page(problem) => problem,
     })?;
-    // Without Postgres no scores are updated.
-    let stale = found.is_last || api.health.database_latency().is_none();
+    // No scores are updated while Postgres is unavailable.
+    let stale = found.is_outdated || api.health.database_latency().is_none();
     Ok(found.page.ready(stale)?.answer(request, CACHE_CONTROL))
 }
 
@@ -187,8 +189,8 @@ impl From<Error> for Failed {
 }
 
 impl Failed {
-    /// Whether a store is unavailable, so that the last page is served.
-    fn gives_way(&self) -> bool {
+    /// Whether a store is unavailable, in which case the cached page may be served.
+    fn allows_stale(&self) -> bool {
         match self {
             Self::Load(Error::Unavailable(_)) => true,
             Self::Load(Error::Store(error)) => error.is_passing(),
@@ -197,13 +199,13 @@ impl Failed {
     }
 }
 
-/// Retries for a moment while the boards are being built.
-async fn patiently<T>(ask: impl AsyncFn() -> Result<T, Error>) -> Result<T, Error> {
-    let asked = Instant::now();
+/// Retries `request` for up to [`MAX_WAIT`] while the boards are being built.
+async fn wait_for_boards<T>(request: impl AsyncFn() -> Result<T, Error>) -> Result<T, Error> {
+    let started = Instant::now();
     loop {
-        match ask().await {
-            Err(Error::Unavailable(Unavailable::Incomplete)) if asked.elapsed() < PATIENCE => {
-                tokio::time::sleep(ASK_AGAIN).await;
+        match request().await {
+            Err(Error::Unavailable(Unavailable::Incomplete)) if started.elapsed() < MAX_WAIT => {
+                tokio::time::sleep(RETRY_INTERVAL).await;
             }
             result => return result,
         }

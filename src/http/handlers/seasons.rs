@@ -1,4 +1,4 @@
-//! Seasons.
+//! The list of seasons, and their standings.
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -18,7 +18,7 @@ use crate::http::{Api, json};
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct SeasonsQuery {
-    /// The largest number of seasons.
+    /// The maximum number of seasons.
     #[serde(default, deserialize_with = "read_parameter")]
     #[param(minimum = 1, maximum = 100, default = 50)]
     limit: Option<usize>,
@@ -33,11 +33,11 @@ pub struct SeasonsQuery {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct StandingsQuery {
-    /// The largest number of ranks.
+    /// The maximum number of ranks.
     #[serde(default, deserialize_with = "read_parameter")]
     #[param(minimum = 1, maximum = 100, default = 50)]
     limit: Option<usize>,
-    /// How many of the best players to skip.
+    /// The number of top players to skip.
     #[serde(default, deserialize_with = "read_parameter")]
     #[param(minimum = 0, maximum = 1_000_000_000, default = 0)]
     offset: Option<u64>,
@@ -66,8 +66,8 @@ pub async fn list_seasons(
     Ok(json(StatusCode::OK, &page))
 }
 
-/// Read a page of a season's standings. The running season has its present standings, a past one its final ones. For about
-/// half a minute after its end a season has none: 503.
+/// Read a page of a season's standings. A running season returns its current standings, a past season its final ones.
+/// For about half a minute after a season has ended, its final standings do not exist yet and the response is 503.
 #[utoipa::path(
     get, path = "/api/v1/seasons/{id}/rankings", tag = "rankings", operation_id = "readSeasonRankings",
     params(

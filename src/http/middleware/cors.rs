@@ -1,5 +1,5 @@
-//! Which pages of other origins may call the API (the CORS protocol of the Fetch standard). This is the outermost
-//! layer, so that it applies to every answer, including those of a server that is starting and those after a panic.
+//! CORS: decides which pages of other origins may call the API (Fetch standard). It is part of the outermost layer, so
+//! that it applies to every response, including those during start-up and after a panic.
 
 use actix_web::HttpResponse;
 use actix_web::dev::ServiceRequest;
@@ -16,23 +16,23 @@ use crate::http::Options;
 
 const ALLOWED_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
 
-/// The headers that a page may send: those of the API, and those with which tracing libraries link the spans of page
-/// and server.
+/// The headers that a page may send: those of the API, and those that tracing libraries use to link client and server
+/// spans.
 const ALLOWED_HEADERS: &str = "authorization, baggage, content-type, idempotency-key, if-match, if-none-match, \
                                sentry-trace, traceparent, tracestate, x-request-id";
 
-/// The headers that a page may read in addition to those that every page may read.
+/// The response headers that a page may read in addition to the CORS-safelisted ones.
 const EXPOSED_HEADERS: &str =
     "etag, idempotency-replayed, ratelimit, ratelimit-policy, retry-after, x-request-id";
 
-/// Seconds for which a browser may cache the answer to a preflight. Browsers have lower limits of their own.
+/// Seconds for which a browser may cache a preflight response. Browsers cap this value.
 const MAX_AGE: &str = "86400";
 
-/// The headers on which answers depend if origins are configured.
+/// The request headers on which responses depend if origins are configured.
 const VARY_BY_ORIGIN: &str =
     "Origin, Access-Control-Request-Method, Access-Control-Request-Headers";
 
-/// The page that sent a request, if origins are configured.
+/// The page that sent a request.
 #[derive(Clone, Debug)]
 pub(super) struct Page {
     /// Its origin, if the page may call the API.
@@ -40,7 +40,7 @@ pub(super) struct Page {
 }
 
 impl Page {
-    /// The page that sent a request; `None` if no origin is configured, because CORS is not used then.
+    /// The page that sent a request; `None` if no origin is configured, because CORS is disabled then.
     pub(super) fn of(options: &Options, headers: &HeaderMap) -> Option<Self> {
         if options.cors_allowed_origins.is_empty() {
             return None;
@@ -52,11 +52,11 @@ impl Page {
         Some(Self { allowed: headers.get(ORIGIN).filter(is_allowed).cloned() })
     }
 
-    /// The answer to a preflight, except for the headers that [`Page::grant`] adds; `None` if the request is not a
+    /// The response to a preflight without the headers that [`Page::grant`] adds; `None` if the request is not a
     /// preflight.
     ///
     /// # Errors
-    /// Returns 400 if the page may not send what it asks for. It gets no permission then.
+    /// Returns 400 and withdraws the permission if the origin, the method or a header is not allowed.
     pub(super) fn preflight(
         &mut self,
         request: &ServiceRequest,
@@ -68,11 +68,11 @@ impl Page {
         }
         let mut names = headers.get_all(ACCESS_CONTROL_REQUEST_HEADERS);
         let refused = if self.allowed.is_none() {
-            Some((ORIGIN, "is none of those whose pages may call"))
+            Some((ORIGIN, "is not an allowed origin"))
         } else if !lists(ALLOWED_METHODS, method) {
-            Some((ACCESS_CONTROL_REQUEST_METHOD, "is no method of the API"))
+            Some((ACCESS_CONTROL_REQUEST_METHOD, "is not a method of the API"))
         } else if !names.all(|names| lists(ALLOWED_HEADERS, names)) {
-            Some((ACCESS_CONTROL_REQUEST_HEADERS, "names a header that pages may not send"))
+            Some((ACCESS_CONTROL_REQUEST_HEADERS, "contains a header that pages may not send"))
         } else {
             None
         };
@@ -87,16 +87,16 @@ impl Page {
         Some(Ok(response.finish()))
     }
 
-    /// Adds headers that say that the answer depends on the origin, and that let an allowed page read it.
+    /// Adds `Vary`, and for an allowed page the headers with which the browser lets it read the response.
     pub(super) fn grant(self, headers: &mut HeaderMap) {
-        // Added to the existing line, because some caches and clients read only one.
+        // Extend the existing `Vary` line, because some caches and clients read only one line.
         let before = headers.get(VARY).and_then(|value| value.to_str().ok());
         let vary = before.map(|before| format!("{before}, {VARY_BY_ORIGIN}"));
         let vary = vary.and_then(|vary| HeaderValue::try_from(vary).ok());
         headers.insert(VARY, vary.unwrap_or(HeaderValue::from_static(VARY_BY_ORIGIN)));
         if let Some(origin) = self.allowed {
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-            // For the session cookie, if the page's origin and the server's belong to one site.
+            // Allows the session cookie. Browsers send it only if the page and the server belong to the same site.
             headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
             headers
                 .insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED_HEADERS));
@@ -104,7 +104,7 @@ impl Page {
     }
 }
 
-/// Whether a list contains all names of another one, which may have empty elements (RFC 9110, section 5.6.1).
+/// Whether `allowed` contains all of `names`. Empty elements are ignored (RFC 9110, section 5.6.1).
 fn lists(allowed: &str, names: &HeaderValue) -> bool {
     let Ok(names) = names.to_str() else { return false };
     let mut names = names.split(',').map(str::trim).filter(|name| !name.is_empty());

@@ -1,4 +1,4 @@
-//! Rate limits: which token bucket a call uses, what it costs, and the headers of the answer.
+//! Rate limits: selects the token bucket and the cost of a call, and adds the response headers.
 
 use std::future::{Ready, ready};
 use std::pin::Pin;
@@ -18,7 +18,7 @@ use crate::http::extract::{bearer, is_operator};
 use crate::http::thread_state::thread_state;
 use crate::limit::{Key, Policy, Verdict};
 
-/// Lets calls pass to the routes below `/api/v1`, or refuses them.
+/// The middleware that applies rate limits to the routes below `/api/v1`.
 pub struct Limited;
 
 impl<S> Transform<S, ServiceRequest> for Limited
@@ -64,7 +64,7 @@ where
             return LimitedCall::decided(&*self.routes, request, api, decided);
         }
         let routes = Rc::clone(&self.routes);
-        LimitedCall::Asking(Box::pin(async move {
+        LimitedCall::Waiting(Box::pin(async move {
             let decided = api.limits.limiter.check(policy, key, cost).await;
             LimitedCall::decided(&*routes, request, api, decided).await
         }))
@@ -79,8 +79,8 @@ pub enum LimitedCall<F> {
     Allowed(F, web::Data<Api>, Verdict),
     /// Refused.
     Refused(Ready<Result<ServiceResponse, Error>>),
-    /// Redis must answer first.
-    Asking(LocalBoxFuture<'static, Result<ServiceResponse, Error>>),
+    /// Waiting for Redis to check the limit.
+    Waiting(LocalBoxFuture<'static, Result<ServiceResponse, Error>>),
 }
 
 impl<F> LimitedCall<F> {
@@ -114,7 +114,7 @@ where
             Self::Free(call) => call.poll_unpin(context),
             Self::Allowed(call, api, verdict) => {
                 let mut response = task::ready!(call.poll_unpin(context))?;
-                // The handler of a sign-in checks a further limit, by username.
+                // The sign-in handler also checks a limit per username and stores the verdict in the request.
                 let further = match verdict.policy {
                     Policy::Auth => response.request().extensions().get::<Verdict>().copied(),
                     _ => None,
@@ -126,25 +126,25 @@ where
                 Poll::Ready(Ok(response))
             }
             Self::Refused(refusal) => refusal.poll_unpin(context),
-            Self::Asking(call) => call.poll_unpin(context),
+            Self::Waiting(call) => call.poll_unpin(context),
         }
     }
 }
 
-/// The token bucket of a call, and how many tokens the call takes.
+/// The token bucket of a call, and the number of tokens that the call takes.
 struct Bucket {
     policy: Policy,
     key: Key,
     cost: u32,
 }
 
-/// The bucket of a call and its cost. Preflights and operators are not limited.
+/// The bucket and the cost of a call. Returns `None` for preflights and operators, which are not limited.
 fn bucket(request: &ServiceRequest, api: &Api) -> Option<Bucket> {
     if request.method() == Method::OPTIONS {
         return None;
     }
     let address = || Key::address(api.client_address(request.request()));
-    // The path as it is routed, so that another spelling of a path has the same limit.
+    // The normalized path that the router uses, so that other spellings of a path have the same limit.
     let path = request.match_info().unprocessed();
     let cost = cost(request.method(), path);
     let bucket = |policy, key| Some(Bucket { policy, key, cost });
@@ -166,7 +166,7 @@ fn bucket(request: &ServiceRequest, api: &Api) -> Option<Bucket> {
     }
 }
 
-/// The cost of a call: more than one token if it causes much work.
+/// The cost of a call in tokens. Expensive calls cost more than one.
 fn cost(method: &Method, path: &str) -> u32 {
     match path {
         // Reads all data about a player.
@@ -189,11 +189,11 @@ impl Api {
         client_address(request.peer_addr(), request.headers(), self.options.trusted_proxy_hops)
     }
 
-    /// Takes a token of the username's bucket, which limits guesses of one account's password from any number of
-    /// addresses.
+    /// Takes a token from the username's bucket. It limits attempts to guess one account's password, regardless of the
+    /// number of client addresses.
     ///
     /// # Errors
-    /// Returns 429 if there is none.
+    /// Returns 429 if the bucket is empty.
     pub async fn limit_login(&self, request: &HttpRequest, username: &str) -> Result<(), Problem> {
         let key = Key::username(username);
         let Some(verdict) = self.limits.limiter.check(Policy::Login, key, 1).await else {

@@ -1,4 +1,4 @@
-//! What wraps the routes: request ids, logs and metrics; CORS; rate limits; load shedding; panics.
+//! Middleware: request ids, logs and metrics; CORS; rate limits; load shedding; panics.
 
 pub mod cors;
 pub mod limits;

@@ -31,7 +31,7 @@ use crate::telemetry::spans;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_REQUEST_ID_LENGTH: usize = 128;
 
-/// Wraps all routes.
+/// The middleware factory. It wraps all routes.
 pub struct RequestContext;
 
 impl<S> Transform<S, ServiceRequest> for RequestContext
@@ -68,7 +68,7 @@ where
         let started = Instant::now();
         let Some(api) = request.app_data::<web::Data<Api>>().cloned() else {
             let call = Some(self.routes.call(request));
-            return RequestContextCall { call, answer: None, body_awaited: false, passage: None };
+            return RequestContextCall { call, early: None, has_unread_body: false, active: None };
         };
         let now = api.game.time_at(started);
         if let Some(thread) = request.app_data::<ThreadState>() {
@@ -79,7 +79,7 @@ where
         let method = method_label(request.method());
         let mut page = Page::of(&api.options, request.headers());
         let preflight = page.as_mut().and_then(|page| page.preflight(&request));
-        let body_awaited = has_body(&request);
+        let has_unread_body = has_body(&request);
         let too_early = !api.health.has_started()
             && request.path().starts_with("/api/")
             && request.method() != Method::OPTIONS;
@@ -98,8 +98,8 @@ where
         } else {
             (panics::caught(|| span.in_scope(|| self.routes.call(request))), None)
         };
-        let passage = Passage { started, method, id, page, span, api, in_flight };
-        RequestContextCall { call, answer: early, body_awaited, passage: Some(passage) }
+        let active = ActiveRequest { started, method, id, page, span, api, in_flight };
+        RequestContextCall { call, early, has_unread_body, active: Some(active) }
     }
 }
 
@@ -109,16 +109,16 @@ pin_project! {
         // `None` after a panic.
         #[pin]
         call: Option<F>,
-        // The answer, if it is known before it may be sent.
-        answer: Option<ServiceResponse>,
-        // Whether the body has certainly not been read yet.
-        body_awaited: bool,
-        // The context of the request, until it is answered.
-        passage: Option<Passage>,
+        // The response, if it was determined before it may be sent.
+        early: Option<ServiceResponse>,
+        // Whether the request has a body of which nothing was read yet.
+        has_unread_body: bool,
+        // The data of the request, until the response is complete.
+        active: Option<ActiveRequest>,
     }
 }
 
-struct Passage {
+struct ActiveRequest {
     started: Instant,
     method: &'static str,
     id: HeaderValue,
@@ -137,48 +137,48 @@ where
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let body_awaited = mem::take(this.body_awaited);
-        let polled = match (this.answer.take(), this.call.as_mut().as_pin_mut()) {
+        let has_unread_body = mem::take(this.has_unread_body);
+        let polled = match (this.early.take(), this.call.as_mut().as_pin_mut()) {
             (Some(response), _) => Some(Poll::Ready(Ok(response))),
             (None, Some(call)) => {
-                let _entered = this.passage.as_ref().map(|passage| passage.span.enter());
+                let _entered = this.active.as_ref().map(|active| active.span.enter());
                 panics::caught(|| call.poll(context))
             }
             (None, None) => None,
         };
         let Some(polled) = polled else {
-            // Releases what the call holds before the answer is sent.
+            // Drop the call, so that its guards release their resources before the response is sent.
             this.call.set(None);
-            return Poll::Ready(Err(match this.passage.take() {
-                Some(passage) => passage.panicked(),
-                None => Problem::internal("it panicked").into(),
+            return Poll::Ready(Err(match this.active.take() {
+                Some(active) => active.panicked(),
+                None => Problem::internal("the handler panicked").into(),
             }));
         };
         let response = task::ready!(polled)?;
-        if body_awaited {
-            // The request was refused at once. If the answer were sent before the body is read, the client would lose
-            // its connection. Pending once lets the server read what arrived together with the head.
-            *this.answer = Some(response);
+        if has_unread_body {
+            // The request was refused immediately. If the response were sent before the body is read, actix would close
+            // the connection. Returning `Pending` once lets actix read the part of the body that arrived with the head.
+            *this.early = Some(response);
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
-        Poll::Ready(Ok(match this.passage.take() {
-            Some(passage) => passage.end(response),
+        Poll::Ready(Ok(match this.active.take() {
+            Some(active) => active.end(response),
             None => response,
         }))
     }
 }
 
-impl Passage {
-    /// Counts a request whose handling panicked, and makes its answer. The route is not known any more.
+impl ActiveRequest {
+    /// Counts a request that panicked and creates its response. The matched route is no longer known.
     fn panicked(self) -> Error {
         let mut route = self.api.metrics.route(template(None));
         let status = StatusCode::INTERNAL_SERVER_ERROR.as_u16();
         route.count(self.method, status, self.started.elapsed());
-        panics::answer((REQUEST_ID, self.id), self.page)
+        panics::response((REQUEST_ID, self.id), self.page)
     }
 
-    /// Completes the answer, counts it and logs it.
+    /// Completes the response, counts it and logs it.
     fn end(self, response: ServiceResponse) -> ServiceResponse {
         let Self { started, method, id, page, span, api, in_flight } = self;
         let mut response = finish(response, &id, api.health.is_draining());
@@ -210,7 +210,7 @@ impl Passage {
     }
 }
 
-/// The tracing span of a request. It contains neither the path nor the value of a header.
+/// The tracing span of a request. For privacy it contains neither the path nor header values other than the request id.
 fn span(request: &ServiceRequest, id: &HeaderValue) -> Span {
     let span = tracing::trace_span!(
         target: "idlewatt::spans",
@@ -229,7 +229,7 @@ fn span(request: &ServiceRequest, id: &HeaderValue) -> Span {
     span
 }
 
-/// Counts a request as in flight until it is dropped, which also happens when the client closes its connection.
+/// Counts a request as in flight until this guard is dropped, which also happens when the client closes its connection.
 struct InFlight(Level);
 
 impl InFlight {
@@ -253,10 +253,10 @@ fn has_body(request: &ServiceRequest) -> bool {
 /// The client's request id if it is valid, otherwise a new one.
 fn request_id(request: &ServiceRequest, now: Timestamp) -> HeaderValue {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(byte);
-    let sane = |value: &&HeaderValue| {
+    let valid = |value: &&HeaderValue| {
         (1..=MAX_REQUEST_ID_LENGTH).contains(&value.len()) && value.as_bytes().iter().all(plain)
     };
-    let given = request.headers().get(&REQUEST_ID).filter(sane).cloned();
+    let given = request.headers().get(&REQUEST_ID).filter(valid).cloned();
     given.unwrap_or_else(|| {
         let mut text = uuid::Uuid::encode_buffer();
         let text = new_id(now).as_hyphenated().encode_lower(&mut text);
@@ -264,7 +264,7 @@ fn request_id(request: &ServiceRequest, now: Timestamp) -> HeaderValue {
     })
 }
 
-/// The label of a method. Unknown methods share a label, so that clients cannot create labels.
+/// The label of a method. Unknown methods share one label, so that clients cannot create new labels.
 fn method_label(method: &actix_web::http::Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",
@@ -278,7 +278,7 @@ fn method_label(method: &actix_web::http::Method) -> &'static str {
     }
 }
 
-/// Writes the body of a problem and the headers of every answer.
+/// Writes the body of a problem and the headers of every response.
 fn finish(response: ServiceResponse, id: &HeaderValue, draining: bool) -> ServiceResponse {
     let body = response.response().error().map(|error| {
         let id = id.to_str().unwrap_or_default();
@@ -286,7 +286,7 @@ fn finish(response: ServiceResponse, id: &HeaderValue, draining: bool) -> Servic
             log(problem, id);
             return problem.body(id);
         }
-        // An error of the framework. Its text is not sent to the client.
+        // An error of the framework. Its text may contain internals and is not sent to the client.
         tracing::debug!(request.id = id, %error, "refused by the framework");
         let problem = if error.as_response_error().status_code().is_server_error() {
             Problem::internal(error)
@@ -307,7 +307,7 @@ fn finish(response: ServiceResponse, id: &HeaderValue, draining: bool) -> Servic
     };
     response.headers_mut().append(REQUEST_ID, id.clone());
     if draining {
-        // Load balancers and clients then open their next connection to another instance.
+        // Closing makes load balancers and clients open their next connection to another instance.
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
     response

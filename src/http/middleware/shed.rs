@@ -1,4 +1,4 @@
-//! Turns mutations away with 503 while too many are in flight.
+//! Load shedding: refuses mutations with 503 while too many are in flight.
 
 use std::future::{Ready, ready};
 use std::pin::Pin;
@@ -14,7 +14,7 @@ use crate::api::problem::Problem;
 use crate::http::Api;
 use crate::http::shedding::Admission;
 
-/// Lets requests pass to the routes, unless they are mutations of players and too many are in flight.
+/// The middleware that refuses mutations of players while too many are in flight.
 pub struct Shed;
 
 impl<S> Transform<S, ServiceRequest> for Shed
@@ -54,8 +54,8 @@ where
             let refusal = ready(Ok(request.error_response(Problem::busy())));
             return ShedCall::Refused { refusal };
         };
-        let place = Place { api, admission: Some(admission) };
-        ShedCall::Admitted { call: self.routes.call(request), place }
+        let guard = AdmissionGuard { api, admission: Some(admission) };
+        ShedCall::Admitted { call: self.routes.call(request), guard }
     }
 }
 
@@ -64,22 +64,22 @@ pin_project! {
     #[project = ShedProjection]
     pub enum ShedCall<F> {
         Through { #[pin] call: F },
-        Admitted { #[pin] call: F, place: Place },
+        Admitted { #[pin] call: F, guard: AdmissionGuard },
         Refused { #[pin] refusal: Ready<Result<ServiceResponse, Error>> },
     }
 }
 
-/// The place of a mutation among those in flight, until it is dropped, which also happens when the client closes its
+/// Counts a mutation as in flight until this guard is dropped, which also happens when the client closes its
 /// connection.
-pub struct Place {
+pub struct AdmissionGuard {
     api: web::Data<Api>,
     admission: Option<Admission>,
 }
 
-impl Drop for Place {
+impl Drop for AdmissionGuard {
     fn drop(&mut self) {
         if let Some(admission) = self.admission.take() {
-            self.api.shedding.leave(admission);
+            self.api.shedding.release(admission);
         }
     }
 }
@@ -93,11 +93,11 @@ where
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project() {
             ShedProjection::Through { call } => call.poll(context),
-            ShedProjection::Admitted { call, place } => {
+            ShedProjection::Admitted { call, guard } => {
                 let result = task::ready!(call.poll(context));
-                let carried_out = result.as_ref().is_ok_and(|it| it.status().is_success());
-                if carried_out && let Some(admission) = place.admission.take() {
-                    place.api.shedding.carried_out(admission, Instant::now());
+                let succeeded = result.as_ref().is_ok_and(|it| it.status().is_success());
+                if succeeded && let Some(admission) = guard.admission.take() {
+                    guard.api.shedding.complete(admission, Instant::now());
                 }
                 Poll::Ready(result)
             }
@@ -106,8 +106,8 @@ where
     }
 }
 
-/// Whether a request is written by a lane. Other requests are not limited here: reads, sign-ins, which have their own
-/// queue, and requests of operators.
+/// Whether a lane writes the request. Other requests are not limited here: reads, sign-ins, which have their own queue,
+/// and requests of operators.
 fn is_mutation(request: &ServiceRequest) -> bool {
     let reads = [Method::GET, Method::HEAD, Method::OPTIONS];
     !reads.contains(request.method()) && request.match_info().unprocessed().starts_with("/me")

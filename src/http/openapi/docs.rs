@@ -1,4 +1,4 @@
-//! The OpenAPI document, and a page for trying the API.
+//! Serves the OpenAPI document and the Swagger UI.
 
 use std::sync::{Arc, LazyLock};
 
@@ -23,12 +23,12 @@ pub async fn openapi_json(request: HttpRequest) -> Result<HttpResponse, Problem>
     Ok(document.answer(&request, HeaderValue::from_static("public, max-age=60")))
 }
 
-/// Redirects to the page, whose files are below `/docs/`.
+/// Redirects to the Swagger UI, whose files are below `/docs/`.
 pub async fn docs() -> HttpResponse {
     HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "/docs/")).finish()
 }
 
-/// A file of the page.
+/// A file of the Swagger UI.
 pub async fn docs_file(path: web::Path<String>) -> Result<HttpResponse, Problem> {
     let missing = || Problem::not_found("The documentation has no such file.");
     let path = if path.is_empty() { "index.html" } else { path.as_str() };

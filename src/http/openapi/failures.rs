@@ -1,4 +1,4 @@
-//! The problems that each operation may answer.
+//! Adds to each operation the problems that it may return.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::{Operation, is_admin, is_limited};
 use crate::api::problem::{Code, body_schema};
 
-/// Adds the problems of an operation by status. Equal ones share a component.
+/// Adds the problems of an operation, grouped by status. Equal responses share a component.
 pub fn list(operation: &mut Operation<'_>, components: &mut Map<String, Value>) {
     let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
     for code in codes(operation) {
@@ -20,7 +20,7 @@ pub fn list(operation: &mut Operation<'_>, components: &mut Map<String, Value>) 
             "description": format!("`{}`", names.join("` or `")),
             "content": { "application/problem+json": { "schema": body_schema(&codes) } },
         });
-        // Responses of probes are described in place, because their headers differ.
+        // Responses of probes are defined inline, because their headers differ.
         let response = if is_limited(operation.path) {
             let reference = json!({ "$ref": format!("#/components/responses/{name}") });
             components.entry(name).or_insert(response);
@@ -37,11 +37,11 @@ fn codes(operation: &Operation<'_>) -> BTreeSet<Code> {
     if is_limited(operation.path) {
         codes.extend([Code::RateLimited, Code::Unavailable]);
     }
-    if operation.asks_for("player") {
+    if operation.accepts_scheme("player") {
         codes.extend([Code::Unauthenticated, Code::TokenExpired, Code::PlayerBanned]);
     }
     if is_admin(operation.path) {
-        // If no operator token is configured, these paths do not exist.
+        // 404 is returned if no operator token is configured.
         codes.extend([Code::Unauthenticated, Code::Forbidden, Code::NotFound]);
     }
     if operation.has_body() {
@@ -57,12 +57,12 @@ fn codes(operation: &Operation<'_>) -> BTreeSet<Code> {
     if operation.has_parameter("path", None) || operation.has_parameter("query", Some("board")) {
         codes.insert(Code::NotFound);
     }
-    codes.extend(own(operation.id()));
+    codes.extend(specific(operation.id()));
     codes
 }
 
 /// The codes that are specific to an operation.
-fn own(id: &str) -> &'static [Code] {
+fn specific(id: &str) -> &'static [Code] {
     use Code::{
         AlreadyOwned, AlreadyRegistered, Forbidden, InsufficientEnergy, InvalidCredentials,
         NothingToGain, PlayerBanned, RequirementNotMet, TokenExpired, Unauthenticated,

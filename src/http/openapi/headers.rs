@@ -1,10 +1,10 @@
-//! Headers and parameters that many operations share. Each is described once.
+//! Headers and parameters that many operations share. Each is defined once as a component.
 
 use serde_json::{Map, Value, json};
 
 use super::{Operation, is_admin, is_limited};
 
-/// The headers of answers, by the names of their components.
+/// The response headers, by component name.
 pub fn headers() -> Value {
     json!({
         "RequestId": {
@@ -17,7 +17,7 @@ pub fn headers() -> Value {
             "schema": { "type": "string", "examples": [r#""player";q=20;w=2"#] },
         },
         "RateLimit": {
-            "description": "What is left of the limits: `r` calls now, all after `t` seconds without a call.",
+            "description": "The remaining limits: `r` calls now, and the full limit after `t` seconds without a call.",
             "schema": { "type": "string", "examples": [r#""player";r=19;t=1"#] },
         },
         "RetryAfter": {
@@ -26,7 +26,7 @@ pub fn headers() -> Value {
             "schema": { "type": "integer", "minimum": 1 },
         },
         "ETag": {
-            "description": "The entity tag of the answer, for `If-None-Match`.",
+            "description": "The entity tag of the response, for `If-None-Match`.",
             "required": true,
             "schema": { "type": "string", "examples": [r#"W/"7-1-0""#] },
         },
@@ -35,47 +35,48 @@ pub fn headers() -> Value {
             "schema": { "type": "string", "enum": ["true"] },
         },
         "WwwAuthenticate": {
-            "description": "How to sign in.",
+            "description": "The authentication scheme.",
             "required": true,
             "schema": { "type": "string", "examples": ["Bearer"] },
         },
     })
 }
 
-/// The shared parameters, by the names of their components.
+/// The shared parameters, by component name.
 pub fn parameters() -> Value {
     json!({
         "IdempotencyKey": {
             "name": "Idempotency-Key",
             "in": "header",
-            "description": "Visible ASCII. A repeat with the same key has no further effect, and is answered with the first \
-                            outcome. Keys count for 24 hours, those of clicks for 10 minutes.",
+            "description": "Visible ASCII characters. Repeating a request with the same key has no further effect and \
+                            returns the first outcome. Keys are valid for 24 hours, those of clicks for 10 minutes.",
             "schema": { "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$" },
         },
         "IfNoneMatch": {
             "name": "If-None-Match",
             "in": "header",
-            "description": "The `ETag` of an earlier answer. If nothing has changed since, the answer is 304.",
+            "description": "The `ETag` of an earlier response. If nothing has changed since, the response is 304.",
             "schema": { "type": "string" },
         },
         "IfMatch": {
             "name": "If-Match",
             "in": "header",
-            "description": "The `ETag` of an earlier answer, or a version in quotes. The request succeeds only if nothing has changed since.",
+            "description": "The `ETag` of an earlier response, or a version in quotes. The request succeeds only if \
+                            nothing has changed since.",
             "schema": { "type": "string", "minLength": 1 },
         },
     })
 }
 
-/// Adds references to the headers of an operation's answers.
-pub fn name(operation: &mut Operation<'_>, components: &mut Map<String, Value>) {
+/// Adds references to the headers of an operation's responses.
+pub fn reference(operation: &mut Operation<'_>, components: &mut Map<String, Value>) {
     let is_limited = is_limited(operation.path);
     let takes_key = operation.has_parameter("header", Some("Idempotency-Key"));
     let is_admin = is_admin(operation.path);
     for (status, response) in operation.member("responses") {
         let is_success = status < &"4".to_owned();
         let mut names = vec![("X-Request-Id", "RequestId")];
-        // Operators are limited only while they are not authenticated.
+        // Calls of operators are limited only if their authentication fails.
         if is_limited && !(is_admin && is_success) {
             names.extend([("RateLimit-Policy", "RateLimitPolicy"), ("RateLimit", "RateLimit")]);
         }

@@ -25,11 +25,11 @@ use crate::http::session_cookie;
     ),
     servers((url = "/", description = "The server that this document is from")),
     tags(
-        (name = "auth", description = "Signing in and out"),
-        (name = "game", description = "Playing"),
+        (name = "auth", description = "Sign-in, sign-out and sessions"),
+        (name = "game", description = "The game"),
         (name = "rankings", description = "Boards and seasons"),
-        (name = "operators", description = "Probes"),
-        (name = "admin", description = "What operators change")
+        (name = "operators", description = "Health probes"),
+        (name = "admin", description = "Administration by operators")
     ),
     paths(
         auth::create_guest,
@@ -76,7 +76,7 @@ use crate::http::session_cookie;
 )]
 struct Api;
 
-/// The document: the annotations of the handlers, and what all operations have in common.
+/// The document: the annotations of the handlers, extended by what all operations have in common.
 pub fn document() -> Value {
     let mut document = serde_json::to_value(Api::openapi()).unwrap_or_default();
     tidy::name_pages(&mut document);
@@ -90,11 +90,11 @@ pub fn document() -> Value {
     let shared = headers::parameters();
     let mut responses = Map::new();
     for_each_operation(&mut document, |mut operation| {
-        tidy::divide_text(&mut operation);
-        tidy::describe_answers(&mut operation);
+        tidy::split_text(&mut operation);
+        tidy::describe_responses(&mut operation);
         tidy::body(&mut operation, &schemas);
         failures::list(&mut operation, &mut responses);
-        headers::name(&mut operation, &mut responses);
+        headers::reference(&mut operation, &mut responses);
         tidy::parameters(&mut operation, &shared);
     });
     let components = &mut document["components"];
@@ -113,7 +113,7 @@ fn is_admin(path: &str) -> bool {
     path.starts_with("/api/v1/admin/")
 }
 
-/// An operation while the document is built.
+/// An operation of the document under construction.
 struct Operation<'a> {
     path: &'a str,
     value: &'a mut Map<String, Value>,
@@ -125,7 +125,7 @@ impl Operation<'_> {
     }
 
     /// Whether the operation accepts a token of this scheme.
-    fn asks_for(&self, scheme: &str) -> bool {
+    fn accepts_scheme(&self, scheme: &str) -> bool {
         let schemes = self.value.get("security").and_then(Value::as_array);
         schemes.into_iter().flatten().any(|it| it.get(scheme).is_some())
     }
@@ -134,11 +134,11 @@ impl Operation<'_> {
         self.value.contains_key("requestBody")
     }
 
-    /// Whether the operation has a parameter in `place`, with this name if one is given.
-    fn has_parameter(&self, place: &str, name: Option<&str>) -> bool {
+    /// Whether the operation has a parameter in `location` (the member `in`), with this name if one is given.
+    fn has_parameter(&self, location: &str, name: Option<&str>) -> bool {
         let parameters = self.value.get("parameters").and_then(Value::as_array);
         parameters.into_iter().flatten().any(|parameter| {
-            parameter["in"] == place && name.is_none_or(|name| parameter["name"] == name)
+            parameter["in"] == location && name.is_none_or(|name| parameter["name"] == name)
         })
     }
 
@@ -172,7 +172,7 @@ impl Modify for Security {
     fn modify(&self, document: &mut Document) {
         let components = document.components.get_or_insert_default();
         for (name, description) in [
-            ("player", "An access token, as signing in answers"),
+            ("player", "An access token, which sign-in returns"),
             ("operator", "The server's ADMIN_TOKEN"),
         ] {
             let scheme = HttpBuilder::new()
@@ -182,13 +182,13 @@ impl Modify for Security {
             components.add_security_scheme(name, SecurityScheme::Http(scheme));
         }
         let description =
-            "The refresh token of a page, which signing in with `\"session\": \"cookie\"` sets";
+            "The refresh token of a web page, set by a sign-in with `\"session\": \"cookie\"`";
         let cookie = ApiKeyValue::with_description(session_cookie::SECURE_NAME, description);
         components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
     }
 }
 
-/// The schemas of problems.
+/// Adds the schemas of problems.
 struct Problems;
 
 impl Modify for Problems {

@@ -1,12 +1,12 @@
-//! Changes to what the macros generate, so that the document suits clients.
+//! Corrections of the document that the macros generate, for the benefit of generated clients.
 
 use actix_web::http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::Operation;
 
-/// Makes the first sentence of a handler's comment the summary, and the rest the description.
-pub fn divide_text(operation: &mut Operation<'_>) {
+/// Splits a handler's comment: the first sentence becomes the summary, the rest the description.
+pub fn split_text(operation: &mut Operation<'_>) {
     let mut take = |name| operation.value.remove(name);
     let parts = [take("summary"), take("description")];
     let texts: Vec<&str> = parts.iter().flatten().filter_map(Value::as_str).collect();
@@ -37,8 +37,8 @@ pub fn join_lines(value: &mut Value) {
     }
 }
 
-/// Replaces shared parameters by references, and restricts the names of the others. A parameter is absent or a text; it
-/// is never null.
+/// Replaces shared parameters by references, and removes `null` from the types of the others: a parameter may be absent
+/// but not null.
 pub fn parameters(operation: &mut Operation<'_>, shared: &Value) {
     let Some(Value::Array(parameters)) = operation.value.get_mut("parameters") else { return };
     for parameter in parameters {
@@ -55,8 +55,8 @@ pub fn parameters(operation: &mut Operation<'_>, shared: &Value) {
     }
 }
 
-/// An empty body counts as `{}`, so a body without required members is optional. The exception is a call that is
-/// allowed only as JSON.
+/// Marks bodies as required or optional. An empty body counts as `{}`, so a body without required members is optional.
+/// The exception is refreshing with the session cookie, which requires a JSON body.
 pub fn body(operation: &mut Operation<'_>, schemas: &Map<String, Value>) {
     let is_needed = operation.id() == "refreshTokens";
     let Some(body) = operation.value.get_mut("requestBody") else { return };
@@ -66,8 +66,8 @@ pub fn body(operation: &mut Operation<'_>, schemas: &Map<String, Value>) {
     body["required"] = (is_needed || has_required).into();
 }
 
-/// Describes every answer without a description by its status.
-pub fn describe_answers(operation: &mut Operation<'_>) {
+/// Uses the status text as the description of responses that have none.
+pub fn describe_responses(operation: &mut Operation<'_>) {
     for (status, response) in operation.member("responses") {
         let status = status.parse().ok().and_then(|status| StatusCode::from_u16(status).ok());
         let reason = status.and_then(|status| status.canonical_reason()).unwrap_or_default();
@@ -91,7 +91,8 @@ pub fn close_unions(schemas: &mut Map<String, Value>) {
     }
 }
 
-/// Names the instances of the generic page type and their entries: `Page_Session` becomes `SessionPage`.
+/// Renames the instances of the generic page type and makes their entries components: `Page_Session` becomes
+/// `SessionPage`.
 pub fn name_pages(document: &mut Value) {
     let mut renamed = Vec::new();
     if let Some(schemas) = document["components"]["schemas"].as_object_mut() {

@@ -1,4 +1,4 @@
-//! The page of the catalogue in force.
+//! The cached response with the catalogue in force.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::domain::{Catalogue, Rules};
 
 const PUBLIC: HeaderValue = HeaderValue::from_static("public, max-age=5");
 
-/// The rendered catalogue in force, once for each version.
+/// The rendered catalogue in force. It is rendered again when the catalogue changes.
 #[derive(Debug, Default)]
 pub struct CatalogPage(RefCell<Option<Page>>);
 
@@ -33,18 +33,18 @@ impl Page {
 }
 
 impl CatalogPage {
-    /// Answers with the page of `catalogue`.
+    /// The response with `catalogue`, which is rendered if the cached page has another one.
     pub fn answer(
         &self,
         request: &HttpRequest,
         catalogue: &Arc<Catalogue>,
         rules: &Rules,
     ) -> Result<HttpResponse, Problem> {
-        let mut held = self.0.borrow_mut();
-        let page = match held.take().filter(|page| Arc::ptr_eq(&page.catalogue, catalogue)) {
+        let mut stored = self.0.borrow_mut();
+        let page = match stored.take().filter(|page| Arc::ptr_eq(&page.catalogue, catalogue)) {
             Some(page) => page,
             None => Page::new(catalogue, rules)?,
         };
-        Ok(held.insert(page).ready.answer(request, PUBLIC))
+        Ok(stored.insert(page).ready.answer(request, PUBLIC))
     }
 }

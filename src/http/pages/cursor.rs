@@ -1,4 +1,4 @@
-//! Cursors of lists: opaque to clients, and valid only for the list that issued them.
+//! Cursors of lists. They are opaque to clients, and a tag makes them valid only for the list that issued them.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -19,7 +19,7 @@ pub fn encode(accounts: &Accounts, list: &str, owner: &[u8], position: &[u8]) ->
 /// The position of a cursor of that list.
 ///
 /// # Errors
-/// Returns 400 for any other text.
+/// Returns 400 for a cursor that was not issued by this list.
 pub fn decode(
     accounts: &Accounts,
     list: &str,

@@ -6,28 +6,28 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
-/// Bytes of the SHA-256 digest in an entity tag.
+/// The number of bytes of the SHA-256 digest in an entity tag.
 const DIGEST_BYTES: usize = 15;
 
-/// The digest of a body for a strong entity tag. Different bodies have different digests on all servers and databases.
+/// The digest of a body for a strong entity tag. It depends only on the body, so all instances return the same tag.
 pub fn digest(body: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(&Sha256::digest(body)[..DIGEST_BYTES])
 }
 
 /// Whether `If-None-Match` contains this tag, by the weak comparison that RFC 9110 requires.
 pub fn matches(request: &HttpRequest, etag: &HeaderValue) -> bool {
-    let mut asked = request.headers().get_all(header::IF_NONE_MATCH).peekable();
-    if asked.peek().is_none() {
+    let mut received = request.headers().get_all(header::IF_NONE_MATCH).peekable();
+    if received.peek().is_none() {
         return false;
     }
     let wanted = opaque(etag.to_str().unwrap_or_default());
-    asked
+    received
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .any(|tag| tag.trim() == "*" || opaque(tag) == wanted)
 }
 
-/// The tag without the prefix of a weak one.
+/// The tag without the prefix `W/`.
 fn opaque(tag: &str) -> &str {
     tag.trim().trim_start_matches("W/")
 }

@@ -1,4 +1,4 @@
-//! Rendered answers that are kept, entity tags, and cursors of lists.
+//! Cached rendered responses, entity tags, and cursors of lists.
 
 pub mod catalogue;
 pub mod cursor;

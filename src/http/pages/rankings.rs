@@ -1,4 +1,4 @@
-//! Pages of boards and of seasons' standings.
+//! The cache of pages of boards and of season standings.
 
 use super::ready::ReadyPages;
 use crate::domain::Season;

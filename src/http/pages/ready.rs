@@ -1,4 +1,4 @@
-//! Pages that many clients request, kept as rendered bytes for a moment.
+//! Cached responses as rendered bytes, for pages that many clients request.
 
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
@@ -13,10 +13,10 @@ use crate::generations::Generations;
 use crate::http::JSON;
 use crate::http::pages::etag;
 
-/// Pages in each of the two generations.
+/// The maximum number of pages in each of the two generations.
 const CAPACITY: usize = 500;
 
-/// A body with its strong entity tag.
+/// A rendered body with its strong entity tag.
 #[derive(Clone, Debug)]
 pub struct Ready {
     etag: HeaderValue,
@@ -27,14 +27,14 @@ impl Ready {
     /// Calculates the entity tag of a body.
     ///
     /// # Errors
-    /// None in practice, because a digest is plain text.
+    /// Returns 500 if the tag is not a valid header value, which cannot happen because a digest is ASCII.
     pub fn new(body: Vec<u8>) -> Result<Self, Problem> {
         let etag = format!("\"{}\"", etag::digest(&body));
         let etag = HeaderValue::from_str(&etag).map_err(Problem::internal)?;
         Ok(Self { etag, body: Bytes::from(body) })
     }
 
-    /// Answers with the body, or with 304 if the client has it.
+    /// A response with the body, or a 304 if the client has the current body.
     pub fn answer(&self, request: &HttpRequest, cache_control: HeaderValue) -> HttpResponse {
         let unchanged = etag::matches(request, &self.etag);
         let mut response = if unchanged { HttpResponse::NotModified() } else { HttpResponse::Ok() };
@@ -51,10 +51,10 @@ impl Ready {
 
 /// The content of a page.
 pub trait Content: Send + Sync {
-    /// The JSON, which says whether newer scores are missing.
+    /// The JSON of the page. Its member `stale` is set to `stale`.
     ///
     /// # Errors
-    /// Those of serde.
+    /// Returns an error if serialization fails.
     fn body(&self, stale: bool) -> Result<Vec<u8>, serde_json::Error>;
 }
 
@@ -63,26 +63,26 @@ pub struct Page {
     content: Box<dyn Content>,
     fresh: Ready,
     stale: OnceLock<Ready>,
-    /// The generation of the boards from which the page was made.
+    /// The generation of the boards from which the page was loaded.
     generation: u64,
     loaded_at: Instant,
 }
 
 impl Page {
-    /// Makes a page from boards of this generation.
+    /// Renders a page from boards of this generation.
     ///
     /// # Errors
-    /// Those of serde.
+    /// Returns 500 if serialization fails.
     pub fn new(content: Box<dyn Content>, generation: u64) -> Result<Self, Problem> {
         let fresh = Ready::new(content.body(false).map_err(Problem::internal)?)?;
         let (stale, loaded_at) = (OnceLock::new(), Instant::now());
         Ok(Self { content, fresh, stale, generation, loaded_at })
     }
 
-    /// The rendered page, which says whether newer scores are missing.
+    /// The rendered page with its member `stale` set to `stale`.
     ///
     /// # Errors
-    /// Those of serde.
+    /// Returns 500 if serialization fails.
     pub fn ready(&self, stale: bool) -> Result<&Ready, Problem> {
         if !stale {
             return Ok(&self.fresh);
@@ -95,11 +95,11 @@ impl Page {
     }
 }
 
-/// The place of a page.
+/// The cache entry of a page.
 #[derive(Default)]
 struct Slot {
     page: RwLock<Option<Arc<Page>>>,
-    /// Locked during a load, so that concurrent requests cause one load.
+    /// Locked during a load, so that concurrent requests share one load.
     loading: tokio::sync::Mutex<()>,
 }
 
@@ -109,7 +109,7 @@ impl Slot {
     }
 }
 
-/// The pages that were requested most recently, by key.
+/// The most recently requested pages, by key.
 pub struct ReadyPages<K>(Mutex<Generations<K, Arc<Slot>>>);
 
 impl<K: Copy + Eq + Hash> Default for ReadyPages<K> {
@@ -118,10 +118,10 @@ impl<K: Copy + Eq + Hash> Default for ReadyPages<K> {
     }
 }
 
-/// A page, and whether it is an old one because a newer one could not be loaded.
+/// A page, and whether it is outdated because a newer one could not be loaded.
 pub struct Found {
     pub page: Arc<Page>,
-    pub is_last: bool,
+    pub is_outdated: bool,
 }
 
 impl<K: Copy + Eq + Hash> ReadyPages<K> {
@@ -130,52 +130,52 @@ impl<K: Copy + Eq + Hash> ReadyPages<K> {
         Arc::clone(slots.get_or_default(key))
     }
 
-    /// Whether a page was ever loaded for this key.
+    /// Whether a page is cached for this key.
     pub fn holds(&self, key: K) -> bool {
         self.slot(key).page().is_some()
     }
 
-    /// The page, if it is not older than `keep` and was made from boards of `generation`; otherwise the one that `load`
-    /// makes. If loading fails, the last page is returned.
+    /// The cached page if it is younger than `keep` and was loaded from boards of `generation`; otherwise the result of
+    /// `load`. If `load` fails with an error that `allows_stale` accepts, the cached page is returned as outdated.
     ///
     /// # Errors
-    /// Returns the error of `load` if no page was ever loaded.
+    /// Returns the error of `load` if no page is cached or if `allows_stale` rejects the error.
     pub async fn get<E>(
         &self,
         key: K,
         keep: Duration,
         generation: u64,
         load: impl AsyncFnOnce() -> Result<Page, E>,
-        gives_way: impl Fn(&E) -> bool,
+        allows_stale: impl Fn(&E) -> bool,
     ) -> Result<Found, E> {
         let slot = self.slot(key);
         let is_fresh =
             |page: &Arc<Page>| page.generation == generation && page.loaded_at.elapsed() < keep;
-        let held = slot.page();
-        if let Some(page) = held.clone().filter(is_fresh) {
-            return Ok(Found { page, is_last: false });
+        let stored = slot.page();
+        if let Some(page) = stored.clone().filter(is_fresh) {
+            return Ok(Found { page, is_outdated: false });
         }
-        let _loading = match (slot.loading.try_lock(), held) {
+        let _loading = match (slot.loading.try_lock(), stored) {
             (Ok(loading), _) => loading,
-            // Another request is loading. A page that was fresh a moment ago need not wait.
+            // Another request is loading the page. A page that expired only a moment ago is returned without waiting.
             (Err(_), Some(page)) if page.loaded_at.elapsed() < 2 * keep => {
-                return Ok(Found { page, is_last: false });
+                return Ok(Found { page, is_outdated: false });
             }
             (Err(_), _) => slot.loading.lock().await,
         };
         if let Some(page) = slot.page().filter(is_fresh) {
-            return Ok(Found { page, is_last: false });
+            return Ok(Found { page, is_outdated: false });
         }
         match (load().await, slot.page()) {
             (Ok(page), _) => {
                 let page = Arc::new(page);
                 *slot.page.write().unwrap_or_else(PoisonError::into_inner) =
                     Some(Arc::clone(&page));
-                Ok(Found { page, is_last: false })
+                Ok(Found { page, is_outdated: false })
             }
-            (Err(error), Some(page)) if gives_way(&error) => {
+            (Err(error), Some(page)) if allows_stale(&error) => {
                 drop(error);
-                Ok(Found { page, is_last: true })
+                Ok(Found { page, is_outdated: true })
             }
             (Err(error), _) => Err(error),
         }

@@ -1,5 +1,5 @@
-//! A player's state as JSON. What a click does not change is rendered once and kept beside the row: from one answer to the
-//! next only the energy, the version and the times differ.
+//! Renders a player's state as JSON. The members that a click does not change are rendered once and cached with the
+//! row. Usually only the energy, the version and the times differ from one response to the next.
 
 use std::sync::Arc;
 
@@ -15,45 +15,45 @@ use crate::domain::{Away, Timestamp};
 use crate::game::State;
 use crate::identity::Epoch;
 
-/// Parts of the offline cap that an entity tag distinguishes.
+/// The entity tag contains `accrues_until` rounded down to an eighth of the offline cap.
 const CAP_STEPS: f64 = 8.0;
 
-/// Bytes of the members that change, at most, without an absence, which is rare.
-const CHANGING: usize = 208;
+/// The maximum size of the members that change, in bytes, without `away`, which is rare.
+const CHANGING_BYTES: usize = 208;
 
 /// A state and its page.
 pub struct StatePage<'a> {
     state: &'a State,
-    /// The instant of the state; never before the player's last settle.
+    /// The time of the state. It is never before the time up to which the player's production was last settled.
     now: Timestamp,
     page: Arc<Page>,
 }
 
 impl<'a> StatePage<'a> {
-    /// The page of a state, rendered only if the one in the cache has another basis.
+    /// The page of a state. It is rendered only if the cached page was rendered from other inputs.
     ///
     /// # Errors
-    /// 500 if the state cannot be rendered.
+    /// Returns 500 if serialization fails.
     pub fn of(state: &'a State) -> Result<Self, Problem> {
         let State { record, epoch, timeline, .. } = state;
         let now = record.player.not_before_settled(state.now);
         let page = state.handle.page(
-            |page| page.basis.is_of(record, *epoch, timeline, now),
+            |page| page.basis.matches(record, *epoch, timeline, now),
             || render(state, now).map_err(Problem::internal),
         )?;
         Ok(Self { state, now, page })
     }
 
-    /// Appends the state.
+    /// Appends the state as a JSON object to `body`.
     ///
     /// # Errors
-    /// 500 if a number cannot be written, which does not happen.
+    /// Returns 500 if serialization fails, which does not happen for numbers.
     pub fn write(&self, body: &mut Vec<u8>) -> Result<(), Problem> {
         let player = &self.state.record.player;
         let (energy, lifetime_energy) = self.amounts();
         let text = &*self.page.text;
-        let [second, third] = self.page.gaps;
-        body.reserve(text.len() + CHANGING);
+        let [second, third] = self.page.part_starts;
+        body.reserve(text.len() + CHANGING_BYTES);
         body.push(b'{');
         body.extend_from_slice(&text[..second]);
         body.extend_from_slice(b",\"energy\":");
@@ -94,20 +94,21 @@ impl<'a> StatePage<'a> {
         self.state.record.player.reported_absence(self.now)
     }
 
-    /// The entity tag of the state: the player, the epoch of the database, and what a client cannot calculate itself. If
-    /// several players use one browser one after the other, its cache distinguishes them by this tag only.
+    /// The entity tag of the state. It contains the player, the epoch of the database, and everything that a client
+    /// cannot extrapolate. The player is included because a browser's cache may contain the state of another player who
+    /// used the same browser before.
     ///
     /// # Errors
-    /// 500 if the tag is not plain text, which does not happen.
+    /// Returns 500 if the tag is not a valid header value, which does not happen.
     pub fn tag(&self) -> Result<HeaderValue, Problem> {
         let player = &self.state.record.player;
         let production = &self.page.production;
         let step = production.offline_cap_seconds * 1e6 / CAP_STEPS;
         let accrues_until = player.accrues_until(production).as_micros() as f64;
         let away = if self.away().is_some() { b'a' } else { b'p' };
-        // At the ends of the range of time the quotient still fits into an integer.
+        // The quotient fits into an integer even at the limits of the range of time.
         let accrues_step = (accrues_until / step).floor() as i64;
-        // Piece by piece, because every answer has a tag and `write!` takes four times as long.
+        // Assembled by hand, because every response has a tag and `write!` takes four times as long.
         let mut tag = Vec::with_capacity(80);
         tag.extend_from_slice(&self.page.tag_start);
         write_json(&mut tag, &player.version)?;
@@ -120,7 +121,7 @@ impl<'a> StatePage<'a> {
     }
 }
 
-/// Renders the members of a state that a click does not change. They are those of [`StateWire`], in its order.
+/// Renders the members of a state that a click does not change, in the order of [`StateWire`].
 fn render(state: &State, now: Timestamp) -> Result<Page, serde_json::Error> {
     let State { record, epoch, timeline, .. } = state;
     let wire = StateWire::new(record, *epoch, timeline, now);
@@ -140,15 +141,15 @@ fn render(state: &State, now: Timestamp) -> Result<Page, serde_json::Error> {
     Ok(Page {
         basis: Basis::of(record, *epoch, timeline, now),
         production: record.player.production(timeline, now),
-        gaps: [names.len(), names.len() + rates.len()],
+        part_starts: [names.len(), names.len() + rates.len()],
         text: [names, rates, possessions].concat().into(),
         tag_start: tag_start(record.id, *epoch).into(),
     })
 }
 
-/// `W/"` and 16 hexadecimal digits that stand for the player and the epoch.
+/// `W/"` and 16 hexadecimal digits that identify the player and the epoch.
 fn tag_start(player: Uuid, epoch: Epoch) -> Vec<u8> {
-    // The lower half of the id contains its random bits, the upper half those of its time.
+    // Both halves of the id are used: the lower half contains random bits, the upper half the time.
     let (upper, lower) = player.as_u64_pair();
     format!("W/\"{:016x}-", upper ^ lower ^ epoch.number()).into()
 }
@@ -165,7 +166,7 @@ mod tests {
     use crate::domain::{Player, Rules};
     use crate::store::players::PlayerRecord;
 
-    /// The kept page of a state, its body and its tag.
+    /// The cached page of a state, its body and its tag.
     fn page(state: &State) -> (Arc<Page>, String, HeaderValue) {
         let page = StatePage::of(state).expect("a page");
         let mut body = Vec::new();
@@ -175,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_says_what_the_state_says_at_any_time_and_is_rendered_once() {
+    fn a_page_equals_the_serialized_state_at_any_time_and_is_rendered_once() {
         let timeline = Arc::new(two_catalogues(700.0));
         let name = r#""energy":0.0,"version":0,"#;
         let mut player = Player::new(name.into(), &Rules::default(), at(0.0));
@@ -204,20 +205,20 @@ mod tests {
             assert_eq!(body, serde_json::to_string(&wire).expect("JSON"), "{seconds}");
             assert_eq!(tag.to_str().expect("text").contains("-a-"), wire.away.is_some());
             pages.push(page);
-            // A click.
+            // The player clicks.
             let mut next = PlayerRecord::clone(&record);
             next.player.version += 1;
             next.player.energy += 1.0;
             record = Arc::new(next);
         }
         assert!(Arc::ptr_eq(&pages[0], &pages[4]), "rendered once");
-        assert!(!Arc::ptr_eq(&pages[4], &pages[5]), "and again under another catalogue");
+        assert!(!Arc::ptr_eq(&pages[4], &pages[5]), "rendered again for another catalogue");
         let mut next = PlayerRecord::clone(&record);
         next.player.inventory.add_generators(&slug("crank"), 1);
         let record = Arc::new(next);
         let state = State { record, epoch, timeline, now: at(50_000.0), handle };
         let (page, body, _) = page(&state);
-        assert!(!Arc::ptr_eq(&page, &pages[7]), "and after a purchase");
+        assert!(!Arc::ptr_eq(&page, &pages[7]), "rendered again after a purchase");
         let wire = StateWire::new(&state.record, state.epoch, &state.timeline, state.now);
         assert_eq!(body, serde_json::to_string(&wire).expect("JSON"));
     }

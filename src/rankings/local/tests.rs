@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_rebuild_of_boards_that_were_cleared_comes_to_nothing() {
+fn a_rebuild_fails_if_the_boards_are_cleared() {
     let (local, now) = (Local::default(), Timestamp::from_micros(1));
     let pass = local.begin();
     local.clear();
@@ -34,13 +34,13 @@ fn a_standing_of_an_earlier_era_is_not_written() {
     assert!(matches!(publish(9, era), Err(Unavailable::Interrupted)));
     let pass = local.begin();
     publish(3, local.era()).expect("of this era");
-    local.finish(pass, season, now).expect("whole");
-    let list = local.page(Board::LifetimeEnergy, 0, 9).expect("whole");
+    local.finish(pass, season, now).expect("complete");
+    let list = local.page(Board::LifetimeEnergy, 0, 9).expect("complete");
     assert_eq!(list.entries.iter().map(|entry| entry.score).collect::<Vec<_>>(), [3.0]);
 }
 
 #[test]
-fn what_is_older_takes_no_place() {
+fn an_older_standing_is_not_written() {
     let (local, player) = (Local::default(), Uuid::from_u128(1));
     let at = |seconds| Timestamp::from_micros(0).plus_seconds(seconds);
     let season = Season::at(at(0.0));
@@ -52,9 +52,9 @@ fn what_is_older_takes_no_place() {
         local.publish(&publication, local.era()).expect("written");
     };
     let pass = local.begin();
-    local.finish(pass, season, at(0.0)).expect("whole");
+    local.finish(pass, season, at(0.0)).expect("complete");
     let scores = || {
-        let list = local.page(Board::LifetimeEnergy, 0, 9).expect("whole");
+        let list = local.page(Board::LifetimeEnergy, 0, 9).expect("complete");
         list.entries.iter().map(|entry| entry.score).collect::<Vec<_>>()
     };
     publish(2, 5.0, Some(10.0));
@@ -63,23 +63,23 @@ fn what_is_older_takes_no_place() {
     assert_eq!(scores(), [10.0]);
     publish(2, 6.0, Some(11.0));
     assert_eq!(scores(), [11.0]);
-    // A player who was removed stays away until a newer standing comes, also during a rebuild.
+    // A removed player is added again only by a newer standing, also during a rebuild.
     publish(3, 6.0, None);
     publish(2, 9.0, Some(12.0));
     let pass = local.begin();
-    local.finish(pass, season, at(10.0)).expect("whole");
+    local.finish(pass, season, at(10.0)).expect("complete");
     publish(2, 11.0, Some(13.0));
     assert_eq!(scores(), [0.0; 0]);
     publish(4, 12.0, Some(14.0));
     assert_eq!(scores(), [14.0]);
-    // A row that a rebuild has not found was deleted.
+    // A player that a rebuild does not find is removed.
     let pass = local.begin();
-    local.finish(pass, season, at(13.0)).expect("whole");
+    local.finish(pass, season, at(13.0)).expect("complete");
     assert_eq!(scores(), [0.0; 0]);
 }
 
 #[test]
-fn members_are_in_order_of_their_scores_and_then_of_age() {
+fn members_are_ordered_by_score_and_then_by_age() {
     let (old, young) = (Uuid::from_u128(1), Uuid::from_u128(2));
     let scores = [f64::MAX, 1e300, 1.5, 1.0, f64::MIN_POSITIVE, 5e-324, 0.0];
     let members = scores.map(|score| Member::new(young, score));

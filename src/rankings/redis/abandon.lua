@@ -1,4 +1,4 @@
--- Removes a build that ends without being finished, so that the next one need not wait until it lapses.
+-- Removes an unfinished build, so that the next build need not wait until this one expires.
 -- KEYS: meta, players and three boards of the build. ARGV: token.
 if ask('HGET', KEYS[1], 'token') == ARGV[1] then
     redis.call('UNLINK', unpack(KEYS))

@@ -1,9 +1,9 @@
--- Begins to build the boards anew, unless somebody is at it: then 0.
--- KEYS: meta, players and three boards of the build. ARGV: token, milliseconds that it may rest.
+-- Starts a build. Returns 1, or 0 if another build is in progress.
+-- KEYS: meta, players and three boards of the build. ARGV: token, milliseconds that the build may be idle.
 if ask('HGET', KEYS[1], 'token') then
     return 0
 end
--- What a build left behind that was never finished.
+-- Remove the remaining keys of a build that was never finished.
 redis.call('UNLINK', unpack(KEYS))
 redis.call('HSET', KEYS[1], 'token', ARGV[1])
 store_sizes(KEYS)

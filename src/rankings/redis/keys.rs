@@ -16,9 +16,9 @@ pub(in crate::rankings) struct Keys {
 }
 
 impl Keys {
-    /// The keys of a database in an epoch.
+    /// The keys for a database in an epoch.
     pub(super) fn new(redis: &Redis, identity: Identity) -> Self {
-        // One tag, because one call uses all keys.
+        // All keys share one hash tag, because one script uses all of them.
         Self { identity, stem: redis.key(identity, "{rankings}:") }
     }
 
@@ -27,12 +27,12 @@ impl Keys {
         self.identity
     }
 
-    /// The boards that are read.
+    /// The keys of the boards that are read.
     pub(super) fn live(&self) -> Parts {
         self.parts("")
     }
 
-    /// The boards that are being built.
+    /// The keys of the boards that are being built.
     pub(super) fn build(&self) -> Parts {
         self.parts("build:")
     }

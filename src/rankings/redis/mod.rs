@@ -1,11 +1,13 @@
-//! The boards in Redis, which all instances share: a sorted set each, and a hash with the other data of the players.
+//! The boards in Redis, which all instances share: a sorted set for each board, and a hash with the other data of the
+//! players.
 //!
-//! Scores are stored negated and players as the bytes of their ids, so that the order of `ZRANGE` is that of the board:
-//! best first, and for equal scores the older player first. Every change is a script, so readers never see a part of
-//! it.
+//! Scores are stored negated and players as the bytes of their ids, so that `ZRANGE` returns the order of the board:
+//! best first, and for equal scores the older player first. Every change is made by a script, so readers never see a
+//! part of it.
 //!
-//! Any key may be lost at any time: evicted, deleted or overwritten. Therefore each script that changes the boards
-//! stores how many players each key has, and each script compares that with the keys before it reads or writes.
+//! Redis may lose any key at any time by eviction, deletion or overwriting. Therefore each script that changes the
+//! boards stores how many players each key contains, and each script compares these numbers with the keys before it
+//! reads or writes.
 
 mod codec;
 mod keys;
@@ -21,22 +23,23 @@ use crate::domain::{Season, Timestamp};
 use crate::id::random_id;
 use crate::identity::{Identity, IdentityTracker};
 use crate::redis_client::{Redis, is_wrong_type};
-use codec::Answer;
+use codec::Page;
 pub(super) use keys::Keys;
 
-/// Standings in one call. Redis does nothing else during the millisecond or so that a call takes.
-const WRITTEN_AT_ONCE: usize = 200;
+/// The number of standings in one call. A call takes about a millisecond, during which Redis serves no other client.
+const WRITE_BATCH: usize = 200;
 
-/// Time-out of a request's call. A request makes one such call, and usually none to the limiter, of 30 ms in all.
+/// The timeout of a call that a request waits for. A request may spend 30 ms on Redis in total; it makes one such call
+/// and usually no call to the limiter.
 const READ_LIMIT: Duration = Duration::from_millis(25);
 
-/// Time-out of a call that no request waits for.
+/// The timeout of a call that no request waits for.
 const BACKGROUND_LIMIT: Duration = Duration::from_secs(5);
 
-/// How long a build may be idle before another instance may begin one.
-const BUILD_RESTS: Duration = Duration::from_secs(30);
+/// How long a build may be idle before another instance may start a new one.
+const BUILD_IDLE_LIMIT: Duration = Duration::from_secs(30);
 
-/// A script of this folder, preceded by the functions that the changing scripts share.
+/// A script of this folder, preceded by the shared functions of `parts.lua`.
 macro_rules! script {
     ($file:literal) => {
         LazyLock::new(|| Script::new(concat!(include_str!("parts.lua"), include_str!($file))))
@@ -60,12 +63,12 @@ pub(super) struct Shared {
 #[derive(Clone, Debug)]
 pub(super) struct Build {
     token: String,
-    /// The keys with which it began.
+    /// The keys that were current when it started.
     keys: Keys,
 }
 
 impl Shared {
-    /// The boards of the identified database in its present epoch.
+    /// The boards of the identified database in its current epoch.
     pub(super) fn new(redis: Redis, identity: Arc<IdentityTracker>) -> Self {
         Self { redis, identity }
     }
@@ -75,8 +78,8 @@ impl Shared {
         self.redis.is_up() && self.identity.current().is_some()
     }
 
-    /// The present keys of the boards. The epoch may change at any time, so a call reads them once and uses them to its
-    /// end.
+    /// The current keys of the boards. The epoch may change at any time, so each operation gets the keys once and uses
+    /// them until its end.
     pub(super) fn keys(&self) -> Keys {
         Keys::new(&self.redis, self.identity.current().unwrap_or_default())
     }
@@ -107,35 +110,35 @@ impl Shared {
         let mut status = Status::default();
         let none: &[&[_]] = &[&[]];
         let (live, build) = (keys.live(), keys.build());
-        let chunks: Vec<_> = publication.standings.chunks(WRITTEN_AT_ONCE).collect();
+        let chunks: Vec<_> = publication.standings.chunks(WRITE_BATCH).collect();
         for standings in if chunks.is_empty() { none } else { &chunks } {
             let mut call = call_of(&PUBLISH, live.iter().chain(&build));
             call.arg(publication.season.number()).arg(publication.as_of.as_micros()).arg(token);
             for standing in *standings {
-                call.arg(standing.player.as_bytes()).arg(codec::kept(standing));
+                call.arg(standing.player.as_bytes()).arg(codec::player_data(standing));
                 for board in 0..BOARDS {
                     let score = standing.place.as_ref().map(|place| place.scores[board]);
                     call.arg(score.map(codec::score).unwrap_or_default());
                 }
             }
             let run = |mut connection| async move {
-                unless_cut_short(call.invoke_async::<codec::RawStatus>(&mut connection).await)
+                unless_interrupted(call.invoke_async::<codec::RawStatus>(&mut connection).await)
             };
             let answer = self.redis.with_limit(BACKGROUND_LIMIT, run).await?;
             let now = codec::status(&answer.ok_or(Unavailable::Interrupted)?);
-            // The first call removes the remains of damaged boards.
+            // Only the first call reports damage, because it removes the remaining parts.
             status = Status { is_damaged: status.is_damaged || now.is_damaged, ..now };
         }
         Ok(status)
     }
 
-    /// Begins to rebuild the boards; `None` if another instance is doing so. Publications from now on are also written
-    /// to the new boards.
+    /// Starts a rebuild; `None` if another instance is rebuilding. From now on publications are also written to the new
+    /// boards.
     pub(super) async fn begin(&self) -> Result<Option<Build>, Unavailable> {
         let token = random_id().to_string();
         let keys = self.keys();
         let mut call = call_of(&BEGIN, &keys.build());
-        call.arg(&token).arg(millis(BUILD_RESTS));
+        call.arg(&token).arg(millis(BUILD_IDLE_LIMIT));
         let run = |mut connection| async move { call.invoke_async::<bool>(&mut connection).await };
         let begun = self.redis.with_limit(BACKGROUND_LIMIT, run).await?;
         Ok(begun.then_some(Build { token, keys }))
@@ -147,30 +150,30 @@ impl Shared {
         build: &Build,
         publication: &Publication<'_>,
     ) -> Result<(), Unavailable> {
-        self.continues(build)?;
+        self.check_current(build)?;
         self.write(&build.keys, publication, &build.token).await?;
         let [key, ..] = &build.keys.build();
         let run = |mut connection| async move {
             let mut command = redis::cmd("PEXPIRE");
-            command.arg(key).arg(millis(BUILD_RESTS));
+            command.arg(key).arg(millis(BUILD_IDLE_LIMIT));
             command.query_async::<()>(&mut connection).await
         };
         Ok(self.redis.with_limit(BACKGROUND_LIMIT, run).await?)
     }
 
-    /// Replaces the boards by the new ones.
+    /// Replaces the boards with the new ones.
     pub(super) async fn finish(
         &self,
         build: &Build,
         season: Season,
         began: Timestamp,
     ) -> Result<(), Unavailable> {
-        self.continues(build)?;
+        self.check_current(build)?;
         let (live, built) = (build.keys.live(), build.keys.build());
         let mut call = call_of(&FINISH, live.iter().chain(&built));
         call.arg(&build.token).arg(began.as_micros()).arg(season.number());
         let run = |mut connection| async move {
-            unless_cut_short(call.invoke_async::<()>(&mut connection).await)
+            unless_interrupted(call.invoke_async::<()>(&mut connection).await)
         };
         let finished = self.redis.with_limit(BACKGROUND_LIMIT, run).await?;
         finished.ok_or(Unavailable::Interrupted)?;
@@ -180,7 +183,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Removes the boards of the epoch before that of `keys`, because they are no longer read.
+    /// Removes the boards of the epoch that preceded the epoch of `keys`, because they are no longer read.
     async fn remove_earlier_epoch(&self, keys: &Keys) -> Result<(), Unavailable> {
         let (database, epoch) = (keys.identity().database, keys.identity().epoch.to_string());
         let finished = self.redis.lasting_key(database, "{rankings}:epoch");
@@ -205,7 +208,7 @@ impl Shared {
         Ok(self.redis.with_limit(BACKGROUND_LIMIT, run).await?)
     }
 
-    /// Removes a build that will not be finished, so that no instance waits for it.
+    /// Removes a build that will not be finished, so that other instances need not wait until it expires.
     pub(super) async fn abandon(&self, build: &Build) -> Result<(), Unavailable> {
         let mut call = call_of(&ABANDON, &build.keys.build());
         call.arg(&build.token);
@@ -213,8 +216,8 @@ impl Shared {
         Ok(self.redis.with_limit(BACKGROUND_LIMIT, run).await?)
     }
 
-    /// A build fails when the epoch changes, because its boards belong to the earlier epoch.
-    fn continues(&self, build: &Build) -> Result<(), Unavailable> {
+    /// Fails if the epoch has changed, because the build belongs to the previous epoch.
+    fn check_current(&self, build: &Build) -> Result<(), Unavailable> {
         if build.keys == self.keys() { Ok(()) } else { Err(Unavailable::Interrupted) }
     }
 
@@ -230,7 +233,7 @@ impl Shared {
         Ok(self.read(call).await?.list)
     }
 
-    /// A player and up to `around` neighbours on each side; `None` if the player is not on the board.
+    /// A player and up to `around` players on each side; `None` if the player is not on the board.
     pub(super) async fn surroundings(
         &self,
         board: Board,
@@ -239,7 +242,7 @@ impl Shared {
     ) -> Result<Option<Surroundings>, Unavailable> {
         let mut call = self.reading(board);
         call.arg(player.as_bytes()).arg("around").arg(around);
-        let Answer { list, rank } = self.read(call).await?;
+        let Page { list, rank } = self.read(call).await?;
         let own = list.entries.iter().find(|entry| entry.player == player).map(|own| own.score);
         Ok(rank.zip(own).map(|(rank, score)| Surroundings { rank, score, list }))
     }
@@ -251,10 +254,10 @@ impl Shared {
         call
     }
 
-    async fn read(&self, call: ScriptInvocation<'static>) -> Result<Answer, Unavailable> {
+    async fn read(&self, call: ScriptInvocation<'static>) -> Result<Page, Unavailable> {
         let run = |mut connection| async move { call.invoke_async(&mut connection).await };
-        let answer: Option<codec::RawAnswer> = self.redis.with_limit(READ_LIMIT, run).await?;
-        answer.and_then(codec::answer).ok_or(Unavailable::Incomplete)
+        let answer: Option<codec::RawPage> = self.redis.with_limit(READ_LIMIT, run).await?;
+        answer.and_then(codec::page).ok_or(Unavailable::Incomplete)
     }
 }
 
@@ -274,8 +277,8 @@ fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// A build that another instance took over is not a failure of Redis.
-fn unless_cut_short<T>(result: RedisResult<T>) -> RedisResult<Option<T>> {
+/// Returns `None` for the scripts' error `CUTSHORT`, because an interrupted build is not a failure of Redis.
+fn unless_interrupted<T>(result: RedisResult<T>) -> RedisResult<Option<T>> {
     match result {
         Err(error) if error.code() == Some("CUTSHORT") => Ok(None),
         result => result.map(Some),
@@ -312,7 +315,7 @@ mod tests {
             [after.fill(&build, &publication).await, after.finish(&build, season, now).await];
         assert!(matches!(fill, Err(Unavailable::Interrupted)), "{fill:?}");
         assert!(matches!(finish, Err(Unavailable::Interrupted)), "{finish:?}");
-        // In the same epoch the build continues if Redis is available.
+        // In the same epoch only the unavailable Redis makes the call fail.
         let fill = before.fill(&build, &publication).await;
         assert!(matches!(fill, Err(Unavailable::Redis(_))), "{fill:?}");
     }

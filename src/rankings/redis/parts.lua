@@ -1,6 +1,6 @@
--- Included at the head of every script but read.lua. A set of boards is five keys: meta, players and three boards.
+-- Prepended to every script except read.lua. A set of boards consists of five keys: meta, players and three boards.
 
--- Runs a command. A key of another type, which none of these scripts makes, counts as one that is missing: nil.
+-- Runs a command. Returns nil for a key of another type: none of these scripts creates one, so it counts as missing.
 local function ask(...)
     local answer = redis.pcall(...)
     if type(answer) == 'table' and answer.err then
@@ -12,8 +12,8 @@ local function ask(...)
     return answer
 end
 
--- Meta stores how many players each of the other keys has, in these fields, after every script that changed them. Redis
--- has no empty sets and hashes, so a missing key may be an empty part or a lost one, and this tells which.
+-- Every script that changes the boards stores in these fields of meta how many players each of the other keys contains.
+-- Redis has no empty sets and hashes, so a missing key may be empty or lost. The stored size distinguishes the two.
 local SIZES = { 'size:players', 'size:lifetime_energy', 'size:energy_per_second', 'size:season' }
 
 local function sizes(keys)
@@ -31,7 +31,7 @@ local function store_sizes(keys)
     )
 end
 
--- Whether no key was evicted, deleted or overwritten since the last script changed the set.
+-- Whether no key was evicted, deleted or overwritten since a script last changed the boards.
 local function is_undamaged(keys)
     local stored, found = ask('HMGET', keys[1], unpack(SIZES)) or {}, sizes(keys)
     for part = 1, #SIZES do
@@ -42,9 +42,9 @@ local function is_undamaged(keys)
     return true
 end
 
--- When and in which season a set was built, and when its newest scores were computed; nil if it was never built, or if it
--- is damaged.
-local function whole(keys)
+-- Returns the time and the season of the last build and the time of the newest scores; nil if the boards were never
+-- built or are damaged.
+local function complete(keys)
     local meta = ask('HMGET', keys[1], 'built_at', 'built_season', 'as_of')
     return meta and meta[1] and is_undamaged(keys) and meta or nil
 end

@@ -1,9 +1,10 @@
--- Writes standings, none over a newer one: onto the boards, and onto those that are being built where there are such.
+-- Writes standings to the boards and, if there is a build, to the build. A standing never replaces a newer one.
 -- KEYS: meta, players and three boards; then the same five of the build.
--- ARGV: season, as of (microseconds), the build's token where only the build is to be written; then for each player its id,
---       what is kept of it (stamp and name; see encode), and three scores, which are empty for who leaves the boards.
--- Answers when and in which season the boards were last built whole, empty where they are not; and how many keys were left
--- of boards that lost a part. Or 'cut short'.
+-- ARGV: season, time of the scores (microseconds), and the build's token if only the build is written (else empty);
+--       then for each player: id, data (stamp and name, see player_data in codec.rs), and three scores, which are empty
+--       if the player is removed.
+-- Returns the time and the season of the last complete build (empty if the boards are incomplete), and the number of
+-- keys that were removed because the boards were damaged. Fails with CUTSHORT if the build was interrupted.
 local FIELDS = 5
 local season = tonumber(ARGV[1])
 local ids, first = {}, 4
@@ -11,8 +12,8 @@ for i = first, #ARGV, FIELDS do
     ids[#ids + 1] = ARGV[i]
 end
 
--- Begins the board of a new season; returns whether scores of `season` belong on it.
-local function enter(meta, board)
+-- Empties the season board if `season` is new. Returns whether scores of `season` belong on the board.
+local function start_season(meta, board)
     local held = tonumber(redis.call('HGET', meta, 'season') or '')
     if not held or season > held then
         redis.call('UNLINK', board)
@@ -61,7 +62,7 @@ local function put(keys, in_season)
 end
 
 local function write(keys)
-    local in_season = enter(keys[1], keys[5])
+    local in_season = start_season(keys[1], keys[5])
     if #ids > 0 then
         put(keys, in_season)
     end
@@ -72,7 +73,7 @@ local live = { KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5] }
 local build = { KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10] }
 local token = ask('HGET', build[1], 'token')
 if token and not is_undamaged(build) then
-    -- The build lost a part. It ends here, and its builder notices that the token is gone.
+    -- The build lost a part. Remove it; its builder notices that the token is missing.
     redis.call('UNLINK', unpack(build))
     token = nil
 end
@@ -86,9 +87,9 @@ end
 if token then
     write(build)
 end
-local meta = whole(live)
+local meta = complete(live)
 if not meta then
-    -- Nobody reads what is left, and what is built anew has all that could be written here.
+    -- Incomplete boards are not read, and a rebuild writes all standings. Remove the remaining keys.
     return { '', '', redis.call('UNLINK', unpack(live)) }
 end
 write(live)

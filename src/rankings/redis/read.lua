@@ -1,10 +1,10 @@
--- A part of a board; nothing where the boards were never built or where what is read is damaged. Stands alone, without
--- parts.lua, as requests wait for it.
--- KEYS: meta, players, the board. ARGV: the board's name; then either offset and limit, or a player's id, 'around' and the
---       neighbours on each side.
--- Answers {as of, players on the board, rank of the first from 0 on, {id, score, ...}, {what is kept of each}}, with the
--- player's rank at the end where one was asked for; -1 where it is not on the board. What is kept is missing where the key
--- of players lost it.
+-- Reads a part of a board. Does not use parts.lua, because requests wait for this script and it must be short.
+-- KEYS: meta, players, the board.
+-- ARGV: the board's name; then either offset and limit, or a player's id, 'around' and the count on each side.
+-- Returns {time of the scores, number of players on the board, position of the first entry (from 0), {id, score, ...},
+--          {data of each player}, position of the requested player}.
+-- The last is -1 if the player is not on the board or none was requested. A player's data is nil if the key of players
+-- lost it. Returns false if the boards were never built or are damaged.
 local meta = redis.pcall('HMGET', KEYS[1], 'built_at', 'as_of', 'size:' .. ARGV[1])
 local total = redis.pcall('ZCARD', KEYS[3])
 if not meta[1] or tonumber(meta[3] or '') ~= total then

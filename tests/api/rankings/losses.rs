@@ -303,8 +303,8 @@ async fn a_build_that_lost_a_part_does_not_become_the_boards() {
             .await
         };
         let (rebuilt, ()) = tokio::join!(rebuild, losing);
-        let cut_short = matches!(rebuilt, Err(Error::Unavailable(Unavailable::Interrupted)));
-        assert!(cut_short, "without {part}: {rebuilt:?}");
+        let interrupted = matches!(rebuilt, Err(Error::Unavailable(Unavailable::Interrupted)));
+        assert!(interrupted, "without {part}: {rebuilt:?}");
         shown(&app, "", "the boards as they were", |list| is_right(list, &expected)).await;
         // The next rebuild need not wait for the lost one.
         super::rebuild(&app).await;

@@ -1,4 +1,4 @@
-//! Reading and replacing the catalogue, for operators.
+//! Operators read and replace the catalogue.
 
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -32,15 +32,15 @@ fn digest(catalog: &CatalogWire) -> Result<String, Problem> {
     Ok(etag::digest(&serde_json::to_vec(catalog).map_err(Problem::internal)?))
 }
 
-/// The catalogue in `If-Match`: its entity tag or its version. The version in force, which is part of the tag, is not
-/// compared.
+/// The catalogue that `If-Match` names, by entity tag or version. The version in force is part of the tag but is not
+/// compared, because it changes without a request.
 struct Expected {
     version: u64,
     digest: Option<String>,
 }
 
 impl Expected {
-    /// The catalogue that the request expects; `None` for any.
+    /// The catalogue that the request expects; `None` if it accepts any.
     fn of(request: &HttpRequest) -> Result<Option<Self>, Problem> {
         let Some(value) = request.headers().get(header::IF_MATCH) else { return Ok(None) };
         let text = value.to_str().unwrap_or_default().trim();
@@ -58,7 +58,7 @@ impl Expected {
         expected.map(Some).ok_or_else(malformed)
     }
 
-    fn is(&self, catalogue: &Catalogue, rules: &Rules) -> bool {
+    fn matches(&self, catalogue: &Catalogue, rules: &Rules) -> bool {
         let digest_is = |expected: &String| {
             digest(&CatalogWire::new(catalogue, rules)).is_ok_and(|digest| digest == *expected)
         };
@@ -77,11 +77,12 @@ pub async fn read_catalog(api: web::Data<Api>, _: Operator) -> Result<HttpRespon
     answer(&api, timeline.newest(), &timeline)
 }
 
-/// Replace the catalogue. The new one is in force on every instance after three seconds. Items that a player owns
-/// cannot be removed; retire them with `"available": false`. With `If-Match`, an entity tag of `GET` or a version in
-/// quotes, the catalogue is replaced only if it has not changed since.
+/// Replace the catalogue. The new catalogue is in force on every instance after three seconds. Items that a player owns
+/// cannot be removed; retire them with `"available": false`. With `If-Match` (an entity tag of `GET` or a version in
+/// quotes) the catalogue is replaced only if it has not changed since.
 #[utoipa::path(
-    put, path = "/api/v1/admin/catalog", tag = "admin", operation_id = "adminReplaceCatalog", request_body = CatalogRequest,
+    put, path = "/api/v1/admin/catalog", tag = "admin", operation_id = "adminReplaceCatalog",
+    request_body = CatalogRequest,
     params(("If-Match" = Option<String>, Header)),
     responses((status = 200, body = AdminCatalogWire, headers(("ETag" = String)))),
     security(("operator" = []))
@@ -98,7 +99,7 @@ pub async fn replace_catalog(
     }
     let expected = Expected::of(&request)?;
     let is_expected = |newest: &Catalogue| {
-        expected.as_ref().is_none_or(|expected| expected.is(newest, &timeline.rules))
+        expected.as_ref().is_none_or(|expected| expected.matches(newest, &timeline.rules))
     };
     let items = body
         .value

@@ -1,4 +1,4 @@
-//! Listing jobs, retrying and discarding failed ones.
+//! Operators list, retry and discard jobs.
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
@@ -26,7 +26,7 @@ pub struct JobsQuery {
     #[serde(default)]
     #[param(value_type = Option<JobStatusWire>)]
     status: Option<String>,
-    /// The largest number of jobs.
+    /// The maximum number of jobs.
     #[serde(default, deserialize_with = "read_parameter")]
     #[param(minimum = 1, maximum = 100, default = 50)]
     limit: Option<usize>,
@@ -36,7 +36,7 @@ pub struct JobsQuery {
     cursor: Option<String>,
 }
 
-/// The status of a job. `dead` means that the last attempt failed.
+/// The status of a job. `dead` means that the last allowed attempt failed.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = JobStatus)]
@@ -65,7 +65,7 @@ pub struct JobWire {
     id: Uuid,
     #[schema(example = "sweep")]
     kind: String,
-    /// There is at most one job of a kind with the same key. For a scheduled job it is the turn.
+    /// Unique among the jobs of a kind. For a scheduled job, the time for which it is scheduled.
     #[schema(example = "2026-11-21T10:00:00Z")]
     key: String,
     status: JobStatusWire,
@@ -77,14 +77,14 @@ pub struct JobWire {
     arguments: Value,
     #[schema(format = DateTime)]
     created_at: String,
-    /// The earliest time at which it runs.
+    /// The earliest time at which the job may run.
     #[schema(format = DateTime)]
     run_after: String,
     #[schema(required, format = DateTime)]
     started_at: Option<String>,
     #[schema(required, format = DateTime)]
     finished_at: Option<String>,
-    /// The worker of the latest attempt.
+    /// The worker that made the latest attempt.
     #[schema(required)]
     worker: Option<String>,
     /// The error of the latest failure.
@@ -114,7 +114,8 @@ impl From<JobRecord> for JobWire {
 
 /// List jobs, newest first.
 #[utoipa::path(
-    get, path = "/api/v1/admin/jobs", tag = "admin", operation_id = "adminListJobs", params(JobsQuery),
+    get, path = "/api/v1/admin/jobs", tag = "admin", operation_id = "adminListJobs",
+    params(JobsQuery),
     responses((status = 200, body = Page<JobWire>)), security(("operator" = []))
 )]
 pub async fn list_jobs(
@@ -139,9 +140,10 @@ pub async fn list_jobs(
     Ok(json(StatusCode::OK, &page))
 }
 
-/// Make a dead letter or a waiting job due at once, with all its attempts.
+/// Retry a dead or waiting job. It becomes due at once, and its number of attempts starts again.
 #[utoipa::path(
-    post, path = "/api/v1/admin/jobs/{id}/retry", tag = "admin", operation_id = "adminRetryJob", params(("id" = Uuid, Path)),
+    post, path = "/api/v1/admin/jobs/{id}/retry", tag = "admin", operation_id = "adminRetryJob",
+    params(("id" = Uuid, Path)),
     responses((status = 204)),
     security(("operator" = []))
 )]
@@ -152,17 +154,17 @@ pub async fn retry_job(
 ) -> Result<HttpResponse, Problem> {
     match api.operators.retry_job(id(&job, MISSING)?).await? {
         Some(true) => Ok(HttpResponse::NoContent().finish()),
-        Some(false) => Err(Problem::new(
-            Code::RequirementNotMet,
-            "Only waiting jobs and dead letters can be retried.",
-        )),
+        Some(false) => {
+            Err(Problem::new(Code::RequirementNotMet, "Only waiting and dead jobs can be retried."))
+        }
         None => Err(Problem::not_found(MISSING)),
     }
 }
 
-/// Remove a job. If it is running, its result is discarded.
+/// Delete a job. If it is running, its result is discarded.
 #[utoipa::path(
-    delete, path = "/api/v1/admin/jobs/{id}", tag = "admin", operation_id = "adminDiscardJob", params(("id" = Uuid, Path)),
+    delete, path = "/api/v1/admin/jobs/{id}", tag = "admin", operation_id = "adminDiscardJob",
+    params(("id" = Uuid, Path)),
     responses((status = 204)), security(("operator" = []))
 )]
 pub async fn discard_job(

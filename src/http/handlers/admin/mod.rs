@@ -1,4 +1,4 @@
-//! The operators' API.
+//! The API for operators.
 
 pub mod catalogue;
 pub mod jobs;

@@ -1,4 +1,4 @@
-//! Searching and changing players.
+//! Operators search, read and change players.
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
@@ -31,7 +31,7 @@ pub struct PlayersQuery {
     #[serde(default)]
     #[param(pattern = "^[^\\u0000]*$")]
     query: Option<String>,
-    /// The largest number of players.
+    /// The maximum number of players.
     #[serde(default, deserialize_with = "read_parameter")]
     #[param(minimum = 1, maximum = 100, default = 50)]
     limit: Option<usize>,
@@ -76,8 +76,8 @@ impl From<FoundPlayer> for FoundPlayerWire {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BanRequest {
-    /// 1 to 200 characters as people count them and at most 1024 bytes, without surrounding white space. Control
-    /// characters are not allowed.
+    /// 1 to 200 user-perceived characters (grapheme clusters) and at most 1024 bytes, without surrounding white space.
+    /// Control characters are not allowed.
     #[serde(default)]
     #[schema(min_length = 1, max_length = 1024, example = "a script")]
     reason: Option<String>,
@@ -89,8 +89,8 @@ pub struct BanRequest {
 pub struct GrantRequest {
     #[schema(exclusive_minimum = 0, maximum = 1e300, example = 1000)]
     energy: f64,
-    /// Shown in the player's ledger. 1 to 200 characters as people count them and at most 1024 bytes, without
-    /// surrounding white space. Control characters are not allowed.
+    /// Shown in the player's ledger. 1 to 200 user-perceived characters (grapheme clusters) and at most 1024 bytes,
+    /// without surrounding white space. Control characters are not allowed.
     #[schema(min_length = 1, max_length = 1024, example = "a prize")]
     reason: String,
 }
@@ -106,7 +106,8 @@ pub struct GrantWire {
 
 /// Find players, newest first.
 #[utoipa::path(
-    get, path = "/api/v1/admin/players", tag = "admin", operation_id = "adminSearchPlayers", params(PlayersQuery),
+    get, path = "/api/v1/admin/players", tag = "admin", operation_id = "adminSearchPlayers",
+    params(PlayersQuery),
     responses((status = 200, body = Page<FoundPlayerWire>)), security(("operator" = []))
 )]
 pub async fn search_players(
@@ -145,13 +146,14 @@ pub async fn read_player(
     player: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let player = id(&player, MISSING)?;
-    let export = api.operators.inspect(player).await.map_err(found)?;
+    let export = api.operators.inspect(player).await.map_err(problem_of)?;
     Ok(json(StatusCode::OK, &ExportWire::new(export, Uuid::nil())))
 }
 
 /// Ban a player. Every instance rejects its tokens within two seconds.
 #[utoipa::path(
-    post, path = "/api/v1/admin/players/{id}/ban", tag = "admin", operation_id = "adminBanPlayer", request_body = BanRequest,
+    post, path = "/api/v1/admin/players/{id}/ban", tag = "admin", operation_id = "adminBanPlayer",
+    request_body = BanRequest,
     params(("id" = Uuid, Path)), responses((status = 204)), security(("operator" = []))
 )]
 pub async fn ban_player(
@@ -165,7 +167,8 @@ pub async fn ban_player(
 
 /// Lift a ban.
 #[utoipa::path(
-    post, path = "/api/v1/admin/players/{id}/unban", tag = "admin", operation_id = "adminUnbanPlayer", request_body = BanRequest,
+    post, path = "/api/v1/admin/players/{id}/unban", tag = "admin", operation_id = "adminUnbanPlayer",
+    request_body = BanRequest,
     params(("id" = Uuid, Path)), responses((status = 204)), security(("operator" = []))
 )]
 pub async fn unban_player(
@@ -185,13 +188,14 @@ async fn set_banned(
 ) -> Result<HttpResponse, Problem> {
     let player = id(player, MISSING)?;
     let reason = request.reason.as_deref().map(check_reason).transpose()?;
-    api.operators.set_banned(player, banned, reason.as_deref()).await.map_err(found)?;
+    api.operators.set_banned(player, banned, reason.as_deref()).await.map_err(problem_of)?;
     Ok(HttpResponse::NoContent().finish())
 }
 
 /// Grant a player energy, with an entry in its ledger.
 #[utoipa::path(
-    post, path = "/api/v1/admin/players/{id}/grant", tag = "admin", operation_id = "adminGrantEnergy", request_body = GrantRequest,
+    post, path = "/api/v1/admin/players/{id}/grant", tag = "admin", operation_id = "adminGrantEnergy",
+    request_body = GrantRequest,
     params(("id" = Uuid, Path), ("Idempotency-Key" = Option<String>, Header)),
     responses((status = 200, body = GrantWire)), security(("operator" = []))
 )]
@@ -213,7 +217,7 @@ pub async fn grant_energy(
     let key = key.of_operator(asked);
     let handle = api.game.handle(player);
     let request = Request { key, ..Request::of(&handle, command) };
-    let answer = api.operators.grant(request).await.map_err(found)?;
+    let answer = api.operators.grant(request).await.map_err(problem_of)?;
     answer_with(&api, &Answered { answer, handle }, &GrantWire { state: StatePlace })
 }
 
@@ -221,8 +225,9 @@ fn check_reason(reason: &str) -> Result<String, Problem> {
     text::shown(reason, REASON).map_err(|unfit| Problem::unacceptable("reason", unfit.to_string()))
 }
 
-/// For an operator an unknown player is an unknown resource, not an invalid token.
-fn found(error: game::Error) -> Problem {
+/// Converts an error of a call that names a player: an unknown player is a missing resource (404), not an invalid
+/// token.
+fn problem_of(error: game::Error) -> Problem {
     match error {
         game::Error::NoSuchPlayer => Problem::not_found(MISSING),
         error => error.into(),

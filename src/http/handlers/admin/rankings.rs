@@ -1,4 +1,4 @@
-//! Rebuilding the rankings.
+//! Operators rebuild the rankings.
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
@@ -9,14 +9,14 @@ use crate::api::problem::Problem;
 use crate::http::extract::Operator;
 use crate::http::{Api, json};
 
-/// The result of the request.
+/// The result of requesting a rebuild.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = RankingsRebuild)]
 pub struct RebuildWire {
     status: RebuildStatusWire,
 }
 
-/// Whether a rebuild has `started`, or another one is `running` and this one follows it.
+/// `started`: the rebuild has started. `running`: another rebuild is running, and the requested one follows it.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = RebuildStatus)]
@@ -25,8 +25,8 @@ pub enum RebuildStatusWire {
     Running,
 }
 
-/// Rebuild the rankings from the database. The rebuild continues after the answer, and the present boards are served
-/// meanwhile.
+/// Rebuild the rankings from the database. The rebuild continues after the response. Until it is complete, the current
+/// boards are served.
 #[utoipa::path(
     post, path = "/api/v1/admin/rankings/rebuild", tag = "admin", operation_id = "adminRebuildRankings",
     responses((status = 202, body = RebuildWire)), security(("operator" = []))
