@@ -15,7 +15,7 @@ export interface paths {
         get: operations["adminReadCatalog"];
         /**
          * Replace the catalogue
-         * @description The new one is in force on every instance after three seconds. Items that a player owns cannot be removed; retire them with `"available": false`. With `If-Match`, an entity tag of `GET` or a version in quotes, the catalogue is replaced only if it has not changed since.
+         * @description The new catalogue is in force on every instance after three seconds. Items that a player owns cannot be removed; retire them with `"available": false`. With `If-Match` (an entity tag of `GET` or a version in quotes) the catalogue is replaced only if it has not changed since.
          */
         put: operations["adminReplaceCatalog"];
         post?: never;
@@ -53,7 +53,7 @@ export interface paths {
         put?: never;
         post?: never;
         /**
-         * Remove a job
+         * Delete a job
          * @description If it is running, its result is discarded.
          */
         delete: operations["adminDiscardJob"];
@@ -71,7 +71,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Make a dead letter or a waiting job due at once, with all its attempts */
+        /**
+         * Retry a dead or waiting job
+         * @description It becomes due at once, and its number of attempts starts again.
+         */
         post: operations["adminRetryJob"];
         delete?: never;
         options?: never;
@@ -178,7 +181,7 @@ export interface paths {
         put?: never;
         /**
          * Rebuild the rankings from the database
-         * @description The rebuild continues after the answer, and the present boards are served meanwhile.
+         * @description The rebuild continues after the response. Until it is complete, the current boards are served.
          */
         post: operations["adminRebuildRankings"];
         delete?: never;
@@ -232,7 +235,7 @@ export interface paths {
         put?: never;
         /**
          * End this session
-         * @description It is that of the access token, or without one that of the session cookie, which is cleared. Every instance rejects its tokens within two seconds.
+         * @description The session is that of the access token or, if there is no token, that of the session cookie. The cookie is cleared. Every instance rejects the session's tokens within two seconds.
          */
         post: operations["logOut"];
         delete?: never;
@@ -292,7 +295,7 @@ export interface paths {
         put?: never;
         /**
          * Create a player with a username and sign in
-         * @description With a guest's access token the guest is upgraded: it keeps its progress, its other sessions end, and a repeat with the same username and password succeeds again. Without a token, a repeat is answered that the username is taken; sign in then.
+         * @description With a guest's access token the guest is upgraded: it keeps its progress, its other sessions end, and repeating the request with the same username and password succeeds again. Without a token, repeating the request fails because the username is taken; sign in instead.
          */
         post: operations["registerPlayer"];
         delete?: never;
@@ -362,7 +365,7 @@ export interface paths {
         };
         /**
          * Read the state
-         * @description With `If-None-Match` the answer is 304 while nothing has changed that the client cannot extrapolate.
+         * @description With `If-None-Match` the response is 304 unless something has changed that the client cannot extrapolate.
          */
         get: operations["readState"];
         put?: never;
@@ -442,8 +445,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Buy generators: `quantity` of them or none
-         * @description `"max"` buys as many as are affordable.
+         * Buy generators
+         * @description Either `quantity` of them are bought or none; `"max"` buys as many as the player can afford.
          */
         post: operations["buyGenerators"];
         delete?: never;
@@ -529,7 +532,7 @@ export interface paths {
         };
         /**
          * Read a page of a board
-         * @description Scores of players who were seen or changed in the last minute are at most 10 s old, those of other players at most 10 minutes.
+         * @description Scores of players who were active or changed in the last minute are at most 10 s old, those of other players at most 10 minutes.
          */
         get: operations["readRankings"];
         put?: never;
@@ -547,7 +550,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Read the own rank and the neighbours on a board */
+        /** Read the player's own rank and the adjacent ranks of a board */
         get: operations["readOwnRanking"];
         put?: never;
         post?: never;
@@ -583,7 +586,7 @@ export interface paths {
         };
         /**
          * Read a page of a season's standings
-         * @description The running season has its present standings, a past one its final ones. For about half a minute after its end a season has none: 503.
+         * @description A running season returns its current standings, a past season its final ones. For about half a minute after a season has ended, its final standings do not exist yet and the response is 503.
          */
         get: operations["readSeasonRankings"];
         put?: never;
@@ -655,7 +658,7 @@ export interface components {
         };
         /** @description The result of an action: its outcome if `status` is 200, otherwise its problem. */
         ActionResult: components["schemas"]["AppliedAction"] | components["schemas"]["RefusedAction"];
-        /** @description The outcomes of several actions, in their order. */
+        /** @description The results of several actions, in the order of the request. */
         ActionsOutcome: {
             results: components["schemas"]["ActionResult"][];
             state: components["schemas"]["State"];
@@ -706,7 +709,7 @@ export interface components {
             /** @enum {integer} */
             status: 200;
         };
-        /** @description An action of an operator. */
+        /** @description An entry of the audit log: an action of an operator. */
         AuditEntry: {
             action: string;
             /** Format: date-time */
@@ -728,7 +731,7 @@ export interface components {
         /** @description The reason, which is stored in the audit log. */
         BanRequest: {
             /**
-             * @description 1 to 200 characters as people count them and at most 1024 bytes, without surrounding white space. Control characters are not allowed.
+             * @description 1 to 200 user-perceived characters (grapheme clusters) and at most 1024 bytes, without surrounding white space. Control characters are not allowed.
              * @example a script
              */
             reason?: string | null;
@@ -738,11 +741,11 @@ export interface components {
          * @enum {string}
          */
         Board: "lifetime_energy" | "energy_per_second" | "season";
-        /** @description What can be bought, and the rules. */
+        /** @description The items that can be bought, and the rules. */
         Catalog: {
             /**
              * Format: date-time
-             * @description When it is in force for all players.
+             * @description The time from which it is in force for all players.
              */
             effective_at: string;
             generators: components["schemas"]["Generator"][];
@@ -751,7 +754,7 @@ export interface components {
             /** Format: int64 */
             version: number;
         };
-        /** @description A catalogue to put in force. The answer to `GET` can be changed and sent back: `version`, `effective_at` and `version_in_force` are set by the server and ignored; `rules` must be unchanged. */
+        /** @description A new catalogue. The response of `GET` can be edited and sent back: `version`, `effective_at` and `version_in_force` are set by the server and ignored; `rules` must be unchanged. */
         CatalogRequest: {
             effective_at?: string | null;
             generators: components["schemas"]["GeneratorRequest"][];
@@ -766,13 +769,13 @@ export interface components {
         Check: {
             /**
              * Format: double
-             * @description In milliseconds, with a precision of a microsecond; null if there was no answer.
+             * @description In milliseconds, with a precision of a microsecond; null if the dependency did not respond.
              */
             latency_ms: number | null;
             status: components["schemas"]["CheckStatus"];
         };
         /**
-         * @description The state of a dependency. `read_only`: Postgres accepts no writes, like a standby. `degraded`: Postgres accepts no writes because its disk is full or faulty, or jobs that are due must wait.
+         * @description The state of a dependency. `read_only`: Postgres accepts no writes, for example because it is a standby. `degraded`: Postgres accepts no writes because its disk is full or faulty, or due jobs are delayed.
          * @enum {string}
          */
         CheckStatus: "ok" | "down" | "disabled" | "read_only" | "degraded";
@@ -791,7 +794,7 @@ export interface components {
             accepted: number;
             state: components["schemas"]["State"];
         };
-        /** @description Clicks since the last call. */
+        /** @description The clicks since the last call. */
         ClicksRequest: {
             /**
              * Format: int64
@@ -852,7 +855,7 @@ export interface components {
             /** @description Newest first. */
             ledger: components["schemas"]["LedgerEntry"][];
             remembered_requests: components["schemas"]["ExportedRequest"][];
-            /** @description The player's results in the seasons that it has left, newest first. */
+            /** @description The player's results in seasons that it no longer plays in, newest first. */
             seasons: components["schemas"]["SeasonResult"][];
             sessions: components["schemas"]["Session"][];
             state: components["schemas"]["State"];
@@ -898,7 +901,7 @@ export interface components {
             /** @description Null for guests. */
             username: string | null;
         };
-        /** @description A page of a list. */
+        /** @description One page of a list. */
         FoundPlayerPage: {
             entries: components["schemas"]["FoundPlayer"][];
             /** @description Send it as `cursor` to get the next page; null on the last page. */
@@ -970,7 +973,7 @@ export interface components {
              */
             energy: number;
             /**
-             * @description Shown in the player's ledger. 1 to 200 characters as people count them and at most 1024 bytes, without surrounding white space. Control characters are not allowed.
+             * @description Shown in the player's ledger. 1 to 200 user-perceived characters (grapheme clusters) and at most 1024 bytes, without surrounding white space. Control characters are not allowed.
              * @example a prize
              */
             reason: string;
@@ -1051,7 +1054,7 @@ export interface components {
             /** Format: uuid */
             id: string;
             /**
-             * @description There is at most one job of a kind with the same key. For a scheduled job it is the turn.
+             * @description Unique among the jobs of a kind. For a scheduled job, the time for which it is scheduled.
              * @example 2026-11-21T10:00:00Z
              */
             key: string;
@@ -1061,23 +1064,23 @@ export interface components {
             max_attempts: number;
             /**
              * Format: date-time
-             * @description The earliest time at which it runs.
+             * @description The earliest time at which the job may run.
              */
             run_after: string;
             /** Format: date-time */
             started_at: string | null;
             status: components["schemas"]["JobStatus"];
-            /** @description The worker of the latest attempt. */
+            /** @description The worker that made the latest attempt. */
             worker: string | null;
         };
-        /** @description A page of a list. */
+        /** @description One page of a list. */
         JobPage: {
             entries: components["schemas"]["Job"][];
             /** @description Send it as `cursor` to get the next page; null on the last page. */
             next_cursor: string | null;
         };
         /**
-         * @description The status of a job. `dead` means that the last attempt failed.
+         * @description The status of a job. `dead` means that the last allowed attempt failed.
          * @enum {string}
          */
         JobStatus: "queued" | "running" | "done" | "dead";
@@ -1091,7 +1094,7 @@ export interface components {
             delta: number;
             /**
              * Format: double
-             * @description Everything that production and clicks added since the previous entry.
+             * @description The energy that production and clicks added since the previous entry.
              */
             earned: number;
             /**
@@ -1103,7 +1106,7 @@ export interface components {
             /** @description The item that was bought, the number of cores, or the reason of the grant. */
             reference: string;
         };
-        /** @description A page of a list. */
+        /** @description One page of a list. */
         LedgerEntryPage: {
             entries: components["schemas"]["LedgerEntry"][];
             /** @description Send it as `cursor` to get the next page; null on the last page. */
@@ -1120,10 +1123,10 @@ export interface components {
             session?: components["schemas"]["SessionKind"];
             username: string;
         };
-        /** @description The end of a session, which has no members. */
+        /** @description A request to end the session. It has no members. */
         LogoutRequest: Record<string, never>;
         /**
-         * @description As many as the energy suffices for.
+         * @description As many as the player can afford.
          * @enum {string}
          */
         Max: "max";
@@ -1150,7 +1153,7 @@ export interface components {
             /** @enum {integer} */
             status: 409;
         };
-        /** @description A player and its neighbours. */
+        /** @description A player's rank, and the players ranked next to it. */
         OwnRanking: {
             /**
              * Format: date-time
@@ -1158,7 +1161,7 @@ export interface components {
              */
             as_of: string;
             board: components["schemas"]["Board"];
-            /** @description The player with up to `around` neighbours on each side, best first. */
+            /** @description The player and up to `around` players on each side, best first. */
             entries: components["schemas"]["RankingEntry"][];
             /**
              * Format: double
@@ -1170,7 +1173,7 @@ export interface components {
             /** Format: double */
             score: number;
         };
-        /** @description One generator of which the player owns units. */
+        /** @description One kind of generator that the player owns. */
         OwnedGenerator: {
             /**
              * Format: double
@@ -1181,13 +1184,13 @@ export interface components {
             id: string;
             /**
              * Format: double
-             * @description Null if the next unit cannot be bought.
+             * @description The cost of the next unit; null if it cannot be bought.
              */
             next_cost: number | null;
             /** Format: int64 */
             owned: number;
         };
-        /** @description A change of password. */
+        /** @description A request to change the password. */
         PasswordRequest: {
             current_password: string;
             /** @example correct horse battery */
@@ -1213,13 +1216,13 @@ export interface components {
             gained_cores: number;
             state: components["schemas"]["State"];
         };
-        /** @description The body of every answer that is no success (RFC 9457). `code` is for programs, and tells which members there are; these are all codes. */
+        /** @description The body of every error response (RFC 9457). The machine-readable `code` determines which other members are present. All codes are listed here. */
         Problem: components["schemas"]["RequestTrace"] & (components["schemas"]["InvalidRequestProblem"] | components["schemas"]["UnauthenticatedProblem"] | components["schemas"]["TokenExpiredProblem"] | components["schemas"]["InvalidCredentialsProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["PlayerBannedProblem"] | components["schemas"]["NotFoundProblem"] | components["schemas"]["MethodNotAllowedProblem"] | components["schemas"]["InsufficientEnergyProblem"] | components["schemas"]["RequirementNotMetProblem"] | components["schemas"]["AlreadyOwnedProblem"] | components["schemas"]["NothingToGainProblem"] | components["schemas"]["UsernameTakenProblem"] | components["schemas"]["AlreadyRegisteredProblem"] | components["schemas"]["VersionMismatchProblem"] | components["schemas"]["PayloadTooLargeProblem"] | components["schemas"]["UnsupportedMediaTypeProblem"] | components["schemas"]["ValidationFailedProblem"] | components["schemas"]["IdempotencyKeyReusedProblem"] | components["schemas"]["RateLimitedProblem"] | components["schemas"]["InternalProblem"] | components["schemas"]["UnavailableProblem"]);
-        /** @description What every problem says of itself. */
+        /** @description The members that every problem has. */
         ProblemDetails: {
-            /** @description What happened, for people */
+            /** @description A human-readable explanation of this occurrence */
             detail: string;
-            /** @description The code, for people */
+            /** @description A human-readable title of the code */
             title: string;
             /** @description The code, as a URN: `urn:idlewatt:problem:insufficient_energy` */
             type: string;
@@ -1236,7 +1239,7 @@ export interface components {
             /** Format: uuid */
             player_id: string;
         };
-        /** @description A whole number, or `"max"` for as many as the energy suffices for. */
+        /** @description A whole number, or `"max"` for as many as the player can afford. */
         Quantity: components["schemas"]["Count"] | components["schemas"]["Max"];
         /** @description A player's place on a board. */
         RankingEntry: {
@@ -1261,12 +1264,12 @@ export interface components {
             board: components["schemas"]["Board"];
             /** @description Best first. */
             entries: components["schemas"]["RankingEntry"][];
-            /** @description Whether newer scores are missing because a store is unavailable. */
+            /** @description Whether the scores are out of date because a store is unavailable. */
             stale: boolean;
             /** Format: int64 */
             total_players: number;
         };
-        /** @description The result of the request. */
+        /** @description The result of requesting a rebuild. */
         RankingsRebuild: {
             status: components["schemas"]["RebuildStatus"];
         };
@@ -1292,11 +1295,11 @@ export interface components {
          */
         ReadinessStatus: "ok" | "degraded" | "starting" | "draining";
         /**
-         * @description Whether a rebuild has `started`, or another one is `running` and this one follows it.
+         * @description `started`: the rebuild has started. `running`: another rebuild is running, and the requested one follows it.
          * @enum {string}
          */
         RebuildStatus: "started" | "running";
-        /** @description A refresh token. Without one, that of the session cookie is used. */
+        /** @description A refresh token. If it is absent, the token in the session cookie is used. */
         RefreshRequest: {
             refresh_token?: string;
         };
@@ -1308,7 +1311,7 @@ export interface components {
         /** @description A registration. */
         RegisterRequest: {
             /**
-             * @description 1 to 24 characters as people count them and at most 256 bytes, without surrounding white space. At least one must be visible, and none may be a control character or change the direction of text. The default is the username, or the guest's present name.
+             * @description 1 to 24 user-perceived characters (grapheme clusters) and at most 256 bytes, without surrounding white space. At least one must be visible, and none may be a control character or change the direction of text. The default is the guest's current name, or the username for a new player.
              * @example Ada
              */
             display_name?: string | null;
@@ -1324,14 +1327,14 @@ export interface components {
         /** @description A new display name. */
         RenameRequest: {
             /**
-             * @description 1 to 24 characters as people count them and at most 256 bytes, without surrounding white space. At least one must be visible, and none may be a control character or change the direction of text.
+             * @description 1 to 24 user-perceived characters (grapheme clusters) and at most 256 bytes, without surrounding white space. At least one must be visible, and none may be a control character or change the direction of text.
              * @example Ada
              */
             display_name: string;
         };
-        /** @description Of which request a problem is. */
+        /** @description Identifies the request that failed. */
         RequestTrace: {
-            /** @description For support; the value of `X-Request-Id` */
+            /** @description The value of `X-Request-Id`, for support requests */
             request_id: string;
         };
         /** @description What an upgrade requires in addition to its cost. */
@@ -1355,7 +1358,7 @@ export interface components {
             /** @enum {integer} */
             status: 409;
         };
-        /** @description Constants of the game that are not in the catalogue. */
+        /** @description Constants of the game. They are not part of the catalogue that operators change. */
         Rules: {
             /**
              * Format: double
@@ -1374,7 +1377,7 @@ export interface components {
             clicks_per_second: number;
             /**
              * Format: double
-             * @description Before upgrades.
+             * @description The energy of one click, before upgrades.
              */
             energy_per_click: number;
             /**
@@ -1388,7 +1391,7 @@ export interface components {
              */
             offline_cap_seconds: number;
         };
-        /** @description A week from Monday 00:00 UTC to the next. */
+        /** @description A season: one week from Monday 00:00 UTC to the next Monday. */
         Season: {
             /** Format: date-time */
             ends_at: string;
@@ -1399,7 +1402,7 @@ export interface components {
             id: string;
             /**
              * Format: int64
-             * @description How many players the final standings rank; null before they exist.
+             * @description The number of players in the final standings; null until they exist.
              */
             ranked_players: number | null;
             /** Format: date-time */
@@ -1407,11 +1410,11 @@ export interface components {
             state: components["schemas"]["SeasonState"];
         };
         /**
-         * @description The board of seasons.
+         * @description The board of a season; always `season`.
          * @enum {string}
          */
         SeasonBoard: "season";
-        /** @description A page of a list. */
+        /** @description One page of a list. */
         SeasonPage: {
             entries: components["schemas"]["Season"][];
             /** @description Send it as `cursor` to get the next page; null on the last page. */
@@ -1431,11 +1434,11 @@ export interface components {
             final: boolean;
             /** @example 2026-w02 */
             season: string;
-            /** @description Whether newer scores are missing because a store is unavailable. */
+            /** @description Whether the scores are out of date because a store is unavailable. */
             stale: boolean;
             /**
              * Format: int64
-             * @description How many players are ranked. Final standings count players who were deleted since, whose ranks are left out.
+             * @description The number of ranked players. In final standings it includes players who were deleted since; their entries are missing.
              */
             total_players: number;
         };
@@ -1443,7 +1446,7 @@ export interface components {
         SeasonResult: {
             /**
              * Format: int64
-             * @description Null before the standings are final.
+             * @description Null until the standings are final.
              */
             rank: number | null;
             /** Format: double */
@@ -1479,7 +1482,7 @@ export interface components {
          * @enum {string}
          */
         SessionKind: "token" | "cookie";
-        /** @description A page of a list. */
+        /** @description One page of a list. */
         SessionPage: {
             entries: components["schemas"]["Session"][];
             /** @description Send it as `cursor` to get the next page; null on the last page. */
@@ -1502,7 +1505,7 @@ export interface components {
         State: {
             /**
              * Format: date-time
-             * @description When production stops if the player does not come back.
+             * @description When production stops unless the player returns before.
              */
             accrues_until: string;
             /** @description The last absence, if it was longer than a minute. Present for 30 s or until the next mutation. */
@@ -1517,11 +1520,11 @@ export interface components {
             /** Format: double */
             energy_per_second: number;
             /**
-             * @description Changes when the database was restored or replaced and so may have gone back to an earlier state. Accept the state of a new epoch whatever its version is.
+             * @description Changes when the database was restored or replaced, after which the state may be an earlier one. Accept a state of a new epoch even if its version is lower.
              * @example 5b1c8e0f9a7d2346
              */
             epoch: string;
-            /** @description The generators that are owned, in the catalogue's order. */
+            /** @description The owned generators, in the order of the catalogue. */
             generators: components["schemas"]["OwnedGenerator"][];
             /**
              * Format: double
@@ -1532,7 +1535,7 @@ export interface components {
             player_id: string;
             /** Format: date-time */
             server_time: string;
-            /** @description The upgrades that are owned. */
+            /** @description The ids of the owned upgrades. */
             upgrades: string[];
             /** @description Null for guests. */
             username: string | null;
@@ -1555,7 +1558,7 @@ export interface components {
             status: 401;
         };
         /**
-         * @description How an access token is sent.
+         * @description The scheme with which an access token is sent.
          * @enum {string}
          */
         TokenType: "Bearer";
@@ -1568,7 +1571,7 @@ export interface components {
              * @description Seconds for which the access token is valid.
              */
             expires_in: number;
-            /** @description Valid for one refresh. Absent if it is in the session cookie. */
+            /** @description Can be used for one refresh. Absent if it is in the session cookie. */
             refresh_token?: string;
             token_type: components["schemas"]["TokenType"];
         };
@@ -1593,7 +1596,7 @@ export interface components {
             /** @enum {integer} */
             status: 415;
         };
-        /** @description A permanent improvement, bought once between two prestiges. */
+        /** @description An improvement that can be bought once and is lost at the next prestige. */
         Upgrade: {
             /** @description False for a retired upgrade: it cannot be bought, but keeps its effect for its owners. */
             available: boolean;
@@ -1939,20 +1942,20 @@ export interface components {
         };
     };
     parameters: {
-        /** @description Visible ASCII. A repeat with the same key has no further effect, and is answered with the first outcome. Keys count for 24 hours, those of clicks for 10 minutes. */
+        /** @description Visible ASCII characters. Repeating a request with the same key has no further effect and returns the first outcome. Keys are valid for 24 hours, those of clicks for 10 minutes. */
         IdempotencyKey: string;
-        /** @description The `ETag` of an earlier answer, or a version in quotes. The request succeeds only if nothing has changed since. */
+        /** @description The `ETag` of an earlier response, or a version in quotes. The request succeeds only if nothing has changed since. */
         IfMatch: string;
-        /** @description The `ETag` of an earlier answer. If nothing has changed since, the answer is 304. */
+        /** @description The `ETag` of an earlier response. If nothing has changed since, the response is 304. */
         IfNoneMatch: string;
     };
     requestBodies: never;
     headers: {
-        /** @description The entity tag of the answer, for `If-None-Match`. */
+        /** @description The entity tag of the response, for `If-None-Match`. */
         ETag: string;
         /** @description Present if this is the outcome of an earlier request with the same key. */
         IdempotencyReplayed: "true";
-        /** @description What is left of the limits: `r` calls now, all after `t` seconds without a call. */
+        /** @description The remaining limits: `r` calls now, and the full limit after `t` seconds without a call. */
         RateLimit: string;
         /** @description The limits that applied: at most `q` calls in `w` seconds. */
         RateLimitPolicy: string;
@@ -1960,7 +1963,7 @@ export interface components {
         RequestId: string;
         /** @description Seconds to wait, rounded up. */
         RetryAfter: number;
-        /** @description How to sign in. */
+        /** @description The authentication scheme. */
         WwwAuthenticate: string;
     };
     pathItems: never;
@@ -1999,7 +2002,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` of an earlier answer, or a version in quotes. The request succeeds only if nothing has changed since. */
+                /** @description The `ETag` of an earlier response, or a version in quotes. The request succeeds only if nothing has changed since. */
                 "If-Match"?: components["parameters"]["IfMatch"];
             };
             path?: never;
@@ -2040,7 +2043,7 @@ export interface operations {
             query?: {
                 /** @description Only jobs with this status. */
                 status?: components["schemas"]["JobStatus"];
-                /** @description The largest number of jobs. */
+                /** @description The maximum number of jobs. */
                 limit?: number;
                 /** @description The `next_cursor` of the previous page. */
                 cursor?: string;
@@ -2130,7 +2133,7 @@ export interface operations {
             query?: {
                 /** @description An id, the start of a username, or a part of a display name. The default matches all players. */
                 query?: string;
-                /** @description The largest number of players. */
+                /** @description The maximum number of players. */
                 limit?: number;
                 /** @description The `next_cursor` of the previous page. */
                 cursor?: string;
@@ -2228,7 +2231,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Visible ASCII. A repeat with the same key has no further effect, and is answered with the first outcome. Keys count for 24 hours, those of clicks for 10 minutes. */
+                /** @description Visible ASCII characters. Repeating a request with the same key has no further effect and returns the first outcome. Keys are valid for 24 hours, those of clicks for 10 minutes. */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
             };
             path: {
@@ -2621,7 +2624,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` of an earlier answer. If nothing has changed since, the answer is 304. */
+                /** @description The `ETag` of an earlier response. If nothing has changed since, the response is 304. */
                 "If-None-Match"?: components["parameters"]["IfNoneMatch"];
             };
             path?: never;
@@ -2662,7 +2665,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` of an earlier answer. If nothing has changed since, the answer is 304. */
+                /** @description The `ETag` of an earlier response. If nothing has changed since, the response is 304. */
                 "If-None-Match"?: components["parameters"]["IfNoneMatch"];
             };
             path?: never;
@@ -2705,7 +2708,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Visible ASCII. A repeat with the same key has no further effect, and is answered with the first outcome. Keys count for 24 hours, those of clicks for 10 minutes. */
+                /** @description Visible ASCII characters. Repeating a request with the same key has no further effect and returns the first outcome. Keys are valid for 24 hours, those of clicks for 10 minutes. */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
             };
             path?: never;
@@ -2737,7 +2740,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Visible ASCII. A repeat with the same key has no further effect, and is answered with the first outcome. Keys count for 24 hours, those of clicks for 10 minutes. */
+                /** @description Visible ASCII characters. Repeating a request with the same key has no further effect and returns the first outcome. Keys are valid for 24 hours, those of clicks for 10 minutes. */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
             };
             path?: never;
@@ -2777,7 +2780,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Visible ASCII. A repeat with the same key has no further effect, and is answered with the first outcome. Keys count for 24 hours, those of clicks for 10 minutes. */
+                /** @description Visible ASCII characters. Repeating a request with the same key has no further effect and returns the first outcome. Keys are valid for 24 hours, those of clicks for 10 minutes. */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
             };
             path?: never;
@@ -2817,7 +2820,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Visible ASCII. A repeat with the same key has no further effect, and is answered with the first outcome. Keys count for 24 hours, those of clicks for 10 minutes. */
+                /** @description Visible ASCII characters. Repeating a request with the same key has no further effect and returns the first outcome. Keys are valid for 24 hours, those of clicks for 10 minutes. */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
             };
             path?: never;
@@ -2885,7 +2888,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Visible ASCII. A repeat with the same key has no further effect, and is answered with the first outcome. Keys count for 24 hours, those of clicks for 10 minutes. */
+                /** @description Visible ASCII characters. Repeating a request with the same key has no further effect and returns the first outcome. Keys are valid for 24 hours, those of clicks for 10 minutes. */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
             };
             path: {
@@ -2929,7 +2932,7 @@ export interface operations {
     readLedger: {
         parameters: {
             query?: {
-                /** @description The largest number of entries. */
+                /** @description The maximum number of entries. */
                 limit?: number;
                 /** @description The `next_cursor` of the previous page. */
                 cursor?: string;
@@ -2964,7 +2967,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Visible ASCII. A repeat with the same key has no further effect, and is answered with the first outcome. Keys count for 24 hours, those of clicks for 10 minutes. */
+                /** @description Visible ASCII characters. Repeating a request with the same key has no further effect and returns the first outcome. Keys are valid for 24 hours, those of clicks for 10 minutes. */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
             };
             path?: never;
@@ -3005,7 +3008,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Visible ASCII. A repeat with the same key has no further effect, and is answered with the first outcome. Keys count for 24 hours, those of clicks for 10 minutes. */
+                /** @description Visible ASCII characters. Repeating a request with the same key has no further effect and returns the first outcome. Keys are valid for 24 hours, those of clicks for 10 minutes. */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
             };
             path: {
@@ -3080,13 +3083,13 @@ export interface operations {
             query?: {
                 /** @description The board. */
                 board?: components["schemas"]["Board"];
-                /** @description The largest number of players. */
+                /** @description The maximum number of players. */
                 limit?: number;
-                /** @description How many of the best players to skip. */
+                /** @description The number of top players to skip. */
                 offset?: number;
             };
             header?: {
-                /** @description The `ETag` of an earlier answer. If nothing has changed since, the answer is 304. */
+                /** @description The `ETag` of an earlier response. If nothing has changed since, the response is 304. */
                 "If-None-Match"?: components["parameters"]["IfNoneMatch"];
             };
             path?: never;
@@ -3130,7 +3133,7 @@ export interface operations {
             query?: {
                 /** @description The board. */
                 board?: components["schemas"]["Board"];
-                /** @description The largest number of neighbours on each side. */
+                /** @description The maximum number of players on each side. */
                 around?: number;
             };
             header?: never;
@@ -3163,7 +3166,7 @@ export interface operations {
     listSeasons: {
         parameters: {
             query?: {
-                /** @description The largest number of seasons. */
+                /** @description The maximum number of seasons. */
                 limit?: number;
                 /** @description The `next_cursor` of the previous page. */
                 cursor?: string;
@@ -3195,13 +3198,13 @@ export interface operations {
     readSeasonRankings: {
         parameters: {
             query?: {
-                /** @description The largest number of ranks. */
+                /** @description The maximum number of ranks. */
                 limit?: number;
-                /** @description How many of the best players to skip. */
+                /** @description The number of top players to skip. */
                 offset?: number;
             };
             header?: {
-                /** @description The `ETag` of an earlier answer. If nothing has changed since, the answer is 304. */
+                /** @description The `ETag` of an earlier response. If nothing has changed since, the response is 304. */
                 "If-None-Match"?: components["parameters"]["IfNoneMatch"];
             };
             path: {
@@ -3283,7 +3286,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description `ok`, or `degraded`: reads are answered, though a part is away or Postgres takes no writes */
+            /** @description `ok`, or `degraded`: reads work, but a dependency is down or Postgres accepts no writes */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["RequestId"];
