@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_holds_until_its_end_and_no_longer() {
+    fn a_token_is_valid_until_it_expires() {
         let (tokens, identity) = (tokens("one", None), identity());
         let token = tokens.issue(identity, at(1000)).expect("signed");
         let verified = tokens.verify(&token, at(1059)).expect("holds");
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_secret_signs_nobody_out() {
+    fn tokens_signed_with_the_previous_secret_stay_valid() {
         let (before, identity) = (tokens("one", None), identity());
         let token = before.issue(identity, at(0)).expect("signed");
         assert!(tokens("two", Some("one")).verify(&token, at(1)).is_ok());
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_that_are_not_ours_do_not_hold() {
+    fn tokens_with_a_wrong_signature_or_form_are_refused() {
         let (tokens, identity) = (tokens("one", None), identity());
         let token = tokens.issue(identity, at(0)).expect("signed");
         let parts: Vec<&str> = token.split('.').collect();

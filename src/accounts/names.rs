@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_a_password_by_the_count_of_its_typed_form_can_still_be_claimed() {
+    fn a_password_that_was_long_enough_only_in_its_typed_form_can_still_sign_in() {
         let claimed = Password::claimed("o\u{308}o\u{308}o\u{308}o\u{308}".into());
         assert_eq!(claimed.typed.as_deref(), Some("o\u{308}o\u{308}o\u{308}o\u{308}"));
         assert_eq!(Password::claimed("short".into()), Password::default());

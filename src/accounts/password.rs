@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_storm_of_sign_ins_is_sent_away_instead_of_queued_without_end() {
+    async fn too_many_concurrent_sign_ins_are_refused_instead_of_queued() {
         let hasher = PasswordHasher::new(1);
         let held = hasher.places.acquire_many(1 + WAITING_PER_WORKER as u32).await.expect("free");
         assert!(matches!(hasher.hash(password("any horse")).await, Err(Error::Overloaded)));

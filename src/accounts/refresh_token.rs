@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_survives_its_text() {
+    fn a_token_is_equal_after_encoding_and_decoding() {
         let token = token().successor(b"key");
         assert_eq!(RefreshToken::decode(&token.encode()), Some(token));
         assert_eq!(RefreshToken::decode("short"), None);
@@ -113,14 +113,14 @@ mod tests {
     }
 
     #[test]
-    fn a_successor_is_always_the_same_and_needs_the_chain_key() {
+    fn a_successor_is_deterministic_and_depends_on_the_chain_key() {
         let token = token();
         assert_eq!(token.successor(b"key"), token.successor(b"key"));
         assert_ne!(token.successor(b"key").secret, token.successor(b"other").secret);
     }
 
     #[test]
-    fn an_old_token_is_told_from_a_made_up_one() {
+    fn a_replaced_token_is_distinguished_from_a_forged_one() {
         let first = token();
         let third = first.successor(b"key").successor(b"key");
         assert_eq!(third.generation, 2);

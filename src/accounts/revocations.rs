@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_word_counts_and_old_ones_are_forgotten() {
+    fn the_latest_change_counts_and_old_ones_are_dropped() {
         let (revocations, player) = (Revocations::default(), Uuid::from_u128(rand::random()));
         let at = Timestamp::from_micros;
         revocations.note(player, Reason::PlayerBanned, at(1));

@@ -239,7 +239,7 @@ mod tests {
     use crate::store::players::testing::guest;
 
     #[test]
-    fn a_repeat_is_answered_only_from_a_row_that_holds_what_the_first_request_did() {
+    fn a_repeat_is_answered_only_from_a_row_that_contains_the_first_effect() {
         let id = Uuid::from_u128(7);
         let click = Command::Act(Action::Click { clicks: 5 });
         let asked = Asked { command: &click, expected_version: None, body: b"5" };
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_cannot_be_folded_without_a_panic_harms_no_other() {
+    fn a_row_whose_fold_panics_affects_no_other_row() {
         let click =
             |id| Request::new(Uuid::from_u128(id), Command::Act(Action::Click { clicks: 5 }));
         let batch = Batch::of_requests([1, 2].map(click));

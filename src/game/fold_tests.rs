@@ -52,7 +52,7 @@ fn each_answer_has_the_state_after_its_own_command() {
 }
 
 #[test]
-fn copies_of_one_request_apply_once() {
+fn repeats_of_one_request_apply_once() {
     let copies = [click(5, Some("k")), click(5, Some("k")), click(5, Some("k"))];
     let folded = run(&record(0.0), &copies, 0.0);
     let replayed: Vec<_> = folded.answers.iter().flatten().map(|answer| answer.replayed).collect();
@@ -62,13 +62,13 @@ fn copies_of_one_request_apply_once() {
 }
 
 #[test]
-fn a_key_is_good_for_one_request_only() {
+fn a_key_is_valid_for_one_request_only() {
     let folded = run(&record(0.0), &[click(5, Some("k")), click(6, Some("k"))], 0.0);
     assert!(matches!(folded.answers[1], Err(Error::KeyReused)));
 }
 
 #[test]
-fn a_remembered_outcome_is_given_again_and_writes_nothing() {
+fn a_stored_outcome_is_returned_and_nothing_is_written() {
     let request = click(5, Some("k"));
     let key = request.key.expect("given");
     let outcome = r#"{"accepted":3}"#.to_owned();
@@ -80,7 +80,7 @@ fn a_remembered_outcome_is_given_again_and_writes_nothing() {
 }
 
 #[test]
-fn the_key_comes_before_the_expected_version() {
+fn the_key_is_checked_before_the_expected_version() {
     let repeated = || keyed(buy(Some(0)), Some("k"));
     let folded = run(&record(100.0), &[repeated(), repeated(), buy(Some(0))], 0.0);
     assert!(folded.answers[1].as_ref().is_ok_and(|answer| answer.replayed));
@@ -89,7 +89,7 @@ fn the_key_comes_before_the_expected_version() {
 }
 
 #[test]
-fn refusals_are_not_remembered_and_write_nothing() {
+fn refusals_are_not_stored_and_write_nothing() {
     let request = keyed(buy(None), Some("k"));
     let folded = run(&record(0.0), &[request], 0.0);
     assert!(matches!(folded.answers[0], Err(Error::Refused(Refusal::InsufficientEnergy { .. }))));

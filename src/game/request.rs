@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_the_same_if_it_asks_for_the_same_at_the_same_place() {
+    fn requests_with_the_same_path_and_meaning_are_equal() {
         let click = Command::Act(Action::Click { clicks: 5 });
         let other = Command::Act(Action::Click { clicks: 6 });
         let first = key("POST /clicks", &click, None, b"{\"clicks\":5}");
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_release_before_remembered_by_its_bytes_is_known() {
+    fn records_of_the_previous_release_are_recognised_by_their_bytes() {
         let bytes = half(&Sha256::digest(b"POST /clicks\0{\"clicks\":5}"));
         let remembered = RequestHash { bytes, command: None };
         let click = Command::Act(Action::Click { clicks: 5 });
@@ -139,7 +139,7 @@ mod tests {
 
     /// Records that an earlier release stored must be found.
     #[test]
-    fn the_form_of_commands_stays_as_it_is() {
+    fn the_stored_format_of_commands_does_not_change() {
         let id = || Slug::try_from("wind_turbine").expect("a name");
         let actions = vec![
             Action::Click { clicks: 5 },

@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn all_requests_of_a_contended_aggregate_are_split_off_in_their_order() {
+    fn all_requests_of_a_contended_aggregate_are_separated_in_order() {
         let mut first = batch(&[1, 2]);
         first.answer([Settled::Again { outdated: 1 }, done()]);
         first.count_attempt();

@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_is_always_trusted_and_no_more_before_anything_is_heard() {
+    fn before_any_heartbeat_rows_are_served_for_one_second() {
         let start = Instant::now();
         let freshness = Freshness::new(false, start, Arc::default());
         assert!(freshness.is_fresh(start, after(start, 999)));
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_minute_is_trusted_while_the_heart_beats() {
+    fn rows_are_served_for_half_a_minute_while_heartbeats_arrive() {
         let start = Instant::now();
         let freshness = connected(start, 40_000);
         assert!(freshness.is_fresh(after(start, 11_000), after(start, 40_400)));
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_read_before_a_silence_is_not_trusted_after_it() {
+    fn rows_read_before_a_silence_are_not_served_after_it() {
         let start = Instant::now();
         let freshness = connected(start, 5_000);
         for beat in [8_000, 8_500, 9_000] {
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn an_instance_that_falls_silent_is_missed_until_it_is_heard_again_or_has_ended() {
+    fn a_silent_instance_counts_until_it_is_heard_or_ends() {
         let (start, peer) = (Instant::now(), Uuid::from_u128(1));
         let freshness = connected(start, 2_000);
         freshness.peer_heartbeat(peer, after(start, 2_000));
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn an_instance_that_ends_in_order_is_not_missed() {
+    fn an_instance_that_shuts_down_normally_does_not_count() {
         let (start, peer) = (Instant::now(), Uuid::from_u128(1));
         let freshness = connected(start, 2_000);
         freshness.peer_heartbeat(peer, after(start, 2_000));
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_warning_counts_for_a_while() {
+    fn a_warning_is_valid_for_a_limited_time() {
         let start = Instant::now();
         let freshness = connected(start, 2_000);
         freshness.peer_cannot_announce(after(start, 2_100));
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_trusted_that_was_read_before_a_connection_was_lost() {
+    fn rows_read_before_a_lost_connection_are_not_served() {
         let start = Instant::now();
         let freshness = connected(start, 2_000);
         assert!(freshness.is_fresh(after(start, 1_900), after(start, 2_100)));
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_channel_is_trusted_once_every_instance_must_have_come_to_it() {
+    fn a_new_channel_counts_once_every_instance_must_have_subscribed() {
         let start = Instant::now();
         let freshness = connected(start, 2_000);
         freshness.channel_changed(after(start, 2_100));
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_alone_needs_to_hear_nothing() {
+    fn a_single_instance_needs_no_messages() {
         let start = Instant::now();
         let freshness = Freshness::new(true, start, Arc::default());
         assert!(freshness.is_fresh(start, after(start, 29_000)));

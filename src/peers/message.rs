@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_are_decoded_and_those_of_another_database_or_epoch_are_told_apart() {
+    fn messages_of_another_database_or_epoch_are_recognised() {
         let items = encode_items(&[5_u32, 6]).expect("encoded");
         for message in [
             Message::Beat { from: Uuid::from_u128(1) },
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_of_another_form_are_unknown() {
+    fn messages_of_another_format_are_ignored() {
         let bytes = encode(OURS, &Message::Beat { from: Uuid::from_u128(1) }).expect("encoded");
         assert!((0..bytes.len()).all(|length| decode(OURS, &bytes[..length]) == Decoded::Unknown));
         let next_form = [&[FORM + 1], &bytes[1..]].concat();
@@ -141,7 +141,7 @@ mod tests {
 
     /// The form that earlier releases with the number 3 wrote: one enum with the changes of players in its last variant.
     #[test]
-    fn the_form_is_the_one_that_earlier_releases_write() {
+    fn the_format_is_that_of_earlier_releases() {
         #[derive(Serialize)]
         enum Earlier {
             Beat { from: Uuid },

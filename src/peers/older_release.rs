@@ -26,7 +26,7 @@ mod tests {
 
     /// As that release wrote them.
     #[test]
-    fn a_heartbeat_of_the_release_before_is_decoded() {
+    fn a_heartbeat_of_the_previous_release_is_decoded() {
         let bytes = [&[2, 0, 16][..], &[7; 16]].concat();
         assert!(
             matches!(decode(&bytes), Some(Message::Beat { from }) if from.as_bytes() == &[7; 16])

@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn items_that_are_too_many_are_dropped_and_the_loss_is_known() {
+    fn items_beyond_the_limit_are_dropped_and_the_loss_is_reported() {
         let outbox = Outbox::new(Arc::default());
         outbox.push(identity(1), at(0.0), 0..MAX_WAITING as u32);
         outbox.push(identity(1), at(0.0), std::iter::once(0));

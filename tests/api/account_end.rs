@@ -40,7 +40,7 @@ async fn until_waiting(database: &tokio_postgres::Client, number: i64) {
 }
 
 #[tokio::test]
-async fn a_deleted_account_is_gone_everywhere() {
+async fn a_deleted_account_is_deleted_on_every_instance() {
     let world = World::new().await;
     let (app, other) = (world.start().await, world.start().await);
     let player = app.client.register("ada").await;
@@ -87,7 +87,7 @@ async fn a_deleted_account_is_gone_everywhere() {
 }
 
 #[tokio::test]
-async fn nothing_is_left_of_a_deleted_player_but_the_tombstone() {
+async fn only_the_tombstone_of_a_deleted_player_remains() {
     let world = World::new().await;
     let app = world.start().await;
     let database = world.connect().await;
@@ -112,7 +112,7 @@ async fn nothing_is_left_of_a_deleted_player_but_the_tombstone() {
 }
 
 #[tokio::test]
-async fn commands_in_flight_never_bring_a_deleted_player_back() {
+async fn commands_in_flight_do_not_restore_a_deleted_player() {
     let world = World::new().await;
     let apps = [world.start().await, world.start().await];
     let database = world.connect().await;
@@ -138,7 +138,7 @@ async fn commands_in_flight_never_bring_a_deleted_player_back() {
 }
 
 #[tokio::test]
-async fn what_is_booked_while_a_deletion_waits_goes_with_the_player() {
+async fn ledger_entries_made_while_a_deletion_waits_are_deleted_too() {
     let world = World::new().await;
     let (app, other) = (world.start().await, world.start().await);
     let database = world.connect().await;
@@ -165,7 +165,7 @@ async fn what_is_booked_while_a_deletion_waits_goes_with_the_player() {
 }
 
 #[tokio::test]
-async fn who_signs_in_while_the_account_is_deleted_leaves_no_session_behind() {
+async fn a_sign_in_during_a_deletion_leaves_no_session() {
     let world = World::new().await;
     let app = world.start().await;
     let (database, blocker) = (world.connect().await, world.connect().await);
@@ -199,7 +199,7 @@ async fn who_signs_in_while_the_account_is_deleted_leaves_no_session_behind() {
 }
 
 #[tokio::test]
-async fn the_export_holds_all_that_was_done() {
+async fn the_export_contains_everything_a_player_did() {
     let app = start_for_days(&World::new().await).await;
     let player = app.client.register("ada").await;
     let body = json!({ "username": "ada", "password": "correct horse" });
@@ -234,7 +234,7 @@ async fn the_export_holds_all_that_was_done() {
 }
 
 #[tokio::test]
-async fn a_ledger_of_any_length_is_exported_whole() {
+async fn a_ledger_of_any_length_is_exported_completely() {
     let world = World::new().await;
     let app = world.start().await;
     let player = app.client.guest().await;
@@ -248,7 +248,7 @@ async fn a_ledger_of_any_length_is_exported_whole() {
 }
 
 #[tokio::test]
-async fn the_public_profile_tells_no_more_than_it_should() {
+async fn the_public_profile_contains_public_fields_only() {
     let app = TestApp::new().await;
     let player = app.client.register("ada").await;
     player.click(7).await.expect(200);

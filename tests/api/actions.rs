@@ -52,7 +52,7 @@ async fn each_action_has_its_own_outcome_or_problem_in_one_commit() {
 }
 
 #[tokio::test]
-async fn actions_that_are_all_refused_leave_the_version() {
+async fn a_call_whose_actions_are_all_refused_keeps_the_version() {
     let app = TestApp::new().await;
     let guest = app.client.guest().await;
     guest.click(3).await.expect(200);
@@ -67,7 +67,7 @@ async fn actions_that_are_all_refused_leave_the_version() {
 }
 
 #[tokio::test]
-async fn there_are_one_to_thirty_two_actions() {
+async fn a_call_has_one_to_thirty_two_actions() {
     let app = TestApp::new().await;
     let guest = app.client.guest().await;
     let clicks = |count| Value::from(vec![json!({ "type": "click", "clicks": 1 }); count]);
@@ -84,7 +84,7 @@ async fn there_are_one_to_thirty_two_actions() {
 }
 
 #[tokio::test]
-async fn a_malformed_action_refuses_the_whole_call_and_is_named() {
+async fn a_malformed_action_refuses_the_call_and_is_named() {
     let app = TestApp::new().await;
     let guest = app.client.guest().await;
     let fine = json!({ "type": "click", "clicks": 1 });
@@ -122,7 +122,7 @@ async fn a_malformed_action_refuses_the_whole_call_and_is_named() {
 }
 
 #[tokio::test]
-async fn a_repeat_of_actions_gives_every_first_outcome_again() {
+async fn a_repeat_of_actions_returns_all_first_outcomes() {
     let app = TestApp::new().await;
     let guest = app.client.guest().await;
     let body = json!({ "actions": [

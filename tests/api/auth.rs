@@ -17,7 +17,7 @@ fn fields(problem: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_guest_is_a_player_at_once_with_nothing_asked() {
+async fn a_guest_can_play_without_giving_anything() {
     let app = TestApp::new().await;
     let reply = app.client.call("POST", "/auth/guest", "", Some(json!({}))).await.expect(201);
     let (player, tokens) = (&reply.json["player"], &reply.json["tokens"]);
@@ -37,7 +37,7 @@ async fn a_guest_is_a_player_at_once_with_nothing_asked() {
 }
 
 #[tokio::test]
-async fn who_registers_signs_in_again_by_a_name_of_any_case() {
+async fn a_registered_player_signs_in_with_the_name_in_any_case() {
     let app = TestApp::new().await;
     let body = json!({ "username": "Ada_99", "password": PASSWORD, "display_name": " Ada L. " });
     let reply = app.client.call("POST", "/auth/register", "", Some(body)).await.expect(201);
@@ -53,7 +53,7 @@ async fn who_registers_signs_in_again_by_a_name_of_any_case() {
 }
 
 #[tokio::test]
-async fn without_a_display_name_the_username_is_shown() {
+async fn the_username_is_the_default_display_name() {
     let app = TestApp::new().await;
     let reply = app.client.try_register("", "Grace", PASSWORD).await.expect(201);
     assert_eq!(reply.json["player"]["display_name"], "grace");
@@ -79,7 +79,7 @@ async fn the_longest_and_the_shortest_names_and_passwords_are_accepted() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_a_name_or_a_password_is_refused_with_its_field() {
+async fn invalid_names_and_passwords_are_refused_and_name_the_field() {
     let app = TestApp::new().await;
     let good = json!({ "username": "ada", "password": PASSWORD, "display_name": "Ada" });
     let long = "x".repeat(129);
@@ -124,7 +124,7 @@ async fn a_username_belongs_to_one_player_in_any_case() {
 }
 
 #[tokio::test]
-async fn of_players_who_race_for_a_username_one_gets_it() {
+async fn one_of_several_racing_players_gets_the_username() {
     let world = World::new().await;
     let apps = [world.start().await, world.start().await];
     let (clients, bodies): (Vec<_>, Vec<_>) =
@@ -143,7 +143,7 @@ async fn of_players_who_race_for_a_username_one_gets_it() {
 }
 
 #[tokio::test]
-async fn a_wrong_name_and_a_wrong_password_are_one_answer() {
+async fn a_wrong_name_and_a_wrong_password_get_the_same_answer() {
     let app = TestApp::new().await;
     app.client.register("ada").await;
     let wrong_password = app.client.try_login("ada", "wrong horse").await;
@@ -168,7 +168,7 @@ async fn a_wrong_name_and_a_wrong_password_are_one_answer() {
 }
 
 #[tokio::test]
-async fn a_banned_player_is_told_so_when_it_shows_that_it_is_the_player() {
+async fn a_banned_player_learns_of_the_ban_only_with_the_right_password() {
     let app = TestApp::new().await;
     let ada = app.client.register("ada").await;
     let path = format!("/players/{}", ada.id);

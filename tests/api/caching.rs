@@ -21,7 +21,7 @@ async fn state_tag(player: &Player) -> String {
 }
 
 #[tokio::test]
-async fn what_has_the_tag_already_is_not_sent_again() {
+async fn a_client_with_the_current_tag_gets_304() {
     let app = TestApp::new().await;
     let ada = app.client.register("ada").await;
     for path in ["/api/v1/me", "/api/v1/catalog"] {
@@ -63,7 +63,7 @@ async fn what_has_the_tag_already_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn a_states_tag_changes_with_what_a_client_cannot_work_out() {
+async fn a_states_tag_changes_with_what_a_client_cannot_compute() {
     let app = World::new().await.start_with(&[("OFFLINE_CAP_SECONDS", "480")]).await;
     let ada = app.client.register("ada").await;
     ada.click(30).await.expect(200);
@@ -111,7 +111,7 @@ async fn a_states_tag_changes_with_the_catalogue() {
 
 /// A browser in which several players sign in one after the other distinguishes cached answers by the tag only.
 #[tokio::test]
-async fn two_players_in_the_same_position_do_not_mistake_each_others_state() {
+async fn the_states_of_two_equal_players_have_different_tags() {
     let app = TestApp::new().await;
     let (ada, eve) = (app.client.guest().await, app.client.guest().await);
     let (of_ada, of_eve) = (state_tag(&ada).await, state_tag(&eve).await);
@@ -123,7 +123,7 @@ async fn two_players_in_the_same_position_do_not_mistake_each_others_state() {
 }
 
 #[tokio::test]
-async fn answers_that_depend_on_who_asks_say_so() {
+async fn private_answers_vary_by_token() {
     let app = TestApp::new().await;
     let ada = app.client.guest().await;
     for path in ["/me", "/me/ledger", "/me/export", "/auth/sessions", "/rankings/me"] {
@@ -148,7 +148,7 @@ async fn the_catalogues_tag_is_strong_and_the_same_on_every_instance() {
 }
 
 #[tokio::test]
-async fn what_is_everybodys_may_be_kept_and_what_is_a_players_not() {
+async fn public_answers_may_be_cached_and_private_ones_not() {
     let app = TestApp::new().await;
     let ada = app.client.register("ada").await;
     let reply = app.client.call("GET", "/catalog", "", None).await.expect(200);
@@ -162,7 +162,7 @@ async fn what_is_everybodys_may_be_kept_and_what_is_a_players_not() {
 }
 
 #[tokio::test]
-async fn tokens_are_kept_by_no_cache() {
+async fn answers_with_tokens_must_not_be_stored() {
     let app = TestApp::new().await;
     app.client.register("ada").await;
     let login = app.client.try_login("ada", crate::support::PASSWORD).await.expect(200);
@@ -204,7 +204,7 @@ async fn different_catalogues_of_one_number_and_time_have_different_tags() {
 }
 
 #[tokio::test]
-async fn a_strong_tag_stands_for_one_body_and_a_body_for_one_tag() {
+async fn strong_tags_and_bodies_correspond() {
     let mut bodies: HashMap<(String, String), String> = HashMap::new();
     let mut changes = 0;
     for price in [20.0, 30.0] {

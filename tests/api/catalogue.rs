@@ -16,7 +16,7 @@ fn keys(value: &Value) -> BTreeSet<&str> {
 }
 
 #[tokio::test]
-async fn the_catalogue_tells_what_can_be_bought_and_the_rules() {
+async fn the_catalogue_lists_items_and_rules() {
     let app = TestApp::new().await;
     let reply = app.client.call("GET", "/catalog", "", None).await.expect(200);
     assert_eq!(reply.header("content-type"), "application/json");

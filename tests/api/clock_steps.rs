@@ -13,7 +13,7 @@ use crate::support::{UNLIMITED, World};
 const STEP: f64 = 600.0;
 
 #[tokio::test]
-async fn clicks_and_purchases_go_on_and_production_waits_until_it_is_due() {
+async fn after_a_clock_step_clicks_continue_and_production_waits() {
     let world = World::new().await;
     // In tests the limits use the same clock; in a server a step of the database's clock does not affect them.
     let app = world.start_with(UNLIMITED).await;
@@ -52,7 +52,7 @@ async fn clicks_and_purchases_go_on_and_production_waits_until_it_is_due() {
 }
 
 #[tokio::test]
-async fn a_step_back_is_told_in_the_metrics() {
+async fn a_backward_clock_step_is_in_the_metrics() {
     let clock = Arc::new(DatabaseClock::new());
     let app = World::new().await.start_with_clock(&[], Arc::clone(&clock) as Arc<dyn Clock>).await;
     let behind = || app.metric("database_clock_behind_seconds");

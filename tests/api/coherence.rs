@@ -51,7 +51,7 @@ async fn a_change_at_one_instance_is_seen_at_the_others() {
 }
 
 #[tokio::test]
-async fn so_it_is_over_tls_with_a_password_and_a_database_number() {
+async fn changes_are_seen_over_tls_with_a_password_and_a_database_number() {
     let redis = TlsRedis::start();
     let world = World::new().await.with_redis_at(redis.url());
     let ca_file = redis.ca_file.to_str().expect("a path in UTF-8");
@@ -59,7 +59,7 @@ async fn so_it_is_over_tls_with_a_password_and_a_database_number() {
 }
 
 #[tokio::test]
-async fn so_it_is_with_a_cluster() {
+async fn changes_are_seen_with_a_redis_cluster() {
     let cluster = RedisCluster::start().await;
     let world = World::new().await.with_redis_at(cluster.url());
     exchange(&world, &[]).await;
@@ -143,7 +143,7 @@ async fn seen_without_announcements(world: &World, cut: impl AsyncFn(&TestApp, &
 }
 
 #[tokio::test]
-async fn a_channel_that_is_closed_is_no_reason_to_lie() {
+async fn a_closed_channel_causes_no_stale_reads() {
     let world = World::new().await.with_redis();
     seen_without_announcements(&world, async |_, _| {
         let mut connection = crate::support::redis::connect(shared_redis()).await;
@@ -159,7 +159,7 @@ async fn a_channel_that_is_closed_is_no_reason_to_lie() {
 }
 
 #[tokio::test]
-async fn a_channel_that_says_nothing_is_no_reason_to_lie() {
+async fn a_silent_channel_causes_no_stale_reads() {
     let server = RedisServer::start(&[]);
     let world = World::new().await.with_redis_of(&server);
     seen_without_announcements(&world, async |_, _| {
@@ -175,7 +175,7 @@ async fn a_channel_that_says_nothing_is_no_reason_to_lie() {
 }
 
 #[tokio::test]
-async fn a_redis_that_dies_or_freezes_is_no_reason_to_lie() {
+async fn a_killed_or_frozen_redis_causes_no_stale_reads() {
     for freeze in [false, true] {
         let mut server = RedisServer::start(&[]);
         let world = World::new().await.with_redis_of(&server);
@@ -208,7 +208,7 @@ async fn a_redis_that_dies_or_freezes_is_no_reason_to_lie() {
 }
 
 #[tokio::test]
-async fn one_instance_that_never_had_a_redis_is_followed() {
+async fn changes_of_an_instance_without_redis_are_seen() {
     let world = World::new().await.with_redis();
     let a = world.start_with(&[("REDIS_URL", "redis://127.0.0.1:1")]).await;
     let b = world.start().await;
@@ -235,7 +235,7 @@ async fn until_silence_is_known(world: &World) {
 }
 
 #[tokio::test]
-async fn a_thousand_cold_readers_cause_one_query() {
+async fn a_thousand_concurrent_cold_reads_cause_one_query() {
     for redis in [false, true] {
         let world = World::new().await;
         let world = if redis { world.with_redis() } else { world };
@@ -255,7 +255,7 @@ async fn a_thousand_cold_readers_cause_one_query() {
 }
 
 #[tokio::test]
-async fn what_one_instance_has_read_another_finds_in_redis() {
+async fn a_row_read_by_one_instance_is_found_in_redis_by_another() {
     let world = World::new().await.with_redis();
     let (a, b) = (world.start().await, world.start().await);
     until_trusted(&[&a, &b]).await;
@@ -277,7 +277,7 @@ async fn what_one_instance_has_read_another_finds_in_redis() {
 }
 
 #[tokio::test]
-async fn reads_go_on_without_the_database_and_then_end() {
+async fn reads_continue_for_a_limited_time_without_the_database() {
     let app = TestApp::new().await;
     let player = app.client.guest().await;
     player.click(3).await.expect(200);

@@ -79,7 +79,7 @@ async fn every_answer_carries_the_callers_request_id() {
 }
 
 #[tokio::test]
-async fn every_answer_carries_a_request_id_of_its_own_where_the_caller_sent_none() {
+async fn every_answer_has_a_generated_request_id_if_the_caller_sent_none() {
     let (app, ada) = app_with_cors().await;
     let mut seen = HashSet::new();
     for (_, request) in every_kind(&ada) {
@@ -91,7 +91,7 @@ async fn every_answer_carries_a_request_id_of_its_own_where_the_caller_sent_none
 }
 
 #[tokio::test]
-async fn every_refusal_is_a_problem_that_nobody_keeps() {
+async fn every_refusal_is_a_problem_that_must_not_be_stored() {
     let (app, ada) = app_with_cors().await;
     let expected = ["type", "title", "status", "detail", "code", "request_id"];
     for (status, request) in every_kind(&ada) {
@@ -121,7 +121,7 @@ async fn every_refusal_is_a_problem_that_nobody_keeps() {
 }
 
 #[tokio::test]
-async fn a_request_id_that_is_not_sane_is_replaced() {
+async fn an_invalid_request_id_is_replaced() {
     let app = TestApp::new().await;
     let long = "x".repeat(5_000);
     for id in [
@@ -181,7 +181,7 @@ async fn head_answers_as_get_does_without_a_body() {
 }
 
 #[tokio::test]
-async fn a_method_that_a_path_does_not_know_is_told_those_that_it_knows() {
+async fn an_unknown_method_is_answered_with_the_allowed_ones() {
     let app = TestApp::new().await;
     for (path, expected) in [
         ("/healthz", &["GET", "HEAD"][..]),
@@ -204,7 +204,7 @@ async fn a_method_that_a_path_does_not_know_is_told_those_that_it_knows() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_ready_says_so_and_how_its_parts_fare() {
+async fn readiness_reports_the_state_of_each_part() {
     let app = TestApp::new().await;
     let healthz = app.client.send(app.client.request("GET", "/healthz")).await.expect(200);
     assert_eq!(healthz.json, json!({ "status": "ok" }));

@@ -50,7 +50,7 @@ fn allows_nothing(reply: &Reply) {
 }
 
 #[tokio::test]
-async fn without_a_configuration_no_page_may_call() {
+async fn without_configured_origins_no_page_is_allowed() {
     let app = TestApp::new().await;
     let ada = app.client.register("ada").await;
     for origin in ALLOWED.iter().chain(&OTHERS) {
@@ -84,7 +84,7 @@ async fn pages_of_the_configured_origins_may_call_and_read_all_kinds_of_answers(
 }
 
 #[tokio::test]
-async fn a_preflight_of_a_configured_origin_is_told_what_it_may_send() {
+async fn a_preflight_of_a_configured_origin_gets_the_allowed_methods_and_headers() {
     let (app, ada) = app_with_origins().await;
     let headers = "authorization, content-type, if-none-match, idempotency-key, x-request-id";
     for origin in ALLOWED {
@@ -100,7 +100,7 @@ async fn a_preflight_of_a_configured_origin_is_told_what_it_may_send() {
 }
 
 #[tokio::test]
-async fn a_preflight_for_the_catalogues_if_match_is_granted() {
+async fn a_preflight_for_if_match_is_granted() {
     let (app, ada) = app_with_origins().await;
     let request = preflight(&ada, ALLOWED[0], "PUT", "authorization, content-type, if-match");
     let reply = app.client.send(request).await;
@@ -128,7 +128,7 @@ async fn a_preflight_for_headers_of_tracing_or_for_none_is_granted() {
 }
 
 #[tokio::test]
-async fn origins_are_known_however_the_configuration_writes_them_and_previews_by_a_pattern() {
+async fn origins_match_in_any_spelling_and_by_pattern() {
     let origins = "https://Play.Example.org:443/, https://*--name.example.app";
     let app = World::new().await.start_with(&[("CORS_ALLOWED_ORIGINS", origins)]).await;
     let answer = async |origin: &str| {
@@ -148,7 +148,7 @@ async fn origins_are_known_however_the_configuration_writes_them_and_previews_by
 }
 
 #[tokio::test]
-async fn pages_of_other_origins_are_granted_nothing() {
+async fn other_origins_are_not_allowed() {
     let (app, ada) = app_with_origins().await;
     for origin in OTHERS {
         let request = ada.client.request("GET", "/api/v1/me").bearer_auth(&ada.token);
@@ -161,7 +161,7 @@ async fn pages_of_other_origins_are_granted_nothing() {
 }
 
 #[tokio::test]
-async fn a_preflight_for_what_is_not_allowed_is_granted_nothing() {
+async fn a_preflight_for_a_forbidden_method_or_header_is_not_granted() {
     let (app, ada) = app_with_origins().await;
     for (method, headers) in [("TRACE", ""), ("POST", "x-anything")] {
         let reply = app.client.send(preflight(&ada, ALLOWED[0], method, headers)).await;
@@ -170,7 +170,7 @@ async fn a_preflight_for_what_is_not_allowed_is_granted_nothing() {
 }
 
 #[tokio::test]
-async fn what_has_no_origin_is_served_with_a_hint_for_caches() {
+async fn requests_without_an_origin_are_served_and_vary_by_origin() {
     let (app, _) = app_with_origins().await;
     let reply = app.client.call("GET", "/catalog", "", None).await.expect(200);
     allows_nothing(&reply);

@@ -20,7 +20,7 @@ fn file(path: &str) -> String {
 }
 
 #[test]
-fn the_handbook_tells_every_variable_and_its_default() {
+fn the_documentation_lists_every_variable_and_its_default() {
     let handbook = file("docs/operations.md");
     let rows = handbook.lines().skip_while(|line| *line != "## Variables");
     let told: Vec<(String, String, String)> = rows
@@ -36,7 +36,7 @@ fn the_handbook_tells_every_variable_and_its_default() {
 }
 
 #[test]
-fn the_handbook_tells_what_every_alert_means() {
+fn the_documentation_explains_every_alert() {
     let (handbook, rules) = (file("docs/operations.md"), file("deploy/prometheus/rules.yml"));
     let tests = file("deploy/prometheus/rules_test.yml");
     let alerts: Vec<_> = rules.lines().filter_map(|line| line.split_once("- alert: ")).collect();
@@ -53,7 +53,7 @@ fn the_handbook_tells_what_every_alert_means() {
 }
 
 #[test]
-fn deployments_set_nothing_that_is_not_read() {
+fn deployments_set_known_variables_only() {
     let is_variable = |word: &&str| {
         word.len() > 3
             && word.contains('_')
@@ -82,7 +82,7 @@ fn between<'a>(text: &'a str, mark: &str) -> Vec<&'a str> {
 
 /// The Korean texts have the same commands and the same names.
 #[test]
-fn translations_have_kept_up() {
+fn translations_are_up_to_date() {
     for (english, korean) in
         [("README.md", "README.ko.md"), ("docs/deploy-cloudtype.md", "docs/deploy-cloudtype.ko.md")]
     {

@@ -77,7 +77,7 @@ impl<'a> Observer<'a> {
 }
 
 #[tokio::test]
-async fn requests_and_answers_are_as_the_document_says() {
+async fn requests_and_answers_conform_to_the_openapi_document() {
     let app = World::new().await.start_with(&[("ACCESS_TOKEN_TTL_SECONDS", "86400")]).await;
     let mut observer = Observer::new(&app).await;
     let guest = observer.call(201, "POST", "/api/v1/auth/guest", "", json!({})).await;

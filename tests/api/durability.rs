@@ -99,14 +99,14 @@ async fn assert_written_with(world: World, default: &str, expected: &str) {
 }
 
 #[tokio::test]
-async fn every_write_is_durable_where_the_databases_default_is_not() {
+async fn every_write_is_durable_although_the_databases_default_is_not() {
     for weaker in ["off", "local", "remote_write"] {
         assert_written_with(World::new().await, weaker, "on").await;
     }
 }
 
 #[tokio::test]
-async fn every_write_behind_a_pooler_is_durable_where_the_databases_default_is_not() {
+async fn every_write_behind_a_pooler_is_durable_although_the_databases_default_is_not() {
     assert_written_with(World::behind_pooler().await, "off", "on").await;
 }
 
@@ -118,7 +118,7 @@ async fn a_stronger_default_of_the_database_is_kept() {
 
 /// Migrations have their own settings.
 #[tokio::test]
-async fn a_new_schema_is_durable_where_the_databases_default_is_not() {
+async fn a_new_schema_is_durable_although_the_databases_default_is_not() {
     let world = World::empty().await;
     let database = world.connect().await;
     set_default(&world, &database, "off").await;

@@ -89,7 +89,7 @@ async fn a_write_that_statement_timeout_ends_leaves_nothing_behind() {
 /// A statement that the server gave up may still be carried out. In both cases a repeat with the key returns the
 /// outcome, and the change is made once.
 #[tokio::test]
-async fn a_write_that_the_server_gives_up_on_counts_at_most_once() {
+async fn a_write_that_timed_out_is_applied_at_most_once() {
     let world = World::new().await;
     let app = world.start().await;
     let database = world.connect().await;
@@ -109,7 +109,7 @@ async fn a_write_that_the_server_gives_up_on_counts_at_most_once() {
 }
 
 #[tokio::test]
-async fn whoever_finds_the_pool_empty_is_sent_away_with_nothing_done() {
+async fn a_request_that_gets_no_connection_is_refused_without_effect() {
     let world = World::new().await;
     let app = world.start().await;
     let (database, mut blocker) = (world.connect().await, world.connect().await);
@@ -200,7 +200,7 @@ async fn a_database_that_takes_no_more_connections_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_mutation_that_too_many_are_before_is_turned_away_before_anything_else_is_done() {
+async fn an_excess_mutation_is_refused_before_any_work() {
     let app = TestApp::new().await;
     let player = app.client.guest().await;
     let crowd: Vec<_> = from_fn(|| app.server.shedding.admit(Instant::now())).collect();

@@ -39,7 +39,7 @@ async fn attempt(player: &Player, path: &str, body: Value) -> Reply {
 }
 
 #[tokio::test]
-async fn astronomic_amounts_are_played_with_like_any_others() {
+async fn very_large_amounts_work_like_others() {
     let app = start_for_days(&World::new().await).await;
     let guest = app.client.guest().await;
     let catalog = app.client.call("GET", "/catalog", "", None).await.expect(200).json;
@@ -77,7 +77,7 @@ async fn astronomic_amounts_are_played_with_like_any_others() {
 }
 
 #[tokio::test]
-async fn a_rate_without_measure_ends_at_the_largest_number() {
+async fn an_infinite_rate_is_limited_to_the_largest_number() {
     let world = World::new().await;
     let app = start_for_days(&world).await;
     let guest = app.client.guest().await;
@@ -98,7 +98,7 @@ async fn a_rate_without_measure_ends_at_the_largest_number() {
 }
 
 #[tokio::test]
-async fn energy_is_never_above_what_accrues_until_the_state_says() {
+async fn energy_stops_rising_at_accrues_until() {
     let app = start_for_days(&World::new().await).await;
     let mut guest = app.client.guest().await;
     guest.grant(1000.0).await;
@@ -123,7 +123,7 @@ async fn energy_is_never_above_what_accrues_until_the_state_says() {
 }
 
 #[tokio::test]
-async fn a_row_with_nan_amounts_is_swept_and_played_without_paying_for_them() {
+async fn a_row_with_nan_amounts_is_swept_and_played_without_crediting_them() {
     let world = World::new().await;
     let app = start_for_days(&world).await;
     let guest = app.client.guest().await;

@@ -13,7 +13,7 @@ use crate::support::proxy::Proxy;
 const CRANKS: &str = "/me/generators/hand_crank/purchase";
 
 #[tokio::test]
-async fn a_standby_is_read_from_and_written_to_once_it_is_promoted() {
+async fn a_promoted_standby_is_used() {
     let primary = OwnCluster::start(&[]).await;
     let standby = primary.standby().await;
     let proxy = Proxy::to(&primary.database()).await;
@@ -83,7 +83,7 @@ async fn a_standby_is_read_from_and_written_to_once_it_is_promoted() {
 }
 
 #[tokio::test]
-async fn what_a_standby_lacked_when_it_was_promoted_is_not_missed_by_anybody() {
+async fn changes_that_a_promoted_standby_lacks_are_not_served() {
     let primary = OwnCluster::start(&[]).await;
     let standby = primary.standby().await;
     let proxy = Proxy::to(&primary.database()).await;

@@ -133,7 +133,7 @@ async fn with_one_connection_everything_works() {
 }
 
 #[tokio::test]
-async fn with_what_max_connections_leaves_to_roles_that_are_no_superusers_everything_works() {
+async fn with_the_connections_left_to_ordinary_roles_everything_works() {
     let cluster = OwnCluster::start(&["max_connections=20"]).await;
     let world = World::on(cluster.database(), cluster.database().into());
     let (world, _) = limited(world, -1).await;

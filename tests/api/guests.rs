@@ -30,7 +30,7 @@ async fn a_guest_who_registers_keeps_its_progress() {
 }
 
 #[tokio::test]
-async fn a_guest_may_take_another_display_name_as_it_registers() {
+async fn a_guest_may_set_a_display_name_when_it_registers() {
     let app = TestApp::new().await;
     let guest = app.client.guest().await;
     let body = json!({ "username": "ada", "password": PASSWORD, "display_name": "Ada" });
@@ -70,7 +70,7 @@ async fn a_guest_who_registers_ends_its_other_sessions_on_every_instance() {
 }
 
 #[tokio::test]
-async fn registering_again_with_the_same_name_and_password_is_answered_again() {
+async fn repeating_a_registration_with_the_same_name_and_password_succeeds() {
     let app = TestApp::new().await;
     let guest = app.client.guest().await;
     let first = app.client.try_register(&guest.token, "ada", PASSWORD).await.expect(201);
@@ -97,7 +97,7 @@ async fn a_player_registers_once() {
 }
 
 #[tokio::test]
-async fn of_racing_upgrades_one_wins_and_the_others_are_told() {
+async fn one_of_several_racing_registrations_succeeds() {
     let world = World::new().await;
     let apps = [world.start().await, world.start().await];
     let guest = apps[0].client.guest().await;
@@ -125,7 +125,7 @@ async fn of_racing_upgrades_one_wins_and_the_others_are_told() {
 }
 
 #[tokio::test]
-async fn racing_copies_of_one_upgrade_are_all_answered() {
+async fn all_concurrent_repeats_of_one_registration_succeed() {
     let world = World::new().await;
     let apps = [world.start().await, world.start().await];
     let guest = apps[0].client.guest().await;
@@ -151,7 +151,7 @@ async fn a_guest_who_asks_for_a_taken_name_stays_a_guest() {
 }
 
 #[tokio::test]
-async fn of_guests_who_race_for_a_name_one_gets_it_and_the_other_stays_a_guest() {
+async fn one_of_two_guests_racing_for_a_name_gets_it_and_the_other_stays_a_guest() {
     let world = World::new().await;
     let apps = [world.start().await, world.start().await];
     let guests = [apps[0].client.guest().await, apps[1].client.guest().await];
@@ -164,7 +164,7 @@ async fn of_guests_who_race_for_a_name_one_gets_it_and_the_other_stays_a_guest()
 }
 
 #[tokio::test]
-async fn a_token_that_does_not_hold_makes_no_new_player() {
+async fn an_invalid_token_does_not_create_a_player() {
     let app = TestApp::new().await;
     let reply = app.client.try_register("not.a.token", "ada", PASSWORD).await;
     reply.expect_problem(401, "unauthenticated");

@@ -40,7 +40,7 @@ async fn rich(app: &TestApp) -> Player {
 }
 
 #[tokio::test]
-async fn a_repeat_of_any_mutation_gives_the_first_outcome_and_the_present_state() {
+async fn a_repeat_of_any_mutation_returns_the_first_outcome_and_the_current_state() {
     let app = TestApp::new().await;
     let player = rich(&app).await;
     for (method, path, body) in mutations() {
@@ -61,7 +61,7 @@ async fn a_repeat_of_any_mutation_gives_the_first_outcome_and_the_present_state(
 }
 
 #[tokio::test]
-async fn a_repeat_among_new_requests_of_the_player_applies_nothing_and_holds_up_none() {
+async fn a_repeat_among_new_requests_applies_nothing_and_delays_none() {
     let app = TestApp::new().await;
     let player = rich(&app).await;
     let all = json!({ "quantity": "max" });
@@ -88,7 +88,7 @@ async fn a_repeat_among_new_requests_of_the_player_applies_nothing_and_holds_up_
 }
 
 #[tokio::test]
-async fn a_key_that_comes_back_with_another_body_or_path_is_refused() {
+async fn a_key_reused_with_another_body_or_path_is_refused() {
     let app = TestApp::new().await;
     let player = rich(&app).await;
     for (index, (method, path, body)) in mutations().into_iter().enumerate() {
@@ -108,7 +108,7 @@ async fn a_key_that_comes_back_with_another_body_or_path_is_refused() {
 }
 
 #[tokio::test]
-async fn a_repeat_is_one_however_its_body_is_written() {
+async fn a_repeat_is_recognised_in_any_notation_of_its_body() {
     let app = TestApp::new().await;
     let player = rich(&app).await;
     let actions = r#"{"actions":[{"type":"click","clicks":2},{"type":"buy_generator","id":"hand_crank","quantity":1}]}"#;
@@ -155,7 +155,7 @@ async fn a_repeat_is_one_however_its_body_is_written() {
 
 /// The previous release recognised repeats by the bytes of their bodies.
 #[tokio::test]
-async fn a_repeat_of_a_request_to_the_release_before_is_one() {
+async fn a_repeat_of_a_request_to_the_previous_release_is_recognised() {
     let app = TestApp::new().await;
     let player = rich(&app).await;
     let click = json!({ "clicks": 3 });
@@ -185,7 +185,7 @@ async fn a_key_of_another_request_does_not_delete_the_account() {
 }
 
 #[tokio::test]
-async fn a_repeat_of_the_deletion_is_answered_and_nobody_elses_is() {
+async fn only_the_player_may_repeat_its_deletion() {
     let world = World::new().await;
     let (app, other) = (world.start().await, world.start().await);
     let player = app.client.guest().await;
@@ -200,7 +200,7 @@ async fn a_repeat_of_the_deletion_is_answered_and_nobody_elses_is() {
 }
 
 #[tokio::test]
-async fn keys_of_two_players_do_not_meet() {
+async fn keys_of_two_players_are_independent() {
     let app = TestApp::new().await;
     for player in [app.client.guest().await, app.client.guest().await] {
         let reply = player.keyed("POST", CLICKS, "same", Some(json!({ "clicks": 2 }))).await;
@@ -210,7 +210,7 @@ async fn keys_of_two_players_do_not_meet() {
 }
 
 #[tokio::test]
-async fn refusals_are_not_remembered() {
+async fn refusals_are_not_stored() {
     let app = TestApp::new().await;
     let player = app.client.guest().await;
     let (one, two) = (json!({ "quantity": 1 }), json!({ "quantity": 2 }));
@@ -226,7 +226,7 @@ async fn refusals_are_not_remembered() {
 }
 
 #[tokio::test]
-async fn keys_are_of_visible_characters_and_not_too_long() {
+async fn keys_are_visible_ascii_and_limited_in_length() {
     let app = TestApp::new().await;
     let player = app.client.guest().await;
     let click = || Some(json!({ "clicks": 1 }));
@@ -273,17 +273,17 @@ async fn assert_remembered_for(memory: u32, path: &str, body: Value, step: u32, 
 }
 
 #[tokio::test]
-async fn clicks_are_remembered_for_ten_minutes() {
+async fn keys_of_clicks_are_valid_for_ten_minutes() {
     assert_remembered_for(600, CLICKS, json!({ "clicks": 1 }), 59, 40).await;
 }
 
 #[tokio::test]
-async fn all_else_is_remembered_for_a_day() {
+async fn other_keys_are_valid_for_a_day() {
     assert_remembered_for(86_400, CRANKS, json!({ "quantity": 1 }), 9_973, 30).await;
 }
 
 #[tokio::test]
-async fn fifty_copies_at_once_over_three_instances_apply_once() {
+async fn fifty_concurrent_repeats_on_three_instances_apply_once() {
     let world = World::new().await;
     let apps = [world.start().await, world.start().await, world.start().await];
     let player = rich(&apps[0]).await;
@@ -309,7 +309,7 @@ async fn fifty_copies_at_once_over_three_instances_apply_once() {
 }
 
 #[tokio::test]
-async fn fifty_copies_of_a_deletion_are_all_answered() {
+async fn fifty_concurrent_repeats_of_a_deletion_all_succeed() {
     let world = World::new().await;
     let apps = [world.start().await, world.start().await, world.start().await];
     let player = apps[0].client.guest().await;
@@ -322,7 +322,7 @@ async fn fifty_copies_of_a_deletion_are_all_answered() {
 }
 
 #[tokio::test]
-async fn a_key_is_found_among_many_without_walking_along_them() {
+async fn a_key_is_found_by_index() {
     let world = World::new().await;
     let database = world.connect().await;
     let file = |path| std::fs::read_to_string(path).expect("a file");

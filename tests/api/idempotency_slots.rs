@@ -117,7 +117,7 @@ const LAPSED: f64 = 4.0 * 28_800.0 - 60.0;
 
 /// The slot that it was going to empty when it was paused is in use now.
 #[tokio::test]
-async fn a_worker_that_was_paused_empties_nothing_that_still_counts() {
+async fn a_paused_worker_empties_no_slot_in_use() {
     let world = World::new().await;
     let app = world.start().await;
     let database = world.connect().await;
@@ -144,7 +144,7 @@ async fn a_worker_that_was_paused_empties_nothing_that_still_counts() {
 }
 
 #[tokio::test]
-async fn a_worker_whose_lease_has_lapsed_empties_nothing_though_nobody_took_over() {
+async fn a_worker_whose_lease_has_expired_empties_no_slot() {
     let world = World::new().await;
     let app = world.start().await;
     let database = world.connect().await;
@@ -162,7 +162,7 @@ async fn a_worker_whose_lease_has_lapsed_empties_nothing_though_nobody_took_over
 
 /// Over three turns of each ring.
 #[tokio::test]
-async fn slots_are_emptied_when_all_in_them_has_lapsed() {
+async fn slots_are_emptied_when_all_their_records_have_expired() {
     let world = World::new().await;
     let app = world.start().await;
     let database = world.connect().await;

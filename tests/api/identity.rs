@@ -146,17 +146,17 @@ async fn rows_go_back(world: World) {
 }
 
 #[tokio::test]
-async fn rows_that_go_back_are_read_again_in_a_new_epoch() {
+async fn reverted_rows_are_read_again_in_a_new_epoch() {
     rows_go_back(World::new().await).await;
 }
 
 #[tokio::test]
-async fn rows_that_go_back_under_a_redis_that_stays_are_read_again_in_a_new_epoch() {
+async fn reverted_rows_are_read_again_in_a_new_epoch_with_the_same_redis() {
     rows_go_back(World::new().await.with_redis()).await;
 }
 
 #[tokio::test]
-async fn boards_follow_rows_that_went_back() {
+async fn boards_follow_reverted_rows() {
     let world = World::new().await.with_redis();
     let database = world.connect().await;
     let app = world.start().await;
@@ -188,7 +188,7 @@ async fn boards_follow_rows_that_went_back() {
 
 /// A revision alone does not distinguish rows of two histories.
 #[tokio::test]
-async fn no_command_is_folded_from_a_row_of_the_same_revision_in_another_history() {
+async fn no_command_uses_a_row_of_the_same_revision_in_another_epoch() {
     let world = World::new().await;
     let database = world.connect().await;
     let app = world.start().await;
@@ -214,7 +214,7 @@ async fn no_command_is_folded_from_a_row_of_the_same_revision_in_another_history
 
 /// While a release is rolled out, instances of the previous release use one channel for all databases.
 #[tokio::test]
-async fn an_instance_of_the_release_before_is_followed() {
+async fn changes_of_an_instance_of_the_previous_release_are_seen() {
     let world = World::new().await.with_redis();
     let database = world.connect().await;
     let app = world.start().await;
@@ -247,7 +247,7 @@ async fn an_instance_of_the_release_before_is_followed() {
 }
 
 #[tokio::test]
-async fn a_bucket_outlives_the_epoch() {
+async fn a_bucket_survives_a_new_epoch() {
     let world = World::new().await.with_redis();
     let database = world.connect().await;
     let limits = [("RATE_LIMIT_PER_SECOND", "1"), ("RATE_LIMIT_BURST", "20")];

@@ -38,7 +38,7 @@ impl Tally {
 }
 
 #[tokio::test]
-async fn every_answered_mutation_counts_once_through_whichever_instance() {
+async fn every_answered_mutation_is_applied_once_through_any_instance() {
     let world = World::new().await;
     let apps = three(&world).await;
     let mut dice = Dice::new(77);
@@ -87,7 +87,7 @@ async fn every_answered_mutation_counts_once_through_whichever_instance() {
 }
 
 #[tokio::test]
-async fn of_purchases_at_once_only_what_is_affordable_is_bought() {
+async fn concurrent_purchases_buy_only_what_is_affordable() {
     let world = World::new().await;
     let apps = three(&world).await;
     let player = apps[0].client.guest().await;
@@ -109,7 +109,7 @@ async fn of_purchases_at_once_only_what_is_affordable_is_bought() {
 }
 
 #[tokio::test]
-async fn of_mutations_at_once_that_expect_the_same_version_one_is_applied() {
+async fn one_of_several_mutations_that_expect_the_same_version_is_applied() {
     let world = World::new().await;
     let apps = three(&world).await;
     let player = apps[0].client.guest().await;
@@ -127,7 +127,7 @@ async fn of_mutations_at_once_that_expect_the_same_version_one_is_applied() {
 }
 
 #[tokio::test]
-async fn instances_that_start_at_once_on_a_new_database_all_get_ready() {
+async fn instances_that_start_together_on_a_new_database_become_ready() {
     let world = World::empty().await;
     let apps = join_all((0..5).map(|_| world.start())).await;
     let database = world.connect().await;
@@ -145,7 +145,7 @@ async fn instances_that_start_at_once_on_a_new_database_all_get_ready() {
 }
 
 #[tokio::test]
-async fn a_schema_of_the_next_version_is_served_by_who_runs_and_by_who_starts() {
+async fn a_schema_of_a_later_version_is_usable_by_running_and_starting_instances() {
     let world = World::new().await;
     let running = world.start().await;
     let player = running.client.guest().await;

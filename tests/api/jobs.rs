@@ -50,7 +50,7 @@ fn slow(effected: &Arc<Notify>, permits: &Arc<Semaphore>) -> Kind {
 }
 
 #[tokio::test]
-async fn a_schedule_fires_once_a_turn_however_many_instances_run() {
+async fn a_schedule_fires_once_per_turn_with_any_number_of_instances() {
     for instances in [1, 3, 5] {
         let world = World::new().await;
         let runs = Arc::new(AtomicUsize::new(0));
@@ -99,7 +99,7 @@ async fn a_schedule_fires_once_a_turn_however_many_instances_run() {
 }
 
 #[tokio::test]
-async fn turns_that_nobody_was_there_for_are_made_up_for_by_the_last() {
+async fn missed_turns_are_replaced_by_the_last_one() {
     let app = TestApp::new().await;
     app.run_jobs().await;
     app.advance(20.0 * 3600.0 + 7.0 * 60.0);
@@ -115,7 +115,7 @@ async fn turns_that_nobody_was_there_for_are_made_up_for_by_the_last() {
 }
 
 #[tokio::test]
-async fn failures_are_tried_again_after_longer_and_longer_pauses_and_end_as_a_dead_letter() {
+async fn failed_jobs_are_retried_with_growing_pauses_and_end_as_dead_letters() {
     let app = TestApp::new().await;
     let attempts = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&attempts);
@@ -163,7 +163,7 @@ async fn failures_are_tried_again_after_longer_and_longer_pauses_and_end_as_a_de
 }
 
 #[tokio::test]
-async fn what_comes_after_the_lease_is_lost_changes_nothing() {
+async fn results_after_a_lost_lease_change_nothing() {
     let app = TestApp::new().await;
     let database = app.world.connect().await;
     leave_effects(&database, 5).await;
@@ -243,7 +243,7 @@ async fn a_long_job_keeps_its_lease() {
 }
 
 #[tokio::test]
-async fn a_job_that_is_taken_over_goes_on_from_its_last_step() {
+async fn a_job_that_is_taken_over_continues_from_its_last_step() {
     let app = TestApp::new().await;
     let begun = Arc::new(std::sync::Mutex::new(Vec::new()));
     let noted = Arc::clone(&begun);
@@ -289,7 +289,7 @@ async fn a_job_that_kills_every_worker_ends_as_a_dead_letter() {
 }
 
 #[tokio::test]
-async fn draining_finishes_what_runs_and_takes_nothing_new() {
+async fn draining_finishes_running_jobs_and_claims_no_others() {
     let app = TestApp::new().await;
     let database = app.world.connect().await;
     leave_effects(&database, 5).await;
@@ -343,7 +343,7 @@ async fn a_job_of_several_steps_is_handed_back_when_the_process_ends() {
 }
 
 #[tokio::test]
-async fn what_has_lapsed_is_forgotten_and_the_rest_is_not() {
+async fn expired_rows_are_deleted_and_others_kept() {
     let world = World::new().await;
     let app = world.start_with(&[("ACCESS_TOKEN_TTL_SECONDS", "86400")]).await;
     let database = world.connect().await;

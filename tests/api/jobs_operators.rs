@@ -64,7 +64,7 @@ async fn a_dead_letter_is_shown_with_its_error_retried_and_discarded() {
 }
 
 #[tokio::test]
-async fn a_job_that_is_done_is_not_retried_and_one_that_waits_need_not_wait() {
+async fn a_done_job_is_not_retried_and_a_waiting_one_can_start_now() {
     let app = TestApp::new().await;
     app.run_jobs().await;
     let done = app.job("sweep").await;
@@ -80,7 +80,7 @@ async fn a_job_that_is_done_is_not_retried_and_one_that_waits_need_not_wait() {
 }
 
 #[tokio::test]
-async fn jobs_are_listed_by_status_in_pages_that_miss_none() {
+async fn jobs_are_listed_by_status_in_complete_pages() {
     let app = TestApp::new().await;
     let jobs = app.jobs_of(vec![hopeless()], LEASE);
     for index in 0..7 {
@@ -118,7 +118,7 @@ async fn jobs_are_listed_by_status_in_pages_that_miss_none() {
 }
 
 #[tokio::test]
-async fn readiness_tells_how_the_jobs_fare() {
+async fn readiness_reports_the_jobs() {
     let world = World::new().await;
     let api = world.start_with(&[("ROLE", "api")]).await;
     let both = world.start().await;
@@ -146,7 +146,7 @@ async fn readiness_tells_how_the_jobs_fare() {
 }
 
 #[tokio::test]
-async fn the_metrics_tell_runs_failures_and_dead_letters() {
+async fn the_metrics_count_runs_failures_and_dead_letters() {
     let app = TestApp::new().await;
     let jobs = app.jobs_of(vec![hopeless()], LEASE);
     jobs.enqueue("hopeless", "once", &json!({})).await.expect("enqueued");

@@ -154,7 +154,7 @@ async fn final_scores(database: &tokio_postgres::Client) -> HashMap<Uuid, Vec<(S
 }
 
 #[tokio::test]
-async fn settling_in_bulk_writes_what_the_rules_say() {
+async fn settling_in_bulk_conforms_to_the_rules() {
     let app = TestApp::new().await;
     let database = app.world.connect().await;
     keep_seasons_open(&database).await;
@@ -235,7 +235,7 @@ async fn settling_in_bulk_writes_what_the_rules_say() {
 }
 
 #[tokio::test]
-async fn an_absence_is_worth_the_cap_however_often_it_is_swept() {
+async fn sweeping_repeatedly_does_not_extend_the_cap() {
     let world = World::new().await;
     let app = start_for_days(&world).await;
     let player = app.client.guest().await;
@@ -255,7 +255,7 @@ async fn an_absence_is_worth_the_cap_however_often_it_is_swept() {
 }
 
 #[tokio::test]
-async fn who_polls_without_changing_anything_keeps_accruing_past_the_cap() {
+async fn a_polling_player_accrues_beyond_the_cap() {
     let world = World::new().await;
     let app = start_for_days(&world).await;
     let database = world.connect().await;
@@ -279,7 +279,7 @@ async fn who_polls_without_changing_anything_keeps_accruing_past_the_cap() {
 }
 
 #[tokio::test]
-async fn a_sweep_passes_by_whom_somebody_is_writing() {
+async fn a_sweep_skips_locked_rows() {
     let app = TestApp::new().await;
     let mut players = Vec::new();
     for _ in 0..3 {
@@ -308,7 +308,7 @@ async fn a_sweep_passes_by_whom_somebody_is_writing() {
 
 /// Slow rows would be locked for seconds if the sweep's statements were not ended early.
 #[tokio::test]
-async fn no_click_waits_for_a_sweep() {
+async fn clicks_do_not_wait_for_a_sweep() {
     const ROWS: usize = 300;
     let app = Arc::new(start_for_days(&World::new().await).await);
     let database = app.world.connect().await;
@@ -367,7 +367,7 @@ async fn no_click_waits_for_a_sweep() {
 }
 
 #[tokio::test]
-async fn sweeps_and_play_at_the_same_time_leave_the_books_right() {
+async fn concurrent_sweeps_and_play_keep_the_balances_exact() {
     let world = World::new().await;
     let apps = [start_for_days(&world).await, start_for_days(&world).await];
     let mut players = Vec::new();

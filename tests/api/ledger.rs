@@ -49,7 +49,7 @@ async fn play(player: &Player, dice: &mut Dice, generators: &[&str]) -> Option<E
 }
 
 #[tokio::test]
-async fn each_balance_follows_from_the_last_through_a_long_play() {
+async fn each_balance_follows_from_the_previous_one() {
     let app = start_for_days(&World::new().await).await;
     let player = app.client.guest().await;
     let generators = ["hand_crank", "bicycle_dynamo", "solar_panel", "fission_reactor"];
@@ -97,7 +97,7 @@ fn ids(page: &Value) -> Vec<u64> {
 }
 
 #[tokio::test]
-async fn pages_are_newest_first_without_gap_or_repeat() {
+async fn pages_are_newest_first_without_gaps_or_repeats() {
     let app = TestApp::new().await;
     let player = with_entries(&app, 60).await;
     let whole: Vec<u64> = (1..=60).rev().collect();
@@ -136,7 +136,7 @@ async fn a_new_players_ledger_is_empty() {
 }
 
 #[tokio::test]
-async fn a_cursor_is_good_for_its_own_list_alone() {
+async fn a_cursor_is_valid_for_its_own_list_only() {
     let app = TestApp::new().await;
     let (player, other) = (with_entries(&app, 3).await, with_entries(&app, 3).await);
     let page = player.get("/me/ledger?limit=1").await.expect(200).json;

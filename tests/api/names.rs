@@ -46,7 +46,7 @@ const BAD: [&str; 21] = [
 ];
 
 #[tokio::test]
-async fn a_name_is_shown_to_others_only_where_they_can_see_it() {
+async fn invisible_names_are_refused() {
     let app = TestApp::new().await;
     let guest = app.client.guest().await;
     for (name, kept) in GOOD {
@@ -64,7 +64,7 @@ async fn a_name_is_shown_to_others_only_where_they_can_see_it() {
 }
 
 #[tokio::test]
-async fn a_name_has_at_most_24_characters_as_people_count_and_256_bytes() {
+async fn a_name_has_at_most_24_graphemes_and_256_bytes() {
     let app = TestApp::new().await;
     let guest = app.client.guest().await;
     let family = "👨‍👩‍👧‍👦";
@@ -75,7 +75,7 @@ async fn a_name_has_at_most_24_characters_as_people_count_and_256_bytes() {
 }
 
 #[tokio::test]
-async fn it_is_so_for_whatever_text_others_see() {
+async fn the_rules_for_names_apply_to_every_visible_text() {
     let app = TestApp::new().await;
     let guest = app.client.guest().await;
     let mut catalogue = app.client.admin("GET", "/catalog", None).await.expect(200).json;

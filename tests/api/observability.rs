@@ -123,7 +123,7 @@ fn queries() -> Vec<(String, String)> {
 }
 
 #[tokio::test]
-async fn every_query_of_the_dashboard_and_the_alerts_has_an_answer() {
+async fn every_query_of_the_dashboard_and_the_alerts_has_a_metric() {
     let app = TestApp::new().await;
     let player = app.client.guest().await;
     player.click(20).await.expect(200);
@@ -172,7 +172,7 @@ fn queries_are_understood() {
 }
 
 #[tokio::test]
-async fn what_the_game_does_is_counted() {
+async fn actions_of_the_game_are_counted() {
     let app = TestApp::new().await;
     let player = app.client.guest().await;
     let metrics = &app.server.metrics;

@@ -133,7 +133,7 @@ async fn the_document_is_openapi_3_1_and_lists_every_route() {
 }
 
 #[tokio::test]
-async fn every_reference_in_the_document_leads_somewhere() {
+async fn every_reference_in_the_document_resolves() {
     let app = TestApp::new().await;
     let document = document(&app).await;
     let mut found = BTreeSet::new();
@@ -152,7 +152,7 @@ async fn every_reference_in_the_document_leads_somewhere() {
 }
 
 #[tokio::test]
-async fn every_operation_is_described_whole() {
+async fn every_operation_is_described_completely() {
     let app = TestApp::new().await;
     let document = document(&app).await;
     let schemas = Schemas(&document);
@@ -234,7 +234,7 @@ async fn the_document_knows_every_method_of_the_server() {
 }
 
 #[tokio::test]
-async fn the_document_says_whose_token_an_operation_asks_for() {
+async fn every_operation_names_the_token_that_it_needs() {
     let app = TestApp::new().await;
     let document = document(&app).await;
     let guest = app.client.guest().await;
@@ -289,7 +289,7 @@ async fn a_code_has_a_schema_whose_status_is_its_own() {
 }
 
 #[tokio::test]
-async fn a_body_need_not_be_sent_where_the_document_does_not_require_one() {
+async fn optional_bodies_may_be_absent() {
     let app = TestApp::new().await;
     let document = document(&app).await;
     let mut optional = Vec::new();
@@ -342,7 +342,7 @@ async fn schemas_have_names_for_clients() {
 }
 
 #[tokio::test]
-async fn the_document_is_small_and_kept_until_it_changes() {
+async fn the_document_is_small_and_cached_by_tag() {
     let app = TestApp::new().await;
     let ask = || app.client.request("GET", "/openapi.json");
     let reply = app.client.send(ask()).await.expect(200);

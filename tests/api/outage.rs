@@ -43,7 +43,7 @@ pub async fn insist(player: &Player, path: &str, key: &str, body: &Value) -> Rep
 }
 
 #[tokio::test]
-async fn play_goes_on_with_exact_books_after_connections_are_cut() {
+async fn play_continues_with_exact_balances_after_lost_connections() {
     let world = World::new().await;
     let app = world.start().await;
     let database = world.connect().await;
@@ -110,7 +110,7 @@ async fn until_read(player: &Player) {
 }
 
 #[tokio::test]
-async fn a_database_that_refuses_writes_takes_none_and_recovers_by_itself() {
+async fn a_database_that_refuses_writes_recovers_by_itself() {
     let world = World::new().await;
     let app = world.start().await;
     let database = world.connect().await;

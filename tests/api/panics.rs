@@ -72,7 +72,7 @@ fn places(app: &TestApp) -> usize {
 }
 
 #[tokio::test]
-async fn a_request_that_panics_is_answered_and_leaves_nothing_behind() {
+async fn a_request_that_panics_is_answered_and_releases_everything() {
     let (app, clock) = start().await;
     let player = app.client.guest().await;
     let before = places(&app);
@@ -95,7 +95,7 @@ async fn a_request_that_panics_is_answered_and_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn a_lane_that_panics_is_noticed_and_nobody_waits_for_it() {
+async fn a_lane_that_panics_is_reported_and_blocks_no_request() {
     let (app, clock) = start().await;
     let player = app.client.guest().await;
     player.click(1).await.expect(200);
@@ -110,7 +110,7 @@ async fn a_lane_that_panics_is_noticed_and_nobody_waits_for_it() {
 }
 
 #[tokio::test]
-async fn the_end_of_a_task_of_the_server_is_noticed() {
+async fn the_end_of_a_supervised_task_is_reported() {
     let (app, clock) = start().await;
     let upkeep = app.server.start_loops();
     let here = thread::current().name().expect("a test has a name").to_owned();

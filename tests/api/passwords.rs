@@ -13,7 +13,7 @@ fn change(current: &str, new: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_new_password_takes_the_place_of_the_old_one() {
+async fn a_new_password_replaces_the_old_one() {
     let app = TestApp::new().await;
     let ada = app.client.register("ada").await;
     let reply = ada.post("/auth/password", change(PASSWORD, NEW)).await.expect(204);
@@ -51,7 +51,7 @@ async fn a_wrong_current_password_changes_nothing() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_a_password_does_not_become_one() {
+async fn an_invalid_password_is_refused() {
     let app = TestApp::new().await;
     let ada = app.client.register("ada").await;
     for new in ["", "short", &"x".repeat(129)] {
@@ -63,7 +63,7 @@ async fn what_cannot_be_a_password_does_not_become_one() {
 }
 
 #[tokio::test]
-async fn a_guest_has_no_password_to_change() {
+async fn a_guest_cannot_change_a_password() {
     let app = TestApp::new().await;
     let guest = app.client.guest().await;
     let reply = guest.post("/auth/password", change(PASSWORD, NEW)).await;
@@ -72,7 +72,7 @@ async fn a_guest_has_no_password_to_change() {
 }
 
 #[tokio::test]
-async fn of_racing_changes_one_wins() {
+async fn one_of_several_racing_changes_succeeds() {
     let world = World::new().await;
     let apps = [world.start().await, world.start().await];
     let ada = apps[0].client.register("ada").await;
@@ -96,7 +96,7 @@ const DECOMPOSED: &str =
     "pa\u{308}sswo\u{308}rd e\u{301} \u{1112}\u{1161}\u{11ab}\u{1100}\u{1173}\u{11af}";
 
 #[tokio::test]
-async fn a_password_is_right_however_its_accents_are_typed() {
+async fn a_password_matches_in_composed_and_decomposed_form() {
     let app = TestApp::new().await;
     for (username, first) in [("ada", DECOMPOSED), ("bea", COMPOSED)] {
         let player = app.client.try_register("", username, first).await.expect(201);
@@ -112,7 +112,7 @@ async fn a_password_is_right_however_its_accents_are_typed() {
 
 /// Only the length is restricted.
 #[tokio::test]
-async fn whatever_is_long_enough_is_a_password() {
+async fn any_text_of_sufficient_length_is_a_password() {
     let app = TestApp::new().await;
     for (number, password) in
         ["\u{200b}".repeat(8), "\u{202e}\n\0\t    ".into(), "e\u{301}".repeat(128)]
@@ -129,7 +129,7 @@ async fn whatever_is_long_enough_is_a_password() {
 
 /// A hash of the password as it was typed, as older releases made it.
 #[tokio::test]
-async fn a_hash_of_what_was_typed_is_right_and_becomes_one_of_the_composed_form() {
+async fn a_hash_of_the_typed_form_matches_and_is_replaced() {
     let world = World::new().await;
     let apps = [world.start().await, world.start().await];
     apps[0].client.register("ada").await;

@@ -19,7 +19,7 @@ async fn plan(world: &World, path: &str) -> String {
 }
 
 #[tokio::test]
-async fn rows_are_locked_in_the_batch_s_order() {
+async fn rows_are_locked_in_the_order_of_the_batch() {
     let world = World::new().await;
     for path in ["commit.sql", "commit_clicks.sql"] {
         let plan = plan(&world, &format!("sql/queries/players/{path}")).await;

@@ -6,7 +6,7 @@ use crate::support::books::{assert_close, count, number, start_for_days};
 use crate::support::{TestApp, World};
 
 #[tokio::test]
-async fn a_guest_clicks_buys_and_watches_energy_rise() {
+async fn a_guest_clicks_buys_and_gains_energy() {
     let app = TestApp::new().await;
     let guest = app.client.guest().await;
     let state = guest.state().await;
@@ -31,7 +31,7 @@ async fn a_guest_clicks_buys_and_watches_energy_rise() {
 }
 
 #[tokio::test]
-async fn clicks_past_the_rate_are_not_credited_and_the_answer_says_so() {
+async fn clicks_beyond_the_rate_are_not_credited_and_are_reported() {
     let app = TestApp::new().await;
     let guest = app.client.guest().await;
     for (clicks, accepted, energy, version) in
@@ -51,7 +51,7 @@ async fn clicks_past_the_rate_are_not_credited_and_the_answer_says_so() {
 }
 
 #[tokio::test]
-async fn a_purchase_is_of_the_whole_quantity_or_of_nothing() {
+async fn a_purchase_is_of_the_full_quantity_or_refused() {
     let app = TestApp::new().await;
     let guest = app.client.guest().await;
     guest.grant(35.0).await;
@@ -71,7 +71,7 @@ async fn a_purchase_is_of_the_whole_quantity_or_of_nothing() {
 }
 
 #[tokio::test]
-async fn max_buys_what_is_affordable_and_one_more_is_not() {
+async fn max_buys_as_many_as_are_affordable() {
     let app = TestApp::new().await;
     let guest = app.client.guest().await;
     for grant in [10.0, 999.0, 123_456.789] {
@@ -88,7 +88,7 @@ async fn max_buys_what_is_affordable_and_one_more_is_not() {
 }
 
 #[tokio::test]
-async fn an_upgrade_takes_its_requirement_its_cost_and_is_bought_once() {
+async fn an_upgrade_needs_its_requirement_and_cost_and_is_bought_once() {
     let app = TestApp::new().await;
     let guest = app.client.guest().await;
     guest.grant(62.0).await;
@@ -114,7 +114,7 @@ async fn an_upgrade_takes_its_requirement_its_cost_and_is_bought_once() {
 }
 
 #[tokio::test]
-async fn prestige_turns_energy_that_was_made_into_cores() {
+async fn prestige_converts_lifetime_energy_into_cores() {
     let app = start_for_days(&World::new().await).await;
     let guest = app.client.guest().await;
     guest.post("/me/prestige", json!({})).await.expect_problem(409, "nothing_to_gain");
@@ -141,7 +141,7 @@ async fn prestige_turns_energy_that_was_made_into_cores() {
 }
 
 #[tokio::test]
-async fn a_state_that_has_moved_on_is_not_changed_by_who_expected_another() {
+async fn a_mutation_with_an_outdated_expected_version_is_refused() {
     let app = TestApp::new().await;
     let guest = app.client.guest().await;
     guest.grant(1e6).await;
@@ -170,7 +170,7 @@ async fn a_state_that_has_moved_on_is_not_changed_by_who_expected_another() {
 }
 
 #[tokio::test]
-async fn a_player_takes_another_display_name() {
+async fn a_player_changes_its_display_name() {
     let app = TestApp::new().await;
     let guest = app.client.guest().await;
     let patch = async |name: &str| {
@@ -232,7 +232,7 @@ async fn whole_numbers_may_be_written_as_doubles() {
 
 /// Nobody reads three hundred digits.
 #[tokio::test]
-async fn numbers_in_messages_are_short() {
+async fn numbers_in_error_messages_are_short() {
     let app = TestApp::new().await;
     let guest = app.client.guest().await;
     let mut catalogue = app.client.admin("GET", "/catalog", None).await.expect(200).json;

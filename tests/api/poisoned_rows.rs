@@ -75,7 +75,7 @@ fn click(player: &Player) -> JoinHandle<Reply> {
 }
 
 #[tokio::test]
-async fn a_row_that_cannot_be_written_fails_alone_and_is_found_by_halves() {
+async fn a_row_that_cannot_be_written_fails_alone_and_is_found_by_bisection() {
     let poisoned = Poisoned::new(64).await;
     let Poisoned { gate, players, .. } = &poisoned;
     let database = &gate.session;
@@ -97,7 +97,7 @@ async fn a_row_that_cannot_be_written_fails_alone_and_is_found_by_halves() {
 }
 
 #[tokio::test]
-async fn a_database_that_goes_away_while_a_bad_row_is_looked_for_is_asked_once_more_at_most() {
+async fn an_outage_during_the_search_for_a_bad_row_causes_at_most_one_more_attempt() {
     let poisoned = Poisoned::new(32).await;
     poisoned.gate.session.batch_execute(QUIT).await.expect("a trigger");
     // The bystander's update is the first; the second one is rejected because of the bad row, and the connection of the

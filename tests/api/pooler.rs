@@ -20,7 +20,7 @@ const WITNESS: &str = "create table witness (name text, setting text);
     create trigger watch after update on players for each row execute function watch()";
 
 #[tokio::test]
-async fn writes_run_under_the_lanes_settings_and_leave_none_behind() {
+async fn writes_use_the_lanes_settings_and_leave_none_in_the_session() {
     let world = World::behind_pooler().await;
     let database = world.connect().await;
     let app = world.start().await;
@@ -59,7 +59,7 @@ async fn writes_run_under_the_lanes_settings_and_leave_none_behind() {
 
 /// So many instances that there would be too few sessions if each kept its own.
 #[tokio::test]
-async fn instances_share_few_sessions_and_the_books_stay_exact() {
+async fn instances_share_few_sessions_with_exact_balances() {
     let world = World::behind_pooler().await;
     let mut apps = Vec::new();
     for _ in 0..4 {
@@ -102,7 +102,7 @@ async fn instances_share_few_sessions_and_the_books_stay_exact() {
 }
 
 #[tokio::test]
-async fn a_row_that_is_held_is_given_up_in_time() {
+async fn a_locked_row_is_given_up_in_time() {
     let world = World::behind_pooler().await;
     let app = world.start().await;
     let mut blocker = world.connect().await;
@@ -116,7 +116,7 @@ async fn a_row_that_is_held_is_given_up_in_time() {
 }
 
 #[tokio::test]
-async fn an_empty_database_is_migrated_through_the_pooler_by_all_at_once() {
+async fn concurrent_instances_migrate_an_empty_database_through_the_pooler() {
     let mut world = World::empty().await;
     let pooled = World::behind_pooler().await.endpoint;
     let mut connection = pooled.connection;
@@ -131,7 +131,7 @@ async fn an_empty_database_is_migrated_through_the_pooler_by_all_at_once() {
 
 /// The sessions are closed, as when the database behind the pooler is restarted.
 #[tokio::test]
-async fn play_goes_on_when_the_poolers_sessions_are_cut() {
+async fn play_continues_when_the_poolers_sessions_are_lost() {
     let world = World::behind_pooler().await;
     let app: TestApp = world.start().await;
     let player = app.client.guest().await;

@@ -32,7 +32,7 @@ async fn until_noted(app: &TestApp, database: &tokio_postgres::Client, player: &
 }
 
 #[tokio::test]
-async fn an_absence_of_more_than_a_minute_is_told() {
+async fn an_absence_of_more_than_a_minute_is_in_the_state() {
     let app = TestApp::new().await;
     let (guest, energy) = producer(&app).await;
     app.advance(60.0);
@@ -48,7 +48,7 @@ async fn an_absence_of_more_than_a_minute_is_told() {
 }
 
 #[tokio::test]
-async fn who_polls_every_ten_seconds_is_never_away() {
+async fn a_player_that_polls_every_ten_seconds_is_never_away() {
     let app = TestApp::new().await;
     let (guest, energy) = producer(&app).await;
     for polls in 1..=40 {
@@ -60,7 +60,7 @@ async fn who_polls_every_ten_seconds_is_never_away() {
 }
 
 #[tokio::test]
-async fn an_absence_is_told_for_thirty_seconds_of_presence() {
+async fn an_absence_is_shown_for_thirty_seconds_of_presence() {
     let app = TestApp::new().await;
     let (guest, _) = producer(&app).await;
     app.advance(100.0);
@@ -72,7 +72,7 @@ async fn an_absence_is_told_for_thirty_seconds_of_presence() {
 }
 
 #[tokio::test]
-async fn an_absence_is_told_until_the_next_mutation() {
+async fn an_absence_is_shown_until_the_next_mutation() {
     let app = TestApp::new().await;
     let (guest, _) = producer(&app).await;
     app.advance(100.0);
@@ -91,7 +91,7 @@ async fn an_absence_is_told_until_the_next_mutation() {
 }
 
 #[tokio::test]
-async fn an_absence_beyond_the_cap_is_told_and_not_paid() {
+async fn an_absence_beyond_the_cap_is_shown_and_not_credited() {
     let app = start_for_days(&World::new().await).await;
     let (guest, energy) = producer(&app).await;
     app.advance(20.0 * HOUR);
@@ -110,7 +110,7 @@ async fn an_absence_beyond_the_cap_is_told_and_not_paid() {
 }
 
 #[tokio::test]
-async fn an_operators_grant_does_not_stand_for_the_player() {
+async fn an_operators_grant_does_not_count_as_presence() {
     let app = start_for_days(&World::new().await).await;
     let (guest, energy) = producer(&app).await;
     for _ in 0..5 {
@@ -129,7 +129,7 @@ async fn an_operators_grant_does_not_stand_for_the_player() {
 }
 
 #[tokio::test]
-async fn production_goes_on_for_who_polls() {
+async fn production_continues_for_a_polling_player() {
     let app = start_for_days(&World::new().await).await;
     let (guest, energy) = producer(&app).await;
     for hours in 1..=20 {
@@ -142,7 +142,7 @@ async fn production_goes_on_for_who_polls() {
 }
 
 #[tokio::test]
-async fn reading_writes_nothing_but_presence_about_once_a_minute() {
+async fn reading_writes_only_the_presence_about_once_a_minute() {
     let world = World::new().await;
     let app = world.start().await;
     let database = world.connect().await;
@@ -166,7 +166,7 @@ async fn reading_writes_nothing_but_presence_about_once_a_minute() {
 }
 
 #[tokio::test]
-async fn any_authenticated_read_counts_as_being_there() {
+async fn any_authenticated_read_counts_as_presence() {
     let world = World::new().await;
     let app = start_for_days(&world).await;
     let database = world.connect().await;
@@ -184,7 +184,7 @@ async fn any_authenticated_read_counts_as_being_there() {
 }
 
 #[tokio::test]
-async fn who_reads_the_ledger_every_ten_seconds_is_never_away() {
+async fn a_player_that_reads_the_ledger_every_ten_seconds_is_never_away() {
     let app = TestApp::new().await;
     let (guest, _) = producer(&app).await;
     app.advance(40.0);
@@ -200,7 +200,7 @@ async fn who_reads_the_ledger_every_ten_seconds_is_never_away() {
 }
 
 #[tokio::test]
-async fn a_request_that_the_rules_refuse_counts_as_being_there() {
+async fn a_refused_request_counts_as_presence() {
     let app = start_for_days(&World::new().await).await;
     let requests = [
         ("/me/generators/dyson_swarm/purchase", json!({ "quantity": 1 }), 409),

@@ -39,7 +39,7 @@ async fn play_on(app: &TestApp) {
 }
 
 #[tokio::test]
-async fn a_redis_that_comes_later_is_used_from_then_on() {
+async fn a_redis_that_starts_later_is_used() {
     let mut server = RedisServer::planned();
     let app = World::new().await.with_redis_of(&server).start_with(UNLIMITED).await;
     wait_for(&app, "degraded", "down").await;
@@ -50,7 +50,7 @@ async fn a_redis_that_comes_later_is_used_from_then_on() {
 }
 
 #[tokio::test]
-async fn a_redis_that_is_killed_is_missed_and_taken_back() {
+async fn a_killed_redis_is_reported_and_used_again_later() {
     let mut server = RedisServer::start(&[]);
     let app = World::new().await.with_redis_of(&server).start_with(UNLIMITED).await;
     wait_for(&app, "ok", "ok").await;
@@ -63,7 +63,7 @@ async fn a_redis_that_is_killed_is_missed_and_taken_back() {
 }
 
 #[tokio::test]
-async fn a_redis_that_accepts_and_never_answers_is_given_up() {
+async fn a_redis_that_never_answers_is_given_up() {
     let server = RedisServer::start(&[]);
     let app = World::new().await.with_redis_of(&server).start_with(UNLIMITED).await;
     wait_for(&app, "ok", "ok").await;
@@ -76,7 +76,7 @@ async fn a_redis_that_accepts_and_never_answers_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_redis_that_takes_no_writes_is_not_used() {
+async fn a_read_only_redis_is_not_used() {
     let server = RedisServer::start(&[]);
     let app = World::new().await.with_redis_of(&server).start_with(UNLIMITED).await;
     wait_for(&app, "ok", "ok").await;
@@ -102,7 +102,7 @@ async fn a_redis_that_takes_no_writes_is_not_used() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_as_if_it_were_away() {
+async fn a_wrong_password_counts_as_an_unavailable_redis() {
     let server = RedisServer::start(&["--requirepass", "right"]);
     let world = World::new().await;
     let wrong = format!("redis://:wrong@127.0.0.1:{}", server.port());
@@ -118,7 +118,7 @@ async fn a_wrong_password_is_as_if_it_were_away() {
 
 /// Some hosts give out addresses with a username for servers that have only a password.
 #[tokio::test]
-async fn a_name_before_the_password_does_not_matter_where_there_are_no_users() {
+async fn a_user_name_is_ignored_by_a_redis_without_users() {
     let server = RedisServer::start(&["--requirepass", "right"]);
     let world = World::new().await;
     for name in ["h", "default", ""] {

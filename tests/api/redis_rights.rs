@@ -58,7 +58,7 @@ async fn connections(redis: &mut MultiplexedConnection) -> u64 {
 }
 
 #[tokio::test]
-async fn half_the_rights_are_none_until_the_others_are_given() {
+async fn a_redis_with_some_rights_missing_is_not_used() {
     let server = RedisServer::start(&[]);
     let mut redis = server.connect().await;
     let world = World::new().await;
@@ -98,7 +98,7 @@ async fn half_the_rights_are_none_until_the_others_are_given() {
 }
 
 #[tokio::test]
-async fn rights_that_are_taken_away_are_missed_once() {
+async fn removed_rights_are_reported_once() {
     let server = RedisServer::start(&[]);
     let mut redis = server.connect().await;
     allow(&mut redis, "game", &documented()).await;
@@ -122,7 +122,7 @@ async fn rights_that_are_taken_away_are_missed_once() {
 }
 
 #[tokio::test]
-async fn the_documented_rule_is_enough_and_nothing_in_it_is_too_much() {
+async fn the_documented_acl_rule_is_sufficient_and_minimal() {
     let server = RedisServer::start(&[]);
     let mut redis = server.connect().await;
     let rule = documented();
@@ -167,7 +167,7 @@ async fn the_documented_rule_is_enough_and_nothing_in_it_is_too_much() {
 }
 
 #[tokio::test]
-async fn a_cluster_is_found_by_either_way_to_ask() {
+async fn a_cluster_is_detected_by_either_command() {
     let cluster = RedisCluster::start().await;
     for without in ["+info", "+hello"] {
         let rule: Vec<_> = documented().into_iter().filter(|word| word != without).collect();

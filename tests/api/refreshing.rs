@@ -44,7 +44,7 @@ async fn refreshing_gives_new_tokens_for_the_same_session() {
 }
 
 #[tokio::test]
-async fn a_repeat_within_half_a_minute_yields_the_same_successor() {
+async fn a_repeated_refresh_within_thirty_seconds_yields_the_same_successor() {
     let world = World::new().await;
     let (here, there) = (world.start().await, world.start().await);
     let ada = here.client.register("ada").await;
@@ -59,7 +59,7 @@ async fn a_repeat_within_half_a_minute_yields_the_same_successor() {
 }
 
 #[tokio::test]
-async fn a_repeat_after_half_a_minute_revokes_the_session_on_every_instance() {
+async fn a_repeated_refresh_after_thirty_seconds_revokes_the_session_on_every_instance() {
     let world = World::new().await;
     let (here, there) = (world.start().await, world.start().await);
     let ada = here.client.register("ada").await;
@@ -73,7 +73,7 @@ async fn a_repeat_after_half_a_minute_revokes_the_session_on_every_instance() {
 }
 
 #[tokio::test]
-async fn a_repeat_after_the_successor_was_used_revokes_the_session() {
+async fn a_repeated_refresh_after_the_successor_was_used_revokes_the_session() {
     let app = TestApp::new().await;
     let ada = app.client.register("ada").await;
     let second = successor(&app.client, &ada.refresh_token).await;
@@ -83,7 +83,7 @@ async fn a_repeat_after_the_successor_was_used_revokes_the_session() {
 }
 
 #[tokio::test]
-async fn a_token_of_many_refreshes_ago_revokes_the_session() {
+async fn a_token_replaced_many_refreshes_ago_revokes_the_session() {
     let app = TestApp::new().await;
     let ada = app.client.register("ada").await;
     let mut present = ada.refresh_token.clone();
@@ -98,7 +98,7 @@ async fn a_token_of_many_refreshes_ago_revokes_the_session() {
 }
 
 #[tokio::test]
-async fn replays_that_race_are_one_answer() {
+async fn concurrent_replays_get_the_same_answer() {
     let world = World::new().await;
     let apps = [world.start().await, world.start().await];
     let ada = apps[0].client.register("ada").await;
@@ -115,7 +115,7 @@ async fn replays_that_race_are_one_answer() {
 }
 
 #[tokio::test]
-async fn refreshes_that_race_all_get_the_same_successor() {
+async fn concurrent_refreshes_get_the_same_successor() {
     let world = World::new().await;
     let apps = [world.start().await, world.start().await];
     let ada = apps[0].client.register("ada").await;
@@ -129,7 +129,7 @@ async fn refreshes_that_race_all_get_the_same_successor() {
 }
 
 #[tokio::test]
-async fn made_up_tokens_revoke_nothing() {
+async fn forged_tokens_revoke_nothing() {
     let app = TestApp::new().await;
     let (ada, eve) = (app.client.register("ada").await, app.client.guest().await);
     let present = successor(&app.client, &ada.refresh_token).await;
@@ -169,7 +169,7 @@ async fn made_up_tokens_revoke_nothing() {
 }
 
 #[tokio::test]
-async fn refreshing_goes_on_after_a_restart() {
+async fn refreshing_works_after_a_restart() {
     let world = World::new().await;
     let before = world.start().await;
     let ada = before.client.register("ada").await;
@@ -181,7 +181,7 @@ async fn refreshing_goes_on_after_a_restart() {
 }
 
 #[tokio::test]
-async fn a_banned_player_who_repeats_a_refresh_keeps_its_session_for_after_the_ban() {
+async fn a_banned_player_that_repeats_a_refresh_keeps_its_session() {
     let app = TestApp::new().await;
     let ada = app.client.register("ada").await;
     let present = successor(&app.client, &ada.refresh_token).await;
@@ -235,7 +235,7 @@ async fn a_replaced_token_is_recognised_after_any_number_of_refreshes() {
 }
 
 #[tokio::test]
-async fn checks_of_made_up_tokens_are_bounded_per_session() {
+async fn checks_of_forged_tokens_are_bounded_per_session() {
     let world = World::new().await;
     let app = world.start().await;
     let (ada, eve) = (app.client.guest().await, app.client.guest().await);
@@ -262,7 +262,7 @@ async fn checks_of_made_up_tokens_are_bounded_per_session() {
 }
 
 #[tokio::test]
-async fn made_up_tokens_that_are_cheap_to_check_end_no_session() {
+async fn forged_tokens_that_are_cheap_to_check_end_no_session() {
     let app = TestApp::new().await;
     let ada = app.client.guest().await;
     let present = successor(&app.client, &ada.refresh_token).await;

@@ -60,7 +60,7 @@ async fn until_it_plays(player: &Player) {
 }
 
 #[tokio::test]
-async fn a_read_only_database_is_told_of_though_nobody_writes() {
+async fn a_read_only_database_is_reported_without_any_write() {
     let world = World::new().await;
     let app = world.start().await;
     let database = world.connect().await;
@@ -75,7 +75,7 @@ async fn a_read_only_database_is_told_of_though_nobody_writes() {
 }
 
 #[tokio::test]
-async fn a_write_that_a_read_only_database_refuses_is_told_of() {
+async fn a_write_refused_by_a_read_only_database_is_reported() {
     let world = World::new().await;
     let app = world.start().await;
     let database = world.connect().await;
@@ -96,7 +96,7 @@ async fn a_write_that_a_read_only_database_refuses_is_told_of() {
 
 /// Only sessions that begin later are read-only: here the lane's, and not those of requests.
 #[tokio::test]
-async fn one_read_only_session_is_enough_to_have_all_begun_anew() {
+async fn one_read_only_session_makes_all_sessions_reconnect() {
     let world = World::new().await;
     let app = world.start().await;
     let player = app.client.guest().await;
@@ -122,7 +122,7 @@ async fn one_read_only_session_is_enough_to_have_all_begun_anew() {
 }
 
 #[tokio::test]
-async fn a_full_disk_is_told_of() {
+async fn a_full_disk_is_reported() {
     let world = World::new().await;
     let app = world.start().await;
     let database = world.connect().await;
@@ -147,7 +147,7 @@ async fn a_full_disk_is_told_of() {
 
 /// The trial succeeds, and the players' changes do not.
 #[tokio::test]
-async fn while_players_writes_are_refused_a_trial_that_is_taken_proves_nothing() {
+async fn an_accepted_test_write_proves_nothing_while_players_writes_are_refused() {
     let world = World::new().await;
     let app = world.start().await;
     let database = world.connect().await;
@@ -174,7 +174,7 @@ async fn while_players_writes_are_refused_a_trial_that_is_taken_proves_nothing()
 }
 
 #[tokio::test]
-async fn a_standby_is_told_of_until_it_is_promoted() {
+async fn a_standby_is_reported_until_it_is_promoted() {
     let primary = OwnCluster::start(&[]).await;
     let standby = primary.standby().await;
     let proxy = Proxy::to(&primary.database()).await;
@@ -213,7 +213,7 @@ fn doctor(database: &tokio_postgres::Config) -> (bool, String) {
 }
 
 #[tokio::test]
-async fn the_doctor_names_a_database_that_takes_no_writes_or_too_few_connections() {
+async fn the_doctor_reports_a_read_only_database_and_too_few_connections() {
     let world = World::new().await;
     let (well, said) = doctor(&world.database);
     assert!(well && said.contains("ok    writes") && said.contains("ok    connections"), "{said}");
@@ -245,7 +245,7 @@ async fn the_doctor_names_a_database_that_takes_no_writes_or_too_few_connections
 
 /// Other clients have taken all connections: there is none to write with.
 #[tokio::test]
-async fn a_lasting_want_of_connections_is_told_of() {
+async fn a_lasting_lack_of_connections_is_reported() {
     let cluster = OwnCluster::start(&["max_connections=24"]).await;
     let world = World::on(cluster.database(), cluster.database().into());
     let app = world.start().await;

@@ -72,7 +72,7 @@ async fn last_stamp(database: &Client) -> (i64, String) {
 }
 
 #[tokio::test]
-async fn what_is_revoked_is_stamped_when_it_is_written() {
+async fn a_revocation_has_the_time_of_its_write() {
     let world = World::new().await;
     let (server, clock) = late_server(&world).await;
     let database = world.connect().await;
@@ -133,7 +133,7 @@ async fn what_is_revoked_is_stamped_when_it_is_written() {
 
 /// With a slow disk or standby, a commit may take longer than the span in which the feed is read again.
 #[tokio::test]
-async fn what_is_committed_minutes_after_it_was_written_is_heard_of() {
+async fn a_revocation_committed_minutes_after_its_write_is_read() {
     let world = World::new().await;
     let (app, other) = (world.start().await, world.start().await);
     let player = app.client.guest().await;

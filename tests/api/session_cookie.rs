@@ -78,7 +78,7 @@ impl Page {
 }
 
 #[tokio::test]
-async fn each_way_to_sign_in_sets_the_cookie_instead_of_answering_the_token() {
+async fn every_sign_in_sets_the_cookie_instead_of_answering_the_token() {
     let app = TestApp::new().await;
     let mut page = Page::of(&app);
     let account = json!({ "username": "ada", "password": "correct horse", "session": "cookie" });
@@ -166,7 +166,7 @@ async fn only_pages_of_the_server_or_of_configured_origins_may_use_the_cookie() 
 }
 
 #[tokio::test]
-async fn only_json_is_taken_with_the_cookie() {
+async fn the_cookie_is_accepted_with_json_only() {
     let app = TestApp::new().await;
     let mut page = Page::guest(&app).await;
     for path in ["/auth/refresh", "/auth/logout"] {
@@ -208,7 +208,7 @@ async fn the_end_of_a_session_or_player_clears_the_cookie() {
 }
 
 #[tokio::test]
-async fn at_an_address_without_tls_the_cookie_is_one_that_browsers_take() {
+async fn without_tls_the_cookie_has_a_form_that_browsers_accept() {
     let app = TestApp::new().await;
     for (host, secure) in [
         ("192.168.0.7:8080", false),
@@ -235,7 +235,7 @@ async fn at_an_address_without_tls_the_cookie_is_one_that_browsers_take() {
 }
 
 #[tokio::test]
-async fn a_token_in_the_body_is_used_without_any_cookie() {
+async fn a_token_in_the_body_needs_no_cookie() {
     let app = TestApp::new().await;
     let mut page = Page::guest(&app).await;
     let ada = app.client.guest().await;

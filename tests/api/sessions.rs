@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::support::{PASSWORD, TestApp, World};
 
 #[tokio::test]
-async fn a_player_sees_its_sessions_newest_first_and_which_one_asks() {
+async fn a_player_sees_its_sessions_newest_first_with_the_current_one_marked() {
     let app = TestApp::new().await;
     let first = app.client.register("ada").await;
     app.client.register("eve").await;
@@ -45,7 +45,7 @@ async fn a_player_ends_one_of_its_sessions_on_every_instance() {
 }
 
 #[tokio::test]
-async fn a_player_may_end_the_session_that_asks() {
+async fn a_player_may_end_its_current_session() {
     let app = TestApp::new().await;
     let ada = app.client.register("ada").await;
     ada.call("DELETE", &format!("/auth/sessions/{}", ada.session())).await.expect(204);
@@ -53,7 +53,7 @@ async fn a_player_may_end_the_session_that_asks() {
 }
 
 #[tokio::test]
-async fn nobody_ends_another_players_session() {
+async fn another_players_session_cannot_be_ended() {
     let app = TestApp::new().await;
     let (ada, eve) = (app.client.register("ada").await, app.client.guest().await);
     for id in [ada.session(), ada.id.clone(), eve.id.clone(), ada.session().to_uppercase()] {
@@ -98,7 +98,7 @@ async fn logging_out_ends_the_session_on_every_instance() {
 }
 
 #[tokio::test]
-async fn a_session_that_was_ended_stays_so_after_a_restart() {
+async fn an_ended_session_stays_ended_after_a_restart() {
     let world = World::new().await;
     let before = world.start().await;
     let ada = before.client.register("ada").await;
@@ -115,7 +115,7 @@ async fn a_session_that_was_ended_stays_so_after_a_restart() {
 }
 
 #[tokio::test]
-async fn logging_out_twice_at_once_is_no_other_mistake_than_a_token_that_has_ended() {
+async fn concurrent_logouts_get_204_or_401() {
     let world = World::new().await;
     let apps = [world.start().await, world.start().await];
     let ada = apps[0].client.register("ada").await;
@@ -128,7 +128,7 @@ async fn logging_out_twice_at_once_is_no_other_mistake_than_a_token_that_has_end
 }
 
 #[tokio::test]
-async fn an_access_token_holds_for_a_quarter_of_an_hour() {
+async fn an_access_token_is_valid_for_fifteen_minutes() {
     let app = TestApp::new().await;
     let ada = app.client.register("ada").await;
     app.advance(899.0);

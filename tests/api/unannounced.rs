@@ -39,7 +39,7 @@ async fn reads_until(player: &Player, version: u64) -> usize {
 }
 
 #[tokio::test]
-async fn what_an_instance_without_redis_changes_is_seen_by_those_that_have_one() {
+async fn changes_of_an_instance_without_redis_are_seen_by_those_with_one() {
     let world = World::new().await.with_redis();
     let a = world.start().await;
     let player = a.client.guest().await;
@@ -64,7 +64,7 @@ async fn what_an_instance_without_redis_changes_is_seen_by_those_that_have_one()
 /// Postgres confirms a commit only after a standby has it, and there is none: as when a disk does not flush. The server
 /// gives up on the statement, and it is carried out later.
 #[tokio::test]
-async fn a_commit_that_lands_after_it_was_given_up_is_seen() {
+async fn a_commit_that_succeeds_after_its_timeout_is_seen() {
     let cluster = OwnCluster::start(&[]).await;
     let world = World::on(cluster.database(), cluster.database().into()).with_redis();
     let (a, b) = (world.start().await, world.start().await);
@@ -121,7 +121,7 @@ async fn a_commit_that_lands_after_it_was_given_up_is_seen() {
 
 /// A frozen Redis later carries out what it was sent before, at its own time.
 #[tokio::test]
-async fn what_was_put_into_a_frozen_redis_is_as_old_as_it_is() {
+async fn values_written_to_a_frozen_redis_keep_their_age() {
     let server = RedisServer::start(&[]);
     let world = World::new().await.with_redis_of(&server);
     let (a, b) = (world.start_with(UNLIMITED).await, world.start_with(UNLIMITED).await);

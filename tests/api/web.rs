@@ -15,7 +15,7 @@ fn is_page(reply: &Reply) -> bool {
 }
 
 #[tokio::test]
-async fn the_root_and_the_views_show_the_page_and_nothing_else_does() {
+async fn the_root_and_the_views_serve_the_page_and_no_other_path_does() {
     let app = TestApp::new().await;
     for path in ["/", "/rankings", "/journal", "/some/view"] {
         let reply = get(&app, path, HTML).await.expect(200);

@@ -6,7 +6,7 @@ use crate::program::{Folder, run};
 use crate::redis::RedisServer;
 
 #[test]
-fn every_fault_of_the_configuration_is_told_at_once() {
+fn all_configuration_errors_are_reported_at_once() {
     let output = run(&[], &[("PORT", "many"), ("OFFLINE_CAP_SECONDS", "1"), ("LOG_FORMAT", "xml")]);
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{said}");
@@ -16,7 +16,7 @@ fn every_fault_of_the_configuration_is_told_at_once() {
 }
 
 #[test]
-fn a_given_database_without_a_secret_is_refused() {
+fn an_external_database_without_a_secret_is_refused() {
     let output = run(&[], &[("DATABASE_URL", "postgres://me:hidden@localhost/game")]);
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2));
@@ -24,7 +24,7 @@ fn a_given_database_without_a_secret_is_refused() {
 }
 
 #[test]
-fn the_doctor_finds_nothing_wrong_with_a_good_setup_and_names_what_is() {
+fn the_doctor_accepts_a_good_setup_and_names_each_fault() {
     let folder = Folder::new("doctor");
     let data = ("DATA_DIR", folder.path().to_str().expect("text"));
     let free = [("PORT", "0"), ("METRICS_PORT", "0")];
@@ -51,7 +51,7 @@ fn migrating_twice_is_harmless() {
 }
 
 #[test]
-fn the_help_is_help() {
+fn help_is_printed() {
     let output = run(&["--help"], &[]);
     assert!(output.status.success());
     assert!(String::from_utf8_lossy(&output.stdout).contains("OFFLINE_CAP_SECONDS"));
@@ -59,7 +59,7 @@ fn the_help_is_help() {
 }
 
 #[test]
-fn a_parameter_that_is_not_known_is_named() {
+fn an_unknown_parameter_is_named() {
     let secret = ("JWT_SECRET", &*"s".repeat(32));
     let url = ("DATABASE_URL", "postgresql://me:hidden@localhost/game?pgbouncer=true");
     for command in [&["doctor"][..], &[]] {
@@ -110,7 +110,7 @@ fn a_dotenv_file_is_read() {
 }
 
 #[test]
-fn a_dotenv_file_is_taken_as_it_is_and_its_faults_name_the_line() {
+fn a_dotenv_file_is_read_literally_and_errors_name_the_line() {
     let folder = Folder::new("dotenv-form");
     std::fs::create_dir_all(folder.path()).expect("made");
     let load = |text: &str| {

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::program::{Folder, Program, command, database_pid, run, runs, send_signal, until};
 
 #[tokio::test]
-async fn what_was_answered_is_there_after_the_server_was_killed() {
+async fn answered_changes_survive_a_kill() {
     let folder = Folder::new("killed");
     let settings = [("DATA_DIR", folder.path().to_str().expect("text"))];
     let server = Program::start(&settings);
@@ -45,7 +45,7 @@ async fn a_logout_survives_a_restart() {
 }
 
 #[test]
-fn a_second_server_on_one_data_folder_says_so_and_ends() {
+fn a_second_server_on_one_data_folder_exits_with_a_message() {
     let folder = Folder::new("twice");
     let settings =
         [("DATA_DIR", folder.path().to_str().expect("text")), ("PORT", "0"), ("METRICS_PORT", "0")];
@@ -57,7 +57,7 @@ fn a_second_server_on_one_data_folder_says_so_and_ends() {
 }
 
 #[tokio::test]
-async fn a_database_that_dies_is_started_again_and_play_goes_on() {
+async fn a_crashed_database_is_restarted_and_play_continues() {
     let folder = Folder::new("revived");
     let server = Program::start(&[("DATA_DIR", folder.path().to_str().expect("text"))]);
     let token = server.guest().await;
@@ -80,7 +80,7 @@ async fn a_database_that_dies_is_started_again_and_play_goes_on() {
 }
 
 #[test]
-fn a_missing_postgres_is_told_with_what_to_install() {
+fn a_missing_postgres_is_reported_with_what_to_install() {
     let folder = Folder::new("missing");
     let output = run(
         &[],
@@ -97,7 +97,7 @@ fn a_missing_postgres_is_told_with_what_to_install() {
 }
 
 #[tokio::test]
-async fn a_data_folder_deep_in_the_tree_does_not_outgrow_its_socket() {
+async fn a_data_folder_with_a_long_path_works() {
     let folder = Folder::new("deep");
     let deep = folder.path().join("a-folder-with-a-name-of-some-length/".repeat(4));
     let server = Program::start(&[("DATA_DIR", deep.to_str().expect("text"))]);
@@ -106,7 +106,7 @@ async fn a_data_folder_deep_in_the_tree_does_not_outgrow_its_socket() {
 
 /// Only a server that runs as root has another user run the database.
 #[test]
-fn a_folder_that_bars_the_databases_user_is_named() {
+fn a_folder_that_the_databases_user_cannot_pass_is_named() {
     use std::os::unix::fs::PermissionsExt;
     if !std::process::Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n") {
         return;
@@ -125,7 +125,7 @@ fn a_folder_that_bars_the_databases_user_is_named() {
 }
 
 #[test]
-fn a_data_folder_may_be_called_anything() {
+fn a_data_folder_may_have_any_name() {
     for name in ["a,b", "a \"b\"", " a=b'; c"] {
         let folder = Folder::new(name);
         let data = ("DATA_DIR", folder.path().to_str().expect("text"));
@@ -139,7 +139,7 @@ fn a_data_folder_may_be_called_anything() {
 
 /// Like platforms that give each project its own user ids. Only root can try it.
 #[test]
-fn a_user_id_without_a_name_is_told_with_what_to_do() {
+fn a_user_id_without_a_name_is_reported_with_what_to_do() {
     const UID: u32 = 1_234_567;
     let folder = Folder::new("nameless");
     fs::create_dir_all(folder.path()).expect("a folder");

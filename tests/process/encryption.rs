@@ -119,7 +119,7 @@ fn diagnosis(url: &str, authorities: Option<&PathBuf>) -> (bool, String) {
 }
 
 #[tokio::test]
-async fn a_database_is_trusted_as_far_as_its_certificate_goes() {
+async fn a_database_is_accepted_according_to_its_certificate() {
     let (ours, other) = (authority("ours"), authority("another's"));
     let postgres = SecurePostgres::start(&ours).await;
     let (ours, other) = (postgres.pem("ours.pem", &ours), postgres.pem("other.pem", &other));

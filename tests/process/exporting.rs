@@ -92,7 +92,7 @@ async fn asks_redis(metrics: u16) -> bool {
 }
 
 #[tokio::test]
-async fn a_request_is_traced_from_its_caller_down_to_statements_and_commands() {
+async fn a_request_is_traced_from_its_caller_to_statements_and_commands() {
     let (folder, collector, redis) = (Folder::new("otlp"), Inbox::open(), RedisServer::start());
     let metrics = free_port();
     let endpoint = format!("http://127.0.0.1:{}", collector.port);
@@ -158,7 +158,7 @@ async fn a_request_is_traced_from_its_caller_down_to_statements_and_commands() {
 }
 
 #[tokio::test]
-async fn an_error_is_reported_without_what_nobody_may_know() {
+async fn an_error_is_reported_without_private_data() {
     let (folder, sentry) = (Folder::new("sentry"), Inbox::open());
     let dsn = format!("http://public-key@127.0.0.1:{}/7", sentry.port);
     let secret = "signing-secret-that-nobody-may-read-either";

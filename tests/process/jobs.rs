@@ -136,7 +136,7 @@ async fn let_sessions_go(database: &Client) {
 }
 
 #[tokio::test]
-async fn a_killed_workers_job_is_taken_over_and_nothing_is_lost() {
+async fn a_killed_workers_job_is_taken_over() {
     let world = World::new("job-killed").await;
     let (database, holder) = (world.connect().await, world.connect().await);
     let worker = world.worker();
@@ -156,7 +156,7 @@ async fn a_killed_workers_job_is_taken_over_and_nothing_is_lost() {
 }
 
 #[tokio::test]
-async fn a_worker_that_freezes_past_its_lease_and_wakes_changes_nothing() {
+async fn a_worker_frozen_beyond_its_lease_changes_nothing() {
     let world = World::new("job-frozen").await;
     let (database, holder) = (world.connect().await, world.connect().await);
     let frozen = world.worker();
@@ -194,7 +194,7 @@ async fn a_worker_that_freezes_past_its_lease_and_wakes_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_worker_that_is_asked_to_end_finishes_what_runs() {
+async fn a_worker_that_is_stopped_finishes_running_jobs() {
     let world = World::new("job-stopped").await;
     let (database, holder) = (world.connect().await, world.connect().await);
     let mut worker = world.worker();
@@ -212,7 +212,7 @@ async fn a_worker_that_is_asked_to_end_finishes_what_runs() {
 }
 
 #[tokio::test]
-async fn the_role_says_what_a_process_does() {
+async fn the_role_decides_what_a_process_does() {
     let world = World::new("job-roles").await;
     let database = world.connect().await;
     let jobs = |answer: &Value| answer["checks"]["jobs"]["status"].clone();

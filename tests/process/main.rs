@@ -7,14 +7,15 @@
     reason = "a test may give up, and be told how hard to try"
 )]
 
+mod client_errors;
 mod configuration;
 mod crashing;
-mod discretion;
 mod embedded;
 mod encryption;
 #[cfg(all(feature = "otlp", feature = "sentry"))]
 mod exporting;
 mod jobs;
+mod log_privacy;
 mod program;
 mod redis;
 mod seeding;
@@ -22,5 +23,4 @@ mod slow_database;
 #[cfg(all(feature = "otlp", feature = "sentry"))]
 mod spans;
 mod stopping;
-mod strangers;
 mod unfit;

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::program::{Folder, Program, run};
 
 #[tokio::test]
-async fn seeded_players_are_there_and_ranked() {
+async fn seeded_players_exist_and_are_ranked() {
     let folder = Folder::new("seeding");
     let data = folder.path().to_str().expect("a path in UTF-8");
     let variables = [("DATA_DIR", data)];
@@ -42,7 +42,7 @@ async fn seeded_players_are_there_and_ranked() {
 }
 
 #[test]
-fn a_number_that_makes_no_sense_is_refused() {
+fn an_invalid_number_is_refused() {
     for players in ["0", "-1", "many", "100000001"] {
         let output = run(&["seed", "--players", players], &[]);
         assert_eq!(output.status.code(), Some(2), "{players}");

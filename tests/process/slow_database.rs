@@ -158,7 +158,7 @@ async fn a_server_whose_database_is_starting_answers_probes_and_can_be_stopped()
 }
 
 #[tokio::test]
-async fn a_server_is_ready_once_its_database_is() {
+async fn a_server_is_ready_when_its_database_is_ready() {
     let (folder, gate) = (Folder::new("ready-later"), Gate::new("ready-later-gate"));
     gate.close("postgres");
     let server = Program::launch(&[
@@ -213,7 +213,7 @@ async fn a_server_whose_database_is_recovering_answers_probes_and_can_be_stopped
 }
 
 #[tokio::test]
-async fn play_goes_on_once_the_database_has_recovered() {
+async fn play_continues_when_the_database_has_recovered() {
     let (folder, gate) = (Folder::new("recovered"), Gate::new("recovered-gate"));
     let (server, token) = with_a_database_that_restarts(&folder, &gate).await;
     gate.open("postgres");
@@ -225,7 +225,7 @@ async fn play_goes_on_once_the_database_has_recovered() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_asked_twice_to_end_does_not_wait_for_its_database() {
+async fn a_second_signal_stops_the_server_without_waiting_for_its_database() {
     let (folder, gate) = (Folder::new("asked-twice"), Gate::new("asked-twice-gate"));
     gate.close("postgres");
     fs::write(gate.file("ignores-INT"), "").expect("written");
@@ -243,7 +243,7 @@ async fn a_server_that_is_asked_twice_to_end_does_not_wait_for_its_database() {
 /// Needs the right to create a PID namespace; without it there is nothing to test.
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn as_process_1_the_server_reaps_what_a_killed_database_leaves_behind() {
+async fn as_process_1_the_server_reaps_orphans_of_a_killed_database() {
     use std::process::Command;
     let unshare = ["--pid", "--fork", "--mount-proc", "--kill-child", "--"];
     if !Command::new("unshare").args(unshare).arg("true").status().is_ok_and(|it| it.success()) {

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::program::{Folder, Program, database_pid, runs, until};
 
 #[tokio::test]
-async fn a_gentle_stop_serves_on_while_balancers_notice_and_then_ends_well() {
+async fn a_graceful_shutdown_serves_during_the_delay_and_exits_with_0() {
     let folder = Folder::new("gentle");
     let settings =
         [("DATA_DIR", folder.path().to_str().expect("text")), ("DRAIN_DELAY_SECONDS", "4")];
@@ -45,7 +45,7 @@ async fn a_gentle_stop_serves_on_while_balancers_notice_and_then_ends_well() {
 }
 
 #[tokio::test]
-async fn at_a_terminal_the_server_ends_without_the_delay() {
+async fn at_a_terminal_the_server_stops_without_the_delay() {
     let folder = Folder::new("interrupted");
     let settings = [
         ("DATA_DIR", folder.path().to_str().expect("text")),
@@ -87,7 +87,7 @@ fn a_server_that_waits_for_its_database_can_be_stopped() {
 
 /// The check of a container, which has no other HTTP client.
 #[tokio::test]
-async fn the_health_check_tells_a_server_that_lives_from_one_that_does_not() {
+async fn the_health_check_detects_whether_a_server_is_alive() {
     use crate::program::run;
     let folder = Folder::new("healthcheck");
     let server = Program::start(&[
@@ -108,7 +108,7 @@ async fn the_health_check_tells_a_server_that_lives_from_one_that_does_not() {
 }
 
 #[test]
-fn an_idle_connection_stays_open_for_as_long_as_is_set() {
+fn an_idle_connection_stays_open_for_keep_alive_seconds() {
     let (short, long) = (Folder::new("keep-short"), Folder::new("keep-long"));
     let start = |folder: &Folder, seconds| {
         let data = ("DATA_DIR", folder.path().to_str().expect("text"));

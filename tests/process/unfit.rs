@@ -64,7 +64,7 @@ fn refused(url: &str) -> [String; 2] {
 }
 
 #[tokio::test]
-async fn what_a_database_lacks_is_told_with_what_to_do() {
+async fn what_a_database_lacks_is_reported_with_what_to_do() {
     let postgres = Postgres::start().await;
     postgres
         .run(
@@ -111,7 +111,7 @@ async fn what_a_database_lacks_is_told_with_what_to_do() {
 }
 
 #[tokio::test]
-async fn the_doctor_finds_a_database_that_takes_no_writes() {
+async fn the_doctor_reports_a_read_only_database() {
     let postgres = Postgres::start().await;
     let sql =
         ["create database closed", "alter database closed set default_transaction_read_only = on"];

@@ -99,7 +99,7 @@ async fn a_change_is_in_force_three_seconds_later_on_every_instance() {
 }
 
 #[tokio::test]
-async fn a_new_price_holds_from_its_instant_on() {
+async fn a_new_price_applies_from_its_effective_time_on() {
     let world = World::new().await;
     let (here, there) = (world.start().await, world.start().await);
     let ada = here.client.register("ada").await;
@@ -120,7 +120,7 @@ async fn a_new_price_holds_from_its_instant_on() {
 }
 
 #[tokio::test]
-async fn a_new_rate_divides_production_exactly_at_its_instant() {
+async fn a_new_rate_applies_exactly_from_its_effective_time() {
     let world = World::new().await;
     let (here, there) = (world.start().await, world.start().await);
     let ada = cranker(&here).await;
@@ -145,7 +145,7 @@ async fn a_new_rate_divides_production_exactly_at_its_instant() {
 }
 
 #[tokio::test]
-async fn rates_that_change_twice_divide_the_production_of_the_absent_too() {
+async fn rates_that_change_twice_apply_to_absent_players_too() {
     let app = TestApp::new().await;
     let ada = cranker(&app).await;
     let before = number(&ada.state().await["energy"]);
@@ -163,7 +163,7 @@ async fn rates_that_change_twice_divide_the_production_of_the_absent_too() {
 }
 
 #[tokio::test]
-async fn what_somebody_owns_is_retired_and_not_removed() {
+async fn an_owned_item_can_be_retired_but_not_removed() {
     let app = TestApp::new().await;
     let ada = cranker(&app).await;
     ada.post("/me/upgrades/work_gloves/purchase", json!({})).await.expect(200);
@@ -192,7 +192,7 @@ async fn what_somebody_owns_is_retired_and_not_removed() {
 }
 
 #[tokio::test]
-async fn what_nobody_owns_may_be_removed() {
+async fn an_item_without_owners_can_be_removed() {
     let app = TestApp::new().await;
     let ada = cranker(&app).await;
     let catalog = newest(&app).await;
@@ -211,7 +211,7 @@ async fn what_nobody_owns_may_be_removed() {
 }
 
 #[tokio::test]
-async fn a_change_made_from_an_older_catalogue_is_refused_where_asked_for() {
+async fn a_change_of_an_outdated_catalogue_is_refused_with_if_match() {
     let world = World::new().await;
     let apps = [world.start().await, world.start().await];
     let catalog = newest(&apps[0]).await;
@@ -229,7 +229,7 @@ async fn a_change_made_from_an_older_catalogue_is_refused_where_asked_for() {
 }
 
 #[tokio::test]
-async fn a_tag_names_the_content_of_a_catalogue_and_not_only_its_number() {
+async fn a_tag_depends_on_the_content_of_a_catalogue() {
     let (here, there) = (TestApp::new().await, TestApp::new().await);
     let tag_of = async |app: &TestApp| {
         app.client.admin("GET", "/catalog", None).await.expect(200).header("etag").to_owned()
@@ -249,7 +249,7 @@ async fn a_tag_names_the_content_of_a_catalogue_and_not_only_its_number() {
 }
 
 #[tokio::test]
-async fn of_racing_changes_one_wins() {
+async fn one_of_several_racing_changes_succeeds() {
     let world = World::new().await;
     let apps = [world.start().await, world.start().await];
     let catalog = newest(&apps[0]).await;

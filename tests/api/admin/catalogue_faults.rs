@@ -47,7 +47,7 @@ fn path_of(pointer: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_value_that_is_not_acceptable_is_named_by_its_path() {
+async fn an_invalid_value_is_named_by_its_path() {
     let app = TestApp::new().await;
     let long = |length: usize| json!("x".repeat(length));
     for (pointer, values) in [
@@ -121,7 +121,7 @@ async fn a_catalogue_of_another_shape_is_malformed() {
 }
 
 #[tokio::test]
-async fn all_faults_are_told_at_once() {
+async fn all_errors_are_reported_at_once() {
     let app = TestApp::new().await;
     let mut catalog = small();
     catalog["generators"][0]["base_cost"] = json!(0);
@@ -138,7 +138,7 @@ async fn all_faults_are_told_at_once() {
 }
 
 #[tokio::test]
-async fn nothing_is_listed_twice_or_too_often() {
+async fn items_are_unique_and_limited_in_number() {
     let app = TestApp::new().await;
     let small = small();
     let repeated = |list: &str, times: usize| {
@@ -169,7 +169,7 @@ async fn nothing_is_listed_twice_or_too_often() {
 }
 
 #[tokio::test]
-async fn the_rules_of_the_game_are_not_changed_here() {
+async fn the_rules_cannot_be_changed() {
     let app = TestApp::new().await;
     let mut catalog = app.client.admin("GET", "/catalog", None).await.expect(200).json;
     catalog["rules"]["energy_per_click"] = json!(1_000);

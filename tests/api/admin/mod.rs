@@ -48,7 +48,7 @@ async fn without_a_configured_token_there_are_no_admin_routes() {
 }
 
 #[tokio::test]
-async fn without_a_configured_token_admin_paths_do_not_betray_themselves() {
+async fn without_a_configured_token_admin_paths_answer_like_unknown_paths() {
     let app = World::new().await.start_with(&[("ADMIN_TOKEN", "")]).await;
     for (method, path) in [
         ("POST", "/api/v1/admin/catalog"),
@@ -62,7 +62,7 @@ async fn without_a_configured_token_admin_paths_do_not_betray_themselves() {
 }
 
 #[tokio::test]
-async fn nobody_without_the_operators_token_is_an_operator() {
+async fn admin_routes_need_the_operator_token() {
     let app = TestApp::new().await;
     let longer = format!("{ADMIN_TOKEN}x");
     let upper = ADMIN_TOKEN.to_uppercase();
@@ -83,7 +83,7 @@ async fn nobody_without_the_operators_token_is_an_operator() {
 }
 
 #[tokio::test]
-async fn players_are_no_operators() {
+async fn admin_routes_refuse_the_tokens_of_players() {
     let app = TestApp::new().await;
     let ada = app.client.register("ada").await;
     for request in every_route(&app.client) {
@@ -93,7 +93,7 @@ async fn players_are_no_operators() {
 }
 
 #[tokio::test]
-async fn an_operator_is_no_player() {
+async fn player_routes_refuse_the_operator_token() {
     let app = TestApp::new().await;
     let reply = app.client.call("GET", "/me", ADMIN_TOKEN, None).await;
     reply.expect_problem(401, "unauthenticated");

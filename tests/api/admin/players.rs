@@ -26,7 +26,7 @@ async fn audit(player: &Player) -> Vec<(String, Value)> {
 }
 
 #[tokio::test]
-async fn a_ban_stops_a_running_player_on_every_instance_and_its_end_lets_it_on() {
+async fn a_ban_and_its_end_apply_on_every_instance() {
     let world = World::new().await;
     let (here, there) = (world.start().await, world.start().await);
     let ada = here.client.register("ada").await;
@@ -63,7 +63,7 @@ async fn a_ban_stops_a_running_player_on_every_instance_and_its_end_lets_it_on()
 }
 
 #[tokio::test]
-async fn a_ban_outlasts_a_restart_and_the_tokens_of_its_time() {
+async fn a_ban_survives_a_restart_and_new_tokens() {
     let world = World::new().await;
     let before = world.start().await;
     let ada = before.client.register("ada").await;
@@ -78,7 +78,7 @@ async fn a_ban_outlasts_a_restart_and_the_tokens_of_its_time() {
 }
 
 #[tokio::test]
-async fn each_change_is_in_the_audit_log_once() {
+async fn each_change_has_one_audit_log_entry() {
     let app = TestApp::new().await;
     let ada = app.client.register("ada").await;
     assert_eq!(audit(&ada).await, []);
@@ -98,7 +98,7 @@ async fn each_change_is_in_the_audit_log_once() {
 }
 
 #[tokio::test]
-async fn a_grant_is_a_line_of_the_ledger_and_a_new_version() {
+async fn a_grant_makes_a_ledger_entry_and_a_new_version() {
     let world = World::new().await;
     let (here, there) = (world.start().await, world.start().await);
     let ada = here.client.register("ada").await;
@@ -122,7 +122,7 @@ async fn a_grant_is_a_line_of_the_ledger_and_a_new_version() {
 }
 
 #[tokio::test]
-async fn a_grant_is_given_once_for_a_key() {
+async fn a_grant_with_a_key_is_applied_once() {
     let world = World::new().await;
     let apps = [world.start().await, world.start().await];
     let ada = apps[0].client.register("ada").await;
@@ -186,7 +186,7 @@ async fn a_bad_grant_or_ban_is_refused_with_its_field_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_player_that_is_not_there_is_not_found() {
+async fn an_unknown_player_is_not_found() {
     let app = TestApp::new().await;
     let ada = app.client.register("ada").await;
     ada.call("DELETE", "/me").await.expect(204);
@@ -202,7 +202,7 @@ async fn a_player_that_is_not_there_is_not_found() {
 }
 
 #[tokio::test]
-async fn an_operator_sees_everything_that_is_held_about_a_player() {
+async fn an_operator_sees_all_data_of_a_player() {
     let app = TestApp::new().await;
     let ada = app.client.register("ada").await;
     ada.click(30).await.expect(200);

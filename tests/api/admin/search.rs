@@ -92,7 +92,7 @@ async fn names_are_found_in_any_case_whatever_the_language() {
 }
 
 #[tokio::test]
-async fn names_of_before_there_were_folded_ones_are_folded_by_a_job() {
+async fn a_job_folds_names_that_were_stored_without_a_folded_form() {
     let app = TestApp::new().await;
     players(&app, &[("zhenya", "ЖЕНЯ"), ("ada", "Ada"), ("gone", "ВЕРА")]).await;
     let database = app.world.connect().await;
@@ -116,7 +116,7 @@ async fn names_of_before_there_were_folded_ones_are_folded_by_a_job() {
 }
 
 #[tokio::test]
-async fn a_found_player_is_told_with_what_an_operator_looks_for() {
+async fn a_found_player_has_the_fields_that_operators_need() {
     let app = TestApp::new().await;
     let ada = &players(&app, &[("ada", "Ada")]).await[0];
     let found = search(&app, "?query=ada").await.expect(200);
@@ -128,7 +128,7 @@ async fn a_found_player_is_told_with_what_an_operator_looks_for() {
 }
 
 #[tokio::test]
-async fn a_long_list_is_told_in_pages_that_miss_nobody() {
+async fn the_pages_of_a_long_list_miss_nobody() {
     let app = TestApp::new().await;
     let names: Vec<String> = (0..7).map(|n| format!("player_{n}")).collect();
     let named: Vec<_> = names.iter().map(|name| (name.as_str(), "Somebody")).collect();
@@ -149,7 +149,7 @@ async fn a_long_list_is_told_in_pages_that_miss_nobody() {
 }
 
 #[tokio::test]
-async fn a_page_that_ends_with_the_list_has_no_successor() {
+async fn the_last_page_has_no_cursor() {
     let app = TestApp::new().await;
     players(&app, &[("ada", "A"), ("bea", "B")]).await;
     let page = search(&app, "?limit=2").await.expect(200);
@@ -157,7 +157,7 @@ async fn a_page_that_ends_with_the_list_has_no_successor() {
 }
 
 #[tokio::test]
-async fn a_cursor_belongs_to_its_list_and_query() {
+async fn a_cursor_is_valid_for_its_list_and_query_only() {
     let app = TestApp::new().await;
     let all = players(&app, &[("ada", "A"), ("adam", "B"), ("bea", "C")]).await;
     let page = search(&app, "?query=ada&limit=1").await.expect(200);
@@ -188,7 +188,7 @@ async fn a_cursor_belongs_to_its_list_and_query() {
 }
 
 #[tokio::test]
-async fn a_bad_search_is_refused_with_its_field() {
+async fn an_invalid_search_is_refused_and_names_the_field() {
     let app = TestApp::new().await;
     for (query, field) in [
         ("?limit=0", "limit"),

@@ -135,7 +135,7 @@ impl Sender<'_> {
 }
 
 #[tokio::test]
-async fn bad_requests_are_refused_with_their_codes_and_change_nothing() {
+async fn invalid_requests_are_refused_with_their_codes_and_change_nothing() {
     let app = TestApp::new().await;
     let ada = app.client.register("ada").await;
     ada.click(30).await.expect(200);

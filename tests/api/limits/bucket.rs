@@ -55,7 +55,7 @@ fn quotas() -> impl Strategy<Value = Quota> {
 }
 
 /// Instances that share a bucket.
-struct Scene<A> {
+struct Simulation<A> {
     quota: Quota,
     now: u64,
     leases: Vec<Lease>,
@@ -68,7 +68,7 @@ struct Scene<A> {
     asked: usize,
 }
 
-impl<A: FnMut(u64, Question) -> Answer> Scene<A> {
+impl<A: FnMut(u64, Question) -> Answer> Simulation<A> {
     fn new(quota: Quota, instances: usize, ask: A) -> Self {
         let leases = vec![Lease::default(); instances];
         let offsets = [0, 77_000_000_000, 5];
@@ -139,15 +139,15 @@ proptest! {
     #![proptest_config(Config { cases: 400, failure_persistence: None, ..Config::default() })]
 
     #[test]
-    fn one_instance_decides_as_the_plain_bucket_does(quota in quotas(), events in events(1, false)) {
+    fn one_instance_decides_like_the_plain_bucket(quota in quotas(), events in events(1, false)) {
         let mut bucket = Bucket::default();
         let mut plain = Plain::new(quota, START * 1000);
-        let mut scene = Scene::new(quota, 1, |now, question| bucket.ask(quota, now, question));
+        let mut simulation = Simulation::new(quota, 1, |now, question| bucket.ask(quota, now, question));
         for event in events {
             // If changes have the same microsecond, the version is ahead of the clock, and the bucket behind it.
             let event = Event { after: event.after.max(1), ..event };
-            let told = scene.call(event).expect("no answer is lost");
-            let now = scene.now * 1000;
+            let told = simulation.call(event).expect("no answer is lost");
+            let now = simulation.now * 1000;
             let cost = quota.cost(event.cost);
             let allowed = plain.take(now, cost);
             prop_assert_eq!(told.is_ok(), allowed, "at {}", now);
@@ -163,42 +163,42 @@ proptest! {
         quota in quotas(), events in events(3, true)
     ) {
         let mut bucket = Bucket::default();
-        let mut scene = Scene::new(quota, 3, |now, question| bucket.ask(quota, now, question));
+        let mut simulation = Simulation::new(quota, 3, |now, question| bucket.ask(quota, now, question));
         for event in events {
-            scene.call(event);
+            simulation.call(event);
         }
-        scene.check_every_window()?;
+        simulation.check_every_window()?;
     }
 
     #[test]
-    fn who_waits_as_told_is_let_through(
+    fn a_client_that_waits_for_retry_after_is_allowed(
         quota in quotas(), reserve in 0..4_u32, events in events(3, true)
     ) {
         let mut bucket = Bucket::default();
-        let mut scene = Scene::new(quota, 3, |now, question| bucket.ask(quota, now, question));
-        scene.share.reserve = reserve.min(quota.burst / 2);
+        let mut simulation = Simulation::new(quota, 3, |now, question| bucket.ask(quota, now, question));
+        simulation.share.reserve = reserve.min(quota.burst / 2);
         for event in events {
             // Calls that cost less are allowed meanwhile, so it takes longer.
             let event = Event { cost: 1, ..event };
-            let Some(Err((_, wait))) = scene.call(event) else { continue };
+            let Some(Err((_, wait))) = simulation.call(event) else { continue };
             // As the client gets it: whole milliseconds.
             let after = wait.div_ceil(1_000_000) * 1000;
             let again = Event { after, travel: 0, lost: false, ..event };
-            prop_assert!(scene.call(again).expect("an answer").is_ok(), "after {wait} ns");
+            prop_assert!(simulation.call(again).expect("an answer").is_ok(), "after {wait} ns");
         }
     }
 
     #[test]
-    fn a_forgotten_bucket_is_a_full_one(quota in quotas(), events in events(3, true)) {
+    fn a_dropped_bucket_is_full(quota in quotas(), events in events(3, true)) {
         let mut bucket = Bucket::default();
         let mut last = (START, START);
-        let mut scene = Scene::new(quota, 3, |now, question| {
+        let mut simulation = Simulation::new(quota, 3, |now, question| {
             let answer = bucket.ask(quota, now, question);
             last = (bucket.lives, now);
             answer
         });
         for event in events {
-            scene.call(event);
+            simulation.call(event);
         }
         let (lives, changed) = last;
         if lives > START / 2 {
@@ -212,10 +212,11 @@ proptest! {
 }
 
 #[test]
-fn under_excess_load_next_to_nothing_is_lost() {
+fn under_excess_load_almost_the_whole_rate_is_used() {
     let quota = Quota::per_second(10, 20).expect("a limit");
     let mut bucket = Bucket::default();
-    let mut scene = Scene::new(quota, 3, |now, question| bucket.ask(quota, now, question));
+    let mut simulation =
+        Simulation::new(quota, 3, |now, question| bucket.ask(quota, now, question));
     let event = |call: u64| Event {
         after: 10_000,
         instance: (call % 3) as usize,
@@ -225,31 +226,32 @@ fn under_excess_load_next_to_nothing_is_lost() {
     };
     // A minute at ten times the rate.
     for call in 0..6000 {
-        scene.call(event(call));
+        simulation.call(event(call));
     }
-    let spent: u32 = scene.spent.iter().map(|it| it.1).sum();
+    let spent: u32 = simulation.spent.iter().map(|it| it.1).sum();
     assert!((589..=620).contains(&spent), "{spent} of 620");
-    scene.check_every_window().expect("within the bucket");
+    simulation.check_every_window().expect("within the bucket");
 }
 
 #[test]
-fn an_ordinary_player_costs_few_round_trips_and_a_rare_one_strands_nothing() {
+fn leases_save_round_trips_and_waste_no_tokens() {
     let quota = Quota::per_second(10, 20).expect("a limit");
     let mut bucket = Bucket::default();
-    let mut scene = Scene::new(quota, 1, |now, question| bucket.ask(quota, now, question));
+    let mut simulation =
+        Simulation::new(quota, 1, |now, question| bucket.ask(quota, now, question));
     let call = |after| Event { after, instance: 0, cost: 1, travel: 0, lost: false };
     for _ in 0..100 {
-        assert!(scene.call(call(1_000_000)).expect("an answer").is_ok());
+        assert!(simulation.call(call(1_000_000)).expect("an answer").is_ok());
     }
-    assert!(scene.asked <= 25, "{} round trips for 100 calls", scene.asked);
+    assert!(simulation.asked <= 25, "{} round trips for 100 calls", simulation.asked);
     let mut last = 0;
     let mut bucket = Bucket::default();
-    let mut scene = Scene::new(quota, 1, |now, question: Question| {
+    let mut simulation = Simulation::new(quota, 1, |now, question: Question| {
         last = question.lease_wanted;
         bucket.ask(quota, now, question)
     });
     for _ in 0..20 {
-        assert!(scene.call(call(10_000_000)).expect("an answer").is_ok());
+        assert!(simulation.call(call(10_000_000)).expect("an answer").is_ok());
     }
     assert_eq!(last, 0);
 }
@@ -268,14 +270,14 @@ proptest! {
     #![proptest_config(Config { cases: 24, failure_persistence: None, ..Config::default() })]
 
     #[test]
-    fn the_script_does_what_the_model_does(
+    fn the_script_conforms_to_the_model(
         quota in quotas(), reserve in 0..4_u32, events in events(3, true)
     ) {
         let client = redis::Client::open(shared_redis()).expect("an address");
         let mut connection = client.get_connection().expect("connected");
         let (script, key) = (script(), format!("{}bucket", new_prefix()));
         let mut bucket = Bucket::default();
-        let mut scene = Scene::new(quota, 3, |now, question| {
+        let mut simulation = Simulation::new(quota, 3, |now, question| {
             let expected = bucket.ask(quota, now, question);
             let Question { lease_wanted, stamp, unspent, expected_level, reserve, .. } = question;
             let mut call = script.key(&key);
@@ -292,16 +294,16 @@ proptest! {
             assert!(lives <= most && lives > most - 60_000, "{lives} of {most}");
             answer
         });
-        scene.share.reserve = reserve.min(quota.burst / 2);
+        simulation.share.reserve = reserve.min(quota.burst / 2);
         for event in events {
-            scene.call(event);
+            simulation.call(event);
         }
-        scene.check_every_window()?;
+        simulation.check_every_window()?;
     }
 }
 
 #[test]
-fn a_clock_that_goes_back_neither_opens_nor_shuts_a_bucket() {
+fn a_backward_clock_step_neither_fills_nor_blocks_a_bucket() {
     let quota = Quota::per_second(10, 20).expect("a limit");
     let client = redis::Client::open(shared_redis()).expect("an address");
     let mut connection = client.get_connection().expect("connected");

@@ -16,7 +16,7 @@ async fn limited() -> (TestApp, Player) {
 }
 
 #[tokio::test]
-async fn a_player_may_ask_as_much_as_the_bucket_holds_and_as_flows_in() {
+async fn a_player_may_use_the_burst_and_the_rate() {
     let (app, ada) = limited().await;
     for left in (0..20).rev() {
         let reply = ada.get("/me").await.expect(200);
@@ -73,7 +73,7 @@ async fn a_refusal_says_exactly_how_long_to_wait() {
 }
 
 #[tokio::test]
-async fn waits_longer_than_a_second_are_told_in_whole_seconds_rounded_up() {
+async fn retry_after_is_rounded_up_to_whole_seconds() {
     let app = World::new().await.start_with(&LIMITED).await;
     let guest = || app.client.call("POST", "/auth/guest", "", Some(json!({})));
     while guest().await.status == 201 {}
@@ -90,7 +90,7 @@ async fn waits_longer_than_a_second_are_told_in_whole_seconds_rounded_up() {
 }
 
 #[tokio::test]
-async fn every_answer_of_a_limited_call_tells_of_the_limit() {
+async fn every_answer_of_a_limited_call_has_rate_limit_headers() {
     let (app, ada) = limited().await;
     let at = |method: &str, path: &str| app.client.request(method, &format!("/api/v1{path}"));
     let own = |method: &str, path: &str| at(method, path).bearer_auth(&ada.token);
@@ -166,7 +166,7 @@ async fn probes_documents_preflights_and_operators_are_not_limited() {
 }
 
 #[tokio::test]
-async fn tokens_that_do_not_hold_are_limited_by_address() {
+async fn invalid_tokens_are_limited_by_address() {
     let (app, ada) = limited().await;
     let ended = app.client.guest().await;
     ended.post("/auth/logout", json!({})).await.expect(204);
@@ -182,7 +182,7 @@ async fn tokens_that_do_not_hold_are_limited_by_address() {
 }
 
 #[tokio::test]
-async fn a_call_that_works_for_many_costs_as_much() {
+async fn a_call_of_several_actions_costs_several_tokens() {
     let (_, ada) = limited().await;
     let left = |reply: Reply| -> u32 {
         let text = reply.header("ratelimit").to_owned();
@@ -216,7 +216,7 @@ async fn decisions_are_counted_by_policy_store_and_outcome() {
 }
 
 #[tokio::test]
-async fn request_ids_of_refusals_are_their_own() {
+async fn refusals_have_distinct_request_ids() {
     let (_, ada) = limited().await;
     let mut seen = HashSet::new();
     for _ in 0..30 {
@@ -226,7 +226,7 @@ async fn request_ids_of_refusals_are_their_own() {
 }
 
 #[tokio::test]
-async fn the_document_tells_of_the_limits() {
+async fn the_openapi_document_describes_the_limits() {
     let app = TestApp::new().await;
     let reply = app.client.send(app.client.request("GET", "/openapi.json")).await.expect(200);
     let schemas = Schemas(&reply.json);

@@ -5,7 +5,7 @@ use idlewatt::limit::Quota;
 use proptest::prelude::*;
 use proptest::test_runner::Config;
 
-use super::scene::{Call, Scene, Travel};
+use super::simulation::{Call, Simulation, Travel};
 
 /// Answers in time, requests that reach Redis late, and answers that arrive late.
 fn answered() -> impl Strategy<Value = Travel> {
@@ -73,14 +73,14 @@ proptest! {
     fn late_and_lost_answers_add_nothing_to_the_bucket(
         quota in quotas(), instances in 1..=5_usize, drawn in 0..30_u32, calls in hammering()
     ) {
-        let mut scene = Scene::new(quota, instances, calls);
-        scene.draw(drawn);
-        scene.run();
-        scene.check_every_window()?;
+        let mut simulation = Simulation::new(quota, instances, calls);
+        simulation.draw(drawn);
+        simulation.run();
+        simulation.check_every_window()?;
     }
 
     #[test]
-    fn whoever_asks_once_a_second_neither_is_refused_nor_waits(
+    fn one_call_a_second_is_neither_refused_nor_delayed(
         instances in 1..=5_usize,
         is_sticky in any::<bool>(),
         calls in calls(1_000_000..1_600_000_u64, Just(1_u32), 60),
@@ -90,9 +90,9 @@ proptest! {
             instance: if is_sticky { 0 } else { call.instance },
             ..call
         });
-        let mut scene = Scene::new(quota, instances, calls.collect());
-        scene.ends_when_away = false;
-        scene.run();
-        prop_assert_eq!((scene.refused, scene.exhausted), (0, 0));
+        let mut simulation = Simulation::new(quota, instances, calls.collect());
+        simulation.ends_when_away = false;
+        simulation.run();
+        prop_assert_eq!((simulation.refused, simulation.exhausted), (0, 0));
     }
 }

@@ -82,7 +82,7 @@ fn decided(apps: &[TestApp], stores: &[&str], outcome: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn three_instances_together_allow_what_one_bucket_does() {
+async fn three_instances_together_allow_what_one_bucket_allows() {
     let world = World::new().await.with_redis();
     let apps = start(&world, 3).await;
     let ada = apps[0].client.guest().await;
@@ -184,7 +184,7 @@ async fn until_allowed(met: &Met, further: f64) {
 }
 
 #[tokio::test]
-async fn limits_hold_while_redis_goes_and_comes_back() {
+async fn limits_hold_while_redis_stops_and_returns() {
     let mut server = RedisServer::start(&[]);
     let world = World::new().await.with_redis_of(&server);
     let app = start(&world, 1).await.remove(0);

@@ -62,7 +62,7 @@ fn late(apps: &[TestApp], outcome: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn late_answers_add_nothing_to_what_three_instances_let_through() {
+async fn late_answers_add_nothing_to_what_three_instances_allow() {
     let server = RedisServer::start(&[]);
     let (apps, ways) = instances(&server, 3).await;
     let ada = apps[0].client.guest().await;
@@ -117,7 +117,7 @@ async fn play(ada: Player, apps: Vec<Client>, stop: Arc<AtomicBool>) -> Vec<u16>
 }
 
 #[tokio::test]
-async fn whoever_asks_once_a_second_does_not_notice_that_redis_is_late() {
+async fn one_call_a_second_is_not_affected_by_a_late_redis() {
     let server = RedisServer::start(&[]);
     let (apps, ways) = instances(&server, 3).await;
     let stop = Arc::new(AtomicBool::new(false));
@@ -153,7 +153,7 @@ async fn whoever_asks_once_a_second_does_not_notice_that_redis_is_late() {
 }
 
 #[tokio::test]
-async fn calls_that_may_not_be_let_through_on_credit_wait_for_the_late_answer() {
+async fn calls_without_credit_wait_for_the_late_answer() {
     let server = RedisServer::start(&[]);
     let (apps, ways) = instances(&server, 3).await;
     let stop = Arc::new(AtomicBool::new(false));

@@ -28,7 +28,7 @@ proptest! {
     #![proptest_config(Config { cases: 200, failure_persistence: None, ..Config::default() })]
 
     #[test]
-    fn it_decides_as_the_plain_bucket_does(
+    fn the_local_limiter_decides_like_the_plain_bucket(
         rate in 1..200_u32,
         burst in 1..100_u32,
         calls in prop::collection::vec((0..3_usize, 0..300_000_u32, 1..6_u32), 1..200),
@@ -50,7 +50,7 @@ proptest! {
 }
 
 #[test]
-fn a_scan_of_a_million_addresses_takes_bounded_memory_and_lets_nobody_off() {
+fn a_million_addresses_take_bounded_memory_and_no_limit_is_lost() {
     let (clock, quota, local) = limiter(1, 20);
     let hammering = Key::address(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)));
     while local.check(hammering, 1).is_allowed() {}
@@ -73,7 +73,7 @@ fn a_scan_of_a_million_addresses_takes_bounded_memory_and_lets_nobody_off() {
 }
 
 #[test]
-fn a_bucket_can_be_taken_over_with_something_missing() {
+fn a_partly_used_bucket_can_be_taken_over() {
     let (clock, quota, local) = limiter(10, 20);
     let key = Key::player(Uuid::from_u128(1));
     assert_eq!(local.missing(key), 0);

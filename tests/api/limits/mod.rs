@@ -8,8 +8,8 @@ mod late;
 mod local;
 mod model;
 mod peers;
-mod scene;
 mod signing_in;
+mod simulation;
 
 use crate::support::TestApp;
 

@@ -65,7 +65,7 @@ fn quotas() -> impl Strategy<Value = Quota> {
 }
 
 /// Instances, the registry, and a bucket from which each takes as much as it may.
-struct Scene {
+struct Simulation {
     quota: Quota,
     step: u64,
     registry: Registry,
@@ -76,7 +76,7 @@ struct Scene {
     next_id: usize,
 }
 
-impl Scene {
+impl Simulation {
     fn now(&self) -> u64 {
         // Never 0, like a time in Redis.
         1_000_000_000_000 + self.step * STEP
@@ -122,10 +122,10 @@ proptest! {
     #![proptest_config(Config { cases: 600, failure_persistence: None, ..Config::default() })]
 
     #[test]
-    fn there_is_always_enough_in_the_bucket_for_what_instances_may_let_through_on_credit(
+    fn the_bucket_always_covers_the_credit_of_all_instances(
         quota in quotas(), changes in changes()
     ) {
-        let mut scene = Scene {
+        let mut simulation = Simulation {
             quota,
             step: 0,
             registry: Registry::default(),
@@ -135,23 +135,23 @@ proptest! {
         };
         for (after, whom, change) in changes {
             for _ in 0..after {
-                scene.advance();
-                scene.draw();
-                scene.check()?;
+                simulation.advance();
+                simulation.draw();
+                simulation.check()?;
             }
-            let ids: Vec<usize> = scene.instances.keys().copied().collect();
+            let ids: Vec<usize> = simulation.instances.keys().copied().collect();
             match change {
                 Change::Start => {
                     let quotas = Quotas::default().with(Policy::Player, Some(quota));
-                    scene.instances.insert(scene.next_id, (scene.step, Peers::new(quotas)));
-                    scene.next_id += 1;
+                    simulation.instances.insert(simulation.next_id, (simulation.step, Peers::new(quotas)));
+                    simulation.next_id += 1;
                 }
                 Change::Stop | Change::Die if ids.is_empty() => {}
                 Change::Stop => {
-                    scene.instances.remove(&ids[whom % ids.len()]);
-                    scene.registry.0.remove(&ids[whom % ids.len()]);
+                    simulation.instances.remove(&ids[whom % ids.len()]);
+                    simulation.registry.0.remove(&ids[whom % ids.len()]);
                 }
-                Change::Die => drop(scene.instances.remove(&ids[whom % ids.len()])),
+                Change::Die => drop(simulation.instances.remove(&ids[whom % ids.len()])),
             }
         }
     }
@@ -167,7 +167,7 @@ pub async fn until_shared_by(app: &TestApp, instances: u32) -> Share {
 }
 
 #[tokio::test]
-async fn instances_that_come_and_go_share_the_reserve() {
+async fn instances_that_start_and_stop_share_the_reserve() {
     let world = World::new().await.with_redis();
     let mut apps = vec![world.start_with(&LIMITED).await];
     let alone = until_shared_by(&apps[0], 1).await;

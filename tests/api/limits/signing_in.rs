@@ -18,7 +18,7 @@ async fn log_in(app: &TestApp, address: &str, username: &str, password: &str) ->
 }
 
 #[tokio::test]
-async fn signing_in_registering_and_guests_share_one_bucket_of_an_address() {
+async fn sign_in_registration_and_guests_share_one_bucket_per_address() {
     let app = World::new().await.start_with(&LIMITED).await;
     let paths = ["/auth/guest", "/auth/register", "/auth/login"];
     let mut statuses = Vec::new();
@@ -39,7 +39,7 @@ async fn signing_in_registering_and_guests_share_one_bucket_of_an_address() {
 }
 
 #[tokio::test]
-async fn guesses_at_one_account_are_few_from_many_addresses_and_its_owner_comes_back() {
+async fn guesses_at_one_account_are_limited_over_all_addresses() {
     let app = behind_a_proxy().await;
     app.client.register("ada").await;
     let ada = log_in(&app, "198.51.100.1", "ada", PASSWORD).await.expect(200);
@@ -79,7 +79,7 @@ async fn let_through(app: &TestApp, name: impl Fn(usize) -> Vec<(&'static str, S
 }
 
 #[tokio::test]
-async fn without_trusted_proxies_a_clients_own_headers_gain_nothing() {
+async fn without_trusted_proxies_forwarding_headers_are_ignored() {
     let app = World::new().await.start_with(&LIMITED).await;
     let forged = |number: usize| {
         vec![
@@ -93,7 +93,7 @@ async fn without_trusted_proxies_a_clients_own_headers_gain_nothing() {
 }
 
 #[tokio::test]
-async fn behind_a_trusted_proxy_its_word_counts_and_what_the_client_wrote_does_not() {
+async fn behind_a_trusted_proxy_only_its_forwarding_header_counts() {
     let app = behind_a_proxy().await;
     let behind = |client: &'static str| {
         move |number: usize| vec![("X-Forwarded-For", format!("192.0.2.{number}, {client}"))]

@@ -197,7 +197,7 @@ on_both_forms!(
 );
 
 #[tokio::test]
-async fn a_bad_question_is_told_so() {
+async fn an_invalid_query_is_refused() {
     let app = TestApp::new().await;
     let ada = app.client.guest().await;
     for board in ["nothing", "", "lifetime_energy%00", "Season"] {
@@ -235,7 +235,7 @@ async fn a_bad_question_is_told_so() {
 }
 
 #[tokio::test]
-async fn an_operator_has_the_boards_built_anew() {
+async fn an_operator_can_rebuild_the_boards() {
     let app = TestApp::new().await;
     app.client.guest().await;
     shown(&app, "", "the guest", |list| ids(list).len() == 1).await;

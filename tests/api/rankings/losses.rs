@@ -137,7 +137,7 @@ async fn total(app: &TestApp, board: Board) -> u64 {
 }
 
 #[tokio::test]
-async fn a_part_that_is_lost_is_noticed_and_built_again() {
+async fn a_lost_part_is_detected_and_rebuilt() {
     let world = World::new().await.with_redis();
     let (app, players, ada) = four_players(&world).await;
     let keys = Keys::of(&world).await;
@@ -162,7 +162,7 @@ async fn a_part_that_is_lost_is_noticed_and_built_again() {
 }
 
 #[tokio::test]
-async fn no_loss_of_several_parts_is_taken_for_boards_with_fewer_players() {
+async fn the_loss_of_several_parts_is_always_detected() {
     let world = World::new().await.with_redis();
     let (app, players, _) = four_players(&world).await;
     let keys = Keys::of(&world).await;
@@ -195,7 +195,7 @@ async fn no_loss_of_several_parts_is_taken_for_boards_with_fewer_players() {
 }
 
 #[tokio::test]
-async fn members_that_somebody_else_takes_off_or_adds_are_noticed() {
+async fn members_that_are_removed_or_added_from_outside_are_detected() {
     let world = World::new().await.with_redis();
     let (app, players, _) = four_players(&world).await;
     let keys = Keys::of(&world).await;
@@ -220,7 +220,7 @@ async fn members_that_somebody_else_takes_off_or_adds_are_noticed() {
 }
 
 #[tokio::test]
-async fn boards_with_nobody_on_them_lack_nothing() {
+async fn empty_boards_are_complete() {
     let world = World::new().await.with_redis();
     let app = world.start().await;
     rebuild(&app).await;
@@ -248,7 +248,7 @@ async fn boards_with_nobody_on_them_lack_nothing() {
 }
 
 #[tokio::test]
-async fn the_board_of_a_new_season_lacks_nothing() {
+async fn the_board_of_a_new_season_is_complete() {
     let world = World::new().await.with_redis();
     let (app, players, ada) = four_players(&world).await;
     world.advance(7.0 * 86_400.0);
@@ -264,7 +264,7 @@ async fn the_board_of_a_new_season_lacks_nothing() {
 }
 
 #[tokio::test]
-async fn a_build_that_lost_a_part_does_not_become_the_boards() {
+async fn a_build_that_lost_a_part_is_not_published() {
     let world = World::new().await.with_redis();
     let (app, players, ada) = four_players(&world).await;
     equip(&ada, "hand_crank", 1).await;

@@ -1,9 +1,9 @@
 //! Boards and seasons, in memory and in Redis.
 
 mod boards;
-mod demands;
 mod losses;
 mod oracle;
+mod requested_rebuilds;
 mod seasons;
 mod shared;
 

@@ -166,7 +166,7 @@ on_both_forms!(
 );
 
 #[tokio::test]
-async fn seasons_that_passed_while_all_were_down_are_frozen_all_the_same() {
+async fn seasons_that_ended_while_all_instances_were_down_are_frozen() {
     let world = World::new().await;
     let app = start(&world).await;
     world.advance(WEEK - HOUR);
@@ -216,7 +216,7 @@ async fn many_instances_freeze_a_season_once() {
 }
 
 #[tokio::test]
-async fn a_freeze_that_died_half_way_is_taken_over() {
+async fn an_interrupted_freeze_is_taken_over() {
     let world = World::new().await;
     let app = start(&world).await;
     let players = add_players(&world, &[(0.0, 1, 0.0), (0.0, 2, 0.0), (0.0, 3, 0.0)]).await;
@@ -244,7 +244,7 @@ async fn a_freeze_that_died_half_way_is_taken_over() {
 }
 
 #[tokio::test]
-async fn who_is_banned_or_gone_is_in_no_standings() {
+async fn banned_and_deleted_players_are_in_no_standings() {
     let world = World::new().await;
     let app = start(&world).await;
     let names = ["ada", "eve", "joe", "kim"];
@@ -275,7 +275,7 @@ async fn who_is_banned_or_gone_is_in_no_standings() {
 }
 
 #[tokio::test]
-async fn seasons_are_listed_part_by_part_and_unknown_ones_are_not_found() {
+async fn seasons_are_listed_in_pages_and_unknown_ones_are_not_found() {
     let world = World::new().await;
     let app = start(&world).await;
     freeze(&app).await;
@@ -312,7 +312,7 @@ async fn seasons_are_listed_part_by_part_and_unknown_ones_are_not_found() {
 }
 
 #[tokio::test]
-async fn sql_and_the_rules_number_seasons_alike() {
+async fn sql_and_the_rules_number_seasons_in_the_same_way() {
     let database = World::new().await.connect().await;
     for micros in
         [0, -1, 345_600_000_000, 345_599_999_999, 1_768_176_000_000_000, 1_768_175_999_999_999]

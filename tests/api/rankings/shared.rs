@@ -75,7 +75,7 @@ async fn a_cluster_keeps_the_boards_on_one_node() {
 }
 
 #[tokio::test]
-async fn a_redis_that_was_wiped_is_filled_again() {
+async fn a_wiped_redis_is_filled_again() {
     let server = RedisServer::start(&[]);
     let world = World::new().await.with_redis_of(&server);
     let app = world.start().await;
@@ -93,7 +93,7 @@ async fn a_redis_that_was_wiped_is_filled_again() {
 }
 
 #[tokio::test]
-async fn without_redis_the_boards_are_served_in_process_until_it_is_back() {
+async fn without_redis_the_boards_are_served_from_memory() {
     let mut server = RedisServer::start(&[]);
     let world = World::new().await.with_redis_of(&server);
     let app = world.start().await;
@@ -124,7 +124,7 @@ async fn without_redis_the_boards_are_served_in_process_until_it_is_back() {
 }
 
 #[tokio::test]
-async fn a_redis_that_hangs_holds_nobody_up() {
+async fn a_hanging_redis_delays_no_request() {
     let server = RedisServer::start(&[]);
     let world = World::new().await.with_redis_of(&server);
     let app = world.start().await;
@@ -142,7 +142,7 @@ async fn a_redis_that_hangs_holds_nobody_up() {
 }
 
 #[tokio::test]
-async fn what_happened_while_redis_was_away_is_on_its_boards_when_it_is_back() {
+async fn changes_during_an_outage_of_redis_are_on_the_boards_afterwards() {
     let server = RedisServer::start(&[]);
     let world = World::new().await.with_redis_of(&server);
     let app = world.start().await;
@@ -168,7 +168,7 @@ async fn what_happened_while_redis_was_away_is_on_its_boards_when_it_is_back() {
 }
 
 #[tokio::test]
-async fn a_build_that_was_never_finished_gives_way_to_the_next() {
+async fn an_unfinished_build_is_replaced_by_the_next() {
     let world = World::new().await.with_redis();
     let app = world.start().await;
     let players = three_players(&app).await;

@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn undocumented_missing_and_wrong_members_are_found() {
+    fn undocumented_missing_and_wrong_members_are_reported() {
         let document = json!({ "components": { "schemas": {
             "Base": { "type": "object", "properties": { "a": { "type": "integer" } }, "required": ["a"] },
             "Whole": { "allOf": [

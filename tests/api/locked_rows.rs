@@ -71,7 +71,7 @@ async fn click_until_refused(held: &[Player], free: &[Player], refusals: usize) 
 }
 
 #[tokio::test]
-async fn a_row_that_is_held_costs_the_others_one_wait_however_long_it_is_held() {
+async fn a_locked_row_costs_other_players_one_wait() {
     let app = TestApp::new().await;
     let players = players(&app, 5).await;
     let (held, free) = players.split_at(1);
@@ -89,7 +89,7 @@ async fn a_row_that_is_held_costs_the_others_one_wait_however_long_it_is_held() 
 }
 
 #[tokio::test]
-async fn each_of_several_held_rows_costs_one_wait_at_most() {
+async fn each_of_several_locked_rows_costs_at_most_one_wait() {
     let app = TestApp::new().await;
     let players = players(&app, 8).await;
     let (held, free) = players.split_at(4);
@@ -137,7 +137,7 @@ async fn until_apart(app: &TestApp, commands: i64) {
 }
 
 #[tokio::test]
-async fn what_waits_for_a_held_row_is_done_in_its_order_and_its_player_is_as_before() {
+async fn commands_that_wait_for_a_locked_row_are_applied_in_order() {
     let app = TestApp::new().await;
     let players = players(&app, 2).await;
     let [held, free] = players.as_slice() else { panic!("two players") };
@@ -170,7 +170,7 @@ async fn what_waits_for_a_held_row_is_done_in_its_order_and_its_player_is_as_bef
 }
 
 #[tokio::test]
-async fn only_so_many_commands_wait_for_held_rows_and_the_rest_is_refused_at_once() {
+async fn the_number_of_commands_that_wait_for_locked_rows_is_limited() {
     let app = TestApp::new().await;
     let players = players(&app, 1).await;
     let (done, late) = eventually("all of it is done in time", async || {
@@ -192,7 +192,7 @@ async fn only_so_many_commands_wait_for_held_rows_and_the_rest_is_refused_at_onc
 }
 
 #[tokio::test]
-async fn whoever_writes_a_row_for_a_moment_costs_nobody_a_refusal() {
+async fn a_briefly_locked_row_causes_no_refusal() {
     let app = TestApp::new().await;
     let players = players(&app, 1).await;
     let id = &players[0].id;
@@ -210,7 +210,7 @@ async fn whoever_writes_a_row_for_a_moment_costs_nobody_a_refusal() {
 }
 
 #[tokio::test]
-async fn while_a_table_is_held_all_wait_and_nothing_is_done_in_part() {
+async fn while_a_table_is_locked_all_wait_and_nothing_is_applied_partly() {
     let app = TestApp::new().await;
     let players = players(&app, 4).await;
     for table in ["players", "ledger"] {
@@ -232,7 +232,7 @@ async fn while_a_table_is_held_all_wait_and_nothing_is_done_in_part() {
 }
 
 #[tokio::test]
-async fn a_lane_that_ends_refuses_what_waits_for_a_held_row() {
+async fn a_lane_that_stops_refuses_commands_that_wait_for_a_locked_row() {
     let app = TestApp::new().await;
     let players = players(&app, 1).await;
     let block = hold(&app, &players).await;

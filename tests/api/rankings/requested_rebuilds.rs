@@ -1,4 +1,4 @@
-//! Rebuilds that are demanded, by an operator or because the database went back to an earlier state.
+//! Rebuilds that an operator requests, or that are needed because the database returned to an earlier state.
 
 use idlewatt::clock::Clock;
 use idlewatt::rankings::{Board, Error};
@@ -36,7 +36,7 @@ async fn assert_raised(app: &TestApp) {
 }
 
 #[tokio::test]
-async fn a_demand_outlasts_the_rebuild_of_another_instance() {
+async fn a_requested_rebuild_is_not_lost_when_another_instance_rebuilds() {
     let world = World::new().await.with_redis();
     let app = one_player(&world).await;
     let (_, prefix) = world.redis.clone().expect("a Redis");

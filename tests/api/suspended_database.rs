@@ -23,7 +23,7 @@ async fn by_proxy() -> (World, Proxy) {
 }
 
 #[tokio::test]
-async fn a_cold_start_is_waited_for() {
+async fn a_cold_start_of_the_database_is_waited_for() {
     let (world, proxy) = by_proxy().await;
     proxy.fall_asleep(COLD_START);
     let app: TestApp = world.start().await;
@@ -70,7 +70,7 @@ async fn connections_that_were_closed_while_idle_cost_no_request() {
 }
 
 #[tokio::test]
-async fn of_connections_that_died_without_a_word_one_is_waited_for_and_the_others_are_asked() {
+async fn of_silently_lost_connections_one_times_out_and_the_others_are_checked() {
     let (world, proxy) = by_proxy().await;
     let app = world.start_with(&[("DATABASE_POOL_SIZE", "5")]).await;
     let player = app.client.guest().await;

@@ -28,7 +28,7 @@ async fn until_waiting(database: &Client, number: usize) {
 }
 
 #[tokio::test]
-async fn a_deletion_whose_caller_hung_up_is_undone_and_holds_nothing() {
+async fn a_deletion_whose_client_disconnected_is_rolled_back_and_holds_no_lock() {
     let app = TestApp::new().await;
     let (player, database) = (app.client.guest().await, app.world.connect().await);
     hold(&player, &database).await;
@@ -52,7 +52,7 @@ async fn a_deletion_whose_caller_hung_up_is_undone_and_holds_nothing() {
 }
 
 #[tokio::test]
-async fn a_sign_in_with_a_password_that_is_being_changed_does_not_survive_the_change() {
+async fn a_sign_in_with_the_old_password_during_a_change_has_no_valid_session() {
     let app = TestApp::new().await;
     let (ada, database) = (app.client.register("ada").await, app.world.connect().await);
     hold(&ada, &database).await;
@@ -67,7 +67,7 @@ async fn a_sign_in_with_a_password_that_is_being_changed_does_not_survive_the_ch
 }
 
 #[tokio::test]
-async fn an_operators_key_is_no_key_of_the_player() {
+async fn keys_of_operators_and_of_players_are_separate() {
     let app = TestApp::new().await;
     let player = app.client.guest().await;
     let path = format!("/api/v1/admin/players/{}/grant", player.id);
@@ -117,7 +117,7 @@ async fn a_retry_at_another_instance_while_the_first_batch_is_in_flight_applies_
 }
 
 #[tokio::test]
-async fn a_ban_that_comes_while_a_batch_is_in_flight_stops_it() {
+async fn a_ban_during_a_batch_stops_the_batch() {
     let app = TestApp::new().await;
     let player = app.client.guest().await;
     player.click(1).await.expect(200);
@@ -137,7 +137,7 @@ async fn a_ban_that_comes_while_a_batch_is_in_flight_stops_it() {
 }
 
 #[tokio::test]
-async fn a_settle_that_comes_while_a_batch_is_in_flight_is_folded_onto() {
+async fn a_batch_continues_from_a_row_that_was_settled_meanwhile() {
     let app = TestApp::new().await;
     let player = app.client.guest().await;
     player.grant(100.0).await;

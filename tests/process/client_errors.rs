@@ -25,7 +25,7 @@ async fn broken(metrics: u16) -> u64 {
 }
 
 #[tokio::test]
-async fn what_strangers_send_is_counted_and_is_no_error_however_much_is_logged() {
+async fn errors_of_clients_are_counted_and_not_logged_as_errors() {
     let long = vec![b'a'; 300_000];
     let request = b"GET /healthz HTTP/1.1\r\nHost: test\r\n";
     let malformed = [&request[..], b"no header\r\n\r\n"].concat();

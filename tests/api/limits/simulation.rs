@@ -111,7 +111,7 @@ struct Instance {
 }
 
 /// Instances that share a bucket.
-pub struct Scene {
+pub struct Simulation {
     quota: Quota,
     bucket: Bucket,
     instances: Vec<Instance>,
@@ -132,7 +132,7 @@ pub struct Scene {
     ends_at: u64,
 }
 
-impl Scene {
+impl Simulation {
     pub fn new(quota: Quota, count: usize, calls: Vec<Call>) -> Self {
         let instances = (0..count).map(|number| {
             let offset = [1, 77_000_000_000, 5, 1_000, 3_000_000_000][number];
@@ -149,7 +149,7 @@ impl Scene {
                 pays: false,
             }
         });
-        let mut scene = Self {
+        let mut simulation = Self {
             quota,
             bucket: Bucket::default(),
             instances: instances.collect(),
@@ -167,11 +167,11 @@ impl Scene {
         let mut at = START;
         for (number, call) in calls.iter().enumerate() {
             at += call.after;
-            scene.later(at, 0, Event::Called { number });
+            simulation.later(at, 0, Event::Called { number });
         }
-        scene.calls = calls;
-        scene.ends_at = at + 5_000_000;
-        scene
+        simulation.calls = calls;
+        simulation.ends_at = at + 5_000_000;
+        simulation
     }
 
     fn later(&mut self, now: u64, after: u64, event: Event) {

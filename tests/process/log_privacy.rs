@@ -62,7 +62,7 @@ async fn play(server: &Program, folder: &Folder) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn logs_tell_neither_secrets_nor_addresses_however_much_is_logged() {
+async fn logs_contain_no_secrets_or_addresses_at_any_level() {
     for (format, level) in [("json", "trace"), ("text", "debug")] {
         let folder = Folder::new(&format!("discretion-{format}"));
         let server = Program::start(&[
