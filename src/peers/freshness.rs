@@ -117,7 +117,7 @@ impl Freshness {
         });
     }
 
-    /// Notes that an instance cannot announce its changes, or that it uses a form of messages that this release does
+    /// Notes that an instance cannot announce its changes, or that it uses a format of messages that this release does
     /// not know.
     pub fn peer_cannot_announce(&self, now: Instant) {
         self.suspect(now, WARNING_LASTS);

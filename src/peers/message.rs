@@ -1,4 +1,4 @@
-//! The binary form of messages between instances: the number of the form, the identity of the database, the kind of
+//! The binary format of messages between instances: the format number, the identity of the database, the kind of
 //! message, the sender, and for news the time and the items of one topic. The last parts are written by postcard.
 
 use serde::Serialize;
@@ -8,9 +8,9 @@ use uuid::Uuid;
 use crate::domain::Timestamp;
 use crate::identity::Identity;
 
-/// The number of the form. Change it whenever the form of messages or of a topic's items changes, so that instances of two
+/// The format number. Change it whenever the format of messages or of a topic's items changes, so that instances of two
 /// releases do not misread each other.
-const FORM: u8 = 3;
+const FORMAT: u8 = 3;
 
 /// What a topic's items must be able to do.
 pub trait Item: Serialize + DeserializeOwned + Send + Sync + 'static {}
@@ -43,13 +43,13 @@ pub(super) enum Decoded<'a> {
     Message(Message<'a>),
     /// The message concerns another database, or another epoch of this one.
     OtherIdentity,
-    /// The message has a form that this release does not know.
+    /// The message has a format that this release does not know.
     Unknown,
 }
 
 /// Encodes a message; `None` if postcard fails.
 pub(super) fn encode(identity: Identity, message: &Message<'_>) -> Option<Vec<u8>> {
-    let mut bytes = vec![FORM];
+    let mut bytes = vec![FORMAT];
     bytes.extend(identity.database.to_be_bytes());
     bytes.extend(identity.epoch.number().to_be_bytes());
     match *message {
@@ -65,7 +65,7 @@ pub(super) fn encode(identity: Identity, message: &Message<'_>) -> Option<Vec<u8
 
 /// Decodes a message that was received on the channel of `identity`.
 pub(super) fn decode(identity: Identity, bytes: &[u8]) -> Decoded<'_> {
-    let Some((&FORM, rest)) = bytes.split_first() else { return Decoded::Unknown };
+    let Some((&FORMAT, rest)) = bytes.split_first() else { return Decoded::Unknown };
     let Some((database, rest)) = rest.split_first_chunk::<8>() else { return Decoded::Unknown };
     let Some((epoch, rest)) = rest.split_first_chunk::<8>() else { return Decoded::Unknown };
     if (*database, *epoch)
@@ -76,7 +76,7 @@ pub(super) fn decode(identity: Identity, bytes: &[u8]) -> Decoded<'_> {
     decode_message(rest).map_or(Decoded::Unknown, Decoded::Message)
 }
 
-/// Decodes a message without the number of the form and the identity.
+/// Decodes a message without the format number and the identity.
 pub(super) fn decode_message(bytes: &[u8]) -> Option<Message<'_>> {
     let ((kind, from), rest): ((u32, Uuid), _) = postcard::take_from_bytes(bytes).ok()?;
     Some(match kind {
@@ -94,7 +94,7 @@ pub(super) fn encode_items<T: Item>(items: &[T]) -> Option<Vec<u8>> {
     postcard::to_extend(items, Vec::new()).ok()
 }
 
-/// Decodes the items of one message; `None` if they have another form.
+/// Decodes the items of one message; `None` if they have another format.
 pub(super) fn decode_items<T: Item>(bytes: &[u8]) -> Option<Vec<T>> {
     postcard::from_bytes(bytes).ok()
 }
@@ -135,11 +135,11 @@ mod tests {
     fn messages_of_another_format_are_ignored() {
         let bytes = encode(OURS, &Message::Beat { from: Uuid::from_u128(1) }).expect("encoded");
         assert!((0..bytes.len()).all(|length| decode(OURS, &bytes[..length]) == Decoded::Unknown));
-        let next_form = [&[FORM + 1], &bytes[1..]].concat();
+        let next_form = [&[FORMAT + 1], &bytes[1..]].concat();
         assert_eq!(decode(OURS, &next_form), Decoded::Unknown);
     }
 
-    /// The form that earlier releases with the number 3 wrote: one enum with the changes of players in its last variant.
+    /// The format that earlier releases with the number 3 wrote: one enum with the changes of players in its last variant.
     #[test]
     fn the_format_is_that_of_earlier_releases() {
         #[derive(Serialize)]

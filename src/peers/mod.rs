@@ -60,7 +60,7 @@ trait Subscription: Send + Sync {
     fn topic(&self) -> Topic;
     /// Handles a message. Returns false if its items cannot be decoded.
     fn receive(&self, items: &[u8], age: Duration, now: Instant) -> bool;
-    /// As `receive`, for a message in the form of the release before.
+    /// As `receive`, for a message in the format of the release before.
     fn receive_older(&self, items: &[u8], now: Instant) -> bool;
     fn queue(&self) -> &dyn Queue;
 }
@@ -76,7 +76,7 @@ struct Registered<T> {
 /// Called with an item of another instance, its age, and the time at which it arrived.
 pub type Handler<T> = Box<dyn Fn(T, Duration, Instant) + Send + Sync>;
 
-/// Decodes the items of a message in the form of the release before; `None` if they cannot be decoded.
+/// Decodes the items of a message in the format of the release before; `None` if they cannot be decoded.
 pub type OlderDecoder<T> = fn(&[u8]) -> Option<Vec<T>>;
 
 impl<T: message::Item> Subscription for Registered<T> {

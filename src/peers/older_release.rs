@@ -9,15 +9,15 @@
 use super::message::{Message, decode_message};
 
 /// The number of their form.
-const FORM: u8 = 2;
+const FORMAT: u8 = 2;
 
 /// Their channel, after the prefix of the keys.
 pub(super) const CHANNEL: &str = "changes";
 
-/// Decodes a message; `None` if it has another form.
+/// Decodes a message; `None` if it has another format.
 pub(super) fn decode(bytes: &[u8]) -> Option<Message<'_>> {
     let (&form, rest) = bytes.split_first()?;
-    (form == FORM).then(|| decode_message(rest))?
+    (form == FORMAT).then(|| decode_message(rest))?
 }
 
 #[cfg(test)]
