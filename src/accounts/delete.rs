@@ -20,7 +20,7 @@ impl Accounts {
     pub async fn delete_player(&self, player: Uuid, key: Option<&str>) -> Result<(), Error> {
         let now = self.clock.now();
         let hash = key.map(Sha256::digest);
-        // A deletion stores no record, so a record with this key belongs to another request.
+        // A deletion stores its key elsewhere (`was_deleted_by`), so a record with this key belongs to another request.
         let mut keys = Keys::default();
         if let Some(short) = hash.as_ref().and_then(|hash| hash.get(..KEY_HASH_BYTES)) {
             keys.push(player, short);
