@@ -1,20 +1,21 @@
-//! The program as an operator meets it: started, stopped, killed and misconfigured.
+//! Tests of the whole program as an operator runs it: started, stopped, killed and misconfigured.
 
 #![allow(
     clippy::disallowed_methods,
     clippy::expect_used,
     clippy::print_stdout,
-    reason = "a test may give up, and be told how hard to try"
+    reason = "a test may panic and read its settings from the environment"
 )]
 
 mod configuration;
 mod crashing;
-mod discretion;
 mod embedded;
 mod encryption;
 #[cfg(all(feature = "otlp", feature = "sentry"))]
 mod exporting;
 mod jobs;
+mod log_secrets;
+mod malformed_input;
 mod program;
 mod redis;
 mod seeding;
@@ -22,5 +23,4 @@ mod slow_database;
 #[cfg(all(feature = "otlp", feature = "sentry"))]
 mod spans;
 mod stopping;
-mod strangers;
-mod unfit;
+mod unsuitable_database;
