@@ -53,7 +53,7 @@ impl PasswordHasher {
         self.run(move || hash_now(&password.composed)).await?.ok_or(Error::Overloaded)
     }
 
-    /// Compares a password with `hash`. Without a hash it takes as long and returns [`Match::Wrong`].
+    /// Compares a password with `hash`. Without a hash it takes as long and returns `Match::Wrong`.
     ///
     /// # Errors
     /// Returns [`Error::Overloaded`] if too many sign-ins wait.

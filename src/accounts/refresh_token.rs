@@ -3,7 +3,7 @@
 //! A token consists of the player's id, the session's id, a generation, and a secret. The first secret is random. Each
 //! further secret is the HMAC of the previous one with the session's chain key, which clients never receive. Therefore
 //! - the same successor can be issued again after an answer was lost, although only a hash is stored;
-//! - somebody who has stolen one token cannot calculate the next one;
+//! - an attacker who has stolen one token cannot calculate the next one;
 //! - the server can distinguish an old token from a forged one: it calculates the successors of the token and compares
 //!   their hash with the stored one.
 

@@ -29,7 +29,7 @@ pub(super) enum Fold {
     /// There is no such player.
     Missing,
     /// A stored outcome was found, but the row has another revision than it had when the outcome was found. So the row
-    /// may lack the effect of that request.
+    /// may not contain the effect of that request.
     Outdated { revision: i64 },
     /// Applying the requests panicked.
     Panicked,
@@ -42,8 +42,8 @@ pub(super) enum Fold {
 }
 
 impl Writer {
-    /// Applies the commands to rows of the cache, or reads the rows that it lacks. Writes each row only if its revision
-    /// is unchanged.
+    /// Applies the commands to rows of the cache, or reads rows that are not cached. Writes each row only if its
+    /// revision is unchanged.
     pub(super) async fn attempt_optimistic(
         &self,
         batch: &Batch<Writer>,

@@ -9,8 +9,8 @@
 //!
 //! Most idempotency keys are new, so the statement that writes also looks the keys up, which saves a query. If it finds
 //! a key, it writes nothing for that player, and the next batch reads the stored outcome first. A repeat is answered
-//! only from a row that has the same revision as when its record was found: an older row might lack the effect of the
-//! first request.
+//! only from a row that has the same revision as when its record was found: an older row might not contain the effect
+//! of the first request.
 //!
 //! There are three statements, and the cheapest possible one is used: `commit_click.sql` for one player that only
 //! clicks, `commit_clicks.sql` for a batch of such players, and `commit.sql` for everything else. The latter two
@@ -141,7 +141,8 @@ impl Game {
     /// Applies a command and returns after it is committed.
     ///
     /// # Errors
-    /// Returns an [`Error`]. Nothing was changed, except that after [`Error::Unavailable`] the change may have been made.
+    /// Returns an [`Error`]. Nothing was changed, except that after [`Error::Unavailable`] the change may have been
+    /// made.
     pub async fn perform(&self, request: Request) -> Result<Answer, Error> {
         self.lanes.submit(request).await
     }

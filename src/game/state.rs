@@ -51,7 +51,7 @@ impl Game {
         }
     }
 
-    /// A player's state, read by somebody else.
+    /// A player's state, read by another player or an operator.
     ///
     /// # Errors
     /// Returns [`Error::NoSuchPlayer`].

@@ -19,8 +19,8 @@ use crate::identity::Identity;
 use crate::redis_client::{Redis, Unavailable};
 
 const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500);
-/// How long the heartbeat pauses after a message was lost. This is longer than the time after which other instances
-/// miss it (`HEARTBEAT_TIMEOUT`).
+/// How long the heartbeat pauses after a message was lost. It must be longer than `HEARTBEAT_TIMEOUT`, after which
+/// other instances notice that the heartbeat is missing.
 const HEARTBEAT_PAUSE: Duration = Duration::from_millis(1200);
 /// Timeout of publishing. No request waits for it.
 const PUBLISH_TIMEOUT: Duration = Duration::from_millis(250);

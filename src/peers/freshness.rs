@@ -22,8 +22,8 @@ const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(1);
 /// After this long without a heartbeat a peer counts as ended. Rows that were read before its last change are not fresh
 /// any more by then.
 const PEER_EXPIRES: Duration = Duration::from_secs(6);
-/// How long freshness stays short after an instance is known that cannot announce. Such an instance is reported again
-/// twice a second.
+/// How long rows are fresh for one second only after an instance was found that cannot announce. Such an instance is
+/// found again twice a second as long as it runs.
 const INCOMPLETE_FOR: Duration = Duration::from_secs(3);
 /// How long an instance may continue to write before it notices that the identity of the database has changed: its
 /// poller may have to wait for a connection and for an answer.

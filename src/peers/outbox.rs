@@ -28,7 +28,7 @@ impl<T: Item> Publisher<T> {
         Self { peers, outbox }
     }
 
-    /// Queues items that are valid as of `at`. Does nothing while there are no peers.
+    /// Queues items that are valid as of `at`. Does nothing while this instance certainly has no peers.
     pub fn publish(&self, at: Timestamp, items: impl Iterator<Item = T>) {
         if self.peers.is_publishing()
             && let Some(identity) = self.peers.0.identity.current()

@@ -143,7 +143,7 @@ async fn a_database_is_accepted_only_if_its_certificate_satisfies_sslmode() {
         (by_name("sslmode=verify-full"), None, "issuer"),
         (by_name("sslmode=require"), None, "issuer"),
         (by_name("sslmode=disable"), Some(&ours), "no encryption"),
-        // A server that demands no password has not proved that it knows the password.
+        // The role `open` needs no password. Such a server does not prove its identity by channel binding.
         (
             by_name("sslmode=verify-full&channel_binding=require").replace("game:p@", "open:p@"),
             Some(&ours),

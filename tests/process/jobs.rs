@@ -76,15 +76,15 @@ fn text(path: &Path) -> &str {
 }
 
 /// Waits until a query, which returns one text, returns `expected`.
-async fn until_query_returns(database: &Client, query: &str, answer: &str) {
+async fn until_query_returns(database: &Client, query: &str, expected: &str) {
     let started = Instant::now();
     loop {
         let row = database.query_opt(query, &[]).await.expect(query);
         let found = row.and_then(|row| row.get::<_, Option<String>>(0)).unwrap_or_default();
-        if found == answer {
+        if found == expected {
             return;
         }
-        assert!(started.elapsed() < TIMEOUT, "{query}: {found} is not {answer}");
+        assert!(started.elapsed() < TIMEOUT, "{query}: {found} is not {expected}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
