@@ -98,7 +98,10 @@ impl Accounts {
             return self.tokens(token.identity, &successor, now).map(Some);
         }
         if self.reuse_checks.is_reused(token, &stored, now).await? {
-            tracing::warn!(player.id = %player, "a replaced refresh token was reused, or too many forged ones were sent; the session ends");
+            tracing::warn!(
+                player.id = %player,
+                "a replaced refresh token was reused, or too many forged ones were sent; the session ends"
+            );
             self.log_out(token.identity).await?;
         }
         Err(Error::Unauthenticated)
