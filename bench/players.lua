@@ -1,5 +1,5 @@
--- Requests for wrk, each of another player. TOKENS names a file with an access token in each line; REQUEST is one of
--- `kinds`. With DELAY_MS each connection waits so long between its requests.
+-- Requests for wrk; each request is of the next player. TOKENS is the path of a file with one access token per line.
+-- REQUEST is one of `kinds`. DELAY_MS is the pause of each connection between its requests.
 local tokens = {}
 for line in io.lines(os.getenv("TOKENS")) do
     tokens[#tokens + 1] = line
@@ -27,7 +27,7 @@ end
 
 local ready = {}
 local next_player
--- Keys are never reused.
+-- Makes idempotency keys that were never used before.
 local run, sent = os.time() .. "-", 0
 
 function init()
@@ -47,7 +47,7 @@ function init()
             ready[index] = { ready[index]:match("(.*)HERE(.*)") }
         end
     end
-    -- Threads begin at different players, and so do processes with different OFFSETs, from 0 to 1.
+    -- Threads start at different players, and so do processes with different values of OFFSET (0 to 1).
     next_player = math.floor((first / 2 + tonumber(os.getenv("OFFSET") or 0)) * #ready)
 end
 

@@ -1,10 +1,10 @@
-// More and more players, up to PLAYERS (2000) in DURATION (5m), until a threshold breaks: the last number of players is
-// the capacity of the server or of this machine. For more than a thousand players k6 itself needs a core; see `make
-// load`.
+// Raises the number of players to PLAYERS (2000) over DURATION (5m), and stops when a threshold fails. The number of
+// players at that time is the capacity of the server or of this machine. With more than a thousand players k6 itself
+// needs a whole core; `make load` needs less.
 import { THRESHOLDS, play, survey } from './lib/player.js';
 import { STATS, summary } from './lib/summary.js';
 
-const UNTIL_BROKEN = { abortOnFail: true, delayAbortEval: '10s' };
+const ABORT_ON_FAILURE = { abortOnFail: true, delayAbortEval: '10s' };
 
 export const options = {
   scenarios: {
@@ -18,7 +18,7 @@ export const options = {
   thresholds: Object.fromEntries(
     Object.entries(THRESHOLDS).map(([metric, conditions]) => [
       metric,
-      conditions.map((threshold) => Object.assign({ threshold }, UNTIL_BROKEN)),
+      conditions.map((threshold) => Object.assign({ threshold }, ABORT_ON_FAILURE)),
     ]),
   ),
   summaryTrendStats: STATS,

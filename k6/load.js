@@ -1,5 +1,5 @@
-// PLAYERS (100) players, each with a request per second: they arrive within half a minute, play for DURATION (1m), and
-// leave.
+// PLAYERS (100) players with one request per second each: the number rises for 30 s, stays for DURATION (1m), and falls
+// for 10 s.
 import { THRESHOLDS, play, survey } from './lib/player.js';
 import { STATS, summary } from './lib/summary.js';
 

@@ -1,6 +1,7 @@
-// Fifty players for half a minute, each with a request per second, spread over the second: sign in, click, buy, read
-// the state and the rank. Run it with `make k6-smoke`, or against a running server with BASE_URL=http://host:port; all
-// fifty have one address, for which RATE_LIMIT_AUTH_PER_MINUTE and the other limits must be high enough.
+// Fifty players for half a minute, with one request per second each, evenly spread over the second: they sign in,
+// click, buy, and read their state. Run it with `make k6-smoke`, or against a running server with
+// BASE_URL=http://host:port. All players have the same address, so RATE_LIMIT_AUTH_PER_MINUTE and the other limits must
+// be high enough.
 import http from 'k6/http';
 import { check, sleep } from 'k6';
 import { Counter } from 'k6/metrics';
@@ -21,7 +22,7 @@ export const options = {
   },
 };
 
-// A refused purchase is an answer, not a failure.
+// A refused purchase (409) does not count as a failed request.
 http.setResponseCallback(http.expectedStatuses({ min: 200, max: 399 }, 409));
 
 let token = null;
@@ -33,10 +34,10 @@ function headers(extra) {
 }
 
 function signIn() {
-  // Players begin one after the other within the first second, and stay spread like that.
+  // Players start one after the other within the first second, and therefore stay evenly spread.
   sleep((__VU - 1) / 50);
   const answer = http.post(`${BASE}/auth/guest`, '{}', { headers: JSON_BODY, tags: { name: 'guest' } });
-  check(answer, { 'a guest is let in': (r) => r.status === 201 });
+  check(answer, { 'a guest is created': (r) => r.status === 201 });
   token = answer.json('tokens.access_token');
 }
 
@@ -47,7 +48,7 @@ function post(path, body, name) {
   return http.post(`${BASE}${path}`, JSON.stringify(body), params);
 }
 
-function follow(state) {
+function checkVersion(state) {
   check(state, { 'the version never goes back': (s) => s.version >= version });
   version = state.version;
 }
@@ -56,28 +57,28 @@ function poll() {
   const params = headers(tag === null ? {} : { 'If-None-Match': tag });
   params.tags = { name: 'state' };
   const answer = http.get(`${BASE}/me`, params);
-  check(answer, { 'the state is there': (r) => r.status === 200 || r.status === 304 });
+  check(answer, { 'the state is returned': (r) => r.status === 200 || r.status === 304 });
   if (answer.status === 200) {
     tag = answer.headers.Etag;
-    follow(answer.json());
+    checkVersion(answer.json());
   }
 }
 
 function click() {
   const answer = post('/me/clicks', { clicks: 10 }, 'clicks');
   check(answer, { 'clicks are credited': (r) => r.status === 200 && r.json('accepted') > 0 });
-  if (answer.status === 200) follow(answer.json('state'));
+  if (answer.status === 200) checkVersion(answer.json('state'));
 }
 
 function buy() {
   const answer = post('/me/generators/hand_crank/purchase', { quantity: 'max' }, 'purchase');
   check(answer, {
-    'a purchase is made or refused for want of energy': (r) =>
+    'a purchase is made or refused for lack of energy': (r) =>
       r.status === 200 || (r.status === 409 && r.json('code') === 'insufficient_energy'),
   });
   if (answer.status === 200) {
     bought.add(answer.json('purchased'));
-    follow(answer.json('state'));
+    checkVersion(answer.json('state'));
   }
 }
 

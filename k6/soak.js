@@ -1,5 +1,5 @@
-// PLAYERS (50) players for DURATION (1h): leaks, expired data and full disks show only with time. Watch the memory and
-// the open files of the process meanwhile.
+// PLAYERS (50) players for DURATION (1h), to find leaks and problems with expired data and disk space. Watch the memory
+// and the open files of the server process during the test.
 import { THRESHOLDS, play, survey } from './lib/player.js';
 import { STATS, summary } from './lib/summary.js';
 

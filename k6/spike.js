@@ -1,5 +1,5 @@
-// A few players, then within five seconds PLAYERS (300), as when a popular stream links to the game; then few again.
-// All must be answered, and the few must not notice anything afterwards.
+// A tenth of PLAYERS (300), then within five seconds all of them, as when a popular stream links to the game, then a
+// tenth again. All requests must be answered, and the thresholds must also hold for the remaining players.
 import { THRESHOLDS, play, survey } from './lib/player.js';
 import { STATS, summary } from './lib/summary.js';
 

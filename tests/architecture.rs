@@ -1,6 +1,6 @@
-//! The layers of ARCHITECTURE.md, checked against the sources: which module may use which, and which crates it may name.
+//! Checks the sources against the layers of ARCHITECTURE.md: which modules and which crates each module may use.
 
-#![allow(clippy::expect_used, reason = "a test may give up")]
+#![allow(clippy::expect_used, reason = "a test may panic")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -153,14 +153,14 @@ const HTTP_LAYERS: &[&str] = &[
     "routes",
 ];
 
-/// Names that `http` re-exports for its own files, and where they are defined.
+/// Names that `http` re-exports for its own files, by the file that defines them.
 const HTTP_NAMES: &[(&str, &[&str])] = &[
     ("context", &["Api", "Options"]),
     ("responses", &["JSON", "NO_STORE", "VARY_BY_CALLER", "json", "json_with", "private_json"]),
 ];
 
-/// Names that only these modules may contain.
-const KEPT_TO: &[(&str, &[&str])] = &[
+/// Names, mostly of crates, that only the listed modules may contain.
+const RESTRICTED_NAMES: &[(&str, &[&str])] = &[
     ("actix_web", &["http", "app"]),
     ("apalis", &["jobs"]),
     ("deadpool_postgres", &["store"]),
@@ -172,8 +172,8 @@ const KEPT_TO: &[(&str, &[&str])] = &[
     ("tokio_postgres", &["store", "app", "config"]),
 ];
 
-/// What the rules of the game must not contain: I/O, clocks, randomness, logs, locks, types that hide their content, and
-/// forms of output.
+/// Names that the rules of the game must not contain: I/O, clocks, randomness, logs, locks, type erasure, and output
+/// formats.
 const IMPURE: &[&str] = &[
     "async ",
     "Atomic",
@@ -206,13 +206,13 @@ impl Source {
         self.part(0)
     }
 
-    /// A part of the path, without the ending of a file.
+    /// A component of the path, without the extension `.rs`.
     fn part(&self, index: usize) -> &str {
         let part = self.path.components().nth(index).expect("a part").as_os_str();
         part.to_str().expect("text").trim_end_matches(".rs")
     }
 
-    /// Whether the file contains only tests, or only helpers of tests.
+    /// Whether the file contains only tests or test helpers.
     fn is_test(&self) -> bool {
         let name = self.path.file_stem().and_then(|name| name.to_str()).expect("a name");
         name.ends_with("_tests") || ["tests", "testing"].contains(&name)
@@ -238,7 +238,7 @@ fn sources() -> Vec<Source> {
     sources
 }
 
-/// The names that follow `prefix` in a text, one by one or in braces.
+/// The names that follow `prefix` in a text: a single one, or several in braces.
 fn named<'a>(text: &'a str, prefix: &str) -> BTreeSet<&'a str> {
     fn word(text: &str) -> &str {
         let end = text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
@@ -294,7 +294,7 @@ fn modules_use_only_what_their_layer_allows() {
 }
 
 #[test]
-fn layers_have_no_circles() {
+fn layers_have_no_cycles() {
     for (position, (module, allowed)) in LAYERS.iter().enumerate() {
         let below: Vec<_> = LAYERS[..position].iter().map(|(name, _)| *name).collect();
         for name in *allowed {
@@ -304,7 +304,7 @@ fn layers_have_no_circles() {
 }
 
 #[test]
-fn files_of_http_have_no_circles() {
+fn files_of_http_have_no_cycles() {
     let mut faults = Vec::new();
     for source in sources().into_iter().filter(|it| it.module() == "http" && !it.is_test()) {
         let own = source.part(1);
@@ -326,10 +326,10 @@ fn files_of_http_have_no_circles() {
 }
 
 #[test]
-fn crates_are_used_only_where_they_belong() {
+fn crates_are_used_only_in_their_modules() {
     let mut faults = Vec::new();
     for source in sources() {
-        for (name, allowed) in KEPT_TO {
+        for (name, allowed) in RESTRICTED_NAMES {
             if source.text.contains(name) && !allowed.contains(&source.module()) {
                 faults.push(format!("{} contains {name}", source.path.display()));
             }
@@ -339,12 +339,12 @@ fn crates_are_used_only_where_they_belong() {
 }
 
 #[test]
-fn the_rules_of_the_game_are_pure() {
+fn the_rules_of_the_game_have_no_side_effects() {
     let rules: Vec<_> =
         sources().into_iter().filter(|it| it.module() == "domain" && !it.is_test()).collect();
     assert!(rules.len() > 10, "only {} files were found", rules.len());
     for source in rules {
-        // Tests at the end of a file may use more.
+        // The tests at the end of a file may use these names.
         let rules = source.text.split("#[cfg(test)]").next().expect("a part");
         for name in IMPURE {
             assert!(!rules.contains(name), "{} contains {name}", source.path.display());

@@ -1,9 +1,9 @@
-//! Plays the default catalogue as a greedy player would, and checks its pace against limits.
+//! Simulates a greedy player with the default catalogue, and checks the pace of the game against limits.
 //!
 //! `docs/balance.md` has the goals and the model. `cargo test --test balance -- --nocapture` prints the timeline. With
 //! `UPDATE_DOCS=1` in the environment the tables and the plot in `docs/` are written.
 
-#![allow(clippy::expect_used, clippy::print_stdout, reason = "a test may give up")]
+#![allow(clippy::expect_used, clippy::print_stdout, reason = "a test may panic and print")]
 
 mod balance {
     pub mod choice;
@@ -27,10 +27,10 @@ use balance::tables::{self, Names};
 use balance::{plot, text};
 use idlewatt::domain::{Catalogue, CatalogueItems, Rules, Timeline, Timestamp};
 
-const PLAYED: f64 = 7.0 * DAY;
+const DURATION: f64 = 7.0 * DAY;
 const FIRST_GENERATOR_WITHIN: f64 = 30.0;
 const FIRST_PRESTIGE_WITHIN: f64 = 3.0 * DAY;
-/// The longest time without a purchase while awake, in the days in which a player decides to stay.
+/// The longest time awake without a purchase in the first days, in which a player decides whether to continue.
 const LONGEST_WAIT: f64 = 3.0 * HOUR;
 const EARLY_DAYS: f64 = 3.0 * DAY;
 
@@ -46,11 +46,11 @@ fn week_of(patience: Patience) -> History {
     let beginning = Timestamp::from_micros(0);
     let catalogue = Catalogue::new(1, beginning, items(), CatalogueItems::default());
     let timeline = Timeline::new(Arc::default(), vec![Arc::new(catalogue)]);
-    play(&timeline.expect("a catalogue"), patience, PLAYED)
+    play(&timeline.expect("a catalogue"), patience, DURATION)
 }
 
 #[test]
-fn the_catalogue_can_be_put_in_force() {
+fn the_default_catalogue_is_valid() {
     let items = items();
     assert_eq!(items.faults(), []);
     assert_eq!(items.generators.len(), 10);
@@ -61,7 +61,7 @@ fn the_catalogue_can_be_put_in_force() {
 }
 
 #[test]
-fn a_greedy_player_is_never_stuck() {
+fn a_greedy_player_always_finds_something_to_buy() {
     print!("{}", tables::timeline(&PATIENT, &Names::of(&items())));
     let generators = PATIENT.first_generators();
     let prestiges = PATIENT.prestiges();
@@ -79,7 +79,7 @@ fn a_greedy_player_is_never_stuck() {
 }
 
 #[test]
-fn new_things_are_spread_over_the_week() {
+fn new_generators_are_spread_over_the_week() {
     let generators = PATIENT.first_generators();
     let by = |time: f64| generators.iter().filter(|event| event.before.time <= time).count();
     assert!((3..=6).contains(&by(HOUR)), "{} generators in the first hour", by(HOUR));
@@ -89,19 +89,19 @@ fn new_things_are_spread_over_the_week() {
 }
 
 #[test]
-fn nobody_has_to_prestige_at_the_best_time() {
+fn players_with_other_prestige_habits_reach_all_generators() {
     for (name, history) in [("eager", &EAGER), ("steady", &STEADY)] {
         let reached = history.first_generators().len();
         assert_eq!(reached, items().generators.len(), "generators reached by the {name} player");
     }
     assert!(EAGER.prestiges()[0].before.time <= FIRST_PRESTIGE_WITHIN);
     let lifetime = |history: &History| history.samples.last().map(|it| it.lifetime_energy);
-    assert!(lifetime(&PATIENT) > lifetime(&EAGER), "patience pays");
-    assert!(lifetime(&EAGER) > lifetime(&STEADY), "and prestige pays even more");
+    assert!(lifetime(&PATIENT) > lifetime(&EAGER), "waiting for a larger bonus pays");
+    assert!(lifetime(&EAGER) > lifetime(&STEADY), "any prestige pays more than none");
 }
 
 #[test]
-fn the_docs_show_this_balance() {
+fn the_docs_are_up_to_date() {
     let items = items();
     let names = Names::of(&items);
     let players = [("patient", &*PATIENT), ("eager", &*EAGER), ("never", &*STEADY)];
@@ -118,12 +118,12 @@ fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name)
 }
 
-/// A file of the docs; a missing one counts as empty.
+/// A file in `docs`; a missing one counts as empty.
 fn read(name: &str) -> String {
     fs::read_to_string(path(name)).unwrap_or_default()
 }
 
-/// The page, with the text between the two comments that name a block replaced.
+/// Replaces the text between the two comments that delimit the block `name`.
 fn with_block(page: &str, name: &str, block: &str) -> String {
     let (begin, end) = (format!("<!-- {name}: generated -->\n"), format!("<!-- {name}: end -->"));
     let parts = page.split_once(&begin).and_then(|(head, rest)| {

@@ -1,5 +1,5 @@
-//! For comparison: an actix-web server whose only handler answers a fixed JSON body, with the settings of the real
-//! server.
+//! A bare server for comparison: actix-web with the settings of the real server and one handler, which answers a fixed
+//! JSON body.
 //!
 //! `cargo run --release --example bare -- 8090 500` listens on port 8090 and answers 500 bytes.
 

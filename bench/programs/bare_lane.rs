@@ -1,9 +1,13 @@
-//! For comparison with writes: the least that answers durable clicks, with the real table and statement, in batches
-//! like those of the real lane. It checks no tokens, has no rules, limits, cache, metrics or announcements.
+//! A bare lane for comparison with writes: the smallest server that answers durable clicks, with the real table and
+//! statement, in batches like those of the real lane. It does not check tokens, and has no rules, rate limits, cache,
+//! metrics or announcements.
 //!
 //! `DATABASE_URL=... cargo run --release --example bare_lane -- 8090` listens on port 8090.
 
-#![allow(clippy::disallowed_methods, reason = "what it writes belongs to no game")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "it may use the system clock, because its rows are never played"
+)]
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -24,17 +28,17 @@ use uuid::Uuid;
 
 const QUEUE_LENGTH: usize = 8192;
 const MAX_BATCH: usize = 512;
-/// Fills the answer up to the length of a real one.
+/// Bytes of padding that make an answer as long as a real one.
 const PADDING: usize = 700;
 
-/// A click, and the sender of the energy after it.
+/// A click, and the channel for the player's energy after it.
 struct Click {
     player: Uuid,
     clicks: u32,
     answer: oneshot::Sender<f64>,
 }
 
-/// Reads only the player of a token, without checking it.
+/// The claim of a token that is read, without checking the signature.
 #[derive(Deserialize)]
 struct Claims {
     sub: Uuid,
@@ -45,7 +49,7 @@ struct Body {
     clicks: u32,
 }
 
-/// The players of the tokens that a worker has read before.
+/// The players by token, for the tokens that a worker has already decoded.
 type Known = Rc<RefCell<HashMap<String, Uuid>>>;
 
 #[tokio::main]
@@ -56,7 +60,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (lane, clicks) = mpsc::channel(QUEUE_LENGTH);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     thread::spawn(move || {
-        // The caller gets an error when its sender is dropped.
+        // When this thread ends, the senders of the answers are dropped, so that callers get an error.
         runtime.block_on(commit_clicks(&database, clicks)).map_err(|error| error.to_string())
     });
     let workers = thread::available_parallelism()?.get();
@@ -104,7 +108,7 @@ fn player_of(token: &str, known: &Known) -> Option<Uuid> {
     Some(player)
 }
 
-/// What a click changes of a player, and the revision in its condition.
+/// The columns that a click changes, and the revision.
 struct Row {
     revision: i64,
     version: i64,
@@ -112,7 +116,7 @@ struct Row {
     lifetime_energy: f64,
 }
 
-/// Commits what is queued, again and again.
+/// Commits the queued clicks in batches, until an error occurs.
 async fn commit_clicks(
     database: &str,
     mut queue: mpsc::Receiver<Click>,
@@ -149,7 +153,7 @@ async fn commit_clicks(
             )
             .await?;
         if written < players.len() as u64 {
-            return Err("somebody else writes these players".into());
+            return Err("another process has written these players".into());
         }
         for Click { player, answer, .. } in batch.drain(..) {
             let row = rows.get(&player).ok_or("there is no such player")?;

@@ -1,8 +1,11 @@
-//! Players for the benchmarks: adds them to the database in `DATABASE_URL` and prints an access token for each.
+//! Adds players for the benchmarks to the database in `DATABASE_URL`, and prints an access token for each.
 //!
 //! `DATABASE_URL=... JWT_SECRET=... cargo run --release --example bench_players -- 5000`
 
-#![allow(clippy::disallowed_methods, reason = "its players begin at no game's time")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the start time of its players may come from the system clock"
+)]
 
 use std::error::Error;
 use std::io::Write;

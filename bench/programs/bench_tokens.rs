@@ -1,8 +1,8 @@
-//! Access tokens of existing players: that many, at random, of the database in `DATABASE_URL`.
+//! Prints access tokens of random players of the database in `DATABASE_URL`; the argument is their number.
 //!
 //! `DATABASE_URL=... JWT_SECRET=... cargo run --release --example bench_tokens -- 5000`
 
-#![allow(clippy::disallowed_methods, reason = "its tokens are made for a server that runs now")]
+#![allow(clippy::disallowed_methods, reason = "its tokens may be issued by the system clock")]
 
 use std::error::Error;
 use std::io::Write;

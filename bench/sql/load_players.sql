@@ -1,4 +1,4 @@
--- Players for the benchmarks: six generators and two upgrades each, settled at $2, some of them long ago.
+-- bench/programs/bench_players: inserts the players $1 with the inventory $3, who began and were settled at $2.
 insert into players (
     player_id, energy, lifetime_energy, settled_at, last_seen_at, accrues_until, click_tokens,
     clicks_filled_at, energy_per_second, catalogue_version, inventory, display_name, created_at

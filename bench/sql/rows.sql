@@ -1,2 +1,2 @@
--- bench/programs/bare_lane: what a click changes of each player, and the revision in its condition.
+-- bench/programs/bare_lane: the columns of each player that a click changes, and the revision.
 select player_id, revision, version, energy, lifetime_energy from players

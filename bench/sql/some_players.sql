@@ -1,2 +1,2 @@
--- Players for the benchmarks, at any rank.
+-- bench/programs/bench_tokens: random players.
 select player_id from players order by random() limit $1

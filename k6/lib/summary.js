@@ -1,4 +1,4 @@
-// The summary of a test, as text on the terminal and as a page in the folder SUMMARY_DIR.
+// The summary of a test: text on the terminal, and an HTML page in the folder SUMMARY_DIR if that is set.
 
 const ROWS = ['guest', 'state', 'clicks', 'purchase', 'rankings'];
 const COLUMNS = ['med', 'p(95)', 'p(99)', 'max'];
@@ -26,11 +26,11 @@ function verdicts(data) {
 function facts(data) {
   const values = (name) => (data.metrics[name] || { values: {} }).values;
   return [
-    ['players at most', values('vus_max').value],
+    ['maximum players', values('vus_max').value],
     ['requests', values('http_reqs').count],
-    ['requests a second', number(values('http_reqs').rate)],
+    ['requests per second', number(values('http_reqs').rate)],
     ['failed', `${number((values('http_req_failed').rate || 0) * 100, 3)} %`],
-    ['refused by the limits', values('limited_requests').count || 0],
+    ['refused by rate limits', values('limited_requests').count || 0],
   ];
 }
 
@@ -60,7 +60,7 @@ function page(name, data) {
 td,th{border:1px solid #ccc;padding:.3em .7em;text-align:right}td:first-child{text-align:left}</style>
 <h1>${escape(name)}</h1>${table(['', ''], facts(data))}
 <h2>Milliseconds</h2>${table(['', 'count', ...COLUMNS], times)}
-<h2>Thresholds</h2>${table(['', 'metric', 'is'], judged)}`;
+<h2>Thresholds</h2>${table(['', 'metric', 'condition'], judged)}`;
 }
 
 export function summary(name, data) {

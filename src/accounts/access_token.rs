@@ -33,7 +33,7 @@ struct Claims {
 /// Signs and verifies access tokens.
 pub struct AccessTokens {
     signing_key: EncodingKey,
-    /// The present key, then the previous one.
+    /// The current key, then the previous one.
     verifying_keys: Vec<DecodingKey>,
     validation: Validation,
     ttl: Duration,
@@ -41,11 +41,11 @@ pub struct AccessTokens {
 }
 
 impl AccessTokens {
-    /// Signs with `secret`, and accepts tokens that were signed with `previous` too.
+    /// Signs with `secret`. Accepts tokens that were signed with `secret` or with `previous`.
     pub fn new(secret: Secret, previous: Option<&Secret>, ttl: Duration) -> Self {
         install_hs256();
         let mut validation = Validation::new(Algorithm::HS256);
-        // The expiry is compared with the database's time, which the library does not know.
+        // `verify` compares the expiry with the database's time; the library would use the system clock.
         validation.validate_exp = false;
         validation.required_spec_claims.clear();
         validation.set_issuer(&[ISSUER]);
@@ -64,7 +64,7 @@ impl AccessTokens {
         self.ttl
     }
 
-    /// A token for a session, issued at `now`.
+    /// Issues a token for a session at `now`.
     pub fn issue(&self, identity: Identity, now: Timestamp) -> Result<String, Error> {
         let issued = now.as_micros().div_euclid(1_000_000);
         let claims = Claims {
@@ -93,9 +93,9 @@ impl AccessTokens {
         Ok(Verified { identity: Identity { player, session }, expires_at })
     }
 
-    /// A tag for `purpose` and `parts` that only this server can make: the first 16 bytes of their HMAC.
+    /// The first 16 bytes of the HMAC of `purpose` and `parts`. Nobody can calculate it without the server's secret.
     pub fn tag(&self, purpose: &str, parts: &[&[u8]]) -> [u8; 16] {
-        let mut mac = keyed(self.secret.reveal().as_bytes());
+        let mut mac = hmac_with(self.secret.reveal().as_bytes());
         mac.update(purpose.as_bytes());
         for part in parts {
             mac.update(&(part.len() as u64).to_be_bytes());
@@ -107,12 +107,12 @@ impl AccessTokens {
     }
 }
 
-fn keyed(key: &[u8]) -> Hmac<Sha256> {
+fn hmac_with(key: &[u8]) -> Hmac<Sha256> {
     Hmac::<Sha256>::new_from_slice(key)
         .unwrap_or_else(|_| unreachable!("HMAC takes keys of any length"))
 }
 
-/// HS256 for `jsonwebtoken`. The library's own set of algorithms would add RSA and elliptic curves.
+/// HS256 for `jsonwebtoken`. The library's own crypto providers would also compile RSA and elliptic curves.
 struct Hs256(Hmac<Sha256>);
 
 impl Signer<Vec<u8>> for Hs256 {
@@ -147,11 +147,11 @@ fn install_hs256() {
     static ONCE: Once = Once::new();
     static PROVIDER: CryptoProvider = CryptoProvider {
         signer_factory: |algorithm, key| match algorithm {
-            Algorithm::HS256 => Ok(Box::new(Hs256(keyed(key.as_bytes())))),
+            Algorithm::HS256 => Ok(Box::new(Hs256(hmac_with(key.as_bytes())))),
             _ => Err(new_error(ErrorKind::InvalidAlgorithm)),
         },
         verifier_factory: |algorithm, key| match algorithm {
-            Algorithm::HS256 => Ok(Box::new(Hs256(keyed(key.try_get_as_bytes()?)))),
+            Algorithm::HS256 => Ok(Box::new(Hs256(hmac_with(key.try_get_as_bytes()?)))),
             _ => Err(new_error(ErrorKind::InvalidAlgorithm)),
         },
         key_utils: KeyUtils::new_unimplemented(),
@@ -187,7 +187,7 @@ mod tests {
     fn a_token_is_valid_until_it_expires() {
         let (tokens, identity) = (tokens("one", None), identity());
         let token = tokens.issue(identity, at(1000)).expect("signed");
-        let verified = tokens.verify(&token, at(1059)).expect("holds");
+        let verified = tokens.verify(&token, at(1059)).expect("valid");
         assert_eq!((verified.identity, verified.expires_at), (identity, at(1060)));
         assert!(matches!(tokens.verify(&token, at(1060)), Err(Error::TokenExpired)));
     }
@@ -201,15 +201,15 @@ mod tests {
     }
 
     #[test]
-    fn tokens_with_a_wrong_signature_or_form_are_refused() {
+    fn forged_tokens_are_rejected() {
         let (tokens, identity) = (tokens("one", None), identity());
         let token = tokens.issue(identity, at(0)).expect("signed");
         let parts: Vec<&str> = token.split('.').collect();
         let none = URL_SAFE_NO_PAD.encode(r#"{"alg":"none","typ":"JWT"}"#);
         let other = URL_SAFE_NO_PAD.encode(r#"{"alg":"HS512","typ":"JWT"}"#);
         let changed = URL_SAFE_NO_PAD.encode(
-            String::from_utf8(URL_SAFE_NO_PAD.decode(parts[1]).expect("ours"))
-                .expect("ours")
+            String::from_utf8(URL_SAFE_NO_PAD.decode(parts[1]).expect("base64"))
+                .expect("UTF-8")
                 .replace("\"exp\":60", "\"exp\":99999"),
         );
         for forged in [

@@ -23,7 +23,7 @@ pub struct Verified {
 }
 
 impl Accounts {
-    /// Verifies an access token. Needs no store, because revocations are kept in memory.
+    /// Verifies an access token. Runs no query, because revocations are kept in memory.
     ///
     /// # Errors
     /// Returns [`Error::Unauthenticated`], [`Error::TokenExpired`] or [`Error::Banned`].
@@ -33,7 +33,7 @@ impl Accounts {
         Ok(verified)
     }
 
-    /// Checks that the session and the player of a token that was verified before are not revoked.
+    /// Checks a token that was verified before: its session and its player must not be revoked.
     ///
     /// # Errors
     /// Returns [`Error::Unauthenticated`] or [`Error::Banned`].
@@ -57,7 +57,7 @@ impl Accounts {
         Ok(self.access_tokens.verify(token, self.clock.now())?.identity)
     }
 
-    /// A tag that only this server can make, which binds opaque values such as cursors to a player.
+    /// A keyed hash (HMAC) that binds opaque values, such as cursors, to a player. Clients cannot forge it.
     pub fn tag(&self, purpose: &str, parts: &[&[u8]]) -> [u8; 16] {
         self.access_tokens.tag(purpose, parts)
     }

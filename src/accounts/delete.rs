@@ -20,10 +20,10 @@ impl Accounts {
     pub async fn delete_player(&self, player: Uuid, key: Option<&str>) -> Result<(), Error> {
         let now = self.clock.now();
         let hash = key.map(Sha256::digest);
-        // A deletion stores no record, so a record with this key belongs to another request.
+        // A deletion stores its key elsewhere (`was_deleted_by`), so a record with this key belongs to another request.
         let mut keys = Keys::default();
-        if let Some(short) = hash.as_ref().and_then(|hash| hash.get(..KEY_HASH_BYTES)) {
-            keys.push(player, short);
+        if let Some(prefix) = hash.as_ref().and_then(|hash| hash.get(..KEY_HASH_BYTES)) {
+            keys.push(player, prefix);
         }
         if !self.store.find_records(&keys, now).await?.is_empty() {
             return Err(Error::KeyReused);

@@ -1,16 +1,17 @@
 //! Accounts: guests, usernames and passwords, sessions and their tokens, and what ends a session.
 //!
-//! Access tokens are JWTs (HS256, 15 minutes) that name the player and the session. Checking one needs no store.
-//! Logging out, bans and deletions are rows of `revocations`, which every instance reads twice a second
-//! (`app::loops::pulse`); after a start or an outage it reads those of a token's whole life.
+//! Access tokens are JWTs (HS256, valid for 15 minutes) that name the player and the session. Checking one needs no
+//! query. Logouts, bans and deletions are rows of the table `revocations`, which every instance reads twice a second
+//! (`app::loops::pulse`). After a start or an outage an instance reads all revocations of the last 15 minutes, so that
+//! it knows every revocation of a token that is still valid.
 //!
-//! Refresh tokens are opaque and stored as a hash. Each is the HMAC of the one before, so the same successor can be
-//! issued again after a lost answer, and an old token can be distinguished from a forged one. A token that comes back
-//! after its successor was used ends the session. Two holders who always refresh within 30 s of each other look like
-//! two tabs and are not detected.
+//! Refresh tokens are opaque and stored as a hash. Each one is the HMAC of the previous one. So the same successor can
+//! be issued again if an answer was lost, and an old token can be distinguished from a forged one. If a token is used
+//! again after its successor was used, the session ends. Two clients with the same token that always refresh within
+//! 30 s of each other are not detected, because two tabs of one browser behave in the same way.
 //!
-//! Passwords are hashed with argon2id at OWASP's parameters, on other threads, only a few at the same time. Beyond a
-//! queue of 32 each, requests are refused (503).
+//! Passwords are hashed with argon2id and OWASP's parameters, on other threads, and only a few at the same time. If 32
+//! requests already wait for each of these threads, further ones are refused (503).
 
 mod access_token;
 mod authenticate;
@@ -47,7 +48,7 @@ pub enum Error {
     Unauthenticated,
     #[error("the token has expired")]
     TokenExpired,
-    /// The password is not the one of the username.
+    /// The username does not exist, or the password is wrong.
     #[error("wrong username or password")]
     InvalidCredentials,
     #[error("the player is banned")]
@@ -58,7 +59,7 @@ pub enum Error {
     AlreadyRegistered,
     #[error("there is no such session")]
     NoSuchSession,
-    /// More sign-ins wait than can be served soon.
+    /// The queue of sign-ins is full.
     #[error("too many sign-ins at once")]
     Overloaded,
     /// The idempotency key belongs to another request.
@@ -79,7 +80,7 @@ pub struct Tokens {
     pub refresh_token: String,
 }
 
-/// All use cases of accounts.
+/// The operations on accounts.
 pub struct Accounts {
     store: Store,
     players: Players,
@@ -93,7 +94,6 @@ pub struct Accounts {
 }
 
 impl Accounts {
-    /// Wires the parts.
     pub fn new(
         store: Store,
         players: Players,
@@ -126,7 +126,7 @@ impl Accounts {
         self.session_ttl
     }
 
-    /// How long a revocation matters, which is the lifetime of an access token.
+    /// The lifetime of an access token. A revocation that is older has no effect any more.
     pub fn access_token_ttl(&self) -> Duration {
         self.access_tokens.ttl()
     }

@@ -24,12 +24,13 @@ pub fn username(text: &str) -> Result<String, &'static str> {
 /// The display name in `text`.
 ///
 /// # Errors
-/// Returns why it cannot be shown to other players.
+/// Returns why the text cannot be shown to other players.
 pub fn display_name(text: &str) -> Result<String, UnfitText> {
     text::shown(text, DISPLAY_NAME)
 }
 
-/// A password in its composed form (NFC), because keyboards write accents and Hangul syllables differently.
+/// A password in its composed form (NFC). Keyboards encode accents and Hangul syllables differently, so the form in
+/// which it was typed may differ.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Password {
     /// The form whose hash is stored.
@@ -56,7 +57,7 @@ impl Password {
             let is_possible = is_long_enough(text.chars().count());
             return Self { composed: if is_possible { text } else { String::new() }, typed: None };
         }
-        // Earlier releases stored and counted passwords in the typed form.
+        // Earlier releases hashed the typed form and counted its characters.
         let is_possible =
             is_long_enough(composed.chars().count()) || is_long_enough(text.chars().count());
         if is_possible { Self { composed, typed: Some(text) } } else { Self::default() }
@@ -83,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn usernames_are_folded_and_plain() {
+    fn usernames_are_folded_and_checked() {
         assert_eq!(username("Ada_99").as_deref(), Ok("ada_99"));
         for bad in ["ab", "a b c", "ada-l", "ädä", "", "a\0b", &"a".repeat(25)] {
             assert!(username(bad).is_err(), "{bad:?}");
@@ -98,11 +99,11 @@ mod tests {
         assert!(!fits("pa\u{308}swo\u{308}rd"));
         assert!(!fits("short"));
         assert!(!fits(&"x".repeat(129)));
-        assert!(fits(&"\u{200b}".repeat(8)), "nothing but the length counts");
+        assert!(fits(&"\u{200b}".repeat(8)), "only the length is checked");
     }
 
     #[test]
-    fn a_password_is_the_same_however_its_accents_are_typed() {
+    fn composed_and_decomposed_passwords_are_equal() {
         let decomposed = Password::new("pa\u{308}sswo\u{308}rd".into()).expect("long enough");
         let composed = Password::new("pässwörd".into()).expect("long enough");
         assert_eq!(decomposed.composed, composed.composed);
@@ -111,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_that_was_long_enough_only_in_its_typed_form_can_still_sign_in() {
+    fn a_password_that_is_long_enough_only_in_its_typed_form_can_still_be_verified() {
         let claimed = Password::claimed("o\u{308}o\u{308}o\u{308}o\u{308}".into());
         assert_eq!(claimed.typed.as_deref(), Some("o\u{308}o\u{308}o\u{308}o\u{308}"));
         assert_eq!(Password::claimed("short".into()), Password::default());

@@ -1,4 +1,4 @@
-//! Hashing passwords, on other threads than those that serve requests, and only a few at the same time.
+//! Hashing passwords: on the blocking pool, because a hash takes long, and only a few at the same time.
 
 use std::sync::{Arc, LazyLock};
 
@@ -14,26 +14,26 @@ const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
 
-/// Sign-ins that may wait for each hash that is being calculated. Further ones are refused.
+/// How many sign-ins may wait per hash that is being calculated. Further ones are refused.
 const WAITING_PER_WORKER: usize = 32;
 
-/// A hash that is verified for an unknown username, so that the answer takes as long as for a known one.
+/// The hash that is verified if the username is unknown, so that the answer takes as long as for a known one.
 static DECOY: LazyLock<String> = LazyLock::new(|| hash_now("decoy").unwrap_or_default());
 
 /// The result of comparing a password with a hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Match {
     Wrong,
-    Right,
-    /// The hash belongs to the typed form of the password. Earlier releases hashed that form.
-    AsTyped,
+    Correct,
+    /// The password is correct, but the hash is that of its typed form. Earlier releases hashed that form.
+    CorrectAsTyped,
 }
 
 /// Hashes and verifies passwords.
 pub struct PasswordHasher {
     workers: Arc<Semaphore>,
-    /// A permit for each sign-in that is served or waits.
-    places: Semaphore,
+    /// One permit for each sign-in whose hash is being calculated or that waits.
+    admission: Semaphore,
 }
 
 impl PasswordHasher {
@@ -41,7 +41,7 @@ impl PasswordHasher {
     pub fn new(concurrency: usize) -> Self {
         Self {
             workers: Arc::new(Semaphore::new(concurrency)),
-            places: Semaphore::new(concurrency * (1 + WAITING_PER_WORKER)),
+            admission: Semaphore::new(concurrency * (1 + WAITING_PER_WORKER)),
         }
     }
 
@@ -53,7 +53,7 @@ impl PasswordHasher {
         self.run(move || hash_now(&password.composed)).await?.ok_or(Error::Overloaded)
     }
 
-    /// Compares a password with `hash`. Without a hash it takes as long, and the result is that the password is wrong.
+    /// Compares a password with `hash`. Without a hash it takes as long and returns `Match::Wrong`.
     ///
     /// # Errors
     /// Returns [`Error::Overloaded`] if too many sign-ins wait.
@@ -61,11 +61,12 @@ impl PasswordHasher {
         self.run(move || {
             let known = hash.is_some();
             let hash = hash.unwrap_or_else(|| DECOY.clone());
-            let is = |text: &str| hasher().verify_password(text.as_bytes(), hash.as_str()).is_ok();
-            let found = if is(&password.composed) {
-                Match::Right
-            } else if password.typed.as_deref().is_some_and(is) {
-                Match::AsTyped
+            let matches =
+                |text: &str| hasher().verify_password(text.as_bytes(), hash.as_str()).is_ok();
+            let found = if matches(&password.composed) {
+                Match::Correct
+            } else if password.typed.as_deref().is_some_and(matches) {
+                Match::CorrectAsTyped
             } else {
                 Match::Wrong
             };
@@ -78,10 +79,10 @@ impl PasswordHasher {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Error> {
-        let _place = self.places.try_acquire().map_err(|_| Error::Overloaded)?;
+        let _admitted = self.admission.try_acquire().map_err(|_| Error::Overloaded)?;
         let worker = Arc::clone(&self.workers).acquire_owned().await;
         let worker = worker.map_err(|_| Error::Overloaded)?;
-        // The permit is released when the hash is finished, even if the client closes its connection before.
+        // The closure owns the permit: if the client closes its connection, the hash is still calculated to its end.
         let work = move || {
             let _worker = worker;
             work()
@@ -112,7 +113,7 @@ impl Accounts {
         new: Password,
     ) -> Result<(), Error> {
         let account = self.store.find_account_of(identity.player).await?;
-        let account = self.verified(account, current).await?;
+        let account = self.verify_password(account, current).await?;
         let Account { password_hash, .. } = account.ok_or(Error::InvalidCredentials)?;
         let hash = self.hasher.hash(new).await?;
         let now = self.clock.now();
@@ -121,7 +122,8 @@ impl Accounts {
         let changed =
             transaction.change_password(identity.player, &password_hash, &hash, now).await?;
         if !changed {
-            // Another change came first, so `current` is no longer the password.
+            // Another request changed the password after it was verified, so `current` is no longer the
+            // password.
             transaction.rollback().await?;
             return Err(Error::InvalidCredentials);
         }
@@ -145,35 +147,37 @@ mod tests {
     #[tokio::test]
     async fn a_password_is_verified_against_its_own_hash_only() {
         let hasher = PasswordHasher::new(1);
-        let hash = hasher.hash(password("correct horse")).await.expect("room");
+        let hash = hasher.hash(password("correct horse")).await.expect("admitted");
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
-        let is = async |text, hash| hasher.verify(password(text), hash).await.expect("room");
-        assert_eq!(is("correct horse", Some(hash.clone())).await, Match::Right);
-        assert_eq!(is("wrong horse", Some(hash)).await, Match::Wrong);
+        let verify =
+            async |text, hash| hasher.verify(password(text), hash).await.expect("admitted");
+        assert_eq!(verify("correct horse", Some(hash.clone())).await, Match::Correct);
+        assert_eq!(verify("wrong horse", Some(hash)).await, Match::Wrong);
         let decoy = Password { composed: "decoy".into(), typed: None };
-        assert_eq!(hasher.verify(decoy, None).await.expect("room"), Match::Wrong);
+        assert_eq!(hasher.verify(decoy, None).await.expect("admitted"), Match::Wrong);
     }
 
     #[tokio::test]
-    async fn a_password_is_right_in_either_form() {
+    async fn a_password_is_correct_in_its_composed_and_its_typed_form() {
         let hasher = PasswordHasher::new(1);
         let (typed, composed) = ("pa\u{308}sswo\u{308}rd", "pässwörd");
-        let hash = hasher.hash(password(typed)).await.expect("room");
+        let hash = hasher.hash(password(typed)).await.expect("admitted");
         for text in [typed, composed] {
-            let found = hasher.verify(password(text), Some(hash.clone())).await.expect("room");
-            assert_eq!(found, Match::Right, "{text}");
+            let found = hasher.verify(password(text), Some(hash.clone())).await.expect("admitted");
+            assert_eq!(found, Match::Correct, "{text}");
         }
         let old = hash_now(typed).expect("a hash");
         let found =
-            async |text| hasher.verify(password(text), Some(old.clone())).await.expect("room");
-        assert_eq!(found(typed).await, Match::AsTyped);
+            async |text| hasher.verify(password(text), Some(old.clone())).await.expect("admitted");
+        assert_eq!(found(typed).await, Match::CorrectAsTyped);
         assert_eq!(found(composed).await, Match::Wrong);
     }
 
     #[tokio::test]
-    async fn too_many_concurrent_sign_ins_are_refused_instead_of_queued() {
+    async fn sign_ins_beyond_the_queue_limit_are_refused() {
         let hasher = PasswordHasher::new(1);
-        let held = hasher.places.acquire_many(1 + WAITING_PER_WORKER as u32).await.expect("free");
+        let held =
+            hasher.admission.acquire_many(1 + WAITING_PER_WORKER as u32).await.expect("free");
         assert!(matches!(hasher.hash(password("any horse")).await, Err(Error::Overloaded)));
         drop(held);
         assert!(hasher.hash(password("any horse")).await.is_ok());

@@ -1,10 +1,11 @@
 //! Refresh tokens: opaque to clients, stored as a hash, each valid for one successor.
 //!
 //! A token consists of the player's id, the session's id, a generation, and a secret. The first secret is random. Each
-//! next secret is the HMAC of the previous one with the session's chain key, which never leaves the database. Therefore
-//! the same successor can be issued again after an answer was lost, although only a hash is stored; a thief of one
-//! token cannot calculate the next; and an old token can be distinguished from a forged one by calculating the chain
-//! from it.
+//! further secret is the HMAC of the previous one with the session's chain key, which clients never receive. Therefore
+//! - the same successor can be issued again after an answer was lost, although only a hash is stored;
+//! - an attacker who has stolen one token cannot calculate the next one;
+//! - the server can distinguish an old token from a forged one: it calculates the successors of the token and compares
+//!   their hash with the stored one.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -38,7 +39,7 @@ impl RefreshToken {
         self.after(1, chain_key)
     }
 
-    /// The token that follows this one after `steps` steps.
+    /// The token that results after `steps` refreshes.
     fn after(&self, steps: u32, chain_key: &[u8]) -> Self {
         let keyed = Hmac::<Sha256>::new_from_slice(chain_key)
             .unwrap_or_else(|_| unreachable!("HMAC takes keys of any length"));
@@ -51,7 +52,7 @@ impl RefreshToken {
         Self { identity: self.identity, generation, secret }
     }
 
-    /// The stored hash. The secret has 256 random bits, so a plain hash cannot be reversed by search.
+    /// The hash that is stored. SHA-256 without a salt suffices, because a secret of 256 random bits cannot be guessed.
     pub(super) fn hash(&self) -> [u8; 32] {
         Sha256::digest(self.secret).into()
     }
@@ -61,7 +62,7 @@ impl RefreshToken {
         self.hash().as_slice().ct_eq(hash).into()
     }
 
-    /// Whether the token with this `hash` follows this one after `steps` steps. Each step costs an HMAC.
+    /// Whether this token results in the one with this `hash` after `steps` refreshes. Each step costs one HMAC.
     pub(super) fn leads_to(&self, chain_key: &[u8], steps: u32, hash: &[u8]) -> bool {
         self.after(steps, chain_key).matches(hash)
     }
@@ -76,7 +77,7 @@ impl RefreshToken {
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// Parses a token; `None` if the text does not have its form.
+    /// Parses a token; `None` if the text is not a well-formed token.
     pub(super) fn decode(text: &str) -> Option<Self> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok().filter(|bytes| bytes.len() == TOKEN_BYTES)?;
         let (player, rest) = bytes.split_first_chunk::<ID_BYTES>()?;
@@ -105,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_equal_after_encoding_and_decoding() {
+    fn an_encoded_token_is_decoded() {
         let token = token().successor(b"key");
         assert_eq!(RefreshToken::decode(&token.encode()), Some(token));
         assert_eq!(RefreshToken::decode("short"), None);
@@ -120,13 +121,13 @@ mod tests {
     }
 
     #[test]
-    fn a_replaced_token_is_distinguished_from_a_forged_one() {
+    fn an_old_token_is_distinguished_from_a_forged_one() {
         let first = token();
         let third = first.successor(b"key").successor(b"key");
         assert_eq!(third.generation, 2);
         assert!(first.leads_to(b"key", 2, &third.hash()));
-        let made_up = RefreshToken { secret: rand::random(), ..first.clone() };
-        assert!(!made_up.leads_to(b"key", 2, &third.hash()));
+        let forged = RefreshToken { secret: rand::random(), ..first.clone() };
+        assert!(!forged.leads_to(b"key", 2, &third.hash()));
         assert!(!first.leads_to(b"key", 1, &third.hash()));
         assert!(!first.leads_to(b"key", 3, &third.hash()));
     }

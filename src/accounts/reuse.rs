@@ -1,9 +1,9 @@
 //! Distinguishing a replaced refresh token from a forged one, at a bounded cost.
 //!
-//! Checking an old token costs one step (an HMAC) for each refresh since, so a client that knows the ids in a session's
-//! tokens could make the server check forged tokens. Each session therefore has an allowance of steps. A token whose
-//! check would exceed it counts as replaced without a check: no genuine old token is missed, and only a client that
-//! knows those ids can end a session this way.
+//! Checking an old token costs one step (an HMAC) for each refresh since that token. So a client that knows the ids in
+//! a session's tokens could keep the server busy with forged tokens. Each session therefore has an allowance of steps.
+//! If a check would exceed it, the token counts as replaced without a check. So every genuine old token is still
+//! detected, and only a client that knows those ids can end a session with forged tokens.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,20 +16,20 @@ use crate::domain::Timestamp;
 use crate::generations::Generations;
 use crate::store::sessions::SessionRecord;
 
-/// Steps that the tokens of one session may cost within [`MEMORY_SECONDS`]: about 20 ms of processor time. A session
-/// that is refreshed every 15 minutes has this many generations after 200 days.
+/// Steps that checking the tokens of one session may cost within [`ALLOWANCE_SECONDS`]: about 20 ms of processor time.
+/// A session that is refreshed every 15 minutes has this many generations after 200 days.
 const ALLOWANCE: u32 = 20_000;
-/// Seconds after the first step of a session until its allowance is full again.
-const MEMORY_SECONDS: f64 = 600.0;
-/// Sessions in each of the two generations that are kept.
+/// Seconds from the first step that a session was charged until its allowance is full again.
+const ALLOWANCE_SECONDS: f64 = 600.0;
+/// Sessions in each of the two generations of [`Generations`].
 const MAX_SESSIONS: usize = 10_000;
-/// Checks of more steps run on the blocking pool and not on a thread that answers requests.
-const STEPS_AT_ONCE: u32 = 64;
+/// Checks with more steps than this run on the blocking pool, so that they do not delay other requests.
+const MAX_INLINE_STEPS: u32 = 64;
 
 /// Checks tokens that are not the current one of their session.
 pub(super) struct ReuseChecks {
     spent: Mutex<Generations<Uuid, Spent>>,
-    /// Long checks run one at a time.
+    /// One permit, so that long checks run one at a time.
     long: Arc<Semaphore>,
 }
 
@@ -48,10 +48,10 @@ impl Default for ReuseChecks {
 }
 
 impl ReuseChecks {
-    /// Whether `token` is a replaced one of `session`, or the session's allowance does not cover the check.
+    /// Whether `token` is an old token of `session`. Also true if the session's allowance does not cover the check.
     ///
     /// # Errors
-    /// [`Error::Overloaded`] where the runtime shuts down during the check.
+    /// Returns [`Error::Overloaded`] if the runtime shuts down during the check.
     pub(super) async fn is_reused(
         &self,
         token: &RefreshToken,
@@ -65,7 +65,7 @@ impl ReuseChecks {
         if !self.allows(token.identity.session, steps, now) {
             return Ok(true);
         }
-        if steps <= STEPS_AT_ONCE {
+        if steps <= MAX_INLINE_STEPS {
             return Ok(token.leads_to(&session.chain_key, steps, &session.refresh_hash));
         }
         let turn = Arc::clone(&self.long).acquire_owned().await.map_err(|_| Error::Overloaded)?;
@@ -77,12 +77,12 @@ impl ReuseChecks {
         tokio::task::spawn_blocking(check).await.map_err(|_| Error::Overloaded)
     }
 
-    /// Charges `steps` to the session and returns whether its allowance covers them. They are charged before the check, so
-    /// that concurrent calls do not get more.
+    /// Charges `steps` to the session and returns whether its allowance covers them. They are charged before the check,
+    /// so that concurrent calls cannot exceed the allowance.
     fn allows(&self, session: Uuid, steps: u32, now: Timestamp) -> bool {
         let mut sessions = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
-        let lately = |spent: &Spent| now.seconds_since(spent.since).abs() < MEMORY_SECONDS;
-        let known = sessions.get(session).copied().filter(lately);
+        let is_recent = |spent: &Spent| now.seconds_since(spent.since).abs() < ALLOWANCE_SECONDS;
+        let known = sessions.get(session).copied().filter(is_recent);
         let Spent { steps: before, since } = known.unwrap_or(Spent { steps: 0, since: now });
         let steps = before.saturating_add(steps);
         sessions.insert(session, Spent { steps, since });
@@ -104,7 +104,10 @@ mod tests {
         assert!(checks.allows(session, ALLOWANCE - 1, at(0.0)));
         assert!(checks.allows(session, 1, at(0.0)));
         assert!(!checks.allows(session, 1, at(599.0)));
-        assert!(checks.allows(Uuid::from_u128(2), ALLOWANCE, at(599.0)), "it is another's");
+        assert!(
+            checks.allows(Uuid::from_u128(2), ALLOWANCE, at(599.0)),
+            "each session has its own allowance"
+        );
         assert!(checks.allows(session, ALLOWANCE, at(600.0)));
     }
 

@@ -9,9 +9,10 @@ use uuid::Uuid;
 use crate::domain::Timestamp;
 use crate::store::pulse::{Reason, Revocation};
 
-/// The revocations that this instance knows, from the database or because it made them.
+/// The revocations that this instance knows: those that it read from the database, and those that it made.
 #[derive(Debug, Default)]
 pub struct Revocations {
+    /// By player or session: the reason, and when it was added here.
     reasons: RwLock<HashMap<Uuid, (Reason, Timestamp)>>,
     generation: AtomicU64,
 }
@@ -39,7 +40,8 @@ impl Revocations {
         self.generation.fetch_add(1, Ordering::Release);
     }
 
-    /// Rises with every revocation. A session that was checked in the present generation is still valid.
+    /// A number that rises with every revocation. While it is unchanged, a session that was checked need not be checked
+    /// again.
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
     }
@@ -55,10 +57,10 @@ impl Revocations {
         reasons.get(&subject).map(|&(reason, _)| reason)
     }
 
-    /// Removes revocations from before `before`, because no access token is that old.
+    /// Removes revocations that were added before `before`: the access tokens that they reject have expired.
     pub fn forget_before(&self, before: Timestamp) {
         let mut reasons = self.reasons.write().unwrap_or_else(PoisonError::into_inner);
-        reasons.retain(|_, &mut (_, heard)| heard >= before);
+        reasons.retain(|_, &mut (_, added_at)| added_at >= before);
     }
 }
 
@@ -67,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_latest_change_counts_and_old_ones_are_dropped() {
+    fn the_latest_revocation_counts_and_old_ones_are_removed() {
         let (revocations, player) = (Revocations::default(), Uuid::from_u128(rand::random()));
         let at = Timestamp::from_micros;
         revocations.note(player, Reason::PlayerBanned, at(1));

@@ -9,7 +9,7 @@ use crate::id::new_id;
 use crate::store::pulse::Reason;
 use crate::store::sessions::{ListedSession, NewSession};
 
-/// Seconds for which a replaced refresh token still gives its successor.
+/// Seconds after a refresh during which the replaced token still returns its successor.
 const REPEAT_SECONDS: f64 = 30.0;
 
 /// How many characters of a user agent are stored.
@@ -49,12 +49,12 @@ impl Accounts {
         })
     }
 
-    /// Issues new tokens for a refresh token. A repeat within 30 s, while the successor is unused, returns the same
-    /// successor. Any other repeat means that two clients have the token, and ends the session.
+    /// Issues new tokens for a refresh token. A repeat within 30 s returns the same successor, as long as the successor
+    /// is unused. Any other repeat means that two clients have the token, and ends the session.
     ///
     /// Two clients with the same token are not detected while both always refresh within 30 s of each other: both then
-    /// get the same tokens, like two tabs of one browser. The first refresh that comes later, or after the successor
-    /// was used, ends the session.
+    /// get the same tokens, like two tabs of one browser. A refresh with the old token after these 30 s, or after the
+    /// successor was used, ends the session.
     ///
     /// # Errors
     /// Returns [`Error::Unauthenticated`], [`Error::TokenExpired`] or [`Error::Banned`].
@@ -98,7 +98,10 @@ impl Accounts {
             return self.tokens(token.identity, &successor, now).map(Some);
         }
         if self.reuse_checks.is_reused(token, &stored, now).await? {
-            tracing::warn!(player.id = %player, "a replaced refresh token was reused, or too many forged ones were sent; the session ends");
+            tracing::warn!(
+                player.id = %player,
+                "a replaced refresh token was reused, or too many forged ones were sent; the session ends"
+            );
             self.log_out(token.identity).await?;
         }
         Err(Error::Unauthenticated)
@@ -125,7 +128,7 @@ impl Accounts {
         Ok(())
     }
 
-    /// Ends the session of the request. If another request ended it first, that is no error.
+    /// Ends the session of the request. It is not an error if the session has already ended.
     ///
     /// # Errors
     /// Returns the error of the statement.

@@ -47,7 +47,7 @@ impl Accounts {
         user_agent: Option<&str>,
     ) -> Result<SignedIn, Error> {
         let Registration { username, password, display_name } = registration;
-        // Hashing is expensive, so a username that is certainly taken is refused before.
+        // Hashing is expensive, so a username that is already taken is refused before the password is hashed.
         if self.store.find_account(&username).await?.is_some() {
             return Err(Error::UsernameTaken);
         }
@@ -78,7 +78,7 @@ impl Accounts {
         let stored = credentials
             .as_ref()
             .map(|(username, password_hash)| Credentials { username, password_hash });
-        self.store.create_player(&new, &session, stored).await.map_err(taken)?;
+        self.store.create_player(&new, &session, stored).await.map_err(map_username_taken)?;
         Ok(SignedIn {
             player: id,
             display_name,
@@ -136,19 +136,20 @@ impl Accounts {
                 transaction.rollback().await?;
                 guard.confirm();
                 let account = self.store.find_account_of(guest.player).await?;
-                // There is no account and the player is not a guest: it was deleted.
+                // A player that is not a guest and has no account was deleted.
                 let account = account.ok_or(Error::Unauthenticated)?;
                 self.upgrade_again(account, registration, user_agent).await
             }
             Err(error) => {
                 transaction.rollback().await?;
                 guard.confirm();
-                Err(taken(error))
+                Err(map_username_taken(error))
             }
         }
     }
 
-    /// The player is registered already: this is a repeat after a lost answer, or another request came first.
+    /// The player is already registered: this request is a repeat whose first answer was lost, or another request was
+    /// faster. Signs in if username and password are those of the account.
     async fn upgrade_again(
         &self,
         account: Account,
@@ -156,7 +157,7 @@ impl Accounts {
         user_agent: Option<&str>,
     ) -> Result<SignedIn, Error> {
         let account = Some(account).filter(|it| it.username == registration.username);
-        match self.verified(account, registration.password).await? {
+        match self.verify_password(account, registration.password).await? {
             Some(account) => self.sign_in(account, user_agent).await,
             None => Err(Error::AlreadyRegistered),
         }
@@ -177,13 +178,15 @@ impl Accounts {
             Some(username) => self.store.find_account(username).await?,
             None => None,
         };
-        let account = self.verified(account, password).await?.ok_or(Error::InvalidCredentials)?;
+        let account =
+            self.verify_password(account, password).await?.ok_or(Error::InvalidCredentials)?;
         self.sign_in(account, user_agent).await
     }
 
-    /// The account, if the password is its own. Takes as long if there is no account. A stored hash of the typed form
-    /// is replaced by one of the composed form.
-    pub(super) async fn verified(
+    /// Returns the account if the password is correct. Without an account it takes as long and returns `None`, so that
+    /// the response time does not reveal which usernames exist. If the stored hash is that of the typed form, it is
+    /// replaced by the hash of the composed form.
+    pub(super) async fn verify_password(
         &self,
         account: Option<Account>,
         password: Password,
@@ -191,18 +194,18 @@ impl Accounts {
         let hash = account.as_ref().map(|it| it.password_hash.clone());
         let found = self.hasher.verify(password.clone(), hash).await?;
         let Some(account) = account.filter(|_| found != Match::Wrong) else { return Ok(None) };
-        if found == Match::Right {
+        if found == Match::Correct {
             return Ok(Some(account));
         }
         let hash = self.hasher.hash(password.clone()).await?;
         if self.store.renew_hash(account.player_id, &account.password_hash, &hash).await? {
             return Ok(Some(Account { password_hash: hash, ..account }));
         }
-        // The hash was replaced meanwhile: by another sign-in with this password, or by another password.
+        // Another request has replaced the hash: a sign-in with the same password, or a change of the password.
         let account = self.store.find_account(&account.username).await?;
         let hash = account.as_ref().map(|it| it.password_hash.clone());
         let found = self.hasher.verify(password, hash).await?;
-        Ok(account.filter(|_| found == Match::Right))
+        Ok(account.filter(|_| found == Match::Correct))
     }
 
     async fn sign_in(&self, account: Account, user_agent: Option<&str>) -> Result<SignedIn, Error> {
@@ -221,8 +224,10 @@ impl Accounts {
     }
 
     async fn begin_session(&self, account: &Account, session: &NewSession) -> Result<(), Error> {
-        // Nothing is written if the player was deleted or banned, or its password changed, since the account was read.
-        // A transaction that changes it locks the player, so it either ends this session too or is seen here.
+        // No session is created if the player was deleted or banned, or its password was changed, after the account was
+        // read. Such a change and this transaction lock the player's row, and their locks exclude each other. So the
+        // change is committed either before this statement, which then detects it, or after it, and then it ends this
+        // session.
         let mut transaction = self.store.begin().await?;
         transaction.share_player(account.player_id).await?;
         let hash = Some(account.password_hash.as_str());
@@ -232,6 +237,6 @@ impl Accounts {
     }
 }
 
-fn taken(error: crate::store::Error) -> Error {
+fn map_username_taken(error: crate::store::Error) -> Error {
     if error.is_constraint(USERNAME_TAKEN) { Error::UsernameTaken } else { error.into() }
 }

@@ -1,8 +1,8 @@
 //! The catalogue in force, and changing it.
 //!
-//! Every instance reads the latest version's number twice a second. A change is in force three seconds after it was
-//! made. An instance that could not confirm its catalogue for two seconds refuses mutations. So no instance applies an
-//! old catalogue after a new one has begun.
+//! Every instance reads the number of the latest version twice a second. A change comes into force three seconds after
+//! it was made. An instance that could not confirm its version for two seconds refuses mutations. So no instance
+//! applies an old catalogue after a new one is in force.
 
 mod replace;
 
@@ -16,20 +16,20 @@ use crate::domain::{Catalogue, CatalogueItems, Rules, Timeline, Timestamp};
 use crate::store::catalogues::{NewCatalogue, VERSION_TAKEN};
 use crate::store::{self, Store};
 
-/// Seconds between a change and the time at which it is in force.
+/// Seconds from a change until it comes into force.
 const NOTICE_SECONDS: f64 = 3.0;
 
 /// How long a confirmation is valid.
 const CONFIRMED_FOR: Duration = Duration::from_secs(2);
 
-/// Seconds that storing a change may take. Together with [`CONFIRMED_FOR`] it is less than the notice, so an instance
-/// whose confirmation is still valid when the change comes into force knows the change.
+/// Seconds that storing a change may take. The sum with [`CONFIRMED_FOR`] is less than [`NOTICE_SECONDS`]. So an
+/// instance whose confirmation is still valid when the change comes into force has read the change.
 const STORING_SECONDS: f64 = 0.5;
 
 /// The catalogue of a new database.
 const SEED: &str = include_str!("../../sql/catalogue.json");
 
-/// No catalogue is known, or the known one may not be the latest.
+/// No catalogue is known, the known one may not be the latest, or the database's time is not known reliably.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the catalogue or the time is not confirmed")]
 pub struct Unconfirmed;
@@ -46,12 +46,12 @@ pub struct Catalogues {
 struct Known {
     versions: Vec<Arc<Catalogue>>,
     timeline: Option<Arc<Timeline>>,
-    /// When the question was sent whose answer last confirmed the latest version.
+    /// When the query was sent that last confirmed the latest version.
     confirmed_at: Option<Instant>,
 }
 
 impl Catalogues {
-    /// No version is known yet.
+    /// Starts without any known version.
     pub fn new(store: Store, clock: Arc<dyn Clock>, rules: Rules) -> Self {
         Self { store, clock, rules: Arc::new(rules), known: RwLock::default() }
     }
@@ -65,30 +65,34 @@ impl Catalogues {
         known.timeline.clone().ok_or(Unconfirmed)
     }
 
-    /// The timeline with certainly every version in force, and a reliable time, for changing a player.
+    /// The timeline and the time, for changing a player. The timeline contains every version that is in force.
     ///
     /// # Errors
-    /// Returns [`Unconfirmed`] if that is not certain.
+    /// Returns [`Unconfirmed`] if this instance cannot be sure of that, or of the time.
     pub fn confirmed_timeline(&self) -> Result<(Arc<Timeline>, Timestamp), Unconfirmed> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        let of_this_epoch = |at: Instant| self.store.identity().knows(at);
-        let recent =
-            known.confirmed_at.is_some_and(|at| at.elapsed() < CONFIRMED_FOR && of_this_epoch(at));
+        let is_of_this_epoch = |at: Instant| self.store.identity().knows(at);
+        let recent = known
+            .confirmed_at
+            .is_some_and(|at| at.elapsed() < CONFIRMED_FOR && is_of_this_epoch(at));
         let timeline = known.timeline.clone().filter(|_| recent);
         timeline.zip(self.clock.steady_now()).ok_or(Unconfirmed)
     }
 
-    /// Notes that the latest version at `sent` was `newest`, and loads new versions.
+    /// Notes that `newest` was the latest version at `sent`, and loads the versions that are not known yet.
     ///
     /// # Errors
-    /// Returns the error of the statement; nothing is confirmed then.
+    /// Returns the error of the query; nothing is confirmed then.
     pub async fn confirm(&self, newest: u64, sent: Instant) -> Result<(), store::Error> {
-        let held = {
+        let known_version = {
             let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
             known.versions.last().map_or(0, |catalogue| catalogue.version)
         };
-        let loaded =
-            if newest > held { self.store.catalogues_newer_than(held).await? } else { Vec::new() };
+        let loaded = if newest > known_version {
+            self.store.catalogues_newer_than(known_version).await?
+        } else {
+            Vec::new()
+        };
         self.learn(loaded, Some(sent));
         Ok(())
     }
@@ -96,7 +100,7 @@ impl Catalogues {
     /// Replaces the known versions by those of a database of another epoch.
     ///
     /// # Errors
-    /// Returns the error of the statement; the known versions stay, unconfirmed.
+    /// Returns the error of the query; the known versions are kept but not confirmed.
     pub async fn restart(&self) -> Result<(), store::Error> {
         let sent = Instant::now();
         let loaded = self.store.catalogues_newer_than(0).await?;
@@ -106,8 +110,7 @@ impl Catalogues {
         Ok(())
     }
 
-    /// Stores the catalogue of the build if the database has none. If the latest version was stored by a release
-    /// without texts in other languages, adds the build's texts to those items that are the build's.
+    /// Stores the default catalogue, which is part of the program, if the database has none.
     ///
     /// # Errors
     /// Returns the error of the statement.
@@ -129,7 +132,7 @@ impl Catalogues {
             created_at: now,
         };
         match self.store.insert_catalogue(&first, None).await {
-            // Another instance came first.
+            // Another instance has stored it in between.
             Err(error) if error.is_constraint(VERSION_TAKEN) => Ok(()),
             result => result.map(drop),
         }
@@ -138,7 +141,7 @@ impl Catalogues {
     /// The catalogue of a new database.
     ///
     /// # Errors
-    /// Returns an error if the file in the build is not valid.
+    /// Returns an error if the embedded file is not valid.
     pub fn seed_items() -> Result<CatalogueItems, store::Error> {
         serde_json::from_str(SEED)
             .map_err(|error| store::Error::Corrupt(format!("sql/catalogue.json: {error}")))
@@ -153,8 +156,9 @@ impl Catalogues {
 
 impl Known {
     fn learn(&mut self, loaded: Vec<Catalogue>, rules: &Arc<Rules>, confirmed_at: Option<Instant>) {
-        let held = self.versions.last().map_or(0, |catalogue| catalogue.version);
-        let new = loaded.into_iter().filter(|catalogue| catalogue.version > held).map(Arc::new);
+        let known_version = self.versions.last().map_or(0, |catalogue| catalogue.version);
+        let new =
+            loaded.into_iter().filter(|catalogue| catalogue.version > known_version).map(Arc::new);
         let before = self.versions.len();
         self.versions.extend(new);
         if self.versions.len() > before {

@@ -1,4 +1,4 @@
-//! Putting a new catalogue in force.
+//! Replacing the catalogue.
 
 use std::sync::Arc;
 
@@ -7,13 +7,13 @@ use crate::domain::{Catalogue, CatalogueFault, CatalogueItems, Slug, Timestamp};
 use crate::store;
 use crate::store::catalogues::{NewCatalogue, VERSION_TAKEN};
 
-/// Why a catalogue is not put in force.
+/// Why a catalogue is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplaceError {
-    /// It is inconsistent, or removes an item that a player owns.
+    /// The catalogue is inconsistent, or removes an item that a player owns.
     #[error("the catalogue is invalid")]
     Faulty(Vec<CatalogueFault>),
-    /// It is based on a version that is no longer the latest; the value is the latest one.
+    /// The request is based on a version that is no longer the latest; the value is the latest version.
     #[error("the latest catalogue is version {0}")]
     Outdated(u64),
     #[error(transparent)]
@@ -21,8 +21,8 @@ pub enum ReplaceError {
 }
 
 impl Catalogues {
-    /// Validates `items` and stores them as the next version, in force in three seconds, if `is_expected` accepts the
-    /// latest version.
+    /// Validates `items` and stores them as the next version, which comes into force in three seconds. `is_expected`
+    /// checks the version that is replaced.
     ///
     /// # Errors
     /// Returns a [`ReplaceError`]; nothing is stored then.
@@ -53,7 +53,7 @@ impl Catalogues {
             removed: &removed,
             created_at: now,
         };
-        match self.store.insert_catalogue(&next, self.latest_storing(now)).await {
+        match self.store.insert_catalogue(&next, self.store_deadline(now)).await {
             Ok(true) => {}
             Ok(false) => {
                 return Err(store::Error::Unavailable("storing took too long".into()).into());
@@ -68,8 +68,9 @@ impl Catalogues {
         Ok(Arc::clone(timeline.newest()))
     }
 
-    /// The latest time, on the database's clock, at which a change that was made at `now` may be stored.
-    fn latest_storing(&self, now: Timestamp) -> Option<Timestamp> {
+    /// The latest database time at which a change that was made at `now` may be stored. `None` if the clock is not the
+    /// database's (in tests).
+    fn store_deadline(&self, now: Timestamp) -> Option<Timestamp> {
         self.clock.is_the_databases().then(|| now.plus_seconds(STORING_SECONDS))
     }
 
@@ -77,16 +78,16 @@ impl Catalogues {
         self.timeline().map_or(0, |timeline| timeline.newest().version)
     }
 
-    /// Errors for items that `items` would remove although a player owns them. A purchase at the same time does no
-    /// harm, because the definitions of removed items are kept for their owners.
+    /// The faults for items that `items` would remove although a player owns them. A concurrent purchase of such an
+    /// item is harmless, because the definitions of removed items are kept for their owners.
     async fn owned_but_missing(
         &self,
         newest: &Catalogue,
         items: &CatalogueItems,
     ) -> Result<Vec<CatalogueFault>, store::Error> {
-        let gone = newest.removed_by(items);
-        let generators: Vec<Slug> = gone.generators.into_iter().map(|it| it.id).collect();
-        let upgrades: Vec<Slug> = gone.upgrades.into_iter().map(|it| it.id).collect();
+        let removed = newest.removed_by(items);
+        let generators: Vec<Slug> = removed.generators.into_iter().map(|it| it.id).collect();
+        let upgrades: Vec<Slug> = removed.upgrades.into_iter().map(|it| it.id).collect();
         if generators.is_empty() && upgrades.is_empty() {
             return Ok(Vec::new());
         }

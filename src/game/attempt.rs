@@ -1,4 +1,5 @@
-//! One attempt to write a batch: reading rows and stored outcomes, applying the commands, and the statement.
+//! One attempt to write a batch: reads rows and stored outcomes, applies the commands, and runs the statement that
+//! writes.
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -6,7 +7,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::fold::{Folded, Remembered, fold};
+use super::fold::{Folded, StoredOutcomes, fold};
 use super::fold_context::FoldContext;
 use super::writer::Writer;
 use crate::cache::CacheHandle;
@@ -17,9 +18,9 @@ use crate::store::{self, Commit, Transaction};
 
 /// The result of an attempt.
 pub(super) struct Attempt {
-    /// One for each player of the batch, in order.
+    /// One for each player of the batch, in the order of the batch.
     pub(super) folds: Vec<Fold>,
-    /// The players whose revision had not changed, in order.
+    /// The players whose row was written because its revision had not changed, sorted.
     pub(super) written: Vec<Uuid>,
 }
 
@@ -27,34 +28,35 @@ pub(super) struct Attempt {
 pub(super) enum Fold {
     /// There is no such player.
     Missing,
-    /// A stored outcome was found, but the row has another revision than when it was found, so the row may lack the
-    /// effect of that request.
+    /// A stored outcome was found, but the row has another revision than it had when the outcome was found. So the row
+    /// may not contain the effect of that request.
     Outdated { revision: i64 },
     /// Applying the requests panicked.
     Panicked,
     Found {
-        /// The handle of the cache entry if the row came from the cache and so may be out of date; `None` if it was
-        /// just read.
+        /// The handle of the cache entry if the row came from the cache, so that it may be outdated; `None` if the row
+        /// was just read from the database.
         handle: Option<CacheHandle>,
         folded: Folded,
     },
 }
 
 impl Writer {
-    /// Starts from rows in the cache, or reads them, and writes them guarded by their revisions.
+    /// Applies the commands to rows of the cache, or reads rows that are not cached. Writes each row only if its
+    /// revision is unchanged.
     pub(super) async fn attempt_optimistic(
         &self,
         batch: &Batch<Writer>,
         context: &FoldContext,
     ) -> Result<Attempt, store::Error> {
-        let kept = |group: &Group<'_, Writer>| {
+        let cached = |group: &Group<'_, Writer>| {
             let held = group.requests().find_map(|request| request.handle.as_ref());
             let (record, handle) = self.players.base(group.id, held)?;
             group.may_be_latest(record.revision).then_some(())?;
             Some(Row { record, handle: Some(handle) })
         };
         let mut rows: Vec<(Uuid, Option<Row>)> =
-            batch.groups().map(|group| (group.id, kept(&group))).collect();
+            batch.groups().map(|group| (group.id, cached(&group))).collect();
         let unknown: Vec<Uuid> =
             rows.iter().filter(|(_, row)| row.is_none()).map(|&(player, _)| player).collect();
         if !unknown.is_empty() {
@@ -63,48 +65,49 @@ impl Writer {
                 *row = read.remove(player);
             }
         }
-        // Most idempotency keys are new. If the row came from the cache, the commit checks the keys, because nothing is
-        // answered without a commit then. A player that the commit skips is attempted again, and its keys are looked up
-        // first.
-        let (mut asked, mut unasked) = (Keys::default(), Keys::default());
+        // Most idempotency keys are new. If the row came from the cache, nothing is answered without a commit, so the
+        // statement that writes can check the keys too, which saves a query. It skips a player whose key it finds. That
+        // player is attempted again, and then its keys are queried first.
+        let (mut keys_to_query, mut keys_of_commit) = (Keys::default(), Keys::default());
         for (group, (_, row)) in batch.groups().zip(&rows) {
-            let kept = row.as_ref().is_some_and(|row| row.handle.is_some());
-            let keys = if kept && !group.was_tried() { &mut unasked } else { &mut asked };
+            let cached = row.as_ref().is_some_and(|row| row.handle.is_some());
+            let keys =
+                if cached && !group.was_tried() { &mut keys_of_commit } else { &mut keys_to_query };
             key_hashes(&group).for_each(|hash| keys.push(group.id, hash));
         }
-        let remembered = self.store.find_records(&asked, context.now).await?;
+        let stored = self.store.find_records(&keys_to_query, context.now).await?;
         let rows = rows.into_iter().map(|(_, row)| row);
-        let folds = fold_all(batch, rows, remembered, context);
-        let mut commit = commit_of(&folds, context);
-        commit.unless_remembered(unasked, context.now);
+        let folds = fold_all(batch, rows, stored, context);
+        let mut commit = build_commit(&folds, context);
+        commit.unless_remembered(keys_of_commit, context.now);
         let written = if commit.is_empty() {
             Vec::new()
         } else {
-            context.still_holds()?;
+            context.check_not_stale()?;
             let timer = self.metrics.commit_durations.start_timer();
             let writing = self.store.writing(context.begun).await?;
-            let written = self.note_fate(&folds, writing.commit(&commit).await)?;
+            let written = self.note_if_unknown(&folds, writing.commit(&commit).await)?;
             timer.observe_duration();
             written
         };
         Ok(Attempt::new(folds, written))
     }
 
-    /// Starts from rows that are locked until the transaction ends.
+    /// Applies the commands to rows that it reads and locks until the transaction ends.
     pub(super) async fn attempt_locked(
         &self,
         batch: &Batch<Writer>,
         context: &FoldContext,
     ) -> Result<Attempt, store::Error> {
         let mut transaction = self.store.begin().await?;
-        // If this fails, the transaction is dropped, which rolls it back.
-        let attempt = locked(&mut transaction, batch, context).await?;
-        self.note_fate(&attempt.folds, transaction.commit().await)?;
+        // After an error the transaction is dropped, which rolls it back.
+        let attempt = attempt_in(&mut transaction, batch, context).await?;
+        self.note_if_unknown(&attempt.folds, transaction.commit().await)?;
         Ok(attempt)
     }
 
-    /// Notes the players for which it is not known whether their change was committed.
-    fn note_fate<T>(
+    /// If it is not known whether the commit succeeded, notes this for each player that it would have written.
+    fn note_if_unknown<T>(
         &self,
         folds: &[Fold],
         result: Result<T, store::Error>,
@@ -124,7 +127,7 @@ impl Writer {
 
 impl Attempt {
     fn new(folds: Vec<Fold>, mut written: Vec<Uuid>) -> Self {
-        // The rows come in this order already, but only because of the query plan.
+        // The rows usually arrive in this order, but only because of the query plan.
         written.sort_unstable();
         Self { folds, written }
     }
@@ -148,7 +151,7 @@ fn read(records: Vec<PlayerRecord>) -> HashMap<Uuid, Row> {
     records.into_iter().map(row).collect()
 }
 
-async fn locked(
+async fn attempt_in(
     transaction: &mut Transaction,
     batch: &Batch<Writer>,
     context: &FoldContext,
@@ -160,58 +163,58 @@ async fn locked(
     for group in batch.groups() {
         key_hashes(&group).for_each(|hash| keys.push(group.id, hash));
     }
-    let remembered = transaction.find_records(&keys, context.now).await?;
-    let folds = fold_all(batch, rows, remembered, context);
-    let commit = commit_of(&folds, context);
-    context.still_holds()?;
+    let stored = transaction.find_records(&keys, context.now).await?;
+    let folds = fold_all(batch, rows, stored, context);
+    let commit = build_commit(&folds, context);
+    context.check_not_stale()?;
     let written = if commit.is_empty() { Vec::new() } else { transaction.write(&commit).await? };
     Ok(Attempt::new(folds, written))
 }
 
-/// The remembered outcomes of a player, and the revision of its row when they were read.
+/// The stored outcomes of a player, and the revision of its row when they were read.
 #[derive(Default)]
-struct Known {
+struct PlayerOutcomes {
     revision: Option<i64>,
-    remembered: Remembered,
+    stored: StoredOutcomes,
 }
 
-/// Records by player.
-fn outcomes(records: Vec<Record>) -> HashMap<Uuid, Known> {
-    let mut outcomes: HashMap<Uuid, Known> = HashMap::new();
+/// Groups records by player.
+fn by_player(records: Vec<Record>) -> HashMap<Uuid, PlayerOutcomes> {
+    let mut by_player: HashMap<Uuid, PlayerOutcomes> = HashMap::new();
     for record in records {
         if let Ok(key_hash) = record.key_hash.try_into() {
-            let of_player = outcomes.entry(record.player_id).or_default();
+            let of_player = by_player.entry(record.player_id).or_default();
             of_player.revision = record.revision;
-            of_player.remembered.insert(key_hash, (record.request, record.outcome));
+            of_player.stored.insert(key_hash, (record.request, record.outcome));
         }
     }
-    outcomes
+    by_player
 }
 
 fn fold_all(
     batch: &Batch<Writer>,
     rows: impl Iterator<Item = Option<Row>>,
-    remembered: Vec<Record>,
+    stored: Vec<Record>,
     context: &FoldContext,
 ) -> Vec<Fold> {
-    let mut outcomes = outcomes(remembered);
+    let mut by_player = by_player(stored);
     let fold = |(group, row): (Group<'_, Writer>, Option<Row>)| {
         let Some(Row { record, handle }) = row else { return Fold::Missing };
-        let remembered = match outcomes.remove(&group.id) {
-            Some(known) if known.revision != Some(record.revision) => {
+        let stored = match by_player.remove(&group.id) {
+            Some(found) if found.revision != Some(record.revision) => {
                 return Fold::Outdated { revision: record.revision };
             }
-            known => known.unwrap_or_default().remembered,
+            found => found.unwrap_or_default().stored,
         };
-        // A row for which the rules panic must not end the lane. Nothing has been sent for it yet.
+        // A panic of the rules must not end the lane. Nothing has been sent to the database for this row yet.
         let folded =
-            catch_unwind(AssertUnwindSafe(|| fold(record, group.requests(), remembered, context)));
+            catch_unwind(AssertUnwindSafe(|| fold(record, group.requests(), stored, context)));
         folded.map_or(Fold::Panicked, |folded| Fold::Found { handle, folded })
     };
     batch.groups().zip(rows).map(fold).collect()
 }
 
-fn commit_of<'a>(folds: &'a [Fold], context: &FoldContext) -> Commit<'a> {
+fn build_commit<'a>(folds: &'a [Fold], context: &FoldContext) -> Commit<'a> {
     let mut commit = Commit::default();
     for fold in folds {
         let Fold::Found { folded, .. } = fold else { continue };
@@ -239,7 +242,7 @@ mod tests {
     use crate::store::players::testing::guest;
 
     #[test]
-    fn a_repeat_is_answered_only_from_a_row_that_contains_the_first_effect() {
+    fn a_repeat_is_not_answered_from_a_row_older_than_the_first_request() {
         let id = Uuid::from_u128(7);
         let click = Command::Act(Action::Click { clicks: 5 });
         let asked = Asked { command: &click, expected_version: None, body: b"5" };
@@ -259,19 +262,19 @@ mod tests {
             let rows = std::iter::once(Some(Row { record, handle: None }));
             fold_all(&batch, rows, vec![found], &context).pop()
         };
-        // The row was read before the first request was committed, and the record after it.
+        // The row was read before the first request was committed, its record afterwards.
         assert!(matches!(folded_from(7), Some(Fold::Outdated { revision: 7 })));
         let Some(Fold::Found { folded, .. }) = folded_from(8) else { panic!("not folded") };
         assert!(folded.answers[0].as_ref().is_ok_and(|answer| answer.replayed));
     }
 
     #[test]
-    fn a_row_whose_fold_panics_affects_no_other_row() {
+    fn a_row_whose_fold_panics_does_not_affect_other_rows() {
         let click =
             |id| Request::new(Uuid::from_u128(id), Command::Act(Action::Click { clicks: 5 }));
         let batch = Batch::of_requests([1, 2].map(click));
         let context = FoldContext::testing(1.0);
-        // The last revision has no successor, which panics in a debug build.
+        // The highest revision has no successor, so the addition panics in a debug build.
         let row = |(id, revision)| {
             let record = PlayerRecord { id: Uuid::from_u128(id), revision, ..guest() };
             Some(Row { record: Arc::new(record), handle: None })

@@ -1,4 +1,4 @@
-//! All data about a player.
+//! Exporting all data about a player.
 
 use uuid::Uuid;
 
@@ -10,7 +10,7 @@ use crate::store::operators::AuditEntry;
 use crate::store::seasons::SeasonResult;
 use crate::store::sessions::ListedSession;
 
-/// Ledger entries that one query reads.
+/// Ledger entries per query.
 const PAGE: usize = 1000;
 
 /// All data about a player.
@@ -20,9 +20,9 @@ pub struct Export {
     /// Newest first.
     pub ledger: Vec<LedgerLine>,
     pub sessions: Vec<ListedSession>,
-    /// The player's results in the seasons that it has left, newest first.
+    /// The player's results in past seasons, newest first.
     pub seasons: Vec<SeasonResult>,
-    /// Stored requests that had an idempotency key.
+    /// Stored outcomes of requests with an idempotency key.
     pub remembered_requests: Vec<ListedRecord>,
     /// Actions of operators that concern the player.
     pub audit: Vec<AuditEntry>,

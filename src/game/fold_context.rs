@@ -7,22 +7,23 @@ use crate::domain::{Timeline, Timestamp};
 use crate::identity::Epoch;
 use crate::store;
 
-/// What all players of one attempt share.
+/// What the folds of one attempt have in common.
 pub(super) struct FoldContext {
-    /// The epoch of the database when the attempt began. Answers must not claim a later one.
+    /// The epoch of the database when the attempt began. Answers contain this one, even if a later one has begun.
     pub(super) epoch: Epoch,
     pub(super) timeline: Arc<Timeline>,
     pub(super) now: Timestamp,
-    /// The instant of `now`, for rows that are read or written from then on.
+    /// The monotonic time of `now`. Rows that the attempt reads or writes are known to be current at this instant.
     pub(super) begun: Instant,
 }
 
-/// How old `now` may be when a batch is sent to Postgres. A process that was suspended in between applies the commands
-/// again, so that no score of a season arrives after its final standings were made.
+/// How old `now` may be when a batch is sent to Postgres. If the process was suspended in between, the commands are
+/// applied again with the new time. Otherwise a score could be written for a season whose final standings exist.
 const STALE_AFTER: Duration = Duration::from_secs(10);
 
 impl FoldContext {
-    pub(super) fn still_holds(&self) -> Result<(), store::Error> {
+    /// Returns an error if `now` is older than [`STALE_AFTER`]; the batch is then attempted again.
+    pub(super) fn check_not_stale(&self) -> Result<(), store::Error> {
         if self.begun.elapsed() < STALE_AFTER {
             return Ok(());
         }

@@ -32,7 +32,7 @@ fn buy(expected_version: Option<u64>) -> Request {
 }
 
 fn run(base: &Arc<PlayerRecord>, requests: &[Request], seconds: f64) -> Folded {
-    fold(Arc::clone(base), requests.iter(), Remembered::new(), &FoldContext::testing(seconds))
+    fold(Arc::clone(base), requests.iter(), StoredOutcomes::new(), &FoldContext::testing(seconds))
 }
 
 fn versions(folded: &Folded) -> Vec<Option<u64>> {
@@ -62,18 +62,18 @@ fn repeats_of_one_request_apply_once() {
 }
 
 #[test]
-fn a_key_is_valid_for_one_request_only() {
+fn a_key_cannot_be_used_for_another_request() {
     let folded = run(&record(0.0), &[click(5, Some("k")), click(6, Some("k"))], 0.0);
     assert!(matches!(folded.answers[1], Err(Error::KeyReused)));
 }
 
 #[test]
-fn a_stored_outcome_is_returned_and_nothing_is_written() {
+fn a_stored_outcome_is_answered_again_and_nothing_is_written() {
     let request = click(5, Some("k"));
     let key = request.key.expect("given");
     let outcome = r#"{"accepted":3}"#.to_owned();
-    let remembered = Remembered::from([(key.key_hash, (key.request, outcome))]);
-    let folded = fold(record(0.0), iter::once(&request), remembered, &FoldContext::testing(1.0));
+    let stored = StoredOutcomes::from([(key.key_hash, (key.request, outcome))]);
+    let folded = fold(record(0.0), iter::once(&request), stored, &FoldContext::testing(1.0));
     let answer = folded.answers[0].as_ref().expect("replayed");
     assert_eq!((&answer.outcome, answer.replayed), (&Outcome::Clicked { accepted: 3 }, true));
     assert!(folded.written.is_none() && folded.records.is_empty());
@@ -97,7 +97,7 @@ fn refusals_are_not_stored_and_write_nothing() {
 }
 
 #[test]
-fn presence_is_written_when_it_is_due_and_not_before() {
+fn presence_is_written_only_when_it_is_due() {
     let arrive = || Request::new(Uuid::nil(), Command::Arrive);
     let base = record(0.0);
     assert!(run(&base, &[arrive()], 49.0).written.is_none());
@@ -107,7 +107,7 @@ fn presence_is_written_when_it_is_due_and_not_before() {
 }
 
 #[test]
-fn a_banned_player_does_nothing_but_can_be_given_energy() {
+fn requests_of_a_banned_player_are_refused_but_grants_are_applied() {
     let mut banned = PlayerRecord::clone(&record(0.0));
     banned.banned = true;
     let grant = Command::Grant { energy: 5.0, reason: "sorry".into() };

@@ -16,10 +16,10 @@ impl Game {
         before: Option<u64>,
         limit: usize,
     ) -> Result<(Vec<LedgerLine>, bool), Error> {
-        // One more than requested, to find out whether there are more.
-        let asked = i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1;
+        // One more than requested: if it exists, there are more.
+        let with_next = i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1;
         let before = before.unwrap_or(u64::MAX);
-        let mut lines = self.store.ledger_page(player, before, asked).await?;
+        let mut lines = self.store.ledger_page(player, before, with_next).await?;
         let more = lines.len() > limit;
         lines.truncate(limit);
         Ok((lines, more))

@@ -1,28 +1,28 @@
-//! The use cases of playing, one in each file. Changes go through a lane, which is the only writer of players' rows
-//! besides the sweep.
+//! The operations of the game, one in each file. Changes go through a lane. Only the lane and the sweep job write
+//! players' rows.
 //!
 //! # How a batch is written
 //!
-//! The lane folds requests onto the rows that the cache keeps, so most batches read nothing. A kept row may be out of
-//! date. It is used for a write only, because the revision in the statement's condition detects that. An answer without
-//! a write (a refusal, a repeat) is given only from a row that was read for this batch.
+//! The lane applies requests to rows of the cache, so most batches read nothing. A cached row may be outdated.
+//! Therefore it is used only for writes: the statement writes a row only if its revision is unchanged. An answer
+//! without a write (a refusal, a repeat) is given only from a row that was read for this batch.
 //!
 //! Most idempotency keys are new, so the statement that writes also looks the keys up, which saves a query. If it finds
-//! a key, it writes nothing of that player. The next batch reads the stored outcome first. A repeat is answered only
-//! with a row of the revision that was there when its record was found: an older row might lack the effect of the first
-//! request.
+//! a key, it writes nothing for that player, and the next batch reads the stored outcome first. A repeat is answered
+//! only from a row that has the same revision as when its record was found: an older row might not contain the effect
+//! of the first request.
 //!
-//! Of three statements the cheapest that suffices is used: `commit_click.sql` for one player that only clicks,
-//! `commit_clicks.sql` for a batch of such players, and `commit.sql` for everything else. The latter two walk the batch
-//! in the order of `player_id` and find each row by its key. The settings of the lanes' sessions
-//! (`sql/queries/lanes/session.sql`) exclude other plans, so rows are locked in that order and two instances cannot
-//! deadlock.
+//! There are three statements, and the cheapest possible one is used: `commit_click.sql` for one player that only
+//! clicks, `commit_clicks.sql` for a batch of such players, and `commit.sql` for everything else. The latter two
+//! process the batch in the order of `player_id` and find each row by its key. The settings of the lanes' sessions
+//! (`sql/queries/lanes/session.sql`) exclude other query plans. So rows are locked in that order, and two instances
+//! cannot deadlock.
 //!
-//! After a connection to Postgres was lost, rows that were read before are not used ([`IdentityTracker`]: the next
-//! connection may lead to another server with another history).
+//! After a connection to Postgres was lost, rows that were read before that are not used: the next connection may lead
+//! to another server with another history ([`IdentityTracker`]).
 //!
-//! A statement that a constraint refuses is rolled back as a whole. The batch is then halved until the row that causes
-//! it is alone and fails alone. A row whose fold panics fails alone too, before anything is sent.
+//! If a row violates a constraint, the whole statement is rolled back. The batch is then halved repeatedly until that
+//! row fails alone. If the fold of a row panics, only the requests for that row fail.
 //!
 //! [`IdentityTracker`]: crate::identity::IdentityTracker
 
@@ -31,7 +31,6 @@ mod export;
 mod fold;
 mod fold_context;
 mod ledger;
-
 mod presence;
 mod request;
 mod state;
@@ -59,7 +58,7 @@ use writer::Writer;
 /// Why a call is refused.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
-    /// The rules refuse it.
+    /// The rules of the game refuse the command.
     #[error("refused by the rules")]
     Refused(Refusal),
     #[error("there is no such player")]
@@ -69,12 +68,12 @@ pub enum Error {
     /// The idempotency key belongs to another request.
     #[error("the idempotency key was used for another request")]
     KeyReused,
-    /// More commands wait than can be served soon.
+    /// The queue of the lane is full.
     #[error("too many commands are waiting")]
     Overloaded,
     #[error("not ready: {0}")]
     NotReady(#[from] Unconfirmed),
-    /// A store is unavailable. It is not known whether a change was made; a repeat with the same key finds out.
+    /// A store is unavailable. It is not known whether the change was made. A repeat with the same key applies it once.
     #[error("unavailable: {0}")]
     Unavailable(String),
     #[error("internal error: {0}")]
@@ -103,7 +102,7 @@ impl Error {
     }
 }
 
-/// All use cases of playing.
+/// The operations of the game.
 pub struct Game {
     store: Store,
     players: Players,
@@ -114,7 +113,7 @@ pub struct Game {
 }
 
 impl Game {
-    /// Wires the parts and starts the lane. `supervisor` is notified if it ends.
+    /// Starts the lane. `supervisor` is notified if it ends unexpectedly.
     ///
     /// # Errors
     /// Returns an error if the system refuses a thread.
@@ -139,15 +138,16 @@ impl Game {
         Ok(Self { store, players, clock, catalogues, lanes, seen })
     }
 
-    /// Applies a command and returns when it is durable.
+    /// Applies a command and returns after it is committed.
     ///
     /// # Errors
-    /// Returns an [`Error`]. Nothing has changed then, but after [`Error::Unavailable`] that is not certain.
+    /// Returns an [`Error`]. Nothing was changed, except that after [`Error::Unavailable`] the change may have been
+    /// made.
     pub async fn perform(&self, request: Request) -> Result<Answer, Error> {
         self.lanes.submit(request).await
     }
 
-    /// The state of a player after a command.
+    /// The state of a player after the command that `answer` belongs to.
     pub fn state_after(&self, answer: &Answer, handle: &CacheHandle) -> State {
         State {
             record: Arc::clone(&answer.record),
@@ -158,7 +158,7 @@ impl Game {
         }
     }
 
-    /// The present time.
+    /// The current time of the database.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
@@ -168,7 +168,7 @@ impl Game {
         self.clock.at(instant)
     }
 
-    /// Refuses further commands, and returns when all accepted ones are answered.
+    /// Refuses further commands, and returns after all accepted ones are answered.
     pub async fn drain(&self) {
         self.lanes.drain().await;
     }

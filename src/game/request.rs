@@ -11,21 +11,21 @@ use crate::identity::Epoch;
 use crate::store::idempotency::{Hash, RequestHash, Retention};
 use crate::store::players::PlayerRecord;
 
-/// A command for a player.
+/// A command for a player, and how to apply it.
 #[derive(Clone, Debug)]
 pub struct Request {
     pub player: Uuid,
     /// The handle of the player's cache entry, if the caller has one.
     pub handle: Option<CacheHandle>,
     pub command: Command,
-    /// Makes repeats harmless.
+    /// Identifies the request, so that a repeat is not applied again.
     pub key: Option<IdempotencyKey>,
-    /// The version that the caller expects.
+    /// The request is refused unless the player has this version.
     pub expected_version: Option<u64>,
 }
 
 impl Request {
-    /// A command without an idempotency key and an expected version.
+    /// A command without idempotency key and expected version.
     pub fn new(player: Uuid, command: Command) -> Self {
         Self { player, handle: None, command, key: None, expected_version: None }
     }
@@ -53,7 +53,7 @@ pub struct Asked<'a> {
     pub body: &'a [u8],
 }
 
-/// An idempotency key with the content of its request. Only hashes of 128 bits are stored.
+/// The hashes of an idempotency key and of the content of its request: 128 bits each, as they are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdempotencyKey {
     pub(super) key_hash: Hash,
@@ -64,19 +64,19 @@ impl IdempotencyKey {
     /// The key of a request. `target` is its method and path.
     pub fn new(key: &str, target: &str, asked: Asked<'_>) -> Self {
         let Asked { command, expected_version, body } = asked;
-        // The serialized form is stored for a day. A change of the form needs another marker here.
+        // Hashes of the serialized form are stored for a day. If the form changes, replace the marker `1`.
         let form = serde_json::to_vec(&(command, expected_version)).unwrap_or_default();
         let target = Sha256::new().chain_update(target).chain_update([0]);
         let command = target.clone().chain_update(b"1").chain_update(form);
         let request = RequestHash {
-            bytes: half(&target.chain_update(body).finalize()),
-            command: Some(half(&command.finalize())),
+            bytes: first_16_bytes(&target.chain_update(body).finalize()),
+            command: Some(first_16_bytes(&command.finalize())),
         };
-        Self { key_hash: half(&Sha256::digest(key)), request }
+        Self { key_hash: first_16_bytes(&Sha256::digest(key)), request }
     }
 }
 
-fn half(digest: &[u8]) -> Hash {
+fn first_16_bytes(digest: &[u8]) -> Hash {
     std::array::from_fn(|index| digest.get(index).copied().unwrap_or_default())
 }
 
@@ -84,7 +84,7 @@ fn half(digest: &[u8]) -> Hash {
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub outcome: Outcome,
-    /// Whether the outcome is the stored one of an earlier request.
+    /// Whether this is the stored outcome of an earlier request with the same key.
     pub replayed: bool,
     /// The row after the command.
     pub record: Arc<PlayerRecord>,
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_with_the_same_path_and_meaning_are_equal() {
+    fn requests_match_if_target_command_and_expected_version_are_equal() {
         let click = Command::Act(Action::Click { clicks: 5 });
         let other = Command::Act(Action::Click { clicks: 6 });
         let first = key("POST /clicks", &click, None, b"{\"clicks\":5}");
@@ -127,8 +127,8 @@ mod tests {
     }
 
     #[test]
-    fn records_of_the_previous_release_are_recognised_by_their_bytes() {
-        let bytes = half(&Sha256::digest(b"POST /clicks\0{\"clicks\":5}"));
+    fn records_of_earlier_releases_match_by_the_bytes_of_the_body() {
+        let bytes = first_16_bytes(&Sha256::digest(b"POST /clicks\0{\"clicks\":5}"));
         let remembered = RequestHash { bytes, command: None };
         let click = Command::Act(Action::Click { clicks: 5 });
         let same = key("POST /clicks", &click, None, b"{\"clicks\":5}");
@@ -137,9 +137,9 @@ mod tests {
         assert!(!other.request.is_of_same_request(&remembered));
     }
 
-    /// Records that an earlier release stored must be found.
+    /// Otherwise records that an earlier release stored would not match.
     #[test]
-    fn the_stored_format_of_commands_does_not_change() {
+    fn the_serialized_form_of_commands_does_not_change() {
         let id = || Slug::try_from("wind_turbine").expect("a name");
         let actions = vec![
             Action::Click { clicks: 5 },

@@ -17,7 +17,7 @@ use crate::store::players::PlayerRecord;
 pub struct State {
     /// The player's row.
     pub record: Arc<PlayerRecord>,
-    /// The epoch of the database to which the row belongs. Within an epoch the player's version only rises.
+    /// The epoch of the database to which the row belongs. Within an epoch the player's version never falls.
     pub epoch: Epoch,
     pub timeline: Arc<Timeline>,
     pub now: Timestamp,
@@ -26,13 +26,13 @@ pub struct State {
 }
 
 impl Game {
-    /// A player's state for the player itself. Its presence is stored about once a minute; otherwise nothing is
-    /// written.
+    /// A player's state, read by the player itself. About once a minute this stores that the player is present;
+    /// otherwise nothing is written.
     ///
     /// # Errors
     /// Returns [`Error::NoSuchPlayer`] or [`Error::Banned`].
     pub async fn state(&self, handle: &CacheHandle) -> Result<State, Error> {
-        let state = self.look(handle).await?;
+        let state = self.read(handle).await?;
         if state.record.banned {
             return Err(Error::Banned);
         }
@@ -46,39 +46,39 @@ impl Game {
         match Box::pin(self.perform(Request::of(handle, Command::Arrive))).await {
             Ok(answer) => Ok(self.state_after(&answer, handle)),
             Err(error @ (Error::NoSuchPlayer | Error::Banned)) => Err(error),
-            // The row is still right. The presence is stored with the next request.
+            // The row that was read is still valid. A later request stores the presence.
             Err(_) => Ok(state),
         }
     }
 
-    /// A player's state for others.
+    /// A player's state, read by another player or an operator.
     ///
     /// # Errors
     /// Returns [`Error::NoSuchPlayer`].
     pub async fn look_up(&self, player: Uuid) -> Result<State, Error> {
-        self.look(&self.handle(player)).await
+        self.read(&self.handle(player)).await
     }
 
-    /// A handle of the player's cache entry, for callers that come back.
+    /// A handle of the player's cache entry. With it further calls need not search the cache.
     pub fn handle(&self, player: Uuid) -> CacheHandle {
         self.players.handle(player)
     }
 
-    async fn look(&self, handle: &CacheHandle) -> Result<State, Error> {
+    async fn read(&self, handle: &CacheHandle) -> Result<State, Error> {
         let timeline = self.catalogues.timeline()?;
         let mut epoch = self.players.epoch();
         loop {
             let instant = Instant::now();
             let record = self.players.get(handle, instant).await;
             let record = record.map_err(|error| Error::from_store(&error))?;
-            let present = self.players.epoch();
-            if present == epoch {
+            let current = self.players.epoch();
+            if current == epoch {
                 let record = record.ok_or(Error::NoSuchPlayer)?;
                 let (now, handle) = (self.clock.at(instant), handle.clone());
                 return Ok(State { record, epoch, timeline, now, handle });
             }
             // The epoch changed while the row was read, so the row may belong to either epoch.
-            epoch = present;
+            epoch = current;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Players as the aggregate of a lane: reading rows, folding requests onto them, and writing the result.
+//! Players as the aggregate of a lane: reads rows, applies requests to them, and writes the result.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,20 +11,20 @@ use super::{Answer, Error, Request};
 use crate::cache::Players;
 use crate::catalogue::Catalogues;
 use crate::domain::{LedgerEntry, LedgerKind};
-use crate::lanes::{self, ALL_OUTDATED, Aggregate, Batch, Failed, Mode, Settled};
+use crate::lanes::{self, ALL_OUTDATED, Aggregate, Batch, Failed, GroupResult, Mode};
 use crate::rankings::Seen;
 use crate::store::players::PlayerRecord;
 use crate::store::{self, Store};
 use crate::telemetry::metrics::Metrics;
 
-/// Writes players.
+/// Writes players. Owned by the lane's thread.
 pub(super) struct Writer {
-    /// Where rows are read from and written rows are stored.
+    /// The cache from which rows are read and in which written rows are stored.
     pub(super) players: Players,
     pub(super) store: Store,
     pub(super) catalogues: Arc<Catalogues>,
     pub(super) metrics: Metrics,
-    /// Players who played recently.
+    /// Players who were active recently, for the rankings.
     pub(super) seen: Arc<Seen>,
 }
 
@@ -47,7 +47,7 @@ impl Aggregate for Writer {
         &self,
         batch: &Batch<Self>,
         mode: Mode,
-    ) -> Result<Vec<Settled<Self>>, Failed<Error>> {
+    ) -> Result<Vec<GroupResult<Self>>, Failed<Error>> {
         let confirmed = self.catalogues.confirmed_timeline();
         let (timeline, now) = confirmed.map_err(|error| Failed::Refused(error.into()))?;
         let epoch = self.players.epoch();
@@ -56,7 +56,7 @@ impl Aggregate for Writer {
             Mode::Optimistic => self.attempt_optimistic(batch, &context).await?,
             Mode::Locked => self.attempt_locked(batch, &context).await?,
         };
-        Ok(self.settle(attempt, &context))
+        Ok(self.results(attempt, &context))
     }
 
     async fn locked(store: &Store, ids: &[Uuid]) -> Result<Vec<Uuid>, store::Error> {
@@ -69,17 +69,17 @@ impl Aggregate for Writer {
 }
 
 impl Writer {
-    /// The result for each player. Players who were written are done, and so are players without a change whose row was
-    /// just read. Their rows are stored in the cache. The requests of other players are tried again.
-    fn settle(&self, attempt: Attempt, context: &FoldContext) -> Vec<Settled<Self>> {
+    /// The result for each player. A player is done if its row was written, or if it needs no write and its row was
+    /// just read. Such rows are stored in the cache. The requests of the other players are attempted again.
+    fn results(&self, attempt: Attempt, context: &FoldContext) -> Vec<GroupResult<Self>> {
         let Attempt { folds, written } = attempt;
         let mut commands = 0;
         let mut committed = Vec::with_capacity(written.len());
-        let mut settle = |fold| {
+        let mut result_of = |fold| {
             let (handle, folded) = match fold {
-                Fold::Missing => return Settled::Refused(Error::NoSuchPlayer),
-                Fold::Panicked => return Settled::Refused(Error::Internal("a panic".into())),
-                Fold::Outdated { revision } => return Settled::Again { outdated: revision },
+                Fold::Missing => return GroupResult::Refused(Error::NoSuchPlayer),
+                Fold::Panicked => return GroupResult::Refused(Error::Internal("a panic".into())),
+                Fold::Outdated { revision } => return GroupResult::Retry { outdated: revision },
                 Fold::Found { handle, folded } => (handle, folded),
             };
             let player = folded.base.id;
@@ -92,28 +92,28 @@ impl Writer {
                 }
                 Some(_) => {
                     self.metrics.revision_conflicts.inc();
-                    return Settled::Again { outdated: folded.base.revision };
+                    return GroupResult::Retry { outdated: folded.base.revision };
                 }
-                None if handle.is_some() => return Settled::Again { outdated: ALL_OUTDATED },
+                None if handle.is_some() => return GroupResult::Retry { outdated: ALL_OUTDATED },
                 None => {
                     self.seen.note(&folded.base, context.now);
                     self.players.loaded(&folded.base, context.begun);
                 }
             }
-            Settled::Done(folded.answers)
+            GroupResult::Done(folded.answers)
         };
-        let settled = folds.into_iter().map(&mut settle).collect();
+        let results = folds.into_iter().map(&mut result_of).collect();
         if !committed.is_empty() {
             self.metrics.committed_batches.inc();
             self.metrics.batch_players.observe(committed.len() as f64);
             self.metrics.committed_commands.inc_by(commands);
         }
         self.players.committed(committed, context.now, context.begun);
-        settled
+        results
     }
 }
 
-/// Counts the effects of a player's requests.
+/// Adds the effects of a player's requests to the metrics.
 fn count(metrics: &Metrics, before: &PlayerRecord, after: &PlayerRecord, ledger: &[LedgerEntry]) {
     let earned = after.player.lifetime_energy - before.player.lifetime_energy;
     if earned.is_finite() && earned > 0.0 {

@@ -1,14 +1,14 @@
 //! Requests for rows that other transactions have locked.
 //!
-//! The lane learns that a row is locked when its statement times out (`lock_timeout`, 30 ms). It asks Postgres which
-//! rows of the batch are locked. From then on the requests for those rows wait here, in their order, and the lane
-//! writes the other rows without waiting again. A second connection asks every few milliseconds which rows are still
-//! locked, without waiting for a lock. The requests for unlocked rows return to the lane, before any request that is
-//! still queued, so the order of each aggregate is kept. A request that has waited for too long is refused, and nothing
-//! of it was written.
+//! If a row is locked, the lane's statement times out (`lock_timeout`, 30 ms). The lane then asks Postgres which rows
+//! of the batch are locked. From then on the requests for those rows wait here, in order, and the lane writes the other
+//! rows without waiting again. A query every few milliseconds on a second connection finds out which rows are still
+//! locked; it does not wait for locks. When a row is unlocked, its requests return to the lane before any queued
+//! request, so the order of each aggregate is kept. A request that has waited for too long is refused; nothing was
+//! written for it.
 //!
-//! The number of waiting requests is bounded below what `http::shedding` always admits, so that they cannot exclude the
-//! others. If no row is locked but a table is, the whole batch is tried again for half a second.
+//! The number of waiting requests is limited to less than `http::shedding` always admits, so that there is always room
+//! for other requests. If no row but a whole table is locked, the batch is attempted again for half a second.
 
 use std::collections::{HashMap, HashSet};
 use std::future::pending;
@@ -28,38 +28,38 @@ use crate::telemetry::metrics::Metrics;
 pub(super) const MAX_LOCK_WAIT: Duration = Duration::from_millis(500);
 /// The query interval while requests wait.
 const QUERY_INTERVAL: Duration = Duration::from_millis(10);
-/// The query interval while none waits. Rows stay known as locked meanwhile, so that the next request for one of
-/// them does not make the lane wait again.
+/// The query interval while no request waits. The locked rows are still remembered, so that the next request for one of
+/// them does not make the lane wait for the lock again.
 const IDLE_QUERY_INTERVAL: Duration = Duration::from_secs(1);
-/// Requests that may wait; further ones are refused at once. Each of them is one of the mutations in flight that
-/// `http::shedding` admits, which are never fewer than twice this number.
-const MOST_WAITING: usize = 256;
-/// Rows that are remembered as locked while no request for them waits.
-const MOST_KNOWN: usize = 8192;
+/// How many requests may wait; further ones are refused at once. A waiting request counts as one of the mutations in
+/// flight that `http::shedding` admits, and that limit is at least twice this number.
+const MAX_WAITING: usize = 256;
+/// How many rows are remembered as locked while no request for them waits.
+const MAX_KNOWN: usize = 8192;
 
 /// The locked rows of a lane.
-pub(super) struct Held<A: Aggregate> {
+pub(super) struct LockedRows<A: Aggregate> {
     store: Store,
-    /// Rows that were locked when Postgres was last asked.
+    /// Rows that were locked when they were last queried.
     known: HashSet<Uuid>,
-    /// The requests that wait for one of them, in their order.
+    /// The requests that wait for these rows, in the order of arrival.
     waiting: HashMap<Uuid, Vec<Envelope<A>>>,
-    /// How many requests wait in all.
+    /// The total number of waiting requests.
     requests: usize,
-    /// The question that is not answered yet.
+    /// The query that is running.
     query: Option<Query>,
     queried_at: Instant,
     metrics: Metrics,
 }
 
-/// Asks Postgres which of some rows are still locked.
+/// A query for which of some rows are still locked.
 struct Query {
-    asked: Vec<Uuid>,
-    /// The locked ones; `None` if Postgres did not answer.
+    queried: Vec<Uuid>,
+    /// The locked rows; `None` if the query failed.
     held: JoinHandle<Option<HashSet<Uuid>>>,
 }
 
-impl<A: Aggregate> Held<A> {
+impl<A: Aggregate> LockedRows<A> {
     pub(super) fn new(store: Store, metrics: Metrics) -> Self {
         Self {
             store,
@@ -78,11 +78,11 @@ impl<A: Aggregate> Held<A> {
     }
 
     /// Adds requests for rows that were found to be locked.
-    pub(super) fn set_apart(&mut self, envelopes: Vec<Envelope<A>>) {
+    pub(super) fn add(&mut self, envelopes: Vec<Envelope<A>>) {
         if envelopes.is_empty() {
             return;
         }
-        if self.known.len() >= MOST_KNOWN {
+        if self.known.len() >= MAX_KNOWN {
             self.known.retain(|id| self.waiting.contains_key(id));
         }
         let before = self.known.len();
@@ -107,8 +107,8 @@ impl<A: Aggregate> Held<A> {
     }
 
     fn wait(&mut self, mut envelope: Envelope<A>) {
-        if self.requests >= MOST_WAITING {
-            return envelope.answer(Err(refusal()));
+        if self.requests >= MAX_WAITING {
+            return envelope.answer(Err(lock_wait_error()));
         }
         envelope.wait_until(Instant::now() + MAX_LOCK_WAIT);
         self.waiting.entry(envelope.id()).or_default().push(envelope);
@@ -116,9 +116,9 @@ impl<A: Aggregate> Held<A> {
         self.metrics.held_commands.inc();
     }
 
-    /// Waits for the next answer and returns the requests for rows that were unlocked, which may be none. Never returns while
-    /// no row is locked. Cancel safe.
-    pub(super) async fn freed(&mut self) -> Vec<Envelope<A>> {
+    /// Waits for the next query result and returns the requests for rows that were unlocked, possibly none. Never
+    /// returns while no row is locked. Cancel safe.
+    pub(super) async fn unlocked(&mut self) -> Vec<Envelope<A>> {
         if self.known.is_empty() {
             return pending().await;
         }
@@ -129,15 +129,15 @@ impl<A: Aggregate> Held<A> {
                 None => pending().await,
             }
         };
-        let freed = tokio::select! {
-            (asked, held) = self.query_locked() => self.free(&asked, held),
+        let unlocked = tokio::select! {
+            (queried, held) = self.query_locked() => self.unlock(&queried, held),
             () = overdue => Vec::new(),
         };
         self.refuse_overdue();
-        freed
+        unlocked
     }
 
-    /// Asks which rows are still locked, after the interval. Returns the rows that were asked about, and the answer.
+    /// Queries after the interval which rows are still locked. Returns the rows that were queried, and the locked ones.
     async fn query_locked(&mut self) -> (Vec<Uuid>, Option<HashSet<Uuid>>) {
         if self.query.is_none() {
             let pause = if self.has_waiting() { QUERY_INTERVAL } else { IDLE_QUERY_INTERVAL };
@@ -149,26 +149,27 @@ impl<A: Aggregate> Held<A> {
             Query::begin::<A>(&self.store, if waiting.is_empty() { known() } else { waiting })
         });
         let held = (&mut query.held).await.ok().flatten();
-        let asked = mem::take(&mut query.asked);
+        let queried = mem::take(&mut query.queried);
         self.query = None;
         self.queried_at = Instant::now();
-        (asked, held)
+        (queried, held)
     }
 
     /// Removes the rows that are no longer locked and returns the requests for them.
-    fn free(&mut self, asked: &[Uuid], held: Option<HashSet<Uuid>>) -> Vec<Envelope<A>> {
+    fn unlock(&mut self, queried: &[Uuid], held: Option<HashSet<Uuid>>) -> Vec<Envelope<A>> {
         let Some(held) = held else {
-            // There may be no connection. The lane finds out itself whether these rows are still locked.
+            // There may be no connection. The lane will find out by its own timeout whether these rows are still
+            // locked.
             self.known.retain(|id| self.waiting.contains_key(id));
             return Vec::new();
         };
-        let mut freed = Vec::new();
-        for id in asked.iter().filter(|id| !held.contains(id)) {
+        let mut unlocked = Vec::new();
+        for id in queried.iter().filter(|id| !held.contains(id)) {
             self.known.remove(id);
-            freed.extend(self.waiting.remove(id).into_iter().flatten());
+            unlocked.extend(self.waiting.remove(id).into_iter().flatten());
         }
-        self.count_removed(freed.len());
-        freed
+        self.count_removed(unlocked.len());
+        unlocked
     }
 
     fn refuse_overdue(&mut self) {
@@ -176,7 +177,7 @@ impl<A: Aggregate> Held<A> {
         let mut refused = 0;
         self.waiting.retain(|_, envelopes| {
             for mut envelope in envelopes.extract_if(.., |it| it.is_overdue(now)) {
-                envelope.answer(Err(refusal()));
+                envelope.answer(Err(lock_wait_error()));
                 refused += 1;
             }
             !envelopes.is_empty()
@@ -191,19 +192,19 @@ impl<A: Aggregate> Held<A> {
 }
 
 impl Query {
-    fn begin<A: Aggregate>(store: &Store, asked: Vec<Uuid>) -> Self {
-        let (store, ids) = (store.clone(), asked.clone());
+    fn begin<A: Aggregate>(store: &Store, queried: Vec<Uuid>) -> Self {
+        let (store, ids) = (store.clone(), queried.clone());
         let held = tokio::spawn(async move {
             let held = A::locked(&store, &ids).await;
             held.inspect_err(|error| tracing::debug!(%error, "cannot ask which rows are locked"))
                 .map(HashSet::from_iter)
                 .ok()
         });
-        Self { asked, held }
+        Self { queried, held }
     }
 }
 
 /// The error of a request that has waited for too long. Nothing was applied.
-fn refusal<E: From<Failure>>() -> E {
+fn lock_wait_error<E: From<Failure>>() -> E {
     Failure::Unavailable("another transaction has locked the row".into()).into()
 }

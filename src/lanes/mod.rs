@@ -1,12 +1,12 @@
 //! Group commit: queues of requests to change aggregates, each with one writer.
 //!
-//! An *aggregate* is a row that is changed as a whole and guarded by its revision, such as a player. All requests for an
-//! aggregate go to the same lane, so within a process they cannot conflict. While a lane's commit is in flight further
-//! requests queue up, and the next commit takes them all: a lone request never waits for a timer, and a busy lane writes
-//! large batches.
+//! An *aggregate* is a row that is changed as a whole and guarded by its revision, such as a player. All requests for
+//! an aggregate go to the same lane, so within a process they cannot conflict. Requests that arrive while a lane's
+//! commit is in flight are queued, and the next commit contains them all. So a single request never waits for a timer,
+//! and a busy lane writes large batches.
 //!
-//! This module knows nothing of the aggregates. It queues, batches, retries and answers; an [`Aggregate`] reads the rows, applies
-//! the requests and writes the result.
+//! This module does not depend on the kind of aggregate. It queues, batches, retries and answers requests. An
+//! implementation of [`Aggregate`] reads the rows, applies the requests and writes the result.
 
 mod batch;
 mod held;
@@ -18,13 +18,13 @@ use uuid::Uuid;
 
 use crate::store::{self, Store};
 
-pub use batch::{ALL_OUTDATED, Batch, Group, Settled};
+pub use batch::{ALL_OUTDATED, Batch, Group, GroupResult};
 pub use queue::Lanes;
 pub use reply::deliver;
 
-/// What a lane writes. A value belongs to one lane and lives on its thread.
+/// What a lane writes. Each value belongs to one lane and stays on its thread.
 pub trait Aggregate: Sized + Send + 'static {
-    /// What is asked of one aggregate.
+    /// A request to change one aggregate.
     type Request: Request + Send;
     type Answer: Send + 'static;
     type Error: From<Failure> + Clone + Send + 'static;
@@ -32,32 +32,33 @@ pub trait Aggregate: Sized + Send + 'static {
     /// The connections of the lane, which it shares with no other.
     fn store(&self) -> &Store;
 
-    /// Reads the rows of a batch, applies its requests in their order, and writes the result in one transaction. Returns an
-    /// item for each of [`Batch::groups`], in their order.
+    /// Reads the rows of a batch, applies its requests in their order, and writes the result in one transaction.
+    /// Returns an item for each of [`Batch::groups`], in their order.
     ///
     /// # Errors
-    /// [`Failed::Store`] if nothing was written, or if it is not known whether it was; [`Failed::Refused`] if the batch
+    /// Returns [`Failed::Store`] if nothing was written or if that is unknown, and [`Failed::Refused`] if the batch
     /// cannot be applied at all.
     fn attempt(
         &self,
         batch: &Batch<Self>,
         mode: Mode,
-    ) -> impl Future<Output = Result<Vec<Settled<Self>>, Failed<Self::Error>>>;
+    ) -> impl Future<Output = Result<Vec<GroupResult<Self>>, Failed<Self::Error>>>;
 
     /// Which of these rows other transactions have locked. Does not wait for locks.
     ///
     /// # Errors
-    /// The store's.
+    /// Returns the error of the query.
     fn locked(
         store: &Store,
         ids: &[Uuid],
     ) -> impl Future<Output = Result<Vec<Uuid>, store::Error>> + Send;
 
-    /// Called when the requests of an aggregate are refused because of the store: a copy of the row in memory may be wrong.
+    /// Called when the requests for an aggregate are refused because of an error of the store. A cached copy of the row
+    /// may be wrong then.
     fn invalidate(&self, id: Uuid);
 }
 
-/// What is asked of one aggregate.
+/// A request to change one aggregate.
 pub trait Request {
     /// The aggregate's id.
     fn id(&self) -> Uuid;
@@ -66,7 +67,8 @@ pub trait Request {
 /// How a batch is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// From rows in memory. Each is written only if its revision is still the one that the requests were applied to.
+    /// From cached rows. Each row is written only if its revision in the database is still the one that the requests
+    /// were applied to.
     Optimistic,
     /// From rows that are read and locked in the transaction.
     Locked,
@@ -93,7 +95,7 @@ pub enum Failure {
     Overloaded,
     /// The store did not answer, or a lock was not released in time.
     Unavailable(String),
-    /// A fault of this program or of the row.
+    /// A bug in this program, or a faulty row.
     Internal(String),
 }
 
@@ -109,13 +111,13 @@ impl From<&store::Error> for Failure {
 
 #[cfg(test)]
 mod testing {
-    use super::{Aggregate, Batch, Failed, Failure, Mode, Settled};
+    use super::{Aggregate, Batch, Failed, Failure, GroupResult, Mode};
     use crate::store::{self, Store};
     use uuid::Uuid;
 
-    /// An aggregate without a store, whose requests are its ids.
+    /// An aggregate without a store. A request consists of the id only.
     #[derive(Debug)]
-    pub(super) struct Nothing;
+    pub(super) struct NoAggregate;
 
     impl super::Request for Uuid {
         fn id(&self) -> Uuid {
@@ -123,7 +125,7 @@ mod testing {
         }
     }
 
-    impl Aggregate for Nothing {
+    impl Aggregate for NoAggregate {
         type Request = Uuid;
         type Answer = ();
         type Error = Failure;
@@ -136,7 +138,7 @@ mod testing {
             &self,
             _: &Batch<Self>,
             _: Mode,
-        ) -> Result<Vec<Settled<Self>>, Failed<Failure>> {
+        ) -> Result<Vec<GroupResult<Self>>, Failed<Failure>> {
             unreachable!("no lane runs")
         }
 

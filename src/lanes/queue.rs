@@ -8,40 +8,42 @@ use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use super::batch::Envelope;
-use super::held::Held;
+use super::held::LockedRows;
 use super::retry::Writer;
 use super::{Aggregate, Failure};
 use crate::supervisor::Supervisor;
 use crate::telemetry::metrics::Metrics;
 
-/// Requests that may wait in a lane. Further ones are refused.
+/// How many requests may wait in a lane. Further ones are refused.
 const QUEUE_LENGTH: usize = 8192;
-/// Batch size from which a lane counts as contended. Below it most clients are waiting for this commit and send nothing new.
+/// Batch size from which a lane counts as contended. Below it most clients are waiting for this commit and send nothing
+/// new.
 const CONTENDED_BATCH: usize = 64;
-/// Requests in one commit at most.
+/// The maximum number of requests in one commit.
 const MAX_BATCH: usize = 512;
-/// Batch size at which the fixed cost of a commit is amortised.
+/// Batch size from which the fixed cost of a commit is small compared with the cost of its rows.
 const AMPLE_BATCH: usize = 256;
-/// How often a contended lane yields its processor before a commit, at most.
+/// How often a contended lane yields its processor before the next commit, at most.
 const MAX_YIELDS: usize = 12;
 
-/// All lanes of one kind of aggregate in this process. One lane suffices: a second one halved the batches with 64 clients and
-/// was no faster, because most of the cost of a commit does not depend on its size. Nor was a second commit faster that starts
-/// while the first one is in flight: idle processors do not wait for commits.
+/// All lanes of one kind of aggregate in this process. One lane suffices: with a second one the batches of 64 clients
+/// were half as large, and it was not faster, because most of the cost of a commit does not depend on its size. It was
+/// not faster either to start a second commit while the first one is in flight: the processors had no idle time to use.
 pub struct Lanes<A: Aggregate> {
-    /// Emptied when the lanes are drained. A lane ends once its queue is empty and has no sender.
+    /// One sender per lane; none after [`Lanes::drain`]. A lane ends when its queue is empty and has no sender.
     senders: RwLock<Vec<mpsc::Sender<Envelope<A>>>>,
-    /// Each receives a value when its lane has ended.
+    /// One receiver per lane, which receives a value when the lane has ended.
     ends: Mutex<Vec<oneshot::Receiver<()>>>,
     metrics: Metrics,
 }
 
 impl<A: Aggregate> Lanes<A> {
-    /// Starts a lane for each of `aggregates`, on a thread of its own, so that the answer of a commit wakes one thread and not
-    /// three. After a panic it is not known what a lane's batch has done, so `supervisor` ends the process.
+    /// Starts a lane for each of `aggregates`, on its own thread with its own runtime, so that Postgres's answer to a
+    /// commit wakes only this thread. If a lane panics, it is not known what its batch has done, so `supervisor` ends
+    /// the process.
     ///
     /// # Errors
-    /// If the system refuses another thread.
+    /// Returns an error if the system refuses another thread.
     pub fn start(
         aggregates: Vec<A>,
         metrics: &Metrics,
@@ -54,16 +56,16 @@ impl<A: Aggregate> Lanes<A> {
             senders.push(sender);
             ends.push(end);
             let store = aggregate.store().clone();
-            let held = Held::new(store.clone(), metrics.clone());
+            let locked_rows = LockedRows::new(store.clone(), metrics.clone());
             let writer = Writer { aggregate, metrics: metrics.clone() };
-            let lane = Lane { writer, queue: receiver, held };
+            let lane = Lane { writer, queue: receiver, locked_rows };
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.spawn(store.hold_connection());
             let guard = supervisor.guard("a lane");
             thread::Builder::new().name("lane".into()).spawn(move || {
                 runtime.block_on(lane.run());
                 guard.finish();
-                // The caller of `drain` may have stopped waiting.
+                // The caller of `drain` may no longer wait.
                 ended.send(()).unwrap_or_default();
             })?;
         }
@@ -74,7 +76,7 @@ impl<A: Aggregate> Lanes<A> {
     /// Queues a request and waits for its answer.
     ///
     /// # Errors
-    /// Those of the aggregate, and [`Failure`].
+    /// Returns the errors of the aggregate, and [`Failure`].
     pub async fn submit(&self, request: A::Request) -> Result<A::Answer, A::Error> {
         let (envelope, answer) = Envelope::new(request);
         self.enqueue(envelope)?;
@@ -105,7 +107,7 @@ impl<A: Aggregate> Lanes<A> {
             self.ends.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect();
         for end in ends {
             if end.await.is_err() {
-                tracing::error!("a lane had panicked");
+                tracing::error!("a lane panicked");
             }
         }
     }
@@ -121,7 +123,7 @@ fn lane_of(id: Uuid, lanes: usize) -> usize {
 struct Lane<A: Aggregate> {
     writer: Writer<A>,
     queue: mpsc::Receiver<Envelope<A>>,
-    held: Held<A>,
+    locked_rows: LockedRows<A>,
 }
 
 impl<A: Aggregate> Lane<A> {
@@ -130,17 +132,17 @@ impl<A: Aggregate> Lane<A> {
         let mut batch = Vec::new();
         while self.fill(&mut batch).await {
             let contended = batch.len() >= CONTENDED_BATCH;
-            let left = self.writer.perform(mem::take(&mut batch)).await;
-            self.held.set_apart(left.held);
-            batch = left.again;
+            let unanswered = self.writer.perform(mem::take(&mut batch)).await;
+            self.locked_rows.add(unanswered.locked);
+            batch = unanswered.again;
             if contended {
                 self.yield_processor();
             }
         }
     }
 
-    /// Lets other threads run first while they have work, which ends in further requests: the next batch is larger then, and
-    /// there are fewer commits. On an idle machine this takes no time.
+    /// Lets other threads run first while they have work, because their work leads to further requests: so the next
+    /// batch becomes larger, and there are fewer commits. On an idle machine this takes no time.
     fn yield_processor(&self) {
         for _ in 0..MAX_YIELDS {
             if self.queue.len() >= AMPLE_BATCH {
@@ -150,19 +152,19 @@ impl<A: Aggregate> Lane<A> {
         }
     }
 
-    /// Adds requests to `batch`, which contains those that are attempted again. Waits only while there is no request at all.
-    /// Returns false once the queue is closed and no request is left.
+    /// Adds requests to `batch`, which contains those that are attempted again. Waits only while there is no request at
+    /// all. Returns false when the queue is closed and no request remains.
     async fn fill(&mut self, batch: &mut Vec<Envelope<A>>) -> bool {
-        // Before the queue is read: it may contain later requests for the same rows.
-        batch.extend(self.held.freed().now_or_never().into_iter().flatten());
+        // This must precede reading the queue, which may contain later requests for the same rows.
+        batch.extend(self.locked_rows.unlocked().now_or_never().into_iter().flatten());
         loop {
             let before = batch.len();
             let mut closed = false;
             if batch.is_empty() {
                 tokio::select! {
                     biased;
-                    freed = self.held.freed() => {
-                        *batch = freed;
+                    unlocked = self.locked_rows.unlocked() => {
+                        *batch = unlocked;
                         continue;
                     }
                     received = self.queue.recv_many(batch, MAX_BATCH) => closed = received == 0,
@@ -173,15 +175,15 @@ impl<A: Aggregate> Lane<A> {
             }
             let received = i64::try_from(batch.len() - before).unwrap_or_default();
             self.writer.metrics.queued_commands.sub(received);
-            self.held.divert(batch);
+            self.locked_rows.divert(batch);
             if !batch.is_empty() {
                 return true;
             }
             if closed {
-                if !self.held.has_waiting() {
+                if !self.locked_rows.has_waiting() {
                     return false;
                 }
-                *batch = self.held.freed().await;
+                *batch = self.locked_rows.unlocked().await;
             }
         }
     }

@@ -1,32 +1,32 @@
-//! How answers get back to the threads that wait for them.
+//! Sending answers from a lane to the threads that wait for them.
 //!
-//! Waking a task of another thread takes a system call, and a batch answers dozens of requests. Each thread that serves many
-//! requests therefore runs one task that receives the answers for all of them and wakes them from their own thread, which
-//! takes no system call.
+//! Waking a task of another thread costs a system call, and a batch answers dozens of requests. Therefore each thread
+//! that serves many requests runs one task, which receives the answers for all of them. It wakes the waiting tasks from
+//! their own thread, which costs no system call.
 
 use std::cell::RefCell;
 
 use tokio::sync::{mpsc, oneshot};
 
-/// Hands an answer to the task that waits for it.
+/// Sends an answer to the task that waits for it. Runs on the thread of that task.
 type Delivery = Box<dyn FnOnce() + Send>;
 
-/// Deliveries that a thread takes at once.
-const AT_ONCE: usize = 64;
+/// The maximum number of deliveries that are received together.
+const MAX_DELIVERIES: usize = 64;
 
 thread_local! {
-    /// Where deliveries for this thread go. Without a mailbox, each waiting task is woken separately.
+    /// The channel for deliveries to this thread. If there is none, each waiting task is woken separately.
     static MAILBOX: RefCell<Option<mpsc::UnboundedSender<Delivery>>> = const { RefCell::new(None) };
 }
 
-/// Receives the answers to the requests that this thread sends from now on. Run it on this thread for as long as the thread
+/// Receives the answers to the requests that this thread sends from now on. Run it on this thread as long as the thread
 /// sends requests.
 pub fn deliver() -> impl Future<Output = ()> {
     let (mailbox, mut deliveries) = mpsc::unbounded_channel::<Delivery>();
     MAILBOX.set(Some(mailbox));
     async move {
-        let mut taken = Vec::with_capacity(AT_ONCE);
-        while deliveries.recv_many(&mut taken, AT_ONCE).await > 0 {
+        let mut taken = Vec::with_capacity(MAX_DELIVERIES);
+        while deliveries.recv_many(&mut taken, MAX_DELIVERIES).await > 0 {
             for deliver in taken.drain(..) {
                 deliver();
             }
@@ -34,7 +34,7 @@ pub fn deliver() -> impl Future<Output = ()> {
     }
 }
 
-/// Where the answer to one request goes.
+/// The destination of the answer to one request.
 pub(super) struct Reply<T> {
     waiting: oneshot::Sender<T>,
     mailbox: Option<mpsc::UnboundedSender<Delivery>>,
@@ -51,13 +51,13 @@ impl<T: Send + 'static> Reply<T> {
     pub(super) fn send(self, answer: T) {
         let Self { waiting, mailbox } = self;
         let deliver = move || {
-            // The client may have closed its connection. What was written stays written.
+            // The client may have closed its connection. The change is committed in any case.
             if waiting.send(answer).is_err() {
                 tracing::debug!("no request waits for this answer any more");
             }
         };
         match mailbox {
-            // If the thread runs its task no more, a request that still waits is woken directly.
+            // If the task of that thread has ended, the waiting request is woken directly.
             Some(mailbox) => {
                 if let Err(returned) = mailbox.send(Box::new(deliver)) {
                     (returned.0)();
@@ -74,25 +74,25 @@ mod tests {
 
     use super::*;
 
-    fn answer_elsewhere(reply: Reply<u32>) -> thread::JoinHandle<()> {
+    fn answer_from_another_thread(reply: Reply<u32>) -> thread::JoinHandle<()> {
         thread::spawn(move || reply.send(7))
     }
 
     #[tokio::test]
     async fn an_answer_arrives_with_and_without_a_mailbox() {
         let (reply, answer) = Reply::new();
-        answer_elsewhere(reply);
+        answer_from_another_thread(reply);
         assert_eq!(answer.await, Ok(7));
         let delivering = tokio::spawn(deliver());
         let (reply, answer) = Reply::new();
         assert!(reply.mailbox.is_some());
-        answer_elsewhere(reply);
+        answer_from_another_thread(reply);
         assert_eq!(answer.await, Ok(7));
         // The task that empties the mailbox has ended.
         let (reply, answer) = Reply::new();
         delivering.abort();
         assert!(delivering.await.is_err());
-        answer_elsewhere(reply);
+        answer_from_another_thread(reply);
         assert_eq!(answer.await, Ok(7));
     }
 }

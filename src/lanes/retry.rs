@@ -1,7 +1,8 @@
-//! Writing a batch, and writing again what could not be written.
+//! Writing a batch, and deciding what to attempt again.
 //!
-//! A batch is written optimistically first. Aggregates whose row another instance wrote meanwhile come along with the next
-//! batch; the other requests are answered. After two conflicts the rows are locked before they are read.
+//! A batch is first written optimistically. If another instance has changed the row of an aggregate, its requests are
+//! attempted again with the next batch; the other requests are answered. After two conflicts the row is locked before
+//! it is read.
 
 use std::collections::HashSet;
 use std::time::Instant;
@@ -16,15 +17,16 @@ use crate::telemetry::metrics::Metrics;
 
 /// Optimistic attempts before the rows are locked.
 const OPTIMISTIC_ATTEMPTS: usize = 2;
-/// Attempts in all. A locked attempt fails only if Postgres rolls it back in favour of another transaction.
+/// The maximum number of attempts. A locked attempt fails only if Postgres rolls it back in favour of another
+/// transaction.
 const ATTEMPTS: usize = 8;
 
 /// The requests of a batch that are not answered yet.
-pub(super) struct Left<A: Aggregate> {
-    /// To be attempted again, before any later request for the same aggregates.
+pub(super) struct Unanswered<A: Aggregate> {
+    /// Requests to attempt again, before any later request for the same aggregates.
     pub(super) again: Vec<Envelope<A>>,
     /// Requests for rows that other transactions have locked.
-    pub(super) held: Vec<Envelope<A>>,
+    pub(super) locked: Vec<Envelope<A>>,
 }
 
 /// Writes batches of one lane.
@@ -35,35 +37,36 @@ pub(super) struct Writer<A> {
 
 impl<A: Aggregate> Writer<A> {
     /// Performs and answers requests, and returns those that are not answered yet.
-    pub(super) async fn perform(&self, envelopes: Vec<Envelope<A>>) -> Left<A> {
+    pub(super) async fn perform(&self, envelopes: Vec<Envelope<A>>) -> Unanswered<A> {
         let batch = Batch::new(envelopes);
         let span = batch.span();
         let work = async {
             let exhausted = Failure::Unavailable("too many conflicts".into()).into();
             let batch = batch.without_exhausted(ATTEMPTS, &exhausted);
             let (batch, contended) = batch.without_contended(OPTIMISTIC_ATTEMPTS);
-            let mut left = Left { again: Vec::new(), held: Vec::new() };
-            self.write(vec![(Mode::Locked, contended), (Mode::Optimistic, batch)], &mut left).await;
-            left
+            let mut unanswered = Unanswered { again: Vec::new(), locked: Vec::new() };
+            self.write(vec![(Mode::Locked, contended), (Mode::Optimistic, batch)], &mut unanswered)
+                .await;
+            unanswered
         };
         work.instrument(span).await
     }
 
-    /// Attempts the parts of a batch, the last one first. A part that fails because of some of its rows is attempted again
-    /// without them: locked rows are set apart, and a row that Postgres rejects is found by halving the part until it is
-    /// alone. If the database fails, the remaining parts are refused without an attempt, because each would wait until it
-    /// times out too.
-    async fn write(&self, mut parts: Vec<(Mode, Batch<A>)>, left: &mut Left<A>) {
+    /// Attempts the parts of a batch, the last one first. If a part fails because of locked rows, it is attempted again
+    /// without them. If it fails because Postgres rejects a row, the part is halved until that row is alone. If the
+    /// database fails, the remaining parts are refused without an attempt, because each one would wait for a timeout
+    /// too.
+    async fn write(&self, mut parts: Vec<(Mode, Batch<A>)>, unanswered: &mut Unanswered<A>) {
         while let Some((mode, part)) = parts.pop() {
             let attempted = match self.attempt(part, mode).await {
                 Ok(again) => {
-                    left.again.extend(again.into_envelopes());
+                    unanswered.again.extend(again.into_envelopes());
                     Ok(Vec::new())
                 }
                 Err((error @ store::Error::Locked(_), part)) => {
-                    self.set_apart_locked(&error, part, left).await.map(Vec::from_iter)
+                    self.set_apart_locked(&error, part, unanswered).await.map(Vec::from_iter)
                 }
-                Err((error, part)) if is_of_one_row(&error) && part.ids().nth(1).is_some() => {
+                Err((error, part)) if may_be_of_one_row(&error) && part.ids().nth(1).is_some() => {
                     tracing::debug!(%error, "a batch failed; its halves are attempted separately");
                     Ok(part.halves().into())
                 }
@@ -73,23 +76,23 @@ impl<A: Aggregate> Writer<A> {
                 Ok(rest) => parts.extend(rest.into_iter().map(|part| (mode, part))),
                 Err((error, part)) => {
                     part.ids().for_each(|id| self.aggregate.invalidate(id));
-                    give_up(&error, part);
-                    if !is_of_one_row(&error) {
-                        parts.drain(..).for_each(|(_, part)| give_up(&error, part));
+                    refuse(&error, part);
+                    if !may_be_of_one_row(&error) {
+                        parts.drain(..).for_each(|(_, part)| refuse(&error, part));
                     }
                 }
             }
         }
     }
 
-    /// The part has timed out waiting for a lock. Sets apart the requests for locked rows and returns the others. If no row
-    /// is locked, it was unlocked meanwhile or a whole table is locked: all requests are attempted again with the next
-    /// batch, until they have waited for [`MAX_LOCK_WAIT`].
+    /// Called after the part timed out waiting for a lock. Moves the requests for locked rows to `unanswered.locked`
+    /// and returns the others. If no row is locked any more, it was unlocked in between or a whole table is locked:
+    /// then all requests are attempted again with the next batch, until they have waited for [`MAX_LOCK_WAIT`].
     async fn set_apart_locked(
         &self,
         error: &store::Error,
         mut part: Batch<A>,
-        left: &mut Left<A>,
+        unanswered: &mut Unanswered<A>,
     ) -> Result<Option<Batch<A>>, (store::Error, Batch<A>)> {
         self.metrics.lock_waits.inc();
         let ids: Vec<_> = part.ids().collect();
@@ -102,16 +105,16 @@ impl<A: Aggregate> Writer<A> {
             let now = Instant::now();
             part.wait_until(now + MAX_LOCK_WAIT);
             let part = part.without_overdue(now, &Failure::from(error).into());
-            left.again.extend(part.into_envelopes());
+            unanswered.again.extend(part.into_envelopes());
             return Ok(None);
         }
-        let (free, held) = part.without(&locked);
-        left.held.extend(held.into_envelopes());
-        Ok(Some(free))
+        let (rest, locked) = part.without(&locked);
+        unanswered.locked.extend(locked.into_envelopes());
+        Ok(Some(rest))
     }
 
-    /// Attempts a batch once and returns the requests that must be tried again. If all of it failed, returns the whole batch
-    /// with the error.
+    /// Attempts a batch once and returns the requests that must be attempted again. If the whole batch failed, returns
+    /// it with the error.
     async fn attempt(
         &self,
         mut batch: Batch<A>,
@@ -129,7 +132,7 @@ impl<A: Aggregate> Writer<A> {
                 batch.refuse(&error);
                 Ok(Batch::new(Vec::new()))
             }
-            // Rolled back in favour of another transaction: nothing is written, so all of it can be tried again.
+            // Rolled back in favour of another transaction: nothing was written, so everything can be attempted again.
             Err(Failed::Store(store::Error::Contention(reason))) => {
                 tracing::debug!(reason, "a batch was rolled back and is tried again");
                 batch.count_attempt();
@@ -140,13 +143,13 @@ impl<A: Aggregate> Writer<A> {
     }
 }
 
-/// Whether a single row may have caused the error, and not the state of the database.
-fn is_of_one_row(error: &store::Error) -> bool {
+/// Whether the error may be caused by a single row, and not by the state of the database.
+fn may_be_of_one_row(error: &store::Error) -> bool {
     !error.is_passing()
 }
 
-/// Answers requests with a failure of the store.
-fn give_up<A: Aggregate>(error: &store::Error, rest: Batch<A>) {
+/// Answers requests with an error of the store.
+fn refuse<A: Aggregate>(error: &store::Error, rest: Batch<A>) {
     if !error.is_passing() {
         let ids: Vec<_> = rest.ids().collect();
         tracing::error!(%error, ?ids, "a row could not be written");

@@ -1,4 +1,4 @@
-//! What operators do with players and jobs. Each change writes an entry in the audit log.
+//! The operations of operators on players and jobs. Each change writes an entry to the audit log.
 
 use std::sync::Arc;
 
@@ -15,12 +15,12 @@ use crate::store::operators::FoundPlayer;
 use crate::store::pulse::Reason;
 use crate::store::{self, Store};
 
-/// Display names that a search folds in one statement.
+/// How many display names one statement folds.
 const CHUNK: i64 = 1_000;
-/// Statements with which one search folds names at most.
-const MOST_CHUNKS: u32 = 10;
+/// The maximum number of such statements in one search.
+const MAX_CHUNKS: u32 = 10;
 
-/// All use cases of operators.
+/// The operations of operators.
 pub struct Operators {
     store: Store,
     players: Players,
@@ -30,7 +30,6 @@ pub struct Operators {
 }
 
 impl Operators {
-    /// Wires the parts.
     pub fn new(
         store: Store,
         players: Players,
@@ -41,7 +40,7 @@ impl Operators {
         Self { store, players, clock, accounts, game }
     }
 
-    /// Up to `limit` players below `before` that match `text`, newest first, and whether there are more.
+    /// Up to `limit` players with ids below `before` that match `text`, newest first, and whether there are more.
     ///
     /// # Errors
     /// Returns the error of the statement.
@@ -54,21 +53,21 @@ impl Operators {
         // A search by id and the list of all players need no names.
         let is_by_name = !text.is_empty() && Uuid::parse_str(text).is_err();
         if is_by_name && let Err(error) = self.fold_names().await {
-            // For example because the database accepts no writes. Names that are folded already are found in any case.
+            // For example because the database accepts no writes. Names that are already folded are found in any case.
             tracing::debug!(%error, "display names could not be folded");
         }
-        let asked = i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1;
-        let mut players = self.store.search_players(text, before, asked).await?;
+        let with_next = i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1;
+        let mut players = self.store.search_players(text, before, with_next).await?;
         let more = players.len() > limit;
         players.truncate(limit);
         Ok((players, more))
     }
 
-    /// Folds display names that are new since the last search, so that this search finds them. If there are very many,
-    /// the job that folds names does the rest.
+    /// Folds display names that are new since the last search, so that this search finds them. If there are more than
+    /// one search may fold, the job that folds names processes the rest.
     async fn fold_names(&self) -> Result<(), store::Error> {
         let mut after = Uuid::nil();
-        for _ in 0..MOST_CHUNKS {
+        for _ in 0..MAX_CHUNKS {
             let found = self.store.find_unfolded_names(after, CHUNK).await?;
             let Some(last) = found.last().map(|it| it.id) else { return Ok(()) };
             let is_last = found.len() < CHUNK as usize;
@@ -112,7 +111,7 @@ impl Operators {
         self.game.look_up(player).await.map(drop)
     }
 
-    /// Gives a player energy, with an entry in its ledger and in the audit log, once for each idempotency key.
+    /// Gives a player energy, once per idempotency key, with an entry in its ledger and in the audit log.
     ///
     /// # Errors
     /// As [`Game::perform`].
@@ -120,7 +119,7 @@ impl Operators {
         self.game.perform(request).await
     }
 
-    /// Up to `limit` jobs below `before`, newest first, of one status or of all, and whether there are more.
+    /// Up to `limit` jobs with ids below `before`, newest first, of one status or of all, and whether there are more.
     ///
     /// # Errors
     /// Returns the error of the statement.
@@ -130,15 +129,15 @@ impl Operators {
         before: Option<Uuid>,
         limit: usize,
     ) -> Result<(Vec<JobRecord>, bool), store::Error> {
-        let asked = i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1;
-        let mut jobs = self.store.list_jobs(of, before, asked).await?;
+        let with_next = i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1;
+        let mut jobs = self.store.list_jobs(of, before, with_next).await?;
         let more = jobs.len() > limit;
         jobs.truncate(limit);
         Ok((jobs, more))
     }
 
-    /// Makes a dead letter or a waiting job due at once, with all its attempts. Returns whether its status allowed
-    /// this, or `None` if there is no such job.
+    /// Makes a dead or queued job due at once, and lets it use all its attempts again. Returns whether its status
+    /// allowed this, or `None` if there is no such job.
     ///
     /// # Errors
     /// Returns the error of the statement.
@@ -146,7 +145,7 @@ impl Operators {
         self.store.retry_job(job, self.clock.now()).await
     }
 
-    /// Removes a job. If it is running, its result is discarded. Returns whether there was one.
+    /// Removes a job. If it is running, its result is discarded. Returns whether the job existed.
     ///
     /// # Errors
     /// Returns the error of the statement.

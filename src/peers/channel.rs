@@ -1,8 +1,9 @@
-//! The Redis channel between instances: one task publishes items and heartbeats, another one receives those of the others.
+//! The Redis channel between instances. One task publishes items and heartbeats, another one receives those of the
+//! other instances.
 //!
-//! Each instance publishes a heartbeat twice a second and receives its own. After a message was lost it pauses its heartbeat,
-//! so that the others know that they may have missed something. The channel belongs to one epoch of the database: when the
-//! identity changes, all instances move to another channel.
+//! Each instance publishes a heartbeat twice a second and also receives its own. After it has failed to send a message,
+//! it pauses its heartbeat: so the other instances notice that they may have missed a message. Each epoch of the
+//! database has its own channel: when the identity changes, all instances change to another channel.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,17 +18,17 @@ use super::{Peers, Subscription, older_release};
 use crate::identity::Identity;
 use crate::redis_client::{Redis, Unavailable};
 
-const HEARTBEAT: Duration = Duration::from_millis(500);
-/// How long the heartbeat pauses after a message was lost: longer than others wait for it.
-const PAUSE: Duration = Duration::from_millis(1200);
-/// Time-out of publishing. No request waits for it.
-const PUBLISH_LIMIT: Duration = Duration::from_millis(250);
-/// If nothing arrives for this long, not even the own heartbeat, the connection is opened again.
-const RECEIVE_LIMIT: Duration = Duration::from_secs(2);
-/// The pause before the connection is opened again.
-const RETRY: Duration = Duration::from_millis(100);
+const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500);
+/// How long the heartbeat pauses after a message was lost. It must be longer than `HEARTBEAT_TIMEOUT`, after which
+/// other instances notice that the heartbeat is missing.
+const HEARTBEAT_PAUSE: Duration = Duration::from_millis(1200);
+/// Timeout of publishing. No request waits for it.
+const PUBLISH_TIMEOUT: Duration = Duration::from_millis(250);
+/// If nothing arrives for this long, not even this instance's own heartbeat, it reconnects.
+const RECEIVE_TIMEOUT: Duration = Duration::from_secs(2);
+/// The pause before it reconnects.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
 
-/// The registered topics.
 type Subscriptions = Arc<[Arc<dyn Subscription>]>;
 
 /// Starts both tasks.
@@ -36,7 +37,7 @@ pub(super) fn start(
     redis: &Redis,
     subscriptions: &Subscriptions,
 ) -> Vec<JoinHandle<()>> {
-    let new = || End {
+    let new = || Endpoint {
         peers: peers.clone(),
         redis: redis.clone(),
         subscriptions: Arc::clone(subscriptions),
@@ -44,16 +45,16 @@ pub(super) fn start(
     vec![tokio::spawn(new().publish_forever()), tokio::spawn(new().receive_forever())]
 }
 
-/// Tells the other instances that this one shuts down.
-pub(super) async fn announce_end(peers: &Peers, redis: &Redis) {
+/// Announces to the other instances that this one shuts down.
+pub(super) async fn announce_shutdown(peers: &Peers, redis: &Redis) {
     let Some(identity) = peers.0.identity.current() else { return };
-    let bye = encode(identity, &Message::Bye { from: peers.0.id });
-    if let Err(error) = publish(redis, identity, bye.into_iter().collect()).await {
-        tracing::debug!(%error, "the other instances do not know that this one ends");
+    let message = encode(identity, &Message::Shutdown { from: peers.0.id });
+    if let Err(error) = publish(redis, identity, message.into_iter().collect()).await {
+        tracing::debug!(%error, "could not announce the shutdown to the other instances");
     }
 }
 
-/// The channel of an epoch.
+/// The name of the channel of an epoch.
 fn channel(redis: &Redis, identity: Identity) -> String {
     redis.key(identity, "changes")
 }
@@ -69,22 +70,22 @@ async fn publish(
         pipeline.publish(&channel, bytes).ignore();
     }
     redis
-        .with_limit(PUBLISH_LIMIT, |mut connection| async move {
+        .with_limit(PUBLISH_TIMEOUT, |mut connection| async move {
             pipeline.exec_async(&mut connection).await
         })
         .await
 }
 
-/// This instance's end of the channel, as one of the two tasks uses it.
-struct End {
+/// What each of the two tasks needs of the channel.
+struct Endpoint {
     peers: Peers,
     redis: Redis,
     subscriptions: Subscriptions,
 }
 
-impl End {
+impl Endpoint {
     async fn publish_forever(self) {
-        let mut ticks = interval(HEARTBEAT);
+        let mut ticks = interval(HEARTBEAT_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut paused_until = Instant::now();
         loop {
@@ -97,22 +98,22 @@ impl End {
             let Some(identity) = self.peers.0.identity.current() else { continue };
             let (mut messages, overflowed) = self.take(identity);
             if overflowed {
-                paused_until = now + PAUSE;
+                paused_until = now + HEARTBEAT_PAUSE;
             }
             if beat && now >= paused_until {
-                messages.extend(encode(identity, &Message::Beat { from: self.peers.0.id }));
+                messages.extend(encode(identity, &Message::Heartbeat { from: self.peers.0.id }));
             }
             if messages.is_empty() {
                 continue;
             }
             if let Err(error) = publish(&self.redis, identity, messages).await {
                 tracing::debug!(%error, "changes were not announced");
-                paused_until = Instant::now() + PAUSE;
+                paused_until = Instant::now() + HEARTBEAT_PAUSE;
             }
         }
     }
 
-    /// The messages of all topics that wait in that epoch, and whether items were dropped.
+    /// Takes the waiting messages of all topics for this epoch. Also returns whether items were dropped.
     fn take(&self, identity: Identity) -> (Vec<Vec<u8>>, bool) {
         let (mut encoded, mut any_overflowed) = (Vec::new(), false);
         for subscription in self.subscriptions.iter() {
@@ -122,7 +123,7 @@ impl End {
             let Some(at) = at else { continue };
             encoded.extend(
                 messages.iter().filter_map(|items| {
-                    encode(identity, &Message::News { topic, from, at, items })
+                    encode(identity, &Message::Items { topic, from, at, items })
                 }),
             );
         }
@@ -134,13 +135,13 @@ impl End {
         loop {
             let identity = *identities.borrow_and_update();
             let Some(identity) = identity else {
-                // The database has not answered yet. An error means that the server has ended.
+                // The database has not answered yet. An error means that the server shuts down.
                 if identities.changed().await.is_err() {
                     return;
                 }
                 continue;
             };
-            let moved = tokio::select! {
+            let channel_changed = tokio::select! {
                 received = self.receive_until_lost(identity) => {
                     if let Err(error) = received {
                         tracing::debug!(%error, "cannot receive from the channel");
@@ -149,12 +150,12 @@ impl End {
                 }
                 _ = identities.changed() => true,
             };
-            if moved {
+            if channel_changed {
                 self.peers.freshness().channel_changed(Instant::now());
                 continue;
             }
             self.peers.freshness().disconnected(Instant::now());
-            sleep(RETRY).await;
+            sleep(RECONNECT_PAUSE).await;
         }
     }
 
@@ -162,12 +163,12 @@ impl End {
         let mut listener = self.redis.listener().await?;
         let older = self.redis.common_key(older_release::CHANNEL);
         let channels = [channel(&self.redis, identity), older.clone()];
-        let subscribed = timeout(RECEIVE_LIMIT, listener.subscribe(&channels[..])).await;
+        let subscribed = timeout(RECEIVE_TIMEOUT, listener.subscribe(&channels[..])).await;
         if !matches!(subscribed, Ok(Ok(()))) {
             return Ok(());
         }
         let mut messages = listener.on_message();
-        while let Ok(Some(message)) = timeout(RECEIVE_LIMIT, messages.next()).await {
+        while let Ok(Some(message)) = timeout(RECEIVE_TIMEOUT, messages.next()).await {
             if message.get_channel_name() == older {
                 self.receive_older(message.get_payload_bytes());
             } else {
@@ -181,11 +182,13 @@ impl End {
         let (now, own) = (Instant::now(), self.peers.0.id);
         let freshness = self.peers.freshness();
         match decode(identity, bytes) {
-            Decoded::Message(Message::Beat { from }) if from == own => freshness.own_heartbeat(now),
-            Decoded::Message(Message::Beat { from }) => freshness.peer_heartbeat(from, now),
-            Decoded::Message(Message::Bye { from }) => freshness.peer_left(from, now),
-            Decoded::Message(Message::News { from, .. }) if from == own => {}
-            Decoded::Message(Message::News { topic, at, items, .. }) => {
+            Decoded::Message(Message::Heartbeat { from }) if from == own => {
+                freshness.own_heartbeat(now);
+            }
+            Decoded::Message(Message::Heartbeat { from }) => freshness.peer_heartbeat(from, now),
+            Decoded::Message(Message::Shutdown { from }) => freshness.peer_left(from, now),
+            Decoded::Message(Message::Items { from, .. }) if from == own => {}
+            Decoded::Message(Message::Items { topic, at, items, .. }) => {
                 let age = self.peers.0.clock.now().seconds_since(at).max(0.0);
                 let age = Duration::try_from_secs_f64(age).unwrap_or(Duration::MAX);
                 let of_topic = self.subscriptions.iter().find(|it| it.topic() == topic);
@@ -194,7 +197,7 @@ impl End {
                 }
             }
             Decoded::OtherIdentity => {}
-            // An instance of another release: its changes cannot be decoded.
+            // The sender is an instance of another release, so its changes are missed.
             Decoded::Unknown => freshness.peer_cannot_announce(now),
         }
     }
@@ -202,10 +205,10 @@ impl End {
     fn receive_older(&self, bytes: &[u8]) {
         let (now, freshness) = (Instant::now(), self.peers.freshness());
         match older_release::decode(bytes) {
-            Some(Message::Beat { .. }) => freshness.older_release_heartbeat(now),
+            Some(Message::Heartbeat { .. }) => freshness.older_release_heartbeat(now),
             // Another instance of that release may still run.
-            Some(Message::Bye { .. }) => {}
-            Some(Message::News { topic, items, .. }) => {
+            Some(Message::Shutdown { .. }) => {}
+            Some(Message::Items { topic, items, .. }) => {
                 let of_topic = self.subscriptions.iter().find(|it| it.topic() == topic);
                 if !of_topic.is_some_and(|it| it.receive_older(items, now)) {
                     freshness.peer_cannot_announce(now);

@@ -1,8 +1,8 @@
 //! How long rows may be served: 30 s while all announcements of changes are known to arrive, otherwise one second.
 //!
-//! They are known to arrive while this instance receives its own heartbeat over the channel, every known peer's
-//! heartbeat arrives too, and no instance notes in the database that it cannot announce. Rows that were read before
-//! that state began are fresh for one second only, because an announcement may have been lost.
+//! All announcements are known to arrive while this instance receives its own heartbeat and that of every known peer,
+//! and no instance notes in the database that it cannot announce (table `silences`). Rows that were read before this
+//! state began are fresh for one second only, because an announcement may have been lost.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,21 +17,23 @@ use crate::identity::IdentityTracker;
 const FRESH_WHILE_CONNECTED: Duration = Duration::from_secs(30);
 /// How long rows are fresh in any case.
 pub const ALWAYS_FRESH: Duration = Duration::from_secs(1);
-/// After this long without a heartbeat, announcements may be missing.
+/// After this long without a heartbeat of an instance, its announcements may have been lost.
 const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(1);
-/// After this long without a heartbeat a peer has ended, and its last change is old.
+/// After this long without a heartbeat a peer counts as ended. Rows that were read before its last change are not fresh
+/// any more by then.
 const PEER_EXPIRES: Duration = Duration::from_secs(6);
-/// How long an instance's note in the database counts that it cannot announce. The note is repeated twice a second.
-const WARNING_LASTS: Duration = Duration::from_secs(3);
-/// How long an instance may take to notice that the identity of the database has changed, while it still writes: its
+/// How long rows are fresh for one second only after an instance was found that cannot announce. Such an instance is
+/// found again twice a second as long as it runs.
+const INCOMPLETE_FOR: Duration = Duration::from_secs(3);
+/// How long an instance may continue to write before it notices that the identity of the database has changed: its
 /// poller may have to wait for a connection and for an answer.
-const MIGRATION_LASTS: Duration = Duration::from_secs(10);
+const CHANNEL_CHANGE_LASTS: Duration = Duration::from_secs(10);
 
-/// The state of the channel, and what follows from it.
+/// The state of the channel, and the freshness that follows from it.
 pub struct Freshness {
     started: Instant,
-    /// Microseconds since `started`, read by every request. Rows that were read from `since` on are fresh for
-    /// [`FRESH_WHILE_CONNECTED`] until `until`.
+    /// `since` and `until` are microseconds after `started`. Until `until`, rows that were read at `since` or later are
+    /// fresh for [`FRESH_WHILE_CONNECTED`]. They are atomics because every request reads them.
     since: AtomicU64,
     until: AtomicU64,
     channel: Mutex<Channel>,
@@ -40,20 +42,22 @@ pub struct Freshness {
 
 #[derive(Debug, Default)]
 struct Channel {
-    /// Whether no other process writes the database, so that there are no announcements.
+    /// Whether no other process writes to the database, so that there are no announcements.
     only_writer: bool,
+    /// When this instance last received its own heartbeat.
     own: Option<Instant>,
-    /// Since when the own heartbeat has arrived without a gap.
+    /// Since when its own heartbeat has arrived without a gap.
     own_since: Option<Instant>,
+    /// When the last heartbeat of each peer arrived.
     peers: HashMap<Uuid, Instant>,
-    /// Until when an instance is known that cannot announce its changes.
-    suspect_until: Option<Instant>,
-    /// When a heartbeat of the older release last arrived. Such an instance does not receive messages of this release.
+    /// Until when announcements may be incomplete, because an instance cannot announce its changes.
+    incomplete_until: Option<Instant>,
+    /// When a heartbeat of the older release last arrived.
     older_release: Option<Instant>,
 }
 
 impl Freshness {
-    /// The freshness before any heartbeat. `only_writer` states that no other process writes the database.
+    /// The freshness before any heartbeat. `only_writer` means that no other process writes to the database.
     pub fn new(only_writer: bool, now: Instant, identity: Arc<IdentityTracker>) -> Self {
         let freshness = Self {
             identity,
@@ -73,19 +77,20 @@ impl Freshness {
         &self.identity
     }
 
-    /// Whether a row that was right at `right_at` may be served at `now`.
-    pub fn is_fresh(&self, right_at: Instant, now: Instant) -> bool {
-        if !self.identity.is_still_valid(right_at) {
+    /// Whether a row that was known to be current at `current_at` may be served at `now`.
+    pub fn is_fresh(&self, current_at: Instant, now: Instant) -> bool {
+        if !self.identity.is_still_valid(current_at) {
             return false;
         }
-        let age = now.saturating_duration_since(right_at);
+        let age = now.saturating_duration_since(current_at);
         if age < ALWAYS_FRESH {
             return true;
         }
-        // In the reverse order of the stores, so that a new `until` is never combined with an old `since`.
+        // The loads are in the reverse order of the stores, so that a new `until` is never combined with an old
+        // `since`.
         let until = self.until.load(Ordering::Acquire);
         let since = self.since.load(Ordering::Acquire);
-        age < FRESH_WHILE_CONNECTED && self.micros(now) < until && self.micros(right_at) >= since
+        age < FRESH_WHILE_CONNECTED && self.micros(now) < until && self.micros(current_at) >= since
     }
 
     fn micros(&self, at: Instant) -> u64 {
@@ -117,47 +122,47 @@ impl Freshness {
         });
     }
 
-    /// Notes that an instance cannot announce its changes, or that it uses a format of messages that this release does
-    /// not know.
+    /// Notes that an instance cannot announce its changes, or that it uses a message format unknown to this release.
     pub fn peer_cannot_announce(&self, now: Instant) {
-        self.suspect(now, WARNING_LASTS);
+        self.note_incomplete(now, INCOMPLETE_FOR);
     }
 
-    fn suspect(&self, now: Instant, span: Duration) {
+    fn note_incomplete(&self, now: Instant, span: Duration) {
         self.change(now, |channel| {
-            channel.suspect_until = channel.suspect_until.max(Some(now + span));
+            channel.incomplete_until = channel.incomplete_until.max(Some(now + span));
         });
     }
 
-    /// The database has another identity, and therefore another channel is used. No heartbeat has arrived there yet,
-    /// and instances that have not noticed the change announce on the old one.
+    /// Notes that the identity of the database, and with it the channel, has changed. No heartbeat has arrived on the
+    /// new channel yet, and instances that have not noticed the change still announce on the old one.
     pub(super) fn channel_changed(&self, now: Instant) {
         self.change(now, |channel| {
             (channel.own, channel.own_since) = (None, None);
             channel.peers.clear();
         });
-        self.suspect(now, MIGRATION_LASTS);
+        self.note_incomplete(now, CHANNEL_CHANGE_LASTS);
     }
 
-    /// Notes that the heartbeat of an instance of the older release arrived. It does not receive messages of this
-    /// release, and announces nothing while it believes that it has no peers.
+    /// Notes that the heartbeat of an instance of the older release arrived. Such an instance does not receive messages
+    /// of this release, and announces nothing while it knows no peers.
     pub(super) fn older_release_heartbeat(&self, now: Instant) {
         self.change(now, |channel| channel.older_release = Some(now));
-        self.suspect(now, WARNING_LASTS);
+        self.note_incomplete(now, INCOMPLETE_FOR);
     }
 
-    /// Whether there is an instance that does not understand the announcements of this one.
+    /// Whether there is an instance that cannot receive the announcements of this one.
     pub(super) fn has_older_peers(&self, now: Instant) -> bool {
         let channel = self.channel.lock().unwrap_or_else(PoisonError::into_inner);
         channel.older_release.is_some_and(|at| now.saturating_duration_since(at) < PEER_EXPIRES)
     }
 
-    /// Notes that the connection to the channel was lost, so announcements may have been lost.
+    /// Notes that the connection to the channel was lost, so that announcements may have been lost.
     pub(super) fn disconnected(&self, now: Instant) {
         self.change(now, |channel| (channel.own, channel.own_since) = (None, None));
     }
 
-    /// Whether this instance does not receive its own heartbeat, so that other instances may not receive it either.
+    /// Whether this instance does not receive its own heartbeat. Then other instances may not receive its messages
+    /// either.
     pub fn is_disconnected(&self, now: Instant) -> bool {
         let channel = self.channel.lock().unwrap_or_else(PoisonError::into_inner);
         !channel.only_writer
@@ -165,12 +170,12 @@ impl Freshness {
                 >= HEARTBEAT_TIMEOUT
     }
 
-    /// Whether no other process writes the database.
+    /// Whether no other process writes to the database.
     pub(super) fn is_only_writer(&self) -> bool {
         self.channel.lock().unwrap_or_else(PoisonError::into_inner).only_writer
     }
 
-    /// Whether another instance may have to know what this one changes.
+    /// Whether there may be another instance that needs to receive the changes of this one.
     pub(super) fn has_peers(&self, now: Instant) -> bool {
         let disconnected = self.is_disconnected(now);
         let channel = self.channel.lock().unwrap_or_else(PoisonError::into_inner);
@@ -186,8 +191,9 @@ impl Freshness {
 
     fn change(&self, now: Instant, change: impl FnOnce(&mut Channel)) {
         let mut channel = self.channel.lock().unwrap_or_else(PoisonError::into_inner);
-        // A gap that was too long counts although a heartbeat arrives just now.
-        let held = self.micros(now) < self.until.load(Ordering::Relaxed);
+        // Computed before the change: if the gap since the last heartbeat was too long, the heartbeat that arrives now
+        // does not hide it.
+        let was_connected = self.micros(now) < self.until.load(Ordering::Relaxed);
         let peers: Vec<Uuid> = channel.peers.keys().copied().collect();
         change(&mut channel);
         if channel.only_writer {
@@ -195,7 +201,7 @@ impl Freshness {
         }
         let until = channel.until(now);
         let joined = channel.peers.keys().any(|peer| !peers.contains(peer));
-        if until.is_none() || !held || joined {
+        if until.is_none() || !was_connected || joined {
             self.since.store(self.micros(now), Ordering::Release);
         }
         self.until.store(until.map_or(0, |until| self.micros(until)), Ordering::Release);
@@ -203,16 +209,17 @@ impl Freshness {
 }
 
 impl Channel {
-    /// Until when announcements arrive if no further heartbeat does; `None` if they may be missing already.
+    /// Until when announcements are known to arrive if no further heartbeat arrives; `None` if some may already be
+    /// lost.
     fn until(&self, now: Instant) -> Option<Instant> {
-        let warned = self.suspect_until.is_some_and(|until| now < until);
-        // Peers learn of this instance by its first heartbeat, and announce to it from then on.
-        let settled = self
+        let is_incomplete = self.incomplete_until.is_some_and(|until| now < until);
+        // Peers publish only after they have received the first heartbeat of this instance, which takes a moment.
+        let is_known_to_peers = self
             .own_since
             .is_some_and(|at| now.saturating_duration_since(at) >= HEARTBEAT_TIMEOUT / 4);
         let last = self.peers.values().copied().chain(self.own).min()?;
         let until = last + HEARTBEAT_TIMEOUT;
-        (self.own.is_some() && settled && !warned && now < until).then_some(until)
+        (self.own.is_some() && is_known_to_peers && !is_incomplete && now < until).then_some(until)
     }
 }
 
@@ -235,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn before_any_heartbeat_rows_are_served_for_one_second() {
+    fn before_the_first_heartbeat_rows_are_fresh_for_one_second() {
         let start = Instant::now();
         let freshness = Freshness::new(false, start, Arc::default());
         assert!(freshness.is_fresh(start, after(start, 999)));
@@ -243,19 +250,19 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_served_for_half_a_minute_while_heartbeats_arrive() {
+    fn rows_are_fresh_for_30_seconds_while_heartbeats_arrive() {
         let start = Instant::now();
         let freshness = connected(start, 40_000);
         assert!(freshness.is_fresh(after(start, 11_000), after(start, 40_400)));
         assert!(!freshness.is_fresh(after(start, 10_000), after(start, 40_400)));
         assert!(
             !freshness.is_fresh(after(start, 20_000), after(start, 41_000)),
-            "a second of silence"
+            "no heartbeat for a second"
         );
     }
 
     #[test]
-    fn rows_read_before_a_silence_are_not_served_after_it() {
+    fn rows_read_before_a_gap_in_heartbeats_are_not_fresh_after_it() {
         let start = Instant::now();
         let freshness = connected(start, 5_000);
         for beat in [8_000, 8_500, 9_000] {
@@ -266,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_instance_counts_until_it_is_heard_or_ends() {
+    fn a_missing_heartbeat_of_a_peer_shortens_freshness_until_the_peer_expires() {
         let (start, peer) = (Instant::now(), Uuid::from_u128(1));
         let freshness = connected(start, 2_000);
         freshness.peer_heartbeat(peer, after(start, 2_000));
@@ -275,15 +282,15 @@ mod tests {
             freshness.expire_peers(after(start, beat));
             let is_fresh = freshness.is_fresh(after(start, beat - 1_200), after(start, beat + 100));
             match beat {
-                3_000..7_500 => assert!(!is_fresh, "it is silent at {beat}"),
-                9_500.. => assert!(is_fresh, "it has ended at {beat}"),
+                3_000..7_500 => assert!(!is_fresh, "its heartbeat is missing at {beat}"),
+                9_500.. => assert!(is_fresh, "it has expired at {beat}"),
                 _ => {}
             }
         }
     }
 
     #[test]
-    fn an_instance_that_shuts_down_normally_does_not_count() {
+    fn a_peer_that_announced_its_shutdown_does_not_shorten_freshness() {
         let (start, peer) = (Instant::now(), Uuid::from_u128(1));
         let freshness = connected(start, 2_000);
         freshness.peer_heartbeat(peer, after(start, 2_000));
@@ -296,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn a_warning_is_valid_for_a_limited_time() {
+    fn a_peer_that_cannot_announce_shortens_freshness_for_3_seconds() {
         let start = Instant::now();
         let freshness = connected(start, 2_000);
         freshness.peer_cannot_announce(after(start, 2_100));
@@ -308,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_read_before_a_lost_connection_are_not_served() {
+    fn rows_read_before_a_lost_database_connection_are_not_fresh() {
         let start = Instant::now();
         let freshness = connected(start, 2_000);
         assert!(freshness.is_fresh(after(start, 1_900), after(start, 2_100)));
@@ -318,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_channel_counts_once_every_instance_must_have_subscribed() {
+    fn a_change_of_the_channel_shortens_freshness_for_10_seconds() {
         let start = Instant::now();
         let freshness = connected(start, 2_000);
         freshness.channel_changed(after(start, 2_100));
@@ -334,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn a_single_instance_needs_no_messages() {
+    fn the_only_writer_needs_no_heartbeats() {
         let start = Instant::now();
         let freshness = Freshness::new(true, start, Arc::default());
         assert!(freshness.is_fresh(start, after(start, 29_000)));
@@ -343,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn an_instance_without_its_own_heartbeat_announces_nevertheless() {
+    fn an_instance_that_does_not_receive_its_own_heartbeat_still_publishes() {
         let start = Instant::now();
         let freshness = connected(start, 1_000);
         assert!(!freshness.has_peers(after(start, 1_100)));

@@ -1,5 +1,6 @@
-//! The binary format of messages between instances: the format number, the identity of the database, the kind of
-//! message, the sender, and for news the time and the items of one topic. The last parts are written by postcard.
+//! The binary format of messages between instances: the version of the format, the identity of the database, the kind
+//! of message, and the sender. A message with items also contains their time and the items of one topic. The parts from
+//! the kind on are encoded by postcard.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -8,16 +9,17 @@ use uuid::Uuid;
 use crate::domain::Timestamp;
 use crate::identity::Identity;
 
-/// The format number. Change it whenever the format of messages or of a topic's items changes, so that instances of two
-/// releases do not misread each other.
+/// The version of the format. Change it whenever the format of messages or of a topic's items changes, so that
+/// instances of different releases do not misread each other's messages.
 const FORMAT: u8 = 3;
 
-/// What a topic's items must be able to do.
+/// What the items of a topic must implement.
 pub trait Item: Serialize + DeserializeOwned + Send + Sync + 'static {}
 
 impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Item for T {}
 
-/// The number of a topic in messages. Numbers below 2 are kinds of messages without a topic. A number is never used again.
+/// The number of a topic in messages. 0 and 1 are the kinds of messages without a topic. The number of a removed topic
+/// is never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Topic(u32);
 
@@ -30,20 +32,20 @@ impl Topic {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Message<'a> {
     /// The sender is running and connected.
-    Beat { from: Uuid },
+    Heartbeat { from: Uuid },
     /// The sender shuts down.
-    Bye { from: Uuid },
-    /// Items of a topic, encoded, that were valid at `at`.
-    News { topic: Topic, from: Uuid, at: Timestamp, items: &'a [u8] },
+    Shutdown { from: Uuid },
+    /// Encoded items of a topic that were valid at `at`.
+    Items { topic: Topic, from: Uuid, at: Timestamp, items: &'a [u8] },
 }
 
 /// The result of decoding a message.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Decoded<'a> {
     Message(Message<'a>),
-    /// The message concerns another database, or another epoch of this one.
+    /// The message is about another database, or about another epoch of this one.
     OtherIdentity,
-    /// The message has a format that this release does not know.
+    /// The format is unknown to this release.
     Unknown,
 }
 
@@ -53,9 +55,9 @@ pub(super) fn encode(identity: Identity, message: &Message<'_>) -> Option<Vec<u8
     bytes.extend(identity.database.to_be_bytes());
     bytes.extend(identity.epoch.number().to_be_bytes());
     match *message {
-        Message::Beat { from } => postcard::to_extend(&(0_u32, from), bytes).ok(),
-        Message::Bye { from } => postcard::to_extend(&(1_u32, from), bytes).ok(),
-        Message::News { topic, from, at, items } => {
+        Message::Heartbeat { from } => postcard::to_extend(&(0_u32, from), bytes).ok(),
+        Message::Shutdown { from } => postcard::to_extend(&(1_u32, from), bytes).ok(),
+        Message::Items { topic, from, at, items } => {
             let mut bytes = postcard::to_extend(&(topic.0, from, at), bytes).ok()?;
             bytes.extend_from_slice(items);
             Some(bytes)
@@ -76,15 +78,15 @@ pub(super) fn decode(identity: Identity, bytes: &[u8]) -> Decoded<'_> {
     decode_message(rest).map_or(Decoded::Unknown, Decoded::Message)
 }
 
-/// Decodes a message without the format number and the identity.
+/// Decodes the part of a message that follows the version of the format and the identity.
 pub(super) fn decode_message(bytes: &[u8]) -> Option<Message<'_>> {
     let ((kind, from), rest): ((u32, Uuid), _) = postcard::take_from_bytes(bytes).ok()?;
     Some(match kind {
-        0 => Message::Beat { from },
-        1 => Message::Bye { from },
+        0 => Message::Heartbeat { from },
+        1 => Message::Shutdown { from },
         topic => {
             let (at, items) = postcard::take_from_bytes(rest).ok()?;
-            Message::News { topic: Topic(topic), from, at, items }
+            Message::Items { topic: Topic(topic), from, at, items }
         }
     })
 }
@@ -107,18 +109,18 @@ mod tests {
 
     const OURS: Identity = Identity { database: 7, epoch: Epoch::from_number(9) };
 
-    fn news(items: &[u8]) -> Message<'_> {
+    fn items_message(items: &[u8]) -> Message<'_> {
         let from = Uuid::from_u128(1);
-        Message::News { topic: Topic::PLAYERS, from, at: at(2.0), items }
+        Message::Items { topic: Topic::PLAYERS, from, at: at(2.0), items }
     }
 
     #[test]
-    fn messages_of_another_database_or_epoch_are_recognised() {
+    fn messages_are_decoded_unless_they_are_of_another_database_or_epoch() {
         let items = encode_items(&[5_u32, 6]).expect("encoded");
         for message in [
-            Message::Beat { from: Uuid::from_u128(1) },
-            Message::Bye { from: Uuid::from_u128(2) },
-            news(&items),
+            Message::Heartbeat { from: Uuid::from_u128(1) },
+            Message::Shutdown { from: Uuid::from_u128(2) },
+            items_message(&items),
         ] {
             let bytes = encode(OURS, &message).expect("encoded");
             assert_eq!(decode(OURS, &bytes), Decoded::Message(message));
@@ -132,14 +134,15 @@ mod tests {
     }
 
     #[test]
-    fn messages_of_another_format_are_ignored() {
-        let bytes = encode(OURS, &Message::Beat { from: Uuid::from_u128(1) }).expect("encoded");
+    fn messages_of_another_format_are_unknown() {
+        let bytes =
+            encode(OURS, &Message::Heartbeat { from: Uuid::from_u128(1) }).expect("encoded");
         assert!((0..bytes.len()).all(|length| decode(OURS, &bytes[..length]) == Decoded::Unknown));
-        let next_form = [&[FORMAT + 1], &bytes[1..]].concat();
-        assert_eq!(decode(OURS, &next_form), Decoded::Unknown);
+        let next_format = [&[FORMAT + 1], &bytes[1..]].concat();
+        assert_eq!(decode(OURS, &next_format), Decoded::Unknown);
     }
 
-    /// The format that earlier releases with the number 3 wrote: one enum with the changes of players in its last variant.
+    /// Earlier releases with the same `FORMAT` encoded one enum, whose last variant contained the changes of players.
     #[test]
     fn the_format_is_that_of_earlier_releases() {
         #[derive(Serialize)]
@@ -151,9 +154,9 @@ mod tests {
         let from = Uuid::from_u128(1);
         let items = encode_items(&[5_u32, 6]).expect("encoded");
         for (earlier, message) in [
-            (Earlier::Beat { from }, Message::Beat { from }),
-            (Earlier::Bye { from }, Message::Bye { from }),
-            (Earlier::Changes { from, at: at(2.0), changes: vec![5, 6] }, news(&items)),
+            (Earlier::Beat { from }, Message::Heartbeat { from }),
+            (Earlier::Bye { from }, Message::Shutdown { from }),
+            (Earlier::Changes { from, at: at(2.0), changes: vec![5, 6] }, items_message(&items)),
         ] {
             let bytes = encode(OURS, &message).expect("encoded");
             assert_eq!(postcard::to_extend(&earlier, Vec::new()).expect("encoded"), bytes[17..]);

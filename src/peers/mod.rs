@@ -1,8 +1,11 @@
-//! What the instances of a deployment tell each other over a Redis channel, and how far that can be relied on.
+//! Messages between the instances of a deployment over a Redis channel, and whether messages may have been lost.
 //!
-//! A part of the program that has news for its peers registers a [`Topic`]. It gets a [`Publisher`], which queues items
-//! without blocking, and its handler is called with the items of other instances. Delivery is at most once. [`Freshness`]
-//! says whether an item may have been lost, so that a cache can serve its entries for a shorter time then.
+//! A module that exchanges data with its peers registers a [`Topic`]. It gets a [`Publisher`], which queues items
+//! without blocking. Its handler is called with the items of other instances. Delivery is at most once. [`Freshness`]
+//! tells whether an item may have been lost; a cache then serves its entries for a shorter time.
+//!
+//! An instance that cannot announce its changes over the channel writes a row to the table `silences` of the database.
+//! While there is such a row, all other instances serve rows for one second only.
 
 mod channel;
 mod freshness;
@@ -29,43 +32,43 @@ pub use outbox::Publisher;
 
 use outbox::{Outbox, Queue};
 
-/// How long a row in the table `silences` counts for an instance that may announce again soon: as long as every such row
-/// does.
+/// How long the row in `silences` is valid if this instance may soon be able to announce again. It equals the time for
+/// which other instances respect a row that they have seen.
 const BRIEF_SILENCE: Duration = Duration::from_secs(3);
-/// How long such a row counts for an instance that never announces, and how often it is renewed.
+/// How long the row is valid if this instance never announces, and how often it is renewed.
 const LASTING_SILENCE: Duration = Duration::from_secs(30);
-const NOTE_INTERVAL: Duration = Duration::from_secs(10);
+const SILENCE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The other instances of this deployment. Cheap to clone.
 #[derive(Clone)]
 pub struct Peers(Arc<Inner>);
 
 struct Inner {
-    /// Identifies this instance. Not a time-ordered id, which two processes could share.
+    /// Identifies this instance. A random id, because two processes could make the same time-ordered one.
     id: Uuid,
     clock: Arc<dyn Clock>,
     identity: Arc<IdentityTracker>,
     redis: Option<Redis>,
     freshness: Arc<Freshness>,
     subscriptions: Mutex<Vec<Arc<dyn Subscription>>>,
-    /// Wakes the task that publishes.
+    /// Notified when an outbox contains new items, to wake the publishing task.
     filled: Arc<Notify>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
-    /// When this instance last noted in the database that it announces nothing.
+    /// When this instance last wrote its row in `silences`.
     silence_noted_at: Mutex<Option<Instant>>,
 }
 
-/// A registered topic, whatever its items are.
+/// A registered topic with any type of items.
 trait Subscription: Send + Sync {
     fn topic(&self) -> Topic;
     /// Handles a message. Returns false if its items cannot be decoded.
     fn receive(&self, items: &[u8], age: Duration, now: Instant) -> bool;
-    /// As `receive`, for a message in the format of the release before.
+    /// Like `receive`, for a message in the format of the older release.
     fn receive_older(&self, items: &[u8], now: Instant) -> bool;
     fn queue(&self) -> &dyn Queue;
 }
 
-/// A topic's items and what is done with those of other instances.
+/// A topic with its type of items.
 struct Registered<T> {
     topic: Topic,
     outbox: Arc<Outbox<T>>,
@@ -76,7 +79,7 @@ struct Registered<T> {
 /// Called with an item of another instance, its age, and the time at which it arrived.
 pub type Handler<T> = Box<dyn Fn(T, Duration, Instant) + Send + Sync>;
 
-/// Decodes the items of a message in the format of the release before; `None` if they cannot be decoded.
+/// Decodes the items of a message in the format of the older release; `None` if they cannot be decoded.
 pub type OlderDecoder<T> = fn(&[u8]) -> Option<Vec<T>>;
 
 impl<T: message::Item> Subscription for Registered<T> {
@@ -106,8 +109,8 @@ impl<T: message::Item> Subscription for Registered<T> {
 }
 
 impl Peers {
-    /// This instance, before it is connected to any other. Without `redis` it never is. `only_writer` states that no other
-    /// process writes the database, so that nothing needs to be announced.
+    /// This instance, not yet connected to any other. Without `redis` it never connects. `only_writer` means that no
+    /// other process writes to the database, so that nothing needs to be announced.
     pub fn new(
         redis: Option<Redis>,
         clock: Arc<dyn Clock>,
@@ -149,7 +152,7 @@ impl Peers {
         *self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner) = tasks;
     }
 
-    /// Tells the other instances that this one ends, and disconnects.
+    /// Announces to the other instances that this one shuts down, and disconnects.
     pub async fn close(&self) {
         let tasks =
             std::mem::take(&mut *self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner));
@@ -158,45 +161,46 @@ impl Peers {
         }
         self.0.subscriptions().clear();
         if let Some(redis) = self.0.redis.as_ref().filter(|_| !tasks.is_empty()) {
-            channel::announce_end(self, redis).await;
+            channel::announce_shutdown(self, redis).await;
         }
     }
 
-    /// The id that this instance uses towards its peers.
+    /// The id by which peers know this instance.
     pub fn instance(&self) -> Uuid {
         self.0.id
     }
 
-    /// How long rows that were read may be served.
+    /// Tells how long rows that were read may be served.
     pub fn freshness(&self) -> &Freshness {
         &self.0.freshness
     }
 
-    /// For how long this instance has to note in the database that its changes may not reach its peers; `None` if there is
-    /// nothing to note now. An instance without Redis never announces, so it notes this only from time to time.
+    /// If this instance has to write its row in `silences` now, how long the row is to be valid; otherwise `None`. An
+    /// instance without Redis never announces, so it writes a long validity at long intervals.
     pub fn silence_to_note(&self) -> Option<Duration> {
         let (now, freshness) = (Instant::now(), &self.0.freshness);
         if self.0.redis.is_some() {
-            let unheard = freshness.is_disconnected(now) || freshness.has_older_peers(now);
-            return unheard.then_some(BRIEF_SILENCE);
+            let is_silent = freshness.is_disconnected(now) || freshness.has_older_peers(now);
+            return is_silent.then_some(BRIEF_SILENCE);
         }
         if freshness.is_only_writer() {
             return None;
         }
         let mut noted_at = self.0.silence_noted_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let noted = noted_at.is_some_and(|at| now.duration_since(at) < NOTE_INTERVAL);
+        let noted = noted_at.is_some_and(|at| now.duration_since(at) < SILENCE_INTERVAL);
         (!noted).then(|| {
             *noted_at = Some(now);
             LASTING_SILENCE
         })
     }
 
-    /// Makes [`Peers::silence_to_note`] ask for a note again, because the last one failed or went to another database.
+    /// Makes [`Peers::silence_to_note`] request the row again. Call it if writing the row failed, or if the database
+    /// was replaced.
     pub fn forget_silence(&self) {
         *self.0.silence_noted_at.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// Whether another instance may have to know what this one changes.
+    /// Whether there may be another instance that needs to receive the changes of this one.
     fn is_publishing(&self) -> bool {
         self.0.redis.is_some() && self.0.freshness.has_peers(Instant::now())
     }

@@ -10,9 +10,10 @@ use super::message::{self, Item};
 use crate::domain::Timestamp;
 use crate::identity::Identity;
 
-/// Items in one message.
+/// The maximum number of items in one message.
 const MAX_ITEMS: usize = 64;
-/// Items that wait at most. Further ones are dropped, and the heartbeat pauses so that peers learn of the loss.
+/// From this number of waiting items on, further ones are dropped. The heartbeat then pauses, so that peers notice the
+/// loss.
 const MAX_WAITING: usize = 20_000;
 
 /// Publishes the items of one topic. Cheap to clone.
@@ -27,7 +28,7 @@ impl<T: Item> Publisher<T> {
         Self { peers, outbox }
     }
 
-    /// Queues items that are valid as of `at`. Does nothing while no other instance has to know.
+    /// Queues items that are valid as of `at`. Does nothing while this instance certainly has no peers.
     pub fn publish(&self, at: Timestamp, items: impl Iterator<Item = T>) {
         if self.peers.is_publishing()
             && let Some(identity) = self.peers.0.identity.current()
@@ -36,7 +37,7 @@ impl<T: Item> Publisher<T> {
         }
     }
 
-    /// As [`Publisher::publish`], for one item that is valid as of now.
+    /// Like [`Publisher::publish`], for one item that is valid as of now.
     pub fn publish_now(&self, item: T) {
         self.publish(self.peers.0.clock.now(), std::iter::once(item));
     }
@@ -58,11 +59,11 @@ struct Waiting<T> {
 
 /// What the publishing task needs of an outbox.
 pub(super) trait Queue {
-    /// Removes everything that waits. Items of another epoch are dropped.
+    /// Takes all waiting items. Items of another epoch are dropped.
     fn take(&self, identity: Identity) -> Taken;
 }
 
-/// The items of some messages, encoded, and whether other items were dropped.
+/// Encoded messages with the time of their oldest item, and whether items were dropped.
 pub(super) struct Taken {
     pub(super) at: Option<Timestamp>,
     pub(super) messages: Vec<Vec<u8>>,
@@ -76,7 +77,7 @@ impl<T> Default for Waiting<T> {
 }
 
 impl<T> Waiting<T> {
-    /// Drops items of another epoch: rows of that epoch are not valid in this one.
+    /// Drops items of another epoch, because rows of that epoch are not valid in this one.
     fn drop_other_epochs(&mut self, identity: Identity) {
         if self.began.is_some_and(|(began, _)| began != identity) {
             (self.began, self.items) = (None, Vec::new());

@@ -1,4 +1,4 @@
-//! Generating plausible players, up to millions, for experiments with much data.
+//! Generating plausible players, up to millions, for experiments with large databases.
 
 mod names;
 mod player;
@@ -12,15 +12,15 @@ use crate::store::seed::SeedPlayer;
 use crate::store::{self, Store};
 use progress::Progress;
 
-/// Players in one write.
-const WRITTEN_AT_ONCE: u64 = 20_000;
-/// Time-out of one write.
-const WRITE_LIMIT: Duration = Duration::from_mins(2);
+/// How many players one statement writes.
+const BATCH: u64 = 20_000;
+/// Timeout of one statement.
+const WRITE_TIMEOUT: Duration = Duration::from_mins(2);
 
-/// Adds `count` players who started in the last three months and were last present some time since then.
+/// Adds `count` players who started within the last three months and were last seen at some time since then.
 ///
 /// # Errors
-/// Returns the error of the statement. Players that were written before stay.
+/// Returns the error of the statement. Players that were written before it are kept.
 pub async fn seed(
     store: &Store,
     timeline: Arc<Timeline>,
@@ -28,33 +28,35 @@ pub async fn seed(
     count: u64,
 ) -> Result<(), store::Error> {
     let mut progress = Progress::new(count);
-    let mut left = count;
-    let mut next = make(&timeline, now, left).await?;
+    let mut remaining = count;
+    let mut next = generate(&timeline, now, remaining).await?;
     while !next.is_empty() {
-        left -= next.len() as u64;
-        // While these players are written the next ones are generated.
-        let (written, made) =
-            tokio::join!(store.copy_players(&next, WRITE_LIMIT), make(&timeline, now, left));
+        remaining -= next.len() as u64;
+        // The next players are generated while these are written.
+        let (written, generated) = tokio::join!(
+            store.copy_players(&next, WRITE_TIMEOUT),
+            generate(&timeline, now, remaining)
+        );
         written?;
         progress.add(next.len() as u64);
-        next = made?;
+        next = generated?;
     }
-    store.analyze_players(WRITE_LIMIT).await?;
+    store.analyze_players(WRITE_TIMEOUT).await?;
     progress.finish();
     Ok(())
 }
 
-/// Generates the next players on other threads than those that talk to the database.
-async fn make(
+/// Generates the next players on the blocking pool, so that the database connection is not delayed.
+async fn generate(
     timeline: &Arc<Timeline>,
     now: Timestamp,
-    left: u64,
+    remaining: u64,
 ) -> Result<Vec<SeedPlayer>, store::Error> {
     let timeline = Arc::clone(timeline);
     let players = move || {
-        let count = left.min(WRITTEN_AT_ONCE);
+        let count = remaining.min(BATCH);
         (0..count).map(|_| player::plausible(&timeline, now)).collect()
     };
-    let made = tokio::task::spawn_blocking(players).await;
-    made.map_err(|error| store::Error::Unavailable(format!("a thread: {error}")))
+    let generated = tokio::task::spawn_blocking(players).await;
+    generated.map_err(|error| store::Error::Unavailable(format!("a thread: {error}")))
 }

@@ -1,4 +1,4 @@
-//! One plausible player: the further it has progressed, the more it owns.
+//! Generating one plausible player, who owns more the further it has progressed.
 
 use uuid::Uuid;
 
@@ -10,17 +10,17 @@ use crate::store::seed::SeedPlayer;
 const DAY: f64 = 86_400.0;
 /// The age of the oldest player, in days.
 const OLDEST_DAYS: f64 = 90.0;
-/// Powers of ten of lifetime energy between new players and those who have progressed furthest.
+/// The lifetime energy of players ranges over this many powers of ten.
 const DECADES: f64 = 15.0;
 
-/// A random player as it would be at `now`.
+/// A random player as its row could be at `now`.
 pub(super) fn plausible(timeline: &Timeline, now: Timestamp) -> SeedPlayer {
     let created_at = now.plus_seconds(-chance() * OLDEST_DAYS * DAY);
-    // Most players were last present long ago, a few a moment ago.
+    // Most players were last seen long ago, few recently.
     let present = now.seconds_since(created_at) * (1.0 - chance().powi(3));
     let seen_at = created_at.plus_seconds(present).min(now);
     let mut player = Player::new(names::random().into(), &timeline.rules, seen_at);
-    // Many players have started, few have progressed far.
+    // Most players have little lifetime energy, few have much.
     let lifetime = 10f64.powf(DECADES * chance().powi(3)) * (0.5 + chance());
     let catalogue = timeline.at(seen_at);
     for generator in &catalogue.items().generators {
@@ -31,14 +31,14 @@ pub(super) fn plausible(timeline: &Timeline, now: Timestamp) -> SeedPlayer {
         }
     }
     for upgrade in &catalogue.items().upgrades {
-        let may = match &upgrade.requires {
+        let is_available = match &upgrade.requires {
             Some(Requirement::GeneratorOwned { generator, count }) => {
                 player.inventory.owned(generator) >= *count
             }
             Some(Requirement::LifetimeEnergy { energy }) => lifetime >= *energy,
             None => true,
         };
-        if may && upgrade.cost < lifetime * 0.1 && chance() < 0.8 {
+        if is_available && upgrade.cost < lifetime * 0.1 && chance() < 0.8 {
             player.inventory.add_upgrade(upgrade.id.clone());
         }
     }
@@ -72,7 +72,7 @@ fn chance() -> f64 {
     rand::random()
 }
 
-/// A player's id of that time.
+/// A player's id that was made at that time.
 fn id(at: Timestamp) -> Uuid {
     let micros = at.as_micros().unsigned_abs();
     let nanos = u32::try_from(micros % 1_000_000).unwrap_or(0) * 1000;
@@ -85,7 +85,7 @@ mod tests {
     use crate::domain::testing::{at, timeline};
 
     #[test]
-    fn players_are_within_what_rows_may_hold() {
+    fn generated_players_satisfy_the_constraints_of_rows() {
         let (timeline, now) = (timeline(), at(0.0));
         let players: Vec<_> = (0..3000).map(|_| plausible(&timeline, now)).collect();
         for SeedPlayer { record, energy_per_second, accrues_until } in &players {
@@ -98,7 +98,6 @@ mod tests {
             assert_eq!(player.season, Season::at(player.settled_at));
             assert!(*accrues_until > player.settled_at);
         }
-        // The players differ from each other.
         let producing = players.iter().filter(|it| it.energy_per_second > 0.0).count();
         assert!((300..3000).contains(&producing), "{producing}");
         let mut ids: Vec<_> = players.iter().map(|it| it.record.id).collect();

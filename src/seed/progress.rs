@@ -4,10 +4,10 @@ use std::io::{IsTerminal, Write, stderr};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// The form of the bar.
+/// The template of the bar.
 const TEMPLATE: &str = "[{bar:40}] {percent:>3}% {pos} of {len} players, {eta} left";
 
-/// A bar that is drawn on a terminal. Elsewhere a line is written for every tenth.
+/// A bar that is drawn if standard error is a terminal. Otherwise a line is written after every tenth.
 pub(super) struct Progress {
     bar: ProgressBar,
     is_terminal: bool,
@@ -22,7 +22,7 @@ impl Progress {
         let target =
             if is_terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(total), target);
-        // The default form is used if the template is invalid, which a test would show.
+        // If the template were invalid, the default one would be used; a test checks it.
         if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
             bar.set_style(style.progress_chars("##-"));
         }
@@ -36,7 +36,7 @@ impl Progress {
         let tenths = done * 10 / total;
         if !self.is_terminal && tenths > self.written {
             let line = format!("{:>3}% {done} of {total} players\n", done * 100 / total);
-            // Standard error may be closed. The players are written in any case.
+            // An error is ignored: standard error may be closed, and the players are written in any case.
             stderr().write_all(line.as_bytes()).unwrap_or_default();
         }
         self.written = tenths;
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_form_of_the_bar_is_valid() {
+    fn the_template_of_the_bar_is_valid() {
         assert!(ProgressStyle::with_template(TEMPLATE).is_ok());
         let mut progress = Progress::new(200);
         progress.add(50);

@@ -1,12 +1,12 @@
-//! What the simulated player buys next: what will have paid for itself soonest.
+//! Chooses what the simulated player buys next: the purchase that pays for itself soonest.
 
 use idlewatt::domain::{
     Action, Catalogue, Effect, Inventory, Player, Production, Quantity, Requirement, Timeline,
     Timestamp, Upgrade,
 };
 
-/// Comforts are bought at once if they cost at most the production of so many seconds.
-const SMALL_CHANGE_SECONDS: f64 = 120.0;
+/// A comfort upgrade is bought at once if it costs at most the production of this many seconds.
+const CHEAP_COMFORT_SECONDS: f64 = 120.0;
 
 /// A purchase and its cost.
 pub struct Choice {
@@ -16,7 +16,7 @@ pub struct Choice {
     payback: f64,
 }
 
-/// The best purchase for a player who makes `clicks_per_second` at present.
+/// The best purchase for a player who currently makes `clicks_per_second`.
 pub fn best(
     player: &Player,
     timeline: &Timeline,
@@ -30,7 +30,7 @@ pub fn best(
     situation.upgrades().fold(best, |best, upgrade| situation.better(best, upgrade))
 }
 
-/// A player at one point in time, as the choice sees it.
+/// A player at one point in time, with the values that the choice needs.
 struct Situation<'a> {
     player: &'a Player,
     timeline: &'a Timeline,
@@ -44,7 +44,7 @@ impl<'a> Situation<'a> {
         self.timeline.at(self.now)
     }
 
-    /// The effect of one more of each kind, calculated from a player who has one more of all.
+    /// One more of each generator as a choice. The effects are calculated from a player who has one more of every kind.
     fn generators(&self) -> Vec<Choice> {
         let items = self.catalogue().items();
         let mut richer = self.player.clone();
@@ -52,7 +52,7 @@ impl<'a> Situation<'a> {
             richer.inventory.add_generators(&generator.id, 1);
         }
         let view = richer.view(self.timeline, self.now);
-        // Income grows by more than production, because clicks may produce a share of it.
+        // Income rises by more than production, because a click may also yield a share of the production.
         let more_income = self.income(&view.production) - self.income(&self.production);
         let more_production = view.production.energy_per_second - self.production.energy_per_second;
         let choices = items.generators.iter().zip(&view.generators).filter_map(|(it, owned)| {
@@ -83,14 +83,14 @@ impl<'a> Situation<'a> {
     /// The better one of the best purchase so far and `upgrade`.
     fn better(&self, best: Option<Choice>, upgrade: &Upgrade) -> Option<Choice> {
         let limit = best.as_ref().map_or(f64::INFINITY, |choice| choice.payback);
-        // What is not affordable by then need not be examined.
+        // Waiting until the upgrade is affordable alone takes longer than the payback of the best purchase.
         if self.wait(upgrade.cost) >= limit {
             return best;
         }
-        let small_change = self.production.energy_per_second * SMALL_CHANGE_SECONDS;
-        let is_trifle = is_comfort(upgrade) && upgrade.cost <= small_change;
+        let cheap = self.production.energy_per_second * CHEAP_COMFORT_SECONDS;
+        let is_cheap_comfort = is_comfort(upgrade) && upgrade.cost <= cheap;
         let payback =
-            if is_trifle { 0.0 } else { self.payback(upgrade.cost, self.gain_of(upgrade)) };
+            if is_cheap_comfort { 0.0 } else { self.payback(upgrade.cost, self.gain_of(upgrade)) };
         if payback >= limit {
             return best;
         }
@@ -106,7 +106,8 @@ impl<'a> Situation<'a> {
         self.income(&after) - self.income(&self.production)
     }
 
-    /// Waiting counts: a small purchase now may be better than a better one that is hours away.
+    /// The payback time includes the wait until the purchase is affordable, so a small purchase now may be better than
+    /// a profitable one in some hours.
     fn payback(&self, cost: f64, gain: f64) -> f64 {
         self.wait(cost) + cost / gain
     }
@@ -120,7 +121,7 @@ impl<'a> Situation<'a> {
     }
 }
 
-/// Whether it improves clicks or absences, which a payback time does not measure.
+/// Whether the upgrade improves clicks or absences, for which no payback time can be calculated.
 fn is_comfort(upgrade: &Upgrade) -> bool {
     match upgrade.effect {
         Effect::ClickFlat { .. } | Effect::ClickShare { .. } | Effect::OfflineCap { .. } => true,

@@ -1,4 +1,4 @@
-//! What happened to a simulated player, and statistics of it.
+//! The events of a simulated player, and statistics about them.
 
 use std::collections::HashSet;
 
@@ -6,7 +6,7 @@ use idlewatt::domain::LedgerKind;
 
 use super::habits;
 
-/// The player's numbers at one time.
+/// The player's energy at one time.
 #[derive(Clone, Debug)]
 pub struct Sample {
     /// Seconds since the player began.
@@ -19,15 +19,15 @@ pub struct Sample {
 #[derive(Clone, Debug)]
 pub struct Event {
     pub kind: LedgerKind,
-    /// What was bought.
+    /// The slug of the item that was bought.
     pub reference: String,
-    /// The player's cores afterwards.
+    /// The player's cores after the event.
     pub cores: f64,
-    /// The time, and the numbers that the player saw when it decided.
+    /// The last sample before the event.
     pub before: Sample,
 }
 
-/// Everything in order of time.
+/// Events and samples, each in order of time.
 #[derive(Default)]
 pub struct History {
     pub events: Vec<Event>,
@@ -55,12 +55,12 @@ impl History {
         of_kind.filter(|event| seen.insert(&event.reference)).collect()
     }
 
-    /// The first time that it had so much lifetime energy.
+    /// The first sample with at least this much lifetime energy.
     pub fn reached(&self, lifetime_energy: f64) -> Option<&Sample> {
         self.samples.iter().find(|sample| sample.lifetime_energy >= lifetime_energy)
     }
 
-    /// The longest time awake without a purchase before `end`, in seconds.
+    /// The longest time between two purchases before `end`, in seconds in which the player was awake.
     pub fn longest_wait(&self, end: f64) -> f64 {
         let purchases = self.events.iter().filter(|event| event.kind != LedgerKind::Prestige);
         let times = purchases.map(|event| event.before.time).take_while(|time| *time < end);

@@ -12,7 +12,7 @@ const WIDTH: f64 = 1200.0;
 const HEIGHT: f64 = 650.0;
 const TOP: f64 = 160.0;
 const BOTTOM: f64 = 590.0;
-/// Where the first row of labels is, and how far apart rows are.
+/// The y coordinate of the first row of labels, and the distance between rows.
 const LABELS: f64 = 92.0;
 const ROW: f64 = 16.0;
 
@@ -24,17 +24,17 @@ const FAINT: &str = "#6d737d";
 const GRID: &str = "#e4e6ea";
 const NIGHT: &str = "#f0f1f6";
 
-/// Points that are closer to the previous one than this, in pixels, are left out.
+/// Points of a curve that are closer to the previous one than this, in pixels, are omitted.
 const STEP: f64 = 1.5;
 
-/// A span of time with its own frame.
+/// One of the two diagrams, which show different spans of time.
 struct Panel {
     title: &'static str,
     left: f64,
     right: f64,
     from: f64,
     to: f64,
-    /// Powers of ten at the lower and the upper edge, and between grid lines.
+    /// The y axis: the powers of ten at the lower and the upper edge, and the step between grid lines.
     decades: (i32, i32, usize),
     /// Seconds from one tick to the next.
     tick: f64,
@@ -80,28 +80,28 @@ pub fn svg(history: &History, names: &Names) -> String {
 }
 
 fn legend(svg: &mut String) {
-    put(svg, 24.0, 36.0, "font-size=\"20\" font-weight=\"600\"", "A week of the greedy player");
+    text_at(svg, 24.0, 36.0, "font-size=\"20\" font-weight=\"600\"", "A week of the greedy player");
     let line = |svg: &mut String, x: f64, colour: &str, dashes: &str, text: &str| {
         let _ = writeln!(
             svg,
             "<path d=\"M{x} 32h28\" stroke=\"{colour}\" stroke-width=\"2.5\"{dashes}/>"
         );
-        put(svg, x + 36.0, 36.0, "", text);
+        text_at(svg, x + 36.0, 36.0, "", text);
     };
     line(svg, 420.0, LIFETIME, "", "lifetime energy");
     line(svg, 564.0, RATE, "", "energy per second");
-    line(svg, 726.0, PRESTIGE, " stroke-dasharray=\"5 3\"", "prestige, to so many cores");
+    line(svg, 726.0, PRESTIGE, " stroke-dasharray=\"5 3\"", "prestige (total of cores)");
     let _ = writeln!(
         svg,
         "<circle cx=\"953\" cy=\"32\" r=\"4.5\" fill=\"#fff\" stroke=\"{LIFETIME}\" \
          stroke-width=\"2\"/>\n\
          <rect x=\"1098\" y=\"24\" width=\"28\" height=\"16\" fill=\"{NIGHT}\" stroke=\"{GRID}\"/>"
     );
-    put(svg, 965.0, 36.0, "", "first of a generator");
-    put(svg, 1134.0, 36.0, "", "asleep");
+    text_at(svg, 965.0, 36.0, "", "first of a generator");
+    text_at(svg, 1134.0, 36.0, "", "asleep");
 }
 
-fn put(svg: &mut String, x: f64, y: f64, attributes: &str, text: &str) {
+fn text_at(svg: &mut String, x: f64, y: f64, attributes: &str, text: &str) {
     let _ = writeln!(svg, "<text x=\"{x:.1}\" y=\"{y:.1}\" {attributes}>{text}</text>");
 }
 
@@ -118,7 +118,7 @@ impl Panel {
 
     fn frame(&self, svg: &mut String) {
         let (left, right) = (self.left, self.right);
-        put(svg, left, 70.0, "font-size=\"14\" font-weight=\"600\"", self.title);
+        text_at(svg, left, 70.0, "font-size=\"14\" font-weight=\"600\"", self.title);
         let _ = writeln!(
             svg,
             "<rect x=\"{left}\" y=\"{TOP}\" width=\"{}\" height=\"{}\" fill=\"#fff\"/>",
@@ -136,9 +136,9 @@ impl Panel {
 
     fn nights(&self, svg: &mut String) {
         let asleep = |day: usize| {
-            let got_up = day as f64 * DAY;
-            let went_to_bed = super::habits::next_turn(got_up);
-            (self.x(went_to_bed), self.x(got_up + DAY))
+            let woke = day as f64 * DAY;
+            let bedtime = super::habits::next_bedtime_or_waking(woke);
+            (self.x(bedtime), self.x(woke + DAY))
         };
         for (start, end) in (0..7).map(asleep).filter(|(start, _)| *start < self.right) {
             let _ = writeln!(
@@ -161,11 +161,11 @@ impl Panel {
                 self.left, self.right
             );
             let style = format!("text-anchor=\"end\" fill=\"{FAINT}\"");
-            put(svg, self.left - 8.0, y + 4.0, &style, &power_of_ten(decade));
+            text_at(svg, self.left - 8.0, y + 4.0, &style, &power_of_ten(decade));
         }
         let (x, y) = (self.left - 44.0, f64::midpoint(TOP, BOTTOM));
         let style = format!("text-anchor=\"middle\" transform=\"rotate(-90 {x:.1} {y:.1})\"");
-        put(svg, x, y, &style, "energy, energy per second");
+        text_at(svg, x, y, &style, "energy, energy per second");
     }
 
     fn times(&self, svg: &mut String) {
@@ -181,10 +181,16 @@ impl Panel {
                 (days, false) => format!("{days} days"),
             };
             let style = format!("text-anchor=\"middle\" fill=\"{FAINT}\"");
-            put(svg, x, BOTTOM + 20.0, &style, &text);
+            text_at(svg, x, BOTTOM + 20.0, &style, &text);
         }
         let middle = f64::midpoint(self.left, self.right);
-        put(svg, middle, BOTTOM + 44.0, "text-anchor=\"middle\"", "time since the player began");
+        text_at(
+            svg,
+            middle,
+            BOTTOM + 44.0,
+            "text-anchor=\"middle\"",
+            "time since the player began",
+        );
     }
 
     fn curve(
@@ -213,16 +219,16 @@ impl Panel {
 
     fn markers(&self, svg: &mut String, history: &History, names: &Names) {
         let generators: Vec<&Event> = history.first_generators();
-        let own: Vec<&Event> =
-            generators.into_iter().filter(|event| self.owns(event.before.time)).collect();
-        let mut labels: Vec<Label> = own.iter().map(|event| self.label(event, names)).collect();
+        let events: Vec<&Event> =
+            generators.into_iter().filter(|event| self.marks(event.before.time)).collect();
+        let mut labels: Vec<Label> = events.iter().map(|event| self.label(event, names)).collect();
         if self.to > FIRST_HOURS.to {
             labels.extend(history.prestiges().into_iter().map(|event| self.prestige(event)));
         }
         for placed in labels::place(labels, self.left, self.right + 16.0) {
             flag(svg, &placed);
         }
-        for event in own {
+        for event in events {
             let (x, y) = self.point(event);
             let _ = writeln!(
                 svg,
@@ -232,8 +238,8 @@ impl Panel {
         }
     }
 
-    /// Whether what happens at `time` is marked here: everything is marked once.
-    fn owns(&self, time: f64) -> bool {
+    /// Whether an event at `time` is marked in this panel: each event is marked in one panel only.
+    fn marks(&self, time: f64) -> bool {
         (time <= FIRST_HOURS.to) == (self.to <= FIRST_HOURS.to)
     }
 
@@ -263,7 +269,7 @@ fn flag(svg: &mut String, placed: &Placed) {
     );
     let (at, anchor) = if placed.is_left { (x - GAP, "end") } else { (x + GAP, "start") };
     let style = format!("font-size=\"11\" text-anchor=\"{anchor}\" fill=\"{colour}\"");
-    put(svg, at, y, &style, text);
+    text_at(svg, at, y, &style, text);
 }
 
 fn power_of_ten(decade: i32) -> String {

@@ -1,4 +1,4 @@
-//! A greedy player who plays for a number of days. Time is a number here, and nothing waits.
+//! Simulates a greedy player for a number of days. Time is a variable, so the simulation does not wait.
 
 use idlewatt::domain::{Action, Command, Player, Rules, Timeline, Timestamp};
 
@@ -6,23 +6,23 @@ use super::choice::{self, Choice};
 use super::habits::{self, MINUTE};
 use super::history::{Event, History, Sample};
 
-/// When the player begins. Any time would do.
-const BEGINNING: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
-/// While awake, it looks at the game at least so often.
-const LOOK_EVERY: f64 = 10.0 * MINUTE;
-/// Clicks are sent together so often, in whole seconds.
-const CLICK_EVERY: f64 = 4.0;
-/// How often its numbers are recorded while it sleeps.
-const NOTE_EVERY: f64 = 30.0 * MINUTE;
-/// Added to the time at which a purchase is affordable, so that rounding never makes it too early.
-const HAIR: f64 = 1e-3;
+/// When the player begins. The value has no influence on the result.
+const START: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
+/// While awake, the player looks at the game at least this often, in seconds.
+const LOOK_INTERVAL: f64 = 10.0 * MINUTE;
+/// Seconds between two requests with clicks; a whole number.
+const CLICK_INTERVAL: f64 = 4.0;
+/// Seconds between two samples while the player sleeps.
+const SAMPLE_INTERVAL: f64 = 30.0 * MINUTE;
+/// Seconds that are added to the time at which a purchase is affordable, so that rounding never makes it too early.
+const ROUNDING_MARGIN: f64 = 1e-3;
 
-/// When a player starts over.
+/// When a player prestiges.
 #[derive(Clone, Copy)]
 pub enum Patience {
-    /// If that at least doubles production.
+    /// If a prestige at least doubles the production bonus.
     Patient,
-    /// For the first core, and then whenever the cores at least double.
+    /// As soon as there is a first core, and then whenever a prestige at least doubles the cores.
     Eager,
     Never,
 }
@@ -40,11 +40,11 @@ impl Patience {
 
 /// Plays from the beginning until `end`, in seconds.
 pub fn play(timeline: &Timeline, patience: Patience, end: f64) -> History {
-    let player = Player::new("Greedy".into(), &timeline.rules, BEGINNING);
+    let player = Player::new("Greedy".into(), &timeline.rules, START);
     let history = History::default();
     let mut game = Game { timeline, patience, player, time: 0.0, run_began: 0.0, history };
     while game.time < end {
-        if habits::is_awake(game.time) { game.play_on(end) } else { game.sleep(end) }
+        if habits::is_awake(game.time) { game.play_step(end) } else { game.sleep(end) }
     }
     game.look();
     game.history
@@ -60,20 +60,20 @@ struct Game<'a> {
 }
 
 impl Game<'_> {
-    /// Does everything that is possible now, then moves the clock to the next relevant time.
-    fn play_on(&mut self, end: f64) {
+    /// Does everything that is possible now, then advances the time to the next event.
+    fn play_step(&mut self, end: f64) {
         self.look();
-        if self.wants_to_begin_anew() {
+        if self.wants_prestige() {
             self.apply(Command::Prestige);
             self.run_began = self.time;
-            self.note();
+            self.sample();
         }
         let next = self.buy_all();
         match habits::clicks_per_second(self.time, self.run_began) {
-            0 => self.time = self.next_moment(next.as_ref()).min(end),
+            0 => self.time = self.next_event(next.as_ref()).min(end),
             clicks => {
-                self.time += CLICK_EVERY;
-                let clicks = clicks * CLICK_EVERY as u64;
+                self.time += CLICK_INTERVAL;
+                let clicks = clicks * CLICK_INTERVAL as u64;
                 self.apply(Command::Act(Action::Click { clicks }));
             }
         }
@@ -81,23 +81,23 @@ impl Game<'_> {
 
     fn sleep(&mut self, end: f64) {
         self.look();
-        let gets_up = habits::next_turn(self.time).min(end);
-        while self.time < gets_up {
-            self.time = (self.time + NOTE_EVERY).min(gets_up);
-            self.note();
+        let wakes_at = habits::next_bedtime_or_waking(self.time).min(end);
+        while self.time < wakes_at {
+            self.time = (self.time + SAMPLE_INTERVAL).min(wakes_at);
+            self.sample();
         }
     }
 
     fn look(&mut self) {
         self.apply(Command::Arrive);
-        self.note();
+        self.sample();
     }
 
     fn now(&self) -> Timestamp {
-        BEGINNING.plus_seconds(self.time)
+        START.plus_seconds(self.time)
     }
 
-    fn note(&mut self) {
+    fn sample(&mut self) {
         let view = self.player.view(self.timeline, self.now());
         let energy_per_second = view.production.energy_per_second;
         let lifetime_energy = view.lifetime_energy;
@@ -120,7 +120,7 @@ impl Game<'_> {
         self.history.events.extend(events);
     }
 
-    /// Buys the best purchase as long as it is affordable; returns the one to wait for.
+    /// Buys the best item repeatedly while it is affordable. Returns the item to wait for.
     fn buy_all(&mut self) -> Option<Choice> {
         let clicks = habits::clicks_per_second(self.time, self.run_began);
         loop {
@@ -132,20 +132,21 @@ impl Game<'_> {
         }
     }
 
-    fn wants_to_begin_anew(&self) -> bool {
+    fn wants_prestige(&self) -> bool {
         let rules = &self.timeline.rules;
         let after = (self.player.lifetime_energy / rules.energy_per_core).sqrt().floor();
         self.patience.accepts(self.player.cores, after, rules)
             && habits::has_time_for_a_run(self.time)
     }
 
-    /// When the next purchase is affordable, or else the next burst, bedtime or look at the game.
-    fn next_moment(&self, next: Option<&Choice>) -> f64 {
+    /// The time of the next event: the next purchase is affordable, a burst of clicks begins, the player goes to bed,
+    /// or it looks at the game.
+    fn next_event(&self, next: Option<&Choice>) -> f64 {
         let rate = self.player.production(self.timeline, self.now()).energy_per_second;
         let missing = next.map_or(f64::INFINITY, |choice| choice.cost - self.player.energy);
-        (self.time + missing / rate + HAIR)
+        (self.time + missing / rate + ROUNDING_MARGIN)
             .min(habits::next_burst(self.time))
-            .min(habits::next_turn(self.time))
-            .min(self.time + LOOK_EVERY)
+            .min(habits::next_bedtime_or_waking(self.time))
+            .min(self.time + LOOK_INTERVAL)
     }
 }

@@ -1,4 +1,4 @@
-//! The tables of `docs/balance.md`, and the timeline that the test prints.
+//! Makes the tables of `docs/balance.md` and the timeline that the test prints.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -41,7 +41,7 @@ pub fn timeline(history: &History, names: &Names) -> String {
     text
 }
 
-/// Generators and prestiges, with the numbers just before.
+/// First generators and prestiges, with the energy just before each.
 pub fn milestones(history: &History, names: &Names, rules: &Rules) -> String {
     let mut text = String::from(
         "| after | first of a generator, or prestige | lifetime energy | energy per second |\n\
@@ -64,7 +64,7 @@ pub fn milestones(history: &History, names: &Names, rules: &Rules) -> String {
     text
 }
 
-/// Each upgrade with its cost and its first purchase.
+/// Each upgrade with its cost and the time of its purchase.
 pub fn upgrades(history: &History, names: &Names, items: &CatalogueItems) -> String {
     let mut text = String::from("| after | upgrade | effect | cost |\n|---|---|---|---:|\n");
     for event in history.first_upgrades() {
@@ -78,7 +78,7 @@ pub fn upgrades(history: &History, names: &Names, items: &CatalogueItems) -> Str
     text
 }
 
-/// Players who differ only in when they prestige, side by side.
+/// One row for each player. The players differ only in when they prestige.
 pub fn players(players: &[(&str, &History)]) -> String {
     let mut text = String::from(
         "| player | first prestige | last generator | upgrades bought | cores | lifetime energy |\n\

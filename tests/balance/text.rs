@@ -1,4 +1,4 @@
-//! Numbers and times as people read them.
+//! Formats numbers and times for people.
 
 use idlewatt::domain::{Effect, Upgrade};
 
@@ -12,7 +12,8 @@ const SCALES: [(f64, &str); 5] = [
     (1e6, "million"),
 ];
 
-/// At most three digits, but whole from a thousand to a million: `0.15`, `31,695`, `1.25 million`.
+/// At most three significant digits, except that numbers from a thousand to a million are whole: `0.15`, `31,695`,
+/// `1.25 million`.
 pub fn amount(value: f64) -> String {
     if let Some((scale, name)) = SCALES.iter().find(|(scale, _)| value >= *scale) {
         return format!("{} {name}", digits(value / scale));
@@ -34,7 +35,7 @@ fn digits(value: f64) -> String {
     if decimals == 0 { text } else { text.trim_end_matches('0').trim_end_matches('.').into() }
 }
 
-/// The relevant units, such as `4 min 24 s` or `1 d 9 h 58 min`.
+/// The two or three largest units, such as `4 min 24 s` or `1 d 9 h 58 min`.
 pub fn duration(seconds: f64) -> String {
     let part = |of: f64, unit: f64| (seconds % of / unit) as u64;
     let (hours, minutes) = (part(DAY, HOUR), part(HOUR, MINUTE));

@@ -1,7 +1,7 @@
-//! Killing the server or its database at random moments under load: what was answered was applied once, other requests
-//! were applied completely or not at all, and a repeat with the same key tells which.
+//! Kills the server or its database at random times under load, and checks that each answered request was applied once,
+//! that each other request was applied completely or not at all, and that a repeat with the same key applies it once.
 //!
-//! CRASHES sets how often; the gate does it a few times.
+//! The environment variable CRASHES is the number of kills (4).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,12 +13,12 @@ use serde_json::json;
 use crate::program::{Folder, Program, database_pid, send_signal};
 
 const PLAYERS: usize = 8;
-/// Answers after which something is killed.
+/// The number of answers after which a process is killed; random within this range.
 const ANSWERS: std::ops::Range<u64> = 20..400;
-/// Attempts after which a request counts as never answered.
+/// The maximum number of attempts of one request.
 const MAX_TRIES: usize = 20_000;
 
-/// A player who clicks, each time with a key, and remembers its progress.
+/// A player who clicks, each time with an idempotency key, and counts the answers.
 struct Clicker {
     token: String,
     /// Clicks that were answered with 200.
@@ -43,7 +43,7 @@ impl Clicker {
                 None => return End::ServerGone,
                 Some((200, answer)) => {
                     self.answered += 1;
-                    // A repeat is answered with the present state, which no other click has changed.
+                    // A repeat is answered with the current state, which no other click has changed.
                     assert_eq!(answer["state"]["version"], self.answered, "{answer}");
                     return End::Done;
                 }
@@ -56,8 +56,8 @@ impl Clicker {
     }
 }
 
-/// Lets all click until `enough` clicks are answered, then kills `victim`, and lets them continue until each has had an
-/// answer after that, or the server has ended.
+/// Lets all players click until `enough` clicks are answered, then kills the process `victim`. The players continue
+/// until each has received an answer after the kill, or the server has ended.
 async fn crash(
     server: &Arc<Program>,
     clickers: Vec<Clicker>,
@@ -92,7 +92,7 @@ async fn crash(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_answered_click_is_lost_or_doubled_by_a_crash() {
+async fn no_answered_click_is_lost_or_applied_twice_after_a_crash() {
     let crashes = std::env::var("CRASHES").ok().and_then(|text| text.parse().ok()).unwrap_or(4);
     let mut random = StdRng::seed_from_u64(7);
     let folder = Folder::new("crashing");
@@ -103,10 +103,10 @@ async fn no_answered_click_is_lost_or_doubled_by_a_crash() {
         clickers.push(Clicker { token: server.guest().await, answered: 0 });
     }
     for round in 0..crashes {
-        let of_server = round % 2 == 0;
-        let victim = if of_server { server.pid() } else { database_pid(folder.path()) };
+        let kills_server = round % 2 == 0;
+        let victim = if kills_server { server.pid() } else { database_pid(folder.path()) };
         clickers = crash(&server, clickers, random.random_range(ANSWERS), victim).await;
-        if of_server {
+        if kills_server {
             drop(server);
             server = Arc::new(Program::start(&settings));
         }
@@ -119,10 +119,10 @@ async fn no_answered_click_is_lost_or_doubled_by_a_crash() {
                 (clicker.answered..=unanswered).contains(&version),
                 "{version} of {unanswered}"
             );
-            // The click whose answer may be lost is sent again, with its key.
+            // The click whose answer may have been lost is repeated with the same key.
             assert!(clicker.click(&server).await == End::Done);
         }
     }
     let played: u64 = clickers.iter().map(|clicker| clicker.answered).sum();
-    assert!(played > ANSWERS.start * crashes, "{played} clicks are no load");
+    assert!(played > ANSWERS.start * crashes, "{played} clicks are too few");
 }

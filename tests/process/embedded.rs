@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::program::{Folder, Program, command, database_pid, run, runs, send_signal, until};
 
 #[tokio::test]
-async fn answered_changes_survive_a_kill() {
+async fn answered_changes_survive_a_kill_of_the_server() {
     let folder = Folder::new("killed");
     let settings = [("DATA_DIR", folder.path().to_str().expect("text"))];
     let server = Program::start(&settings);
@@ -34,30 +34,33 @@ async fn a_logout_survives_a_restart() {
     let folder = Folder::new("logout");
     let settings = [("DATA_DIR", folder.path().to_str().expect("text"))];
     let mut server = Program::start(&settings);
-    let (gone, kept) = (server.guest().await, server.guest().await);
-    let (status, _) = server.call("POST", "/api/v1/auth/logout", &gone, None).await;
+    let (logged_out, logged_in) = (server.guest().await, server.guest().await);
+    let (status, _) = server.call("POST", "/api/v1/auth/logout", &logged_out, None).await;
     assert_eq!(status, 204);
     server.signal("INT");
     assert!(server.wait().success());
     let again = Program::start(&settings);
-    assert_eq!(again.call("GET", "/api/v1/me", &gone, None).await.0, 401);
-    assert_eq!(again.call("GET", "/api/v1/me", &kept, None).await.0, 200);
+    assert_eq!(again.call("GET", "/api/v1/me", &logged_out, None).await.0, 401);
+    assert_eq!(again.call("GET", "/api/v1/me", &logged_in, None).await.0, 200);
 }
 
 #[test]
-fn a_second_server_on_one_data_folder_exits_with_a_message() {
+fn a_second_server_on_the_same_data_folder_ends_with_an_error() {
     let folder = Folder::new("twice");
     let settings =
         [("DATA_DIR", folder.path().to_str().expect("text")), ("PORT", "0"), ("METRICS_PORT", "0")];
     let first = Program::start(&settings);
     let second = run(&[], &settings);
-    let said = String::from_utf8_lossy(&second.stderr);
-    assert_eq!(second.status.code(), Some(1), "{said}");
-    assert!(said.contains("DATA_DIR") && said.contains(&first.pid().to_string()), "{said}");
+    let message = String::from_utf8_lossy(&second.stderr);
+    assert_eq!(second.status.code(), Some(1), "{message}");
+    assert!(
+        message.contains("DATA_DIR") && message.contains(&first.pid().to_string()),
+        "{message}"
+    );
 }
 
 #[tokio::test]
-async fn a_crashed_database_is_restarted_and_play_continues() {
+async fn a_killed_database_is_restarted() {
     let folder = Folder::new("revived");
     let server = Program::start(&[("DATA_DIR", folder.path().to_str().expect("text"))]);
     let token = server.guest().await;
@@ -75,12 +78,12 @@ async fn a_crashed_database_is_restarted_and_play_continues() {
         }
         assert_eq!((status, &answer["code"]), (503, &json!("unavailable")));
         refused += 1;
-        assert!(refused < 10_000, "play does not go on");
+        assert!(refused < 10_000, "requests are refused although the database was restarted");
     }
 }
 
 #[test]
-fn a_missing_postgres_is_reported_with_what_to_install() {
+fn the_error_of_a_missing_postgres_names_what_to_install() {
     let folder = Folder::new("missing");
     let output = run(
         &[],
@@ -91,55 +94,58 @@ fn a_missing_postgres_is_reported_with_what_to_install() {
             ("METRICS_PORT", "0"),
         ],
     );
-    let said = String::from_utf8_lossy(&output.stderr);
+    let message = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1));
-    assert!(said.contains("apt-get install postgresql") && said.contains("DATABASE_URL"), "{said}");
+    assert!(
+        message.contains("apt-get install postgresql") && message.contains("DATABASE_URL"),
+        "{message}"
+    );
 }
 
 #[tokio::test]
-async fn a_data_folder_with_a_long_path_works() {
+async fn a_long_data_folder_path_does_not_exceed_the_limit_of_socket_paths() {
     let folder = Folder::new("deep");
     let deep = folder.path().join("a-folder-with-a-name-of-some-length/".repeat(4));
     let server = Program::start(&[("DATA_DIR", deep.to_str().expect("text"))]);
     server.guest().await;
 }
 
-/// Only a server that runs as root has another user run the database.
+/// Skipped unless run as root: only then the database runs as another user.
 #[test]
-fn a_folder_that_the_databases_user_cannot_pass_is_named() {
+fn a_folder_that_the_database_user_cannot_enter_is_named() {
     use std::os::unix::fs::PermissionsExt;
     if !std::process::Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n") {
         return;
     }
-    let folder = Folder::new("barred");
-    let barred = folder.path().join("private");
-    std::fs::create_dir_all(&barred).expect("made");
-    std::fs::set_permissions(&barred, std::fs::Permissions::from_mode(0o700)).expect("set");
-    let data = barred.join("data");
+    let folder = Folder::new("inaccessible");
+    let inaccessible = folder.path().join("private");
+    std::fs::create_dir_all(&inaccessible).expect("made");
+    std::fs::set_permissions(&inaccessible, std::fs::Permissions::from_mode(0o700)).expect("set");
+    let data = inaccessible.join("data");
     let settings =
         [("DATA_DIR", data.to_str().expect("text")), ("PORT", "0"), ("METRICS_PORT", "0")];
     let output = run(&[], &settings);
-    let said = String::from_utf8_lossy(&output.stderr);
+    let message = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1));
-    assert!(said.contains(&format!("{} bars", barred.display())), "{said}");
+    assert!(message.contains(&format!("{} bars", inaccessible.display())), "{message}");
 }
 
 #[test]
-fn a_data_folder_may_have_any_name() {
+fn a_data_folder_name_may_contain_special_characters() {
     for name in ["a,b", "a \"b\"", " a=b'; c"] {
         let folder = Folder::new(name);
         let data = ("DATA_DIR", folder.path().to_str().expect("text"));
         for _ in 0..2 {
             let output = run(&["migrate"], &[data]);
-            let said = String::from_utf8_lossy(&output.stderr);
-            assert!(output.status.success(), "{name}: {said}");
+            let message = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{name}: {message}");
         }
     }
 }
 
-/// Like platforms that give each project its own user ids. Only root can try it.
+/// Some platforms run containers with a user id that has no name. Skipped unless run as root.
 #[test]
-fn a_user_id_without_a_name_is_reported_with_what_to_do() {
+fn the_error_of_a_user_id_without_a_name_names_the_solution() {
     const UID: u32 = 1_234_567;
     let folder = Folder::new("nameless");
     fs::create_dir_all(folder.path()).expect("a folder");
@@ -152,8 +158,8 @@ fn a_user_id_without_a_name_is_reported_with_what_to_do() {
         let output = command.arg("migrate").uid(UID).gid(0).output().expect("the program runs");
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
-    let (code, said) = migrate();
-    assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains(&format!("`idlewatt:x:{UID}:0::/:")), "{said}");
-    assert!(said.contains("DATABASE_URL"), "{said}");
+    let (code, message) = migrate();
+    assert_eq!(code, Some(1), "{message}");
+    assert!(message.contains(&format!("`idlewatt:x:{UID}:0::/:")), "{message}");
+    assert!(message.contains("DATABASE_URL"), "{message}");
 }

@@ -1,4 +1,4 @@
-//! Encrypted connections to a Postgres that proves its identity: a real Postgres with certificates that the test makes.
+//! TLS connections to a real Postgres with certificates that the test makes.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -23,8 +23,8 @@ fn authority(name: &str) -> Authority {
     CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("signed")
 }
 
-/// A Postgres that accepts network connections only if they are encrypted, and where passwords are never sent. Its
-/// certificate is for `localhost`.
+/// A Postgres that accepts network connections only with TLS, and authenticates with SCRAM, so that passwords are never
+/// sent. Its certificate is for `localhost`.
 struct SecurePostgres {
     // Stopped before its folder is removed.
     _embedded: Embedded,
@@ -39,7 +39,7 @@ impl SecurePostgres {
         let key = KeyPair::generate().expect("a key");
         let params = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
         let certificate = params.signed_by(&key, authority).expect("signed");
-        // After it has run, its folder shows which user owns its files.
+        // The first run creates the cluster, whose owner must also own the files that are added.
         let (data, port) = (folder.path().join("data"), free_port());
         fs::create_dir_all(&data).expect("a folder");
         drop(start(data.clone(), Vec::new()).await);
@@ -48,7 +48,7 @@ impl SecurePostgres {
             let path = data.join("postgres").join(name);
             fs::write(&path, text).expect("written");
             fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("private");
-            chown(&path, Some(owner.uid()), Some(owner.gid())).expect("given away");
+            chown(&path, Some(owner.uid()), Some(owner.gid())).expect("owner changed");
             path.display().to_string()
         };
         let settings = vec![
@@ -103,7 +103,7 @@ async fn start(data: PathBuf, extra: Vec<String>) -> Embedded {
     Embedded::start(&data, settings).await.expect("Postgres starts")
 }
 
-/// What the doctor says about a database.
+/// Whether `idlewatt doctor` succeeds with a database, and its output.
 fn diagnosis(url: &str, authorities: Option<&PathBuf>) -> (bool, String) {
     let file = authorities.map_or("", |path| path.to_str().expect("text"));
     let variables = [
@@ -114,46 +114,46 @@ fn diagnosis(url: &str, authorities: Option<&PathBuf>) -> (bool, String) {
         ("METRICS_PORT", "0"),
     ];
     let output = run(&["doctor"], &variables);
-    let said = [output.stdout, output.stderr].concat();
-    (output.status.success(), String::from_utf8(said).expect("text"))
+    let message = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(message).expect("text"))
 }
 
 #[tokio::test]
-async fn a_database_is_accepted_according_to_its_certificate() {
+async fn a_database_is_accepted_only_if_its_certificate_satisfies_sslmode() {
     let (ours, other) = (authority("ours"), authority("another's"));
     let postgres = SecurePostgres::start(&ours).await;
     let (ours, other) = (postgres.pem("ours.pem", &ours), postgres.pem("other.pem", &other));
     let by_name = |parameters: &str| postgres.url("localhost", parameters);
-    let by_number = |parameters: &str| postgres.url("127.0.0.1", parameters);
+    let by_address = |parameters: &str| postgres.url("127.0.0.1", parameters);
     for (url, authorities) in [
         (by_name("sslmode=require"), &ours),
         (by_name("sslmode=verify-full"), &ours),
         (by_name("sslmode=verify-full&channel_binding=require"), &ours),
         (by_name("sslmode=verify-ca"), &ours),
-        (by_number("sslmode=verify-ca"), &ours),
+        (by_address("sslmode=verify-ca"), &ours),
     ] {
-        let (well, said) = diagnosis(&url, Some(authorities));
-        assert!(well, "{url}: {said}");
+        let (succeeded, message) = diagnosis(&url, Some(authorities));
+        assert!(succeeded, "{url}: {message}");
     }
     for (url, authorities, reason) in [
-        (by_number("sslmode=verify-full"), Some(&ours), "name"),
-        (by_number("sslmode=require"), Some(&ours), "name"),
+        (by_address("sslmode=verify-full"), Some(&ours), "name"),
+        (by_address("sslmode=require"), Some(&ours), "name"),
         (by_name("sslmode=verify-full"), Some(&other), "issuer"),
         (by_name("sslmode=verify-ca"), Some(&other), "issuer"),
         (by_name("sslmode=verify-full"), None, "issuer"),
         (by_name("sslmode=require"), None, "issuer"),
         (by_name("sslmode=disable"), Some(&ours), "no encryption"),
-        // A server that lets everybody in has not proved that it knows the password.
+        // The role `open` needs no password. Such a server does not prove its identity by channel binding.
         (
             by_name("sslmode=verify-full&channel_binding=require").replace("game:p@", "open:p@"),
             Some(&ours),
             "channel binding",
         ),
     ] {
-        let (well, said) = diagnosis(&url, authorities);
-        assert!(!well && said.contains("FAULT database"), "{url}: {said}");
-        assert!(said.to_lowercase().contains(reason), "{url}: {said}");
-        assert!(!said.contains(":p@"), "{said}");
+        let (succeeded, message) = diagnosis(&url, authorities);
+        assert!(!succeeded && message.contains("FAULT database"), "{url}: {message}");
+        assert!(message.to_lowercase().contains(reason), "{url}: {message}");
+        assert!(!message.contains(":p@"), "{message}");
     }
     let url = by_name("sslmode=verify-full&channel_binding=require");
     let server = Program::start(&[

@@ -1,13 +1,12 @@
-//! The program as an operator meets it: started, stopped, killed and misconfigured.
+//! Tests of the whole program as an operator runs it: started, stopped, killed and misconfigured.
 
 #![allow(
     clippy::disallowed_methods,
     clippy::expect_used,
     clippy::print_stdout,
-    reason = "a test may give up, and be told how hard to try"
+    reason = "a test may panic and read its settings from the environment"
 )]
 
-mod client_errors;
 mod configuration;
 mod crashing;
 mod embedded;
@@ -15,7 +14,8 @@ mod encryption;
 #[cfg(all(feature = "otlp", feature = "sentry"))]
 mod exporting;
 mod jobs;
-mod log_privacy;
+mod log_secrets;
+mod malformed_input;
 mod program;
 mod redis;
 mod seeding;
@@ -23,4 +23,4 @@ mod slow_database;
 #[cfg(all(feature = "otlp", feature = "sentry"))]
 mod spans;
 mod stopping;
-mod unfit;
+mod unsuitable_database;

@@ -1,4 +1,4 @@
-//! Running the program.
+//! Helpers that run the program.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
@@ -10,8 +10,8 @@ use std::{env, fs, thread};
 
 use serde_json::{Value, json};
 
-/// How long anything may take before a test fails.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// How long a condition may take before the test fails.
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A folder that is removed when the test ends.
 pub struct Folder(PathBuf);
@@ -47,7 +47,7 @@ pub fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     command(variables).args(arguments).output().expect("the program runs")
 }
 
-/// Tests send more than players do.
+/// Tests send more requests than the default limits allow.
 const LIMITS: [(&str, &str); 2] =
     [("RATE_LIMIT_PER_SECOND", "50000"), ("RATE_LIMIT_BURST", "100000")];
 
@@ -56,7 +56,8 @@ fn with_free_ports<'a>(command: &'a mut Command, variables: &[(&str, &str)]) -> 
     command.envs(variables.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped())
 }
 
-/// Collects what a child logs after `first`. It must be read; otherwise the child would wait for space in the pipe.
+/// Collects the log of a child, after the text `first`. The pipe must be read; otherwise the child would block when it
+/// is full.
 fn follow(child: &mut Child, first: String) -> Arc<Mutex<String>> {
     let lines = BufReader::new(child.stderr.take().expect("piped")).lines();
     let log = Arc::new(Mutex::new(first));
@@ -104,11 +105,11 @@ impl Program {
         Self::launch_as(command(variables), variables)
     }
 
-    /// As [`Program::launch`], with a command that starts the program in its own way.
+    /// Like [`Program::launch`], with a command that starts the program, possibly through another one.
     pub fn launch_as(mut command: Command, variables: &[(&str, &str)]) -> Self {
         let mut child = with_free_ports(&mut command, variables).spawn().expect("the program runs");
         let log = follow(&mut child, String::new());
-        // Created before it listens, so that it is killed if it never does.
+        // Created before the server listens, so that the process is killed if it never does.
         let mut program = Self { child, base: String::new(), http: reqwest::Client::new(), log };
         let address = until("the server listens", || {
             let log = program.log();
@@ -119,7 +120,7 @@ impl Program {
         program
     }
 
-    /// What it has written so far.
+    /// The log so far.
     pub fn log(&self) -> String {
         self.log.lock().expect("not poisoned").clone()
     }
@@ -133,12 +134,12 @@ impl Program {
         send_signal(self.pid(), name);
     }
 
-    /// Waits for its end.
+    /// Waits until the program ends.
     pub fn wait(&mut self) -> ExitStatus {
         until("the program ends", || self.child.try_wait().expect("a child"))
     }
 
-    /// A request that is answered.
+    /// Sends a request, which must be answered. Returns the status and the body.
     pub async fn call(
         &self,
         method: &str,
@@ -149,7 +150,7 @@ impl Program {
         self.try_call(method, path, token, body).await.expect("an answer")
     }
 
-    /// A request; `None` if the connection fails.
+    /// Sends a request. Returns the status and the body; `None` if the connection fails.
     pub async fn try_call(
         &self,
         method: &str,
@@ -171,13 +172,13 @@ impl Program {
         Some((status, serde_json::from_str(&text).unwrap_or(Value::Null)))
     }
 
-    /// The answer to a page of that origin.
+    /// Sends a `GET` with the header `Origin`.
     pub async fn get_from(&self, origin: &str, path: &str) -> reqwest::Response {
         let request = self.http.get(format!("{}{path}", self.base)).header("Origin", origin);
         request.send().await.expect("an answer")
     }
 
-    /// A `POST` with an idempotency key; `None` if the connection fails.
+    /// Sends a `POST` with an idempotency key. Returns the status and the body; `None` if the connection fails.
     pub async fn try_keyed(
         &self,
         path: &str,
@@ -192,7 +193,7 @@ impl Program {
         Some((status, serde_json::from_str(&text).unwrap_or(Value::Null)))
     }
 
-    /// The access token of a new guest.
+    /// Creates a guest and returns its access token.
     pub async fn guest(&self) -> String {
         let (status, answer) = self.call("POST", "/api/v1/auth/guest", "", Some(json!({}))).await;
         assert_eq!(status, 201, "{answer}");
@@ -232,7 +233,7 @@ pub fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
         if let Some(found) = condition() {
             return found;
         }
-        assert!(started.elapsed() < PATIENCE, "{what}: not within a minute");
+        assert!(started.elapsed() < TIMEOUT, "timeout: {what}");
         thread::sleep(Duration::from_millis(5));
     }
 }

@@ -1,11 +1,11 @@
-//! A Redis of the test.
+//! A Redis server for a test.
 
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 
 use crate::program::until;
 
-/// Ends with the test; it writes no file.
+/// A Redis server that ends with the test and writes no files.
 pub struct RedisServer {
     port: u16,
     child: Child,
@@ -28,7 +28,7 @@ impl RedisServer {
         server
     }
 
-    /// Sends a command, whose words are separated by spaces.
+    /// Sends a command, with its words separated by spaces, that must be answered with `OK`.
     pub fn command(&self, words: &str) {
         let port = self.port.to_string();
         let output = Command::new("redis-cli").args(["-p", &port]).args(words.split(' ')).output();

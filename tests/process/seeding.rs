@@ -1,4 +1,4 @@
-//! Players by the thousand.
+//! The command `seed`.
 
 use std::time::{Duration, Instant};
 
@@ -12,13 +12,13 @@ async fn seeded_players_exist_and_are_ranked() {
     let data = folder.path().to_str().expect("a path in UTF-8");
     let variables = [("DATA_DIR", data)];
     let output = run(&["seed", "--players", "2500"], &variables);
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{told}");
-    assert!(told.contains("100% 2500 of 2500 players"), "{told}");
-    // As many players again.
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{log}");
+    assert!(log.contains("100% 2500 of 2500 players"), "{log}");
+    // A second run adds players.
     assert!(run(&["seed", "--players", "20"], &variables).status.success());
     let program = Program::start(&variables);
-    // It is ready before all are ranked.
+    // The server is ready before all players are ranked.
     let deadline = Instant::now() + Duration::from_mins(1);
     let list = loop {
         let (_, list) = program.call("GET", "/api/v1/rankings?limit=100", "", None).await;
@@ -42,7 +42,7 @@ async fn seeded_players_exist_and_are_ranked() {
 }
 
 #[test]
-fn an_invalid_number_is_refused() {
+fn an_invalid_number_of_players_is_refused() {
     for players in ["0", "-1", "many", "100000001"] {
         let output = run(&["seed", "--players", players], &[]);
         assert_eq!(output.status.code(), Some(2), "{players}");

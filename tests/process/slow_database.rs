@@ -8,27 +8,28 @@ use serde_json::json;
 
 use crate::program::{Folder, Program, database_pid, runs, send_signal, until};
 
-/// A PostgreSQL installation whose programs wait at a gate before they run.
+/// A PostgreSQL installation whose programs wait before they run while their gate is closed. A gate is a file.
 struct Gate(Folder);
 
 impl Gate {
-    /// An installation with all gates open.
+    /// An installation whose programs do not wait.
     fn new(name: &str) -> Self {
         let folder = Folder::new(name);
         fs::create_dir_all(folder.path()).expect("a folder");
-        // If the test runs as root, the database runs as another user, who writes here too.
-        allow(folder.path(), 0o777);
+        // If the test runs as root, the database runs as another user, who also writes to this folder.
+        set_mode(folder.path(), 0o777);
         let gate = Self(folder);
         for program in ["postgres", "initdb"] {
             let path = gate.file(program);
             fs::write(&path, gate.script(program)).expect("written");
-            allow(&path, 0o755);
+            set_mode(&path, 0o755);
         }
         gate
     }
 
-    /// Records that it was started, waits while its gate is closed, and records the signals that it gets meanwhile.
-    /// They end it unless it ignores them.
+    /// The wrapper script of a program. It records the start, and waits while the gate is closed. It records signals
+    /// that arrive while it waits, and ends unless a file says that it ignores the signal. Then it runs the real
+    /// program.
     fn script(&self, program: &str) -> String {
         let folder = self.0.path().display();
         let real = installed(program);
@@ -69,7 +70,7 @@ impl Gate {
         self.lines(&format!("{program}-starts")).len()
     }
 
-    /// The signals that it got while it waited.
+    /// The signals that the program received while it waited.
     fn signals(&self, program: &str) -> Vec<String> {
         self.lines(&format!("{program}-signals"))
     }
@@ -79,11 +80,11 @@ impl Gate {
     }
 }
 
-fn allow(path: &Path, mode: u32) {
+fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("set");
 }
 
-/// A program of PostgreSQL, which is not always on the search path.
+/// The path of a PostgreSQL program, which is not always in PATH.
 fn installed(program: &str) -> PathBuf {
     let path = env::var_os("PATH").unwrap_or_default();
     let versioned = Path::new("/usr/lib/postgresql").read_dir().into_iter().flatten();
@@ -92,7 +93,7 @@ fn installed(program: &str) -> PathBuf {
     programs.find(|it| it.is_file()).expect("PostgreSQL is installed")
 }
 
-/// The origin of a page that may call.
+/// An origin that CORS allows.
 const ORIGIN: &str = "https://play.example.org";
 
 /// The status that `/readyz` answers, and its HTTP status.
@@ -101,16 +102,16 @@ async fn readiness(server: &Program) -> (u16, String) {
     (status, answer["status"].as_str().expect("text").to_owned())
 }
 
-/// Waits until `/readyz` answers that.
+/// Waits until `/readyz` answers `expected`.
 async fn until_readiness(server: &Program, expected: (u16, &str)) {
-    let mut asked = 0;
+    let mut attempts = 0;
     loop {
         let (status, text) = readiness(server).await;
         if (status, text.as_str()) == expected {
             return;
         }
-        asked += 1;
-        assert!(asked < 5_000, "{expected:?} is awaited, {status} {text} is there");
+        attempts += 1;
+        assert!(attempts < 5_000, "expected {expected:?}, got {status} {text}");
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
 }
@@ -123,7 +124,7 @@ async fn a_server_whose_database_is_starting_answers_probes_and_can_be_stopped()
         let settings = [
             ("DATA_DIR", folder.path().to_str().expect("text")),
             ("PG_BINDIR", gate.path()),
-            // Has no effect, because the server was never ready. The test would fail long before this is over.
+            // Has no effect, because the server was never ready. Otherwise the test would time out.
             ("DRAIN_DELAY_SECONDS", "600"),
             ("CORS_ALLOWED_ORIGINS", ORIGIN),
         ];
@@ -149,7 +150,7 @@ async fn a_server_whose_database_is_starting_answers_probes_and_can_be_stopped()
         assert!(server.wait().success(), "{}", server.log());
         assert_eq!(gate.starts(program), 1);
         if program == "postgres" {
-            assert_eq!(gate.signals(program), ["INT"], "the database is stopped in order");
+            assert_eq!(gate.signals(program), ["INT"], "the database is shut down cleanly");
         }
         gate.open(program);
         let again = Program::start(&settings);
@@ -172,7 +173,7 @@ async fn a_server_is_ready_when_its_database_is_ready() {
     assert_eq!(gate.starts("postgres"), 1);
 }
 
-/// A server whose database was killed and waits at the gate during its first restart.
+/// A server whose database was killed and now waits at the closed gate during its first restart.
 async fn with_a_database_that_restarts(folder: &Folder, gate: &Gate) -> (Program, String) {
     let server = Program::start(&[
         ("DATA_DIR", folder.path().to_str().expect("text")),
@@ -193,7 +194,7 @@ async fn with_a_database_that_restarts(folder: &Folder, gate: &Gate) -> (Program
     (server, token)
 }
 
-/// Asserts that the second start is still under way.
+/// Asserts that there was no third start, and that the second one has not failed.
 #[track_caller]
 fn assert_waits_for_the_second_start(server: &Program, gate: &Gate) {
     assert_eq!(gate.starts("postgres"), 2);
@@ -208,12 +209,12 @@ async fn a_server_whose_database_is_recovering_answers_probes_and_can_be_stopped
         server.signal(signal);
         assert!(server.wait().success(), "{}", server.log());
         assert_waits_for_the_second_start(&server, &gate);
-        assert_eq!(gate.signals("postgres"), ["INT"], "the database is stopped in order");
+        assert_eq!(gate.signals("postgres"), ["INT"], "the database is shut down cleanly");
     }
 }
 
 #[tokio::test]
-async fn play_continues_when_the_database_has_recovered() {
+async fn requests_succeed_after_the_database_has_recovered() {
     let (folder, gate) = (Folder::new("recovered"), Gate::new("recovered-gate"));
     let (server, token) = with_a_database_that_restarts(&folder, &gate).await;
     gate.open("postgres");
@@ -225,8 +226,8 @@ async fn play_continues_when_the_database_has_recovered() {
 }
 
 #[tokio::test]
-async fn a_second_signal_stops_the_server_without_waiting_for_its_database() {
-    let (folder, gate) = (Folder::new("asked-twice"), Gate::new("asked-twice-gate"));
+async fn a_second_sigint_stops_the_server_without_waiting_for_its_database() {
+    let (folder, gate) = (Folder::new("stopped-twice"), Gate::new("stopped-twice-gate"));
     gate.close("postgres");
     fs::write(gate.file("ignores-INT"), "").expect("written");
     let settings =
@@ -240,10 +241,10 @@ async fn a_second_signal_stops_the_server_without_waiting_for_its_database() {
     assert_eq!(gate.signals("postgres"), ["INT", "QUIT"]);
 }
 
-/// Needs the right to create a PID namespace; without it there is nothing to test.
+/// Skipped without the permission to create a PID namespace.
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn as_process_1_the_server_reaps_orphans_of_a_killed_database() {
+async fn as_process_1_the_server_reaps_the_orphans_of_a_killed_database() {
     use std::process::Command;
     let unshare = ["--pid", "--fork", "--mount-proc", "--kill-child", "--"];
     if !Command::new("unshare").args(unshare).arg("true").status().is_ok_and(|it| it.success()) {
@@ -258,18 +259,18 @@ async fn as_process_1_the_server_reaps_orphans_of_a_killed_database() {
     until_readiness(&server, (200, "ok")).await;
     let first = children(server.pid())[0].0;
     let database = children(first).iter().find(|(_, ended)| !ended).expect("a database").0;
-    let left_behind = children(database);
-    assert!(left_behind.len() > 3, "a database has processes of its own: {left_behind:?}");
+    let orphans = children(database);
+    assert!(orphans.len() > 3, "a database has processes of its own: {orphans:?}");
     send_signal(database, "KILL");
     until("a database runs, and nothing else is left", || {
         let children = children(first);
         (children.len() == 1 && children[0].0 != database && !children[0].1).then_some(())
     });
     until_readiness(&server, (200, "ok")).await;
-    assert!(left_behind.iter().all(|&(process, _)| !runs(process)));
+    assert!(orphans.iter().all(|&(process, _)| !runs(process)));
 }
 
-/// The children of a process, and whether each has ended.
+/// The children of a process, and whether each is a zombie.
 #[cfg(target_os = "linux")]
 fn children(parent: u32) -> Vec<(u32, bool)> {
     let processes = fs::read_dir("/proc").expect("read").filter_map(Result::ok);

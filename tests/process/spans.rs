@@ -1,6 +1,6 @@
-//! Reads what is sent to a collector: binary OTLP, as far as the tests need it.
+//! Decodes the spans of OTLP requests (Protocol Buffers), as far as the tests need them.
 
-/// What the tests check of a span. Ids are hexadecimal digits.
+/// The fields of a span that the tests check. Ids are in hexadecimal.
 #[derive(Debug)]
 pub struct Span {
     pub trace: String,
@@ -12,16 +12,16 @@ pub struct Span {
 
 /// Every span of an `ExportTraceServiceRequest`.
 pub fn spans(request: &[u8]) -> Vec<Span> {
-    let resources = parts(request, 1);
-    let scopes = resources.flat_map(|resource| parts(resource, 2));
-    let spans = scopes.flat_map(|scope| parts(scope, 2));
-    let text = |span, field| parts(span, field).next().unwrap_or_default();
+    let resources = fields(request, 1);
+    let scopes = resources.flat_map(|resource| fields(resource, 2));
+    let spans = scopes.flat_map(|scope| fields(scope, 2));
+    let first = |span, field| fields(span, field).next().unwrap_or_default();
     spans
         .map(|span| Span {
-            trace: hex(text(span, 1)),
-            id: hex(text(span, 2)),
-            parent: hex(text(span, 4)),
-            name: String::from_utf8(text(span, 5).to_vec()).expect("text"),
+            trace: hex(first(span, 1)),
+            id: hex(first(span, 2)),
+            parent: hex(first(span, 4)),
+            name: String::from_utf8(first(span, 5).to_vec()).expect("text"),
         })
         .collect()
 }
@@ -31,16 +31,17 @@ fn hex(bytes: &[u8]) -> String {
     digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
 }
 
-/// The contents of each field of that number in a message of Protocol Buffers, if it is text, bytes or a message.
-fn parts(mut message: &[u8], wanted: u64) -> impl Iterator<Item = &[u8]> {
+/// The contents of all fields with the number `wanted` in a Protocol Buffers message. The fields must be strings, bytes
+/// or messages.
+fn fields(mut message: &[u8], wanted: u64) -> impl Iterator<Item = &[u8]> {
     let mut found = Vec::new();
     while !message.is_empty() {
-        let key = number(&mut message);
+        let key = varint(&mut message);
         match key & 7 {
-            0 => drop(number(&mut message)),
+            0 => drop(varint(&mut message)),
             1 => message = &message[8..],
             2 => {
-                let length = usize::try_from(number(&mut message)).expect("a length");
+                let length = usize::try_from(varint(&mut message)).expect("a length");
                 let (content, rest) = message.split_at(length);
                 if key >> 3 == wanted {
                     found.push(content);
@@ -48,22 +49,22 @@ fn parts(mut message: &[u8], wanted: u64) -> impl Iterator<Item = &[u8]> {
                 message = rest;
             }
             5 => message = &message[4..],
-            other => panic!("no such kind of field: {other}"),
+            other => panic!("unknown wire type: {other}"),
         }
     }
     found.into_iter()
 }
 
-/// Reads a number, seven bits in each byte, and moves on behind it.
-fn number(message: &mut &[u8]) -> u64 {
-    let mut number = 0;
-    for place in (0..64).step_by(7) {
-        let (byte, rest) = message.split_first().expect("a whole number");
+/// Reads a varint (seven bits per byte, lowest first) and advances `message` behind it.
+fn varint(message: &mut &[u8]) -> u64 {
+    let mut value = 0;
+    for shift in (0..64).step_by(7) {
+        let (byte, rest) = message.split_first().expect("a complete number");
         *message = rest;
-        number |= u64::from(byte & 0x7f) << place;
+        value |= u64::from(byte & 0x7f) << shift;
         if byte & 0x80 == 0 {
             break;
         }
     }
-    number
+    value
 }

@@ -1,4 +1,4 @@
-//! Stopping in order.
+//! Stopping the server, the health check, and idle connections.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -9,14 +9,14 @@ use serde_json::json;
 use crate::program::{Folder, Program, database_pid, runs, until};
 
 #[tokio::test]
-async fn a_graceful_shutdown_serves_during_the_delay_and_exits_with_0() {
-    let folder = Folder::new("gentle");
+async fn a_graceful_shutdown_answers_requests_during_the_drain_delay() {
+    let folder = Folder::new("graceful");
     let settings =
         [("DATA_DIR", folder.path().to_str().expect("text")), ("DRAIN_DELAY_SECONDS", "4")];
     let mut server = Program::start(&settings);
     let token = server.guest().await;
     let database = database_pid(folder.path());
-    // A connection that stays open without requests must not delay the server.
+    // An idle keep-alive connection must not delay the shutdown.
     let address = server.base.trim_start_matches("http://").to_owned();
     let mut idle = TcpStream::connect(&address).expect("connected");
     idle.write_all(b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n").expect("sent");
@@ -38,18 +38,18 @@ async fn a_graceful_shutdown_serves_during_the_delay_and_exits_with_0() {
     }
     assert!(draining && served > 0, "requests are served while the server drains");
     assert!(server.wait().success());
-    until("the database has ended", || (!runs(database)).then_some(()));
+    until("the database process has ended", || (!runs(database)).then_some(()));
     idle.set_read_timeout(Some(Duration::from_secs(10))).expect("set");
     let mut rest = Vec::new();
     idle.read_to_end(&mut rest).expect("the idle connection is closed");
 }
 
 #[tokio::test]
-async fn at_a_terminal_the_server_stops_without_the_delay() {
+async fn sigint_stops_the_server_without_the_drain_delay() {
     let folder = Folder::new("interrupted");
     let settings = [
         ("DATA_DIR", folder.path().to_str().expect("text")),
-        // The test would fail long before this delay is over.
+        // If the server waited for this delay, the test would fail first.
         ("DRAIN_DELAY_SECONDS", "600"),
     ];
     let mut server = Program::start(&settings);
@@ -85,9 +85,9 @@ fn a_server_that_waits_for_its_database_can_be_stopped() {
     assert!(status.success());
 }
 
-/// The check of a container, which has no other HTTP client.
+/// A container image runs this command as its health check, because it contains no HTTP client.
 #[tokio::test]
-async fn the_health_check_detects_whether_a_server_is_alive() {
+async fn the_health_check_fails_when_the_server_is_not_running() {
     use crate::program::run;
     let folder = Folder::new("healthcheck");
     let server = Program::start(&[
@@ -102,13 +102,13 @@ async fn the_health_check_detects_whether_a_server_is_alive() {
     assert_eq!(check(&["healthcheck", "--ready"]), Some(0));
     server.signal("TERM");
     until("the server drains", || (check(&["healthcheck", "--ready"]) == Some(1)).then_some(()));
-    assert_eq!(check(&["healthcheck"]), Some(0), "it lives on");
+    assert_eq!(check(&["healthcheck"]), Some(0), "the server is alive while it drains");
     drop(server);
     assert_eq!(check(&["healthcheck"]), Some(1));
 }
 
 #[test]
-fn an_idle_connection_stays_open_for_keep_alive_seconds() {
+fn an_idle_connection_is_closed_after_keep_alive_seconds() {
     let (short, long) = (Folder::new("keep-short"), Folder::new("keep-long"));
     let start = |folder: &Folder, seconds| {
         let data = ("DATA_DIR", folder.path().to_str().expect("text"));
@@ -121,17 +121,17 @@ fn an_idle_connection_stays_open_for_keep_alive_seconds() {
         stream.set_read_timeout(Some(Duration::from_secs(30))).expect("set");
         stream
     };
-    let ask = |stream: &mut TcpStream| {
+    let send_request = |stream: &mut TcpStream| {
         stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n").expect("sent");
         let mut answer = [0; 4096];
         let length = stream.read(&mut answer).expect("answered");
         assert!(answer[..length].starts_with(b"HTTP/1.1 200"));
     };
-    let mut stays = connect(&long);
-    ask(&mut stays);
-    let mut ends = connect(&short);
-    ask(&mut ends);
-    // The server closes it, within the 30 s that a read may take.
-    assert_eq!(ends.read(&mut [0; 4096]).expect("closed in order"), 0);
-    ask(&mut stays);
+    let mut kept_open = connect(&long);
+    send_request(&mut kept_open);
+    let mut closed = connect(&short);
+    send_request(&mut closed);
+    // The server closes this connection within the 30 s of the read timeout.
+    assert_eq!(closed.read(&mut [0; 4096]).expect("closed without an error"), 0);
+    send_request(&mut kept_open);
 }

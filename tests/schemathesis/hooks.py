@@ -1,7 +1,7 @@
-"""Who calls while schemathesis tests the server, and what there is to call for.
+"""Hooks for schemathesis: the tokens of the calls, existing ids for path parameters, and exceptions of a check.
 
-Operators' calls carry the operators' token. Players' calls carry that of one player, which is rich, so that purchases are
-made; what ends a session or a player is called by a guest made for that call.
+Calls of operators carry the operator token. Calls of players carry the token of one player with much energy, so that
+purchases succeed. A call that ends a session or deletes a player is made by a guest who is created for that call.
 """
 
 import json
@@ -15,12 +15,12 @@ import schemathesis
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 BASE = os.environ["BASE_URL"]
-OPERATORS = os.environ["ADMIN_TOKEN"]
-# After these calls the caller's token may be invalid, or belong to another kind of player.
-LAST = {"deletePlayer", "endSession", "logOut", "registerPlayer"}
+OPERATOR_TOKEN = os.environ["ADMIN_TOKEN"]
+# After these operations the caller's token may be invalid, or the caller may no longer be a guest.
+NEEDS_NEW_GUEST = {"deletePlayer", "endSession", "logOut", "registerPlayer"}
 
 
-def ask(method, path, token=None, body=None):
+def request_json(method, path, token=None, body=None):
     request = urllib.request.Request(f"{BASE}/api/v1{path}", method=method)
     if token:
         request.add_header("Authorization", f"Bearer {token}")
@@ -33,13 +33,13 @@ def ask(method, path, token=None, body=None):
 
 
 def guest():
-    answer = ask("POST", "/auth/guest", body={})
+    answer = request_json("POST", "/auth/guest", body={})
     return answer["player"]["id"], answer["tokens"]["access_token"]
 
 
-RICH, RICH_TOKEN = guest()
-ask("POST", f"/admin/players/{RICH}/grant", OPERATORS, {"energy": 1e200, "reason": "to buy from"})
-# The player whom operators ban.
+PLAYER, PLAYER_TOKEN = guest()
+request_json("POST", f"/admin/players/{PLAYER}/grant", OPERATOR_TOKEN, {"energy": 1e200, "reason": "to buy from"})
+# The player whom the calls of operators ban and unban.
 OTHER, _ = guest()
 
 
@@ -52,20 +52,20 @@ class Caller:
     def get(self, case, context):
         name = operation_id(context.operation)
         if name.startswith("admin"):
-            return OPERATORS
-        return guest()[1] if name in LAST else RICH_TOKEN
+            return OPERATOR_TOKEN
+        return guest()[1] if name in NEEDS_NEW_GUEST else PLAYER_TOKEN
 
     def set(self, case, token, context):
         if token:
             case.headers["Authorization"] = f"Bearer {token}"
 
 
-CATALOG = ask("GET", "/catalog")
-KNOWN = {
+CATALOG = request_json("GET", "/catalog")
+EXISTING_IDS = {
     "buyGenerators": [generator["id"] for generator in CATALOG["generators"]],
     "buyUpgrade": [upgrade["id"] for upgrade in CATALOG["upgrades"]],
-    "readProfile": [RICH, OTHER],
-    "adminReadPlayer": [RICH, OTHER],
+    "readProfile": [PLAYER, OTHER],
+    "adminReadPlayer": [PLAYER, OTHER],
     "adminBanPlayer": [OTHER],
     "adminUnbanPlayer": [OTHER],
     "adminGrantEnergy": [OTHER],
@@ -76,14 +76,14 @@ UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    """Puts what there is in the place of most ids that could be one, as made-up ones lead nowhere."""
-    known = KNOWN.get(operation_id(case.operation))
-    made_up = str((case.path_parameters or {}).get("id", ""))
-    chosen = sum(made_up.encode())
-    if known and made_up == RICH:
-        case.path_parameters["id"] = known[-1]
-    elif known and (SLUG.fullmatch(made_up) or UUID.fullmatch(made_up)) and chosen % 4:
-        case.path_parameters["id"] = known[chosen // 4 % len(known)]
+    """Replaces most generated ids by ids that exist, because requests with other ids are only answered with 404."""
+    existing = EXISTING_IDS.get(operation_id(case.operation))
+    generated = str((case.path_parameters or {}).get("id", ""))
+    seed = sum(generated.encode())
+    if existing and generated == PLAYER:
+        case.path_parameters["id"] = existing[-1]
+    elif existing and (SLUG.fullmatch(generated) or UUID.fullmatch(generated)) and seed % 4:
+        case.path_parameters["id"] = existing[seed // 4 % len(existing)]
 
 
 EXCEPTIONS = tomllib.loads((pathlib.Path(__file__).parent / "exceptions.toml").read_text())["exception"]
@@ -107,7 +107,7 @@ def is_excepted(name, response):
 
 
 @schemathesis.check
-def acceptance_but_for_exceptions(context, response, case):
-    """What `positive_data_acceptance` checks, in whose place it is: exceptions are by code, not by status."""
+def acceptance_with_exceptions(context, response, case):
+    """Replaces the check `positive_data_acceptance`, which has exceptions by status only: these are by code."""
     if not is_excepted(operation_id(case.operation), response):
         positive_data_acceptance(context, response, case)

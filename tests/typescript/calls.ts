@@ -1,5 +1,5 @@
-// A call of every operation, without casts. It does not compile if an operation is missing here or does not exist any
-// more.
+// Calls every operation without casts. Does not compile if an operation is missing here, or was removed from the
+// OpenAPI document.
 import type { Answer, Client, OperationId } from "./client";
 
 const id = "0198c2b4-0000-7000-8000-000000000000";

@@ -1,4 +1,4 @@
-// A client's transport, as types only: what an operation takes and answers, read from the document.
+// The types of a client's transport: the request and the answer of each operation, derived from the OpenAPI document.
 import type { components, operations, paths } from "api";
 
 export type Schemas = components["schemas"];
@@ -18,7 +18,7 @@ export type Request<O extends OperationId> = operations[O]["parameters"] & Body<
 type Content<R> = R extends { content: infer C } ? (C extends object ? C[keyof C] : undefined) : undefined;
 type Responses<O extends OperationId> = operations[O]["responses"];
 
-/** The answer: `status` tells what `body` is. */
+/** The answer. It is a union that is discriminated by `status`. */
 export type Answer<O extends OperationId> = {
   [S in keyof Responses<O>]: {
     status: S;
@@ -31,14 +31,14 @@ export type Client = <O extends OperationId>(operation: O, request: Request<O>) 
 
 type Operation<P> = { [M in keyof P]-?: P[M] extends { responses: unknown } ? P[M] : never }[keyof P];
 
-/** What stands below the paths. */
+/** All operations that are reachable through `paths`. */
 export type OperationsOfPaths = { [P in keyof paths]: Operation<paths[P]> }[keyof paths];
 
 /** Whether two types are the same. */
 export type Equal<A, B> =
   (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 
-/** Compiles where nothing is left only. */
+/** A call compiles only if all cases of a union were handled before. */
 export function unreachable(rest: never): never {
-  throw new Error(`not known here: ${JSON.stringify(rest)}`);
+  throw new Error(`unknown case: ${JSON.stringify(rest)}`);
 }

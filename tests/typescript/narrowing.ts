@@ -1,7 +1,7 @@
-// What a page does with answers, without casts: unions narrow, and every case is present.
+// Handles answers without casts, as a page does: unions can be narrowed, and every case is handled.
 import { type Client, type Schemas, unreachable } from "./client";
 
-/** A problem, for people. A code that the document gains does not compile until it is here. */
+/** A problem as text for people. If the document gains a code, this does not compile until the code is handled. */
 export function explain(problem: Schemas["Problem"]): string {
   const id: string = problem.request_id;
   switch (problem.code) {
@@ -105,7 +105,7 @@ export function result(result: Schemas["ActionResult"]): string {
   }
 }
 
-/** An operation's own problems narrow by status and code. */
+/** The problems of one operation can be narrowed by status and code. */
 export async function buy(call: Client): Promise<string> {
   const answer = await call("buyGenerators", { path: { id: "wind_turbine" }, body: { quantity: 10 } });
   switch (answer.status) {
@@ -152,7 +152,7 @@ export async function poll(call: Client, tag: string): Promise<Schemas["State"] 
   return answer.status === 200 ? answer.body : undefined;
 }
 
-/** Every page has named entries and a cursor that may be null. */
+/** Every paged list has `entries` of a named type and a cursor that may be null. */
 export async function pages(call: Client): Promise<string[]> {
   const ledger = await call("readLedger", {});
   const sessions = await call("listSessions", {});

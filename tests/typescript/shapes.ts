@@ -1,10 +1,10 @@
-// Which members are always present, which may be null, which may be absent; and what must not compile.
+// Checks which members are always present, may be null or may be absent, and which calls must not compile.
 import type { Client, Equal, OperationId, OperationsOfPaths, Schemas } from "./client";
 import type { operations } from "api";
 
 type Is<S extends keyof Schemas, M extends keyof Schemas[S], T> = Equal<Schemas[S][M], T>;
 
-/** Compiles where all of them are `true` only. */
+/** Compiles only if all elements are `true`. */
 type All<T extends true[]> = T;
 
 export type Checks = All<[
@@ -37,11 +37,11 @@ export type Checks = All<[
   Equal<Pick<Schemas["AppliedAction"], "purchased">, { purchased?: number }>,
   Equal<Pick<Schemas["AppliedAction"], "spent">, { spent?: number }>,
   Equal<Pick<Schemas["GeneratorRequest"], "available">, { available?: boolean }>,
-  // The paths contain the operations, and nothing else.
+  // `paths` contains exactly the operations of `operations`.
   Equal<OperationsOfPaths, operations[OperationId]>,
 ]>;
 
-export function wrong(call: Client): void {
+export function invalidCalls(call: Client): void {
   // @ts-expect-error: no such board
   void call("readRankings", { query: { board: "nonsense" } });
   // @ts-expect-error: no such type
@@ -50,7 +50,7 @@ export function wrong(call: Client): void {
   void call("performActions", { body: { actions: [{ type: "click", quantity: 5 }] } });
   // @ts-expect-error: neither a number nor "max"
   void call("buyGenerators", { path: { id: "wind_turbine" }, body: { quantity: "all" } });
-  // @ts-expect-error: which generator?
+  // @ts-expect-error: the id of the generator is missing
   void call("buyGenerators", { body: { quantity: 1 } });
   // @ts-expect-error: a password is missing
   void call("logIn", { body: { username: "ada" } });

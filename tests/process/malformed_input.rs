@@ -1,11 +1,11 @@
-//! What any client can send must not be logged as an error.
+//! Malformed input, which any client can send, must not be logged as an error.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 
 use crate::program::{Folder, Program, database_pid, free_port, send_signal, until};
 
-/// The beginning of a TLS handshake, as a browser sends it for `https://`.
+/// The beginning of a TLS handshake, which a browser sends to an `https://` address.
 const CLIENT_HELLO: &[u8] = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\x1b\x9e\x00\xff\xfe";
 
 /// Sends bytes and reads until the server closes the connection.
@@ -17,7 +17,7 @@ fn send(port: u16, bytes: &[u8]) {
     stream.read_to_end(&mut Vec::new()).ok();
 }
 
-async fn broken(metrics: u16) -> u64 {
+async fn broken_connections(metrics: u16) -> u64 {
     let url = format!("http://127.0.0.1:{metrics}/metrics");
     let text = reqwest::get(url).await.expect("an answer").text().await.expect("text");
     let line = text.lines().find_map(|it| it.strip_prefix("http_connections_broken_total "));
@@ -25,7 +25,7 @@ async fn broken(metrics: u16) -> u64 {
 }
 
 #[tokio::test]
-async fn errors_of_clients_are_counted_and_not_logged_as_errors() {
+async fn malformed_input_is_counted_and_not_logged_as_an_error_at_any_level() {
     let long = vec![b'a'; 300_000];
     let request = b"GET /healthz HTTP/1.1\r\nHost: test\r\n";
     let malformed = [&request[..], b"no header\r\n\r\n"].concat();
@@ -33,7 +33,7 @@ async fn errors_of_clients_are_counted_and_not_logged_as_errors() {
     let twice = [&request[..], b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n"].concat();
     let shapes = [CLIENT_HELLO, &malformed, &endless, &twice, &long, b"\0\r\n\r\n"];
     for filter in ["", "info,actix_http=trace,actix_server=trace", "error", "trace"] {
-        let (folder, metrics) = (Folder::new("strangers"), free_port());
+        let (folder, metrics) = (Folder::new("malformed-input"), free_port());
         let port = metrics.to_string();
         let server = Program::start(&[
             ("DATA_DIR", folder.path().to_str().expect("text")),
@@ -49,18 +49,18 @@ async fn errors_of_clients_are_counted_and_not_logged_as_errors() {
             }
         }
         // A connection is counted before it is closed.
-        let counted = broken(metrics).await;
+        let counted = broken_connections(metrics).await;
         assert!(counted >= sent, "{counted} of {sent} with RUST_LOG={filter}");
         assert_eq!(server.call("GET", "/healthz", "", None).await.0, 200);
-        // A line that is logged later, at every level.
+        // Causes a line that is logged at every level, so that the log is complete when the line appears.
         send_signal(database_pid(folder.path()), "KILL");
-        let log = until("the last line has come", || {
+        let log = until("the last line is logged", || {
             let log = server.log();
             log.contains("ended unexpectedly").then_some(log)
         });
-        let told = log.lines().find(|line| {
+        let actix_error = log.lines().find(|line| {
             line.contains("actix") && (line.contains("ERROR") || line.contains("WARN"))
         });
-        assert_eq!(told, None, "with RUST_LOG={filter}");
+        assert_eq!(actix_error, None, "with RUST_LOG={filter}");
     }
 }

@@ -1,4 +1,4 @@
-//! Databases that the server cannot work in: the server says so at its start, and so does the doctor.
+//! Databases that the server cannot use: both the server at its start and the doctor report why.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ use crate::program::{Folder, run};
 
 const SECRET: &str = "a secret of the tests, long enough to sign with";
 
-/// A Postgres with databases that lack something.
+/// A Postgres server in which the tests create unsuitable databases.
 struct Postgres {
     // Stopped before its folder is removed.
     embedded: Embedded,
@@ -39,7 +39,7 @@ impl Postgres {
             client.batch_execute(statement).await.expect(statement);
         }
         drop(client);
-        driver.await.expect("ended").expect("in order");
+        driver.await.expect("ended").expect("no error");
     }
 
     fn url(&self, role: &str, database: &str) -> String {
@@ -49,22 +49,22 @@ impl Postgres {
     }
 }
 
-/// What the doctor and the server say about a database; both must find a fault.
+/// The errors that the doctor and the server report about a database. Both must fail.
 fn refused(url: &str) -> [String; 2] {
     let settings =
         [("DATABASE_URL", url), ("JWT_SECRET", SECRET), ("PORT", "0"), ("METRICS_PORT", "0")];
     let doctor = run(&["doctor"], &settings);
-    let (said, server) = (String::from_utf8_lossy(&doctor.stdout), run(&[], &settings));
-    assert_eq!(doctor.status.code(), Some(1), "{said}");
-    let fault = said.lines().find(|line| line.starts_with("FAULT schema")).map(str::to_owned);
-    let fault = fault.unwrap_or_else(|| panic!("{said}"));
+    let (message, server) = (String::from_utf8_lossy(&doctor.stdout), run(&[], &settings));
+    assert_eq!(doctor.status.code(), Some(1), "{message}");
+    let fault = message.lines().find(|line| line.starts_with("FAULT schema")).map(str::to_owned);
+    let fault = fault.unwrap_or_else(|| panic!("{message}"));
     let error = String::from_utf8_lossy(&server.stderr).into_owned();
     assert_eq!(server.status.code(), Some(1), "{error}");
     [fault, error]
 }
 
 #[tokio::test]
-async fn what_a_database_lacks_is_reported_with_what_to_do() {
+async fn the_error_of_an_unsuitable_database_names_the_solution() {
     let postgres = Postgres::start().await;
     postgres
         .run(
@@ -80,22 +80,22 @@ async fn what_a_database_lacks_is_reported_with_what_to_do() {
             ],
         )
         .await;
-    let others = postgres.url("idlewatt", "foreign_tables");
-    let migrated = run(&["migrate"], &[("DATABASE_URL", &others), ("JWT_SECRET", SECRET)]);
+    let foreign = postgres.url("idlewatt", "foreign_tables");
+    let migrated = run(&["migrate"], &[("DATABASE_URL", &foreign), ("JWT_SECRET", SECRET)]);
     assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
     postgres.run("foreign_tables", &["grant all on schema public to game"]).await;
-    for (database, told) in [
+    for (database, expected) in [
         ("poor", ["schema public", "grant create on schema"]),
         ("lost", ["(nowhere)", "set search_path"]),
         ("latin", ["LATIN1", "encoding 'UTF8'"]),
         ("ascii", ["SQL_ASCII", "encoding 'UTF8'"]),
         ("foreign_tables", ["tables, such as accounts", "the role that made"]),
     ] {
-        for said in refused(&postgres.url("game", database)) {
-            assert!(told.iter().all(|it| said.contains(it)), "{database}: {said}");
+        for message in refused(&postgres.url("game", database)) {
+            assert!(expected.iter().all(|it| message.contains(it)), "{database}: {message}");
         }
     }
-    // When it has what it lacked the doctor finds nothing wrong.
+    // After the databases are repaired the doctor accepts them.
     postgres.run("poor", &["grant create on schema public to game"]).await;
     postgres.run("lost", &["create schema nowhere authorization game"]).await;
     for database in ["poor", "lost"] {
@@ -104,14 +104,14 @@ async fn what_a_database_lacks_is_reported_with_what_to_do() {
             [("DATABASE_URL", &*url), ("JWT_SECRET", SECRET), ("PORT", "0"), ("METRICS_PORT", "0")];
         for command in ["doctor", "migrate", "doctor"] {
             let output = run(&[command], &settings);
-            let said = String::from_utf8_lossy(&output.stdout);
-            assert!(output.status.success(), "{database}: {said}");
+            let message = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success(), "{database}: {message}");
         }
     }
 }
 
 #[tokio::test]
-async fn the_doctor_reports_a_read_only_database() {
+async fn the_doctor_detects_a_read_only_database() {
     let postgres = Postgres::start().await;
     let sql =
         ["create database closed", "alter database closed set default_transaction_read_only = on"];
@@ -120,7 +120,7 @@ async fn the_doctor_reports_a_read_only_database() {
     let settings =
         [("DATABASE_URL", &*url), ("JWT_SECRET", SECRET), ("PORT", "0"), ("METRICS_PORT", "0")];
     let output = run(&["doctor"], &settings);
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("FAULT writes") && said.contains("read-only"), "{said}");
+    let message = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.contains("FAULT writes") && message.contains("read-only"), "{message}");
 }

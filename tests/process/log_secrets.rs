@@ -15,7 +15,7 @@ const WRONG: &str = "pass-phrase-that-is-wrong";
 const CLIENT: Ipv4Addr = Ipv4Addr::new(127, 81, 82, 83);
 const FORWARDED: &str = "203.0.113.77";
 
-/// A request from the player's address; the answer's body.
+/// Sends a request from the address `CLIENT` and returns the body of the answer.
 async fn call(base: &str, method: &str, path: &str, token: &str, body: Option<Value>) -> Value {
     let client = reqwest::Client::builder().local_address(Some(CLIENT.into()));
     let client = client.build().expect("a client");
@@ -48,7 +48,7 @@ async fn play(server: &Program, folder: &Folder) -> Vec<String> {
     let refreshed = call(base, "POST", "/auth/refresh", "", Some(refreshed)).await;
     let second = text(&refreshed["tokens"]["refresh_token"]);
     call(base, "POST", "/me/clicks", &access, Some(json!({ "clicks": 3 }))).await;
-    // More is logged when something is broken.
+    // Errors are logged with more detail.
     let forged = format!("{}x", &access[..access.len() - 1]);
     call(base, "GET", "/me", &forged, None).await;
     call(base, "POST", "/auth/refresh", "", Some(json!({ "refresh_token": forged }))).await;
@@ -62,9 +62,9 @@ async fn play(server: &Program, folder: &Folder) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn logs_contain_no_secrets_or_addresses_at_any_level() {
+async fn logs_contain_no_secrets_and_no_addresses_at_any_level() {
     for (format, level) in [("json", "trace"), ("text", "debug")] {
-        let folder = Folder::new(&format!("discretion-{format}"));
+        let folder = Folder::new(&format!("log-secrets-{format}"));
         let server = Program::start(&[
             ("DATA_DIR", folder.path().to_str().expect("text")),
             ("ADMIN_TOKEN", ADMIN),
@@ -75,14 +75,14 @@ async fn logs_contain_no_secrets_or_addresses_at_any_level() {
         let mut hidden = play(&server, &folder).await;
         let log = until("the requests and the outage are logged", || {
             let log = server.log();
-            let told = ["/api/v1/auth/refresh", "ended unexpectedly"];
-            told.iter().all(|it| log.contains(it)).then_some(log)
+            let expected = ["/api/v1/auth/refresh", "ended unexpectedly"];
+            expected.iter().all(|it| log.contains(it)).then_some(log)
         });
         hidden.extend([ADMIN, SECRET, PASSWORD, WRONG, FORWARDED].map(str::to_owned));
         hidden.push(CLIENT.to_string());
         for secret in hidden {
             let line = log.lines().find(|line| line.contains(&secret));
-            assert_eq!(line, None, "a log at {level} tells {secret}");
+            assert_eq!(line, None, "the log at {level} contains {secret}");
         }
     }
 }
