@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
@@ -18,7 +19,11 @@ pub struct Folder(PathBuf);
 
 impl Folder {
     pub fn new(name: &str) -> Self {
-        let path = env::temp_dir().join(format!("idlewatt-{name}-{}", std::process::id()));
+        // The number distinguishes tests that give their folders the same name.
+        static FOLDERS: AtomicU32 = AtomicU32::new(0);
+        let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
+        let path = format!("idlewatt-{name}-{}-{number}", std::process::id());
+        let path = env::temp_dir().join(path);
         fs::remove_dir_all(&path).ok();
         Self(path)
     }
