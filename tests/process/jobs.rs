@@ -270,7 +270,10 @@ async fn the_command_line_lists_retries_and_discards_jobs() {
     until_query_returns(&database, PURGE, "done").await;
     until_query_returns(&database, EXPIRED, "0").await;
     drop(worker);
-    assert_eq!(setup.jobs(&["retry", &id]), (false, format!("{id} runs, or is done already\n")));
+    assert_eq!(
+        setup.jobs(&["retry", &id]),
+        (false, format!("{id} is running or done, and cannot be retried\n"))
+    );
     assert_eq!(setup.jobs(&["discard", &id]), (true, format!("{id} is discarded\n")));
     assert_eq!(setup.jobs(&["discard", &id]), (false, format!("there is no job {id}\n")));
     // The server still works.
