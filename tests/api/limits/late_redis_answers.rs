@@ -1,13 +1,13 @@
 //! Limits with a real Redis whose answers are late: what three instances together allow, and that a player who calls
 //! once a second is not affected.
 
-use std::time::{Duration, Instant};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use tokio::time::sleep;
 use tokio::sync::Mutex;
+use tokio::time::sleep;
 
 use super::instance_shares::wait_for_share;
 use super::many_instances::run_clock_in_real_time;
