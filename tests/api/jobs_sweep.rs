@@ -1,5 +1,5 @@
-//! The sweep, a job that settles absent players in bulk: it adds their production since the last write to their rows. It
-//! must follow the rules, skip rows that are being written, and not delay requests.
+//! The sweep, a job that settles absent players in bulk: it adds their production since the last write to their rows.
+//! It must follow the rules, skip rows that are being written, and not delay requests.
 
 use std::collections::HashMap;
 use std::sync::Arc;
