@@ -2,7 +2,7 @@
 //!
 //! To add a column, add it by a migration, add a field to the domain, and add an entry to [`COLUMNS`]. Statements
 //! contain `{{player_columns}}` and other placeholders, which [`expand`] replaces. The test
-//! `player_columns::every_field_of_a_player_is_written_and_read_again` fails for a field without a column.
+//! `player_columns::a_commit_writes_every_field` fails for a field without a column.
 
 use std::fmt::Write as _;
 use std::sync::LazyLock;

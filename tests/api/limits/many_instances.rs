@@ -249,9 +249,9 @@ async fn concurrent_calls_share_one_round_trip() {
     .await;
     let of = |status| replies.iter().filter(|reply| reply.status == status).count();
     assert_eq!(of(200) + of(429), 40);
-    let flown_in = (RATE * lasted) as usize;
-    assert!((20..=20 + flown_in).contains(&of(200)), "{} in {lasted} s", of(200));
+    let refilled = (RATE * lasted) as usize;
+    assert!((20..=20 + refilled).contains(&of(200)), "{} in {lasted} s", of(200));
     // The first request asks for its own token, and the next ones lease tokens; refusals are decided from one answer
     // for each token.
-    assert!(asked <= 16 + flown_in as u64, "{asked} round trips");
+    assert!(asked <= 16 + refilled as u64, "{asked} round trips");
 }
