@@ -79,7 +79,7 @@ async fn a_finished_job_cannot_be_retried_and_a_waiting_job_can() {
     assert_eq!(
         app.job("failing").await["status"],
         "queued",
-        "the job has not all its attempts again"
+        "the retried job does not have all its attempts"
     );
 }
 

@@ -33,7 +33,7 @@ async fn requests_wait_for_a_database_that_is_starting() {
     proxy.fall_asleep(COLD_START);
     let body = json!({ "clicks": 2 });
     let clicked = eventually("the database has started", async || {
-        let reply = player.post_keyed("/me/clicks", "a key", body.clone()).await;
+        let reply = player.post_keyed("/me/clicks", "click", body.clone()).await;
         if reply.status == 503 {
             reply.expect_problem(503, "unavailable");
             return None;
