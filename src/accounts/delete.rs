@@ -35,7 +35,7 @@ impl Accounts {
             return Err(Error::Unauthenticated);
         }
         guard.confirm_deleted();
-        self.revocations.note(player, Reason::PlayerDeleted, now);
+        self.revocations.note_final(player, Reason::PlayerDeleted, now);
         Ok(())
     }
 

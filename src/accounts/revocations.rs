@@ -12,30 +12,52 @@ use crate::store::pulse::{Reason, Revocation};
 /// The revocations that this instance knows: those that it read from the database, and those that it made.
 #[derive(Debug, Default)]
 pub struct Revocations {
-    /// By player or session: the reason, and when it was added here.
-    reasons: RwLock<HashMap<Uuid, (Reason, Timestamp)>>,
+    known: RwLock<Known>,
     generation: AtomicU64,
 }
 
+#[derive(Debug, Default)]
+struct Known {
+    /// By player or session: the reason, and when it was added here.
+    reasons: HashMap<Uuid, (Reason, Timestamp)>,
+    /// The number of the latest ban or end of a ban of a player, and when it was added here. The answer to a poll may
+    /// arrive after this instance has made a later one.
+    bans: HashMap<Uuid, (i64, Timestamp)>,
+}
+
+impl Known {
+    fn add(&mut self, revocation: Revocation, now: Timestamp) {
+        let Revocation { subject, reason, number } = revocation;
+        if matches!(reason, Reason::PlayerBanned | Reason::PlayerUnbanned) {
+            if self.bans.get(&subject).is_some_and(|&(latest, _)| latest >= number) {
+                return;
+            }
+            self.bans.insert(subject, (number, now));
+        }
+        match reason {
+            Reason::PlayerUnbanned => drop(self.reasons.remove(&subject)),
+            reason => drop(self.reasons.insert(subject, (reason, now))),
+        }
+    }
+}
+
 impl Revocations {
-    /// Adds revocations in the order in which they were made.
+    /// Adds revocations. Those of one player may come in any order.
     pub fn learn(&self, revocations: &[Revocation], now: Timestamp) {
         if revocations.is_empty() {
             return;
         }
-        let mut reasons = self.reasons.write().unwrap_or_else(PoisonError::into_inner);
-        for revocation in revocations {
-            match revocation.reason {
-                Reason::PlayerUnbanned => drop(reasons.remove(&revocation.subject)),
-                reason => drop(reasons.insert(revocation.subject, (reason, now))),
-            }
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        for &revocation in revocations {
+            known.add(revocation, now);
         }
+        drop(known);
         self.generation.fetch_add(1, Ordering::Release);
     }
 
     /// Replaces all revocations by those of a database of another epoch.
     pub fn restart(&self, revocations: &[Revocation], now: Timestamp) {
-        self.reasons.write().unwrap_or_else(PoisonError::into_inner).clear();
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = Known::default();
         self.learn(revocations, now);
         self.generation.fetch_add(1, Ordering::Release);
     }
@@ -46,21 +68,22 @@ impl Revocations {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// Adds a revocation.
-    pub fn note(&self, subject: Uuid, reason: Reason, now: Timestamp) {
-        self.learn(&[Revocation { subject, reason }], now);
+    /// Adds a revocation that is never lifted: the end of a session, or the deletion of a player.
+    pub fn note_final(&self, subject: Uuid, reason: Reason, now: Timestamp) {
+        self.learn(&[Revocation { subject, reason, number: i64::MAX }], now);
     }
 
     /// Why a session or player is rejected; `None` if it is not.
     pub fn reason(&self, subject: Uuid) -> Option<Reason> {
-        let reasons = self.reasons.read().unwrap_or_else(PoisonError::into_inner);
-        reasons.get(&subject).map(|&(reason, _)| reason)
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.reasons.get(&subject).map(|&(reason, _)| reason)
     }
 
     /// Removes revocations that were added before `before`: the access tokens that they reject have expired.
     pub fn forget_before(&self, before: Timestamp) {
-        let mut reasons = self.reasons.write().unwrap_or_else(PoisonError::into_inner);
-        reasons.retain(|_, &mut (_, added_at)| added_at >= before);
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.reasons.retain(|_, &mut (_, added_at)| added_at >= before);
+        known.bans.retain(|_, &mut (_, added_at)| added_at >= before);
     }
 }
 
@@ -69,15 +92,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_latest_revocation_counts_and_old_ones_are_removed() {
+    fn the_latest_ban_counts_in_any_order_and_old_ones_are_removed() {
         let (revocations, player) = (Revocations::default(), Uuid::from_u128(rand::random()));
         let at = Timestamp::from_micros;
-        revocations.note(player, Reason::PlayerBanned, at(1));
-        assert_eq!(revocations.reason(player), Some(Reason::PlayerBanned));
-        revocations.note(player, Reason::PlayerUnbanned, at(2));
+        let learn = |number, reason| {
+            revocations.learn(&[Revocation { subject: player, reason, number }], at(number));
+            revocations.reason(player)
+        };
+        assert_eq!(learn(1, Reason::PlayerBanned), Some(Reason::PlayerBanned));
+        assert_eq!(learn(3, Reason::PlayerUnbanned), None);
+        // As from the answer to a poll that was sent before.
+        assert_eq!(learn(2, Reason::PlayerBanned), None);
+        assert_eq!(learn(5, Reason::PlayerBanned), Some(Reason::PlayerBanned));
+        assert_eq!(learn(4, Reason::PlayerUnbanned), Some(Reason::PlayerBanned));
+        revocations.forget_before(at(6));
         assert_eq!(revocations.reason(player), None);
-        revocations.note(player, Reason::PlayerBanned, at(3));
-        revocations.forget_before(at(4));
-        assert_eq!(revocations.reason(player), None);
+        revocations.note_final(player, Reason::PlayerDeleted, at(7));
+        assert_eq!(revocations.reason(player), Some(Reason::PlayerDeleted));
     }
 }

@@ -167,7 +167,7 @@ impl Accounts {
     pub(super) fn note_ended(&self, sessions: &[Uuid]) {
         let now = self.clock.now();
         for &session in sessions {
-            self.revocations.note(session, Reason::SessionEnded, now);
+            self.revocations.note_final(session, Reason::SessionEnded, now);
         }
     }
 }

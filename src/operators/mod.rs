@@ -12,7 +12,7 @@ use crate::game::{self, Answer, Export, Game, Request};
 use crate::store::jobs::{JobRecord, JobStatus};
 use crate::store::names::FoldedNames;
 use crate::store::operators::FoundPlayer;
-use crate::store::pulse::Reason;
+use crate::store::pulse::{Reason, Revocation};
 use crate::store::{self, Store};
 
 /// How many display names one statement folds.
@@ -103,9 +103,10 @@ impl Operators {
         let changed =
             self.store.set_banned(player, banned, self.clock.substitute(), &detail).await?;
         guard.confirm();
-        if changed {
+        if let Some(number) = changed {
             let reason = if banned { Reason::PlayerBanned } else { Reason::PlayerUnbanned };
-            self.accounts.revocations().note(player, reason, self.clock.now());
+            let revocation = Revocation { subject: player, reason, number };
+            self.accounts.revocations().learn(&[revocation], self.clock.now());
             return Ok(());
         }
         self.game.look_up(player).await.map(drop)

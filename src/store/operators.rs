@@ -58,7 +58,7 @@ impl Store {
     }
 
     /// Bans or unbans a player, and inserts an audit entry and a revocation, from which the instances learn of the
-    /// change. Returns false if nothing changed. For `substitute` see [`Store::end_session`].
+    /// change. Returns the number of the revocation, or `None` if nothing changed. For `substitute` see [`Store::end_session`].
     ///
     /// # Errors
     /// Returns the error of the statement.
@@ -68,9 +68,10 @@ impl Store {
         banned: bool,
         substitute: Option<Timestamp>,
         detail: &Value,
-    ) -> Result<bool, Error> {
+    ) -> Result<Option<i64>, Error> {
         let sql = include_str!("../../sql/queries/operators/set_banned.sql");
-        Ok(self.execute(sql, &[&player, &banned, &substitute, &detail]).await? > 0)
+        let row = self.query_opt(sql, &[&player, &banned, &substitute, &detail]).await?;
+        row.map(|row| Ok(row.try_get("revocation_id")?)).transpose()
     }
 
     /// Inserts an audit entry.

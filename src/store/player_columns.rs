@@ -1,8 +1,8 @@
 //! The columns of a player's row. Statements, their parameters and the decoding of rows are all derived from one list.
 //!
-//! To add a column, add a migration, a field in `domain`, and an entry in [`COLUMNS`]. Statements contain
-//! `{{player_columns}}` and other placeholders, which [`expand`] replaces. The test
-//! `player_columns::every_field_of_a_player_is_written_and_read_again` fails for a field without a column.
+//! To add a column, add it by a migration, add a field to the domain, and add an entry to [`COLUMNS`]. Statements
+//! contain `{{player_columns}}` and other placeholders, which [`expand`] replaces. The test
+//! `player_columns::a_commit_writes_every_field` fails for a field without a column.
 
 use std::fmt::Write as _;
 use std::sync::LazyLock;

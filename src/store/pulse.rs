@@ -52,6 +52,8 @@ pub struct Revocation {
     /// The id of the session or player.
     pub subject: Uuid,
     pub reason: Reason,
+    /// Rises in the order in which the revocations of one player were made.
+    pub number: i64,
 }
 
 /// The reason of a revocation.
@@ -152,8 +154,9 @@ fn pulse_of(rows: &[Row]) -> Result<Pulse, Error> {
     let (mut revocations, mut revocation_numbers) = (Vec::new(), Vec::new());
     for row in rows {
         if let Some(subject) = row.try_get("subject")? {
-            revocations.push(Revocation { subject, reason: decode(row.try_get("reason")?)? });
-            revocation_numbers.push(row.try_get("revocation_id")?);
+            let (reason, number) = (decode(row.try_get("reason")?)?, row.try_get("revocation_id")?);
+            revocations.push(Revocation { subject, reason, number });
+            revocation_numbers.push(number);
         }
     }
     Ok(Pulse {

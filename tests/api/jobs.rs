@@ -1,4 +1,4 @@
-//! The queue of jobs: schedules, attempts, leases, steps, and deleting old jobs.
+//! The job queue: schedules, attempts, leases, steps, and the deletion of old rows.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,32 +17,33 @@ use crate::support::{TestApp, World};
 const LEASE: Duration = Duration::from_secs(15);
 const SHORT_LEASE: Duration = Duration::from_secs(1);
 
-/// Rows whose deletion is the effect of a test's job.
-async fn leave_effects(database: &Client, count: i32) {
+/// Inserts rows that a test's job deletes: their deletion is the visible effect of the job.
+async fn insert_effect_rows(database: &Client, count: i32) {
     let sql = "insert into revocations (subject, reason, revoked_at)
         select gen_random_uuid(), 'session_ended', '2000-01-01' from generate_series(1, $1)";
     database.execute(sql, &[&count]).await.expect("inserted");
 }
 
-/// How many of them are left.
-async fn effects_left(database: &Client) -> i64 {
+/// How many of the rows are left.
+async fn effect_rows_left(database: &Client) -> i64 {
     let sql = "select count(*) from revocations where revoked_at = '2000-01-01'";
     database.query_one(sql, &[]).await.expect("counted").get(0)
 }
 
-fn long_after_all_effects(work: &Work) -> Timestamp {
+/// A time that is later than the timestamp of every effect row.
+fn after_all_effect_rows(work: &Work) -> Timestamp {
     work.now().plus_seconds(-365.0 * 86_400.0)
 }
 
-/// A job that has its effect, reports that, waits for a permit, and finishes.
-fn slow(effected: &Arc<Notify>, permits: &Arc<Semaphore>) -> Kind {
-    let (effected, permits) = (Arc::clone(effected), Arc::clone(permits));
+/// A job that deletes the effect rows in an open transaction, signals that, waits for a permit, and commits.
+fn slow(effect_made: &Arc<Notify>, permits: &Arc<Semaphore>) -> Kind {
+    let (effect_made, permits) = (Arc::clone(effect_made), Arc::clone(permits));
     Kind::new("slow", move |work: Work| {
-        let (effected, permits) = (Arc::clone(&effected), Arc::clone(&permits));
+        let (effect_made, permits) = (Arc::clone(&effect_made), Arc::clone(&permits));
         async move {
             let mut step = work.begin().await?;
-            step.purge_revocations(long_after_all_effects(&work)).await?;
-            effected.notify_one();
+            step.purge_revocations(after_all_effect_rows(&work)).await?;
+            effect_made.notify_one();
             permits.acquire().await.expect("open").forget();
             work.finish(step).await
         }
@@ -50,7 +51,7 @@ fn slow(effected: &Arc<Notify>, permits: &Arc<Semaphore>) -> Kind {
 }
 
 #[tokio::test]
-async fn a_schedule_fires_once_per_turn_with_any_number_of_instances() {
+async fn a_schedule_enqueues_each_turn_once_for_any_number_of_instances() {
     for instances in [1, 3, 5] {
         let world = World::new().await;
         let runs = Arc::new(AtomicUsize::new(0));
@@ -83,7 +84,7 @@ async fn a_schedule_fires_once_per_turn_with_any_number_of_instances() {
         let mut keys = Vec::new();
         for (_, jobs) in &running {
             jobs.drain().await;
-            // Turns that are due are enqueued here, and found as enqueued afterwards.
+            // This enqueues the turn that is due. The other instances must find it enqueued already.
             jobs.run_due().await.expect("run");
         }
         for job in app.jobs("count").await {
@@ -99,7 +100,7 @@ async fn a_schedule_fires_once_per_turn_with_any_number_of_instances() {
 }
 
 #[tokio::test]
-async fn missed_turns_are_replaced_by_the_last_one() {
+async fn after_missed_turns_only_the_latest_is_run() {
     let app = TestApp::new().await;
     app.run_jobs().await;
     app.advance(20.0 * 3600.0 + 7.0 * 60.0);
@@ -107,7 +108,7 @@ async fn missed_turns_are_replaced_by_the_last_one() {
     app.run_jobs().await;
     let keys: Vec<Value> = app.jobs("sweep").await.iter().map(|job| job["key"].clone()).collect();
     assert_eq!(keys, ["2026-01-05T20:00:00Z", "2026-01-05T00:00:00Z"]);
-    // A time that goes back enqueues nothing, even if the jobs of those turns were deleted.
+    // A clock step back enqueues nothing, even if the jobs of the repeated turns were deleted.
     app.world.connect().await.batch_execute("delete from jobs").await.expect("deleted");
     app.advance(-7200.0);
     app.run_jobs().await;
@@ -115,7 +116,7 @@ async fn missed_turns_are_replaced_by_the_last_one() {
 }
 
 #[tokio::test]
-async fn failed_jobs_are_retried_with_growing_pauses_and_end_as_dead_letters() {
+async fn failures_are_retried_after_growing_pauses_and_end_as_a_dead_letter() {
     let app = TestApp::new().await;
     let attempts = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&attempts);
@@ -131,7 +132,7 @@ async fn failed_jobs_are_retried_with_growing_pauses_and_end_as_dead_letters() {
     let mut pauses = Vec::new();
     for attempt in 1..=4 {
         assert_eq!(jobs.run_due().await.expect("run"), 1);
-        assert_eq!(jobs.run_due().await.expect("run"), 0, "it is not tried again at once");
+        assert_eq!(jobs.run_due().await.expect("run"), 0, "it is retried at once");
         let job = app.job("failing").await;
         assert_eq!(job["attempt"], attempt);
         let error = job["error"].as_str().expect("an error");
@@ -146,12 +147,12 @@ async fn failed_jobs_are_retried_with_growing_pauses_and_end_as_dead_letters() {
             while jobs.run_due().await.expect("run") == 0 {
                 app.advance(0.5);
                 pause += 0.5;
-                assert!(pause < 60.0, "it is never tried again");
+                assert!(pause < 60.0, "it is never retried");
             }
-            // That was the next attempt already: it is undone.
+            // The loop has run the next attempt already, so the test undoes it.
             attempts.fetch_sub(1, Ordering::SeqCst);
             let sql = "update jobs set attempt = attempt - 1, status = 'queued', run_after = '2000-01-01'";
-            app.world.connect().await.batch_execute(sql).await.expect("taken back");
+            app.world.connect().await.batch_execute(sql).await.expect("undone");
             pauses.push(pause);
         }
     }
@@ -163,23 +164,23 @@ async fn failed_jobs_are_retried_with_growing_pauses_and_end_as_dead_letters() {
 }
 
 #[tokio::test]
-async fn results_after_a_lost_lease_change_nothing() {
+async fn a_worker_that_lost_its_lease_cannot_commit() {
     let app = TestApp::new().await;
     let database = app.world.connect().await;
-    leave_effects(&database, 5).await;
-    let (effected, permits) = (Arc::new(Notify::new()), Arc::new(Semaphore::new(0)));
-    let stalling = app.jobs_of(vec![slow(&effected, &permits)], LEASE);
+    insert_effect_rows(&database, 5).await;
+    let (effect_made, permits) = (Arc::new(Notify::new()), Arc::new(Semaphore::new(0)));
+    let stalling = app.jobs_of(vec![slow(&effect_made, &permits)], LEASE);
     stalling.enqueue("slow", "once", &json!({})).await.expect("enqueued");
     stalling.start(&Supervisor::new());
-    effected.notified().await;
-    // The worker has made its effect and stalls: for all others its lease expires.
+    effect_made.notified().await;
+    // The worker has deleted the rows and does not commit. The test lets its lease expire.
     let lapse = "update jobs set lease_expires_at = clock_timestamp() - interval '1 second'";
     let other = Kind::new("slow", async |work: Work| {
-        // It does something else than the stalled one, so that the two can be distinguished.
+        // It does not delete the rows, so that the test can distinguish the two workers.
         work.finish(work.begin().await?).await
     });
     let other = app.jobs_of(vec![other], LEASE);
-    // The worker may renew its lease in between; then it has to expire again.
+    // The stalled worker may renew its lease, so the test lets it expire repeatedly.
     eventually("another worker takes the job over", async || {
         database.batch_execute(lapse).await.expect("lapsed");
         (other.run_due().await.expect("run") == 1).then_some(())
@@ -190,41 +191,41 @@ async fn results_after_a_lost_lease_change_nothing() {
     assert_eq!(done["worker"], other.worker());
     permits.add_permits(1);
     stalling.drain().await;
-    assert_eq!(effects_left(&database).await, 5, "the stalled worker's effect is rolled back");
+    assert_eq!(effect_rows_left(&database).await, 5, "the stalled worker's deletion was committed");
     assert_eq!(app.job("slow").await, done);
 }
 
 #[tokio::test]
-async fn a_discarded_job_that_runs_has_no_effect() {
+async fn a_running_job_that_is_discarded_has_no_effect() {
     let app = TestApp::new().await;
     let database = app.world.connect().await;
-    leave_effects(&database, 5).await;
-    let (effected, permits) = (Arc::new(Notify::new()), Arc::new(Semaphore::new(0)));
-    let jobs = app.jobs_of(vec![slow(&effected, &permits)], LEASE);
+    insert_effect_rows(&database, 5).await;
+    let (effect_made, permits) = (Arc::new(Notify::new()), Arc::new(Semaphore::new(0)));
+    let jobs = app.jobs_of(vec![slow(&effect_made, &permits)], LEASE);
     jobs.enqueue("slow", "once", &json!({})).await.expect("enqueued");
     jobs.start(&Supervisor::new());
-    effected.notified().await;
+    effect_made.notified().await;
     let path = format!("/jobs/{}", app.job("slow").await["id"].as_str().expect("an id"));
     let retry = app.client.admin("POST", &format!("{path}/retry"), None).await;
     retry.expect_problem(409, "requirement_not_met");
     app.client.admin("DELETE", &path, None).await.expect(204);
     permits.add_permits(1);
     jobs.drain().await;
-    assert_eq!(effects_left(&database).await, 5);
+    assert_eq!(effect_rows_left(&database).await, 5);
     assert!(app.jobs("slow").await.is_empty());
 }
 
 #[tokio::test]
-async fn a_long_job_keeps_its_lease() {
+async fn a_long_job_renews_its_lease() {
     let app = TestApp::new().await;
     let database = app.world.connect().await;
-    let (effected, permits) = (Arc::new(Notify::new()), Arc::new(Semaphore::new(0)));
-    let kind = slow(&effected, &permits);
+    let (effect_made, permits) = (Arc::new(Notify::new()), Arc::new(Semaphore::new(0)));
+    let kind = slow(&effect_made, &permits);
     let jobs = app.jobs_of(vec![kind.clone()], SHORT_LEASE);
     let others = app.jobs_of(vec![kind], SHORT_LEASE);
     jobs.enqueue("slow", "once", &json!({})).await.expect("enqueued");
     jobs.start(&Supervisor::new());
-    effected.notified().await;
+    effect_made.notified().await;
     others.start(&Supervisor::new());
     let began = "select lease_expires_at from jobs";
     let began: std::time::SystemTime =
@@ -243,20 +244,20 @@ async fn a_long_job_keeps_its_lease() {
 }
 
 #[tokio::test]
-async fn a_job_that_is_taken_over_continues_from_its_last_step() {
+async fn a_retried_job_continues_after_its_last_committed_step() {
     let app = TestApp::new().await;
     let begun = Arc::new(std::sync::Mutex::new(Vec::new()));
-    let noted = Arc::clone(&begun);
+    let recorded = Arc::clone(&begun);
     let kind = Kind::new("steps", move |work: Work| {
-        let noted = Arc::clone(&noted);
+        let recorded = Arc::clone(&recorded);
         async move {
             let mut step = work.progress::<u64>()?.unwrap_or(0);
-            noted.lock().expect("unpoisoned").push(step);
+            recorded.lock().expect("unpoisoned").push(step);
             while step < 4 {
                 step += 1;
                 work.advance(work.begin().await?, &step).await?;
                 if step == 3 {
-                    return Err(Error::Other("stumbled".into()));
+                    return Err(Error::Other("failed after step 3".into()));
                 }
             }
             work.finish(work.begin().await?).await
@@ -272,7 +273,7 @@ async fn a_job_that_is_taken_over_continues_from_its_last_step() {
 }
 
 #[tokio::test]
-async fn a_job_that_kills_every_worker_ends_as_a_dead_letter() {
+async fn a_job_whose_workers_crash_ends_as_a_dead_letter() {
     let app = TestApp::new().await;
     let kind = Kind::new("deadly", async |_| std::future::pending().await);
     let jobs = app.jobs_of(vec![kind.with_max_attempts(1)], LEASE);
@@ -289,15 +290,15 @@ async fn a_job_that_kills_every_worker_ends_as_a_dead_letter() {
 }
 
 #[tokio::test]
-async fn draining_finishes_running_jobs_and_claims_no_others() {
+async fn draining_finishes_running_jobs_and_starts_no_others() {
     let app = TestApp::new().await;
     let database = app.world.connect().await;
-    leave_effects(&database, 5).await;
-    let (effected, permits) = (Arc::new(Notify::new()), Arc::new(Semaphore::new(0)));
-    let jobs = app.jobs_of(vec![slow(&effected, &permits)], LEASE);
+    insert_effect_rows(&database, 5).await;
+    let (effect_made, permits) = (Arc::new(Notify::new()), Arc::new(Semaphore::new(0)));
+    let jobs = app.jobs_of(vec![slow(&effect_made, &permits)], LEASE);
     jobs.enqueue("slow", "first", &json!({})).await.expect("enqueued");
     jobs.start(&Supervisor::new());
-    effected.notified().await;
+    effect_made.notified().await;
     let draining = tokio::spawn({
         let jobs = Arc::clone(&jobs);
         async move { jobs.drain().await }
@@ -308,24 +309,24 @@ async fn draining_finishes_running_jobs_and_claims_no_others() {
     draining.await.expect("drained");
     let (second, first) = (&app.jobs("slow").await[0], &app.jobs("slow").await[1]);
     assert_eq!((&first["key"], &first["status"]), (&json!("first"), &json!("done")));
-    assert_eq!(effects_left(&database).await, 0);
-    // It is unchanged, or was returned without an attempt.
+    assert_eq!(effect_rows_left(&database).await, 0);
+    // The second job was not taken, or was returned without a counted attempt.
     assert_eq!((&second["status"], &second["attempt"]), (&json!("queued"), &json!(0)));
 }
 
 #[tokio::test]
-async fn a_job_of_several_steps_is_handed_back_when_the_process_ends() {
+async fn a_job_with_several_steps_is_returned_to_the_queue_at_shutdown() {
     let app = TestApp::new().await;
     let begun = Arc::new(Notify::new());
-    let told = Arc::clone(&begun);
+    let started = Arc::clone(&begun);
     let kind = Kind::new("endless", move |work: Work| {
-        let told = Arc::clone(&told);
+        let started = Arc::clone(&started);
         async move {
             let mut step = work.progress::<u64>()?.unwrap_or(0);
             while !work.is_stopping() {
                 step += 1;
                 work.advance(work.begin().await?, &step).await?;
-                told.notify_one();
+                started.notify_one();
             }
             work.hand_back().await
         }
@@ -343,12 +344,12 @@ async fn a_job_of_several_steps_is_handed_back_when_the_process_ends() {
 }
 
 #[tokio::test]
-async fn expired_rows_are_deleted_and_others_kept() {
+async fn only_expired_rows_are_deleted() {
     let world = World::new().await;
     let app = world.start_with(&[("ACCESS_TOKEN_TTL_SECONDS", "86400")]).await;
     let database = world.connect().await;
     let idle = app.client.guest().await;
-    // Ids sort by their time.
+    // Ids contain their time, so ids of different times sort by age.
     world.advance(1.0);
     let playing = app.client.guest().await;
     playing.click(1).await.expect(200);
@@ -371,12 +372,20 @@ async fn expired_rows_are_deleted_and_others_kept() {
         async |sql: &str| -> i64 { database.query_one(sql, &[]).await.expect("counted").get(0) };
     assert_eq!(count("select count(*) from sessions").await, 3);
     assert_eq!(count("select count(*) from deleted_players").await, 1);
-    assert_eq!(count("select count(*) from revocations").await, 1, "the instances are told");
+    assert_eq!(
+        count("select count(*) from revocations").await,
+        1,
+        "the revocation of the deleted guest"
+    );
     // Sessions are valid for ninety days.
     world.advance(70.0 * 86_400.0);
     app.run_jobs().await;
     assert_eq!(count("select count(*) from sessions").await, 0);
-    assert_eq!(count("select count(*) from revocations").await, 1, "of the younger guest");
+    assert_eq!(
+        count("select count(*) from revocations").await,
+        1,
+        "the revocation of the younger guest"
+    );
     assert_eq!(players().await, all[1..3]);
     // Finished jobs are deleted after a day.
     let old = "select count(*) from jobs where finished_at < '2026-04-01'";

@@ -1,4 +1,4 @@
-//! What operators see of jobs and can do with them.
+//! Jobs as operators see them: listing, retrying and discarding jobs, readiness, and metrics.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,11 +11,11 @@ use crate::support::books::eventually;
 use crate::support::{TestApp, World};
 
 const LEASE: Duration = Duration::from_secs(15);
-const NOBODY: &str = "00000000-0000-7000-8000-000000000000";
+const UNKNOWN_ID: &str = "00000000-0000-7000-8000-000000000000";
 
-/// A kind whose only attempt fails.
-fn hopeless() -> Kind {
-    Kind::new("hopeless", async |_| Err(Error::Other("there is\nno hope".into())))
+/// A kind of job whose only attempt fails.
+fn failing() -> Kind {
+    Kind::new("failing", async |_| Err(Error::Other("first line\nsecond line".into())))
         .with_max_attempts(1)
 }
 
@@ -27,27 +27,27 @@ async fn act(app: &TestApp, method: &str, job: &Value, call: &str) -> crate::sup
 #[tokio::test]
 async fn a_dead_letter_is_shown_with_its_error_retried_and_discarded() {
     let app = TestApp::new().await;
-    let jobs = app.jobs_of(vec![hopeless()], LEASE);
-    assert!(jobs.enqueue("hopeless", "once", &json!({ "for": "show" })).await.expect("enqueued"));
-    assert!(!jobs.enqueue("hopeless", "once", &json!({})).await.expect("known"));
+    let jobs = app.jobs_of(vec![failing()], LEASE);
+    assert!(jobs.enqueue("failing", "once", &json!({ "for": "show" })).await.expect("enqueued"));
+    assert!(!jobs.enqueue("failing", "once", &json!({})).await.expect("known"));
     assert_eq!(jobs.run_due().await.expect("run"), 1);
-    let dead = app.job("hopeless").await;
+    let dead = app.job("failing").await;
     assert_eq!(dead["status"], "dead");
-    assert_eq!(dead["error"], "there is\nno hope");
+    assert_eq!(dead["error"], "first line\nsecond line");
     assert_eq!((&dead["attempt"], &dead["max_attempts"]), (&json!(1), &json!(1)));
     assert_eq!((&dead["key"], &dead["arguments"]), (&json!("once"), &json!({ "for": "show" })));
     assert_eq!(dead["worker"], jobs.worker());
     assert_eq!(dead["finished_at"], "2026-01-05T00:00:00.000Z");
-    // It stays dead.
+    // A dead letter is never retried by itself.
     app.advance(86_400.0);
     assert_eq!(jobs.run_due().await.expect("run"), 0);
     act(&app, "POST", &dead, "/retry").await.expect(204);
-    let queued = app.job("hopeless").await;
+    let queued = app.job("failing").await;
     assert_eq!((&queued["status"], &queued["attempt"]), (&json!("queued"), &json!(0)));
     assert_eq!(jobs.run_due().await.expect("run"), 1);
-    assert_eq!(app.job("hopeless").await["status"], "dead");
+    assert_eq!(app.job("failing").await["status"], "dead");
     act(&app, "DELETE", &dead, "").await.expect(204);
-    assert!(app.jobs("hopeless").await.is_empty());
+    assert!(app.jobs("failing").await.is_empty());
     act(&app, "DELETE", &dead, "").await.expect_problem(404, "not_found");
     act(&app, "POST", &dead, "/retry").await.expect_problem(404, "not_found");
     let database = app.world.connect().await;
@@ -64,27 +64,31 @@ async fn a_dead_letter_is_shown_with_its_error_retried_and_discarded() {
 }
 
 #[tokio::test]
-async fn a_done_job_is_not_retried_and_a_waiting_one_can_start_now() {
+async fn a_finished_job_cannot_be_retried_and_a_waiting_job_can() {
     let app = TestApp::new().await;
     app.run_jobs().await;
     let done = app.job("sweep").await;
     assert_eq!(done["status"], "done");
     act(&app, "POST", &done, "/retry").await.expect_problem(409, "requirement_not_met");
-    let jobs = app.jobs_of(vec![hopeless().with_max_attempts(2)], LEASE);
-    jobs.enqueue("hopeless", "once", &json!({})).await.expect("enqueued");
+    let jobs = app.jobs_of(vec![failing().with_max_attempts(2)], LEASE);
+    jobs.enqueue("failing", "once", &json!({})).await.expect("enqueued");
     assert_eq!(jobs.run_due().await.expect("run"), 1);
-    assert_eq!(jobs.run_due().await.expect("run"), 0, "it waits");
-    act(&app, "POST", &app.job("hopeless").await, "/retry").await.expect(204);
+    assert_eq!(jobs.run_due().await.expect("run"), 0, "the job is retried at once");
+    act(&app, "POST", &app.job("failing").await, "/retry").await.expect(204);
     assert_eq!(jobs.run_due().await.expect("run"), 1);
-    assert_eq!(app.job("hopeless").await["status"], "queued", "it has all its attempts again");
+    assert_eq!(
+        app.job("failing").await["status"],
+        "queued",
+        "the retried job does not have all its attempts"
+    );
 }
 
 #[tokio::test]
 async fn jobs_are_listed_by_status_in_complete_pages() {
     let app = TestApp::new().await;
-    let jobs = app.jobs_of(vec![hopeless()], LEASE);
+    let jobs = app.jobs_of(vec![failing()], LEASE);
     for index in 0..7 {
-        jobs.enqueue("hopeless", &index.to_string(), &json!({})).await.expect("enqueued");
+        jobs.enqueue("failing", &index.to_string(), &json!({})).await.expect("enqueued");
         app.advance(1.0);
     }
     jobs.run_due().await.expect("run");
@@ -100,9 +104,9 @@ async fn jobs_are_listed_by_status_in_complete_pages() {
     }
     assert_eq!(keys, ["6", "5", "4", "3", "2", "1", "0"]);
     let page = app.client.admin("GET", "/jobs?limit=1", None).await.expect(200).json;
-    let foreign = page["next_cursor"].as_str().expect("a cursor");
+    let other_cursor = page["next_cursor"].as_str().expect("a cursor");
     for (query, field) in [
-        (format!("status=dead&cursor={foreign}"), "cursor"),
+        (format!("status=dead&cursor={other_cursor}"), "cursor"),
         ("status=lost".into(), "status"),
         ("limit=0".into(), "limit"),
         ("kind=sweep".into(), "kind"),
@@ -111,14 +115,14 @@ async fn jobs_are_listed_by_status_in_complete_pages() {
         let reply = reply.expect_problem(400, "invalid_request");
         assert_eq!(reply.json["errors"][0]["field"], field, "{query}");
     }
-    for path in [format!("/jobs/{NOBODY}"), "/jobs/sweep".to_owned()] {
+    for path in [format!("/jobs/{UNKNOWN_ID}"), "/jobs/sweep".to_owned()] {
         let reply = app.client.admin("DELETE", &path, None).await;
         reply.expect_problem(404, "not_found");
     }
 }
 
 #[tokio::test]
-async fn readiness_reports_the_jobs() {
+async fn readiness_reports_the_state_of_the_jobs() {
     let world = World::new().await;
     let api = world.start_with(&[("ROLE", "api")]).await;
     let both = world.start().await;
@@ -127,18 +131,18 @@ async fn readiness_reports_the_jobs() {
         app.client.send(request).await.expect(200).json["checks"]["jobs"].clone()
     };
     both.server.jobs.start(&both.server.supervisor);
-    let told = eventually("the queue has answered", async || {
-        let told = check(&both).await;
-        told["latency_ms"].is_number().then_some(told)
+    let answered = eventually("the queue has answered", async || {
+        let answered = check(&both).await;
+        answered["latency_ms"].is_number().then_some(answered)
     })
     .await;
-    assert_eq!(told["status"], "ok");
+    assert_eq!(answered["status"], "ok");
     assert_eq!(check(&api).await, json!({ "status": "disabled", "latency_ms": null }));
-    // A job of a kind that only another version of the server knows waits.
-    let stranger = api.jobs_of(vec![Kind::new("stranger", async |_| unreachable!())], LEASE);
-    stranger.enqueue("stranger", "once", &json!({})).await.expect("enqueued");
+    // No instance here can run this kind of job, as if only another version of the server knew it.
+    let unknown_kind = api.jobs_of(vec![Kind::new("unknown", async |_| unreachable!())], LEASE);
+    unknown_kind.enqueue("unknown", "once", &json!({})).await.expect("enqueued");
     world.advance(61.0);
-    eventually("the jobs are behind", async || {
+    eventually("readiness reports the overdue job", async || {
         (check(&both).await["status"] == "degraded").then_some(())
     })
     .await;
@@ -146,12 +150,12 @@ async fn readiness_reports_the_jobs() {
 }
 
 #[tokio::test]
-async fn the_metrics_count_runs_failures_and_dead_letters() {
+async fn metrics_count_runs_failures_and_dead_letters() {
     let app = TestApp::new().await;
-    let jobs = app.jobs_of(vec![hopeless()], LEASE);
-    jobs.enqueue("hopeless", "once", &json!({})).await.expect("enqueued");
+    let jobs = app.jobs_of(vec![failing()], LEASE);
+    jobs.enqueue("failing", "once", &json!({})).await.expect("enqueued");
     jobs.start(&Supervisor::new());
-    app.job_of_status("hopeless", "dead").await;
+    app.job_of_status("failing", "dead").await;
     let text = eventually("the dead letter is counted", async || {
         let text = String::from_utf8(app.server.metrics.render().expect("text")).expect("text");
         text.contains("job_dead_letters 1\n").then_some(text)
@@ -159,9 +163,9 @@ async fn the_metrics_count_runs_failures_and_dead_letters() {
     .await;
     let lines: BTreeSet<&str> = text.lines().collect();
     for line in [
-        "job_runs_total{kind=\"hopeless\"} 1",
-        "job_failures_total{kind=\"hopeless\"} 1",
-        "job_duration_seconds_count{kind=\"hopeless\"} 1",
+        "job_runs_total{kind=\"failing\"} 1",
+        "job_failures_total{kind=\"failing\"} 1",
+        "job_duration_seconds_count{kind=\"failing\"} 1",
         "job_oldest_due_seconds 0",
     ] {
         assert!(lines.contains(line), "no {line} in {text}");

@@ -1,4 +1,5 @@
-//! Settling in bulk: it writes what the rules say, only rows that it may write, and delays nobody.
+//! The sweep, a job that settles absent players in bulk: it adds their production since the last write to their rows.
+//! It must follow the rules, skip rows that are being written, and not delay requests.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use crate::support::{TestApp, World};
 const PLAYERS: usize = 4_000;
 const HOUR: f64 = 3600.0;
 
-/// A number of the whole range of doubles.
+/// A number from the whole range of doubles.
 fn amount(dice: &mut Dice) -> f64 {
     match dice.below(8) {
         0 => 0.0,
@@ -38,8 +39,8 @@ fn seconds(dice: &mut Dice, most: u64) -> f64 {
     }
 }
 
-/// A player with a random history.
-fn somebody(dice: &mut Dice, timeline: &Timeline, now: Timestamp) -> Rules {
+/// A player with random values.
+fn random_player(dice: &mut Dice, timeline: &Timeline, now: Timestamp) -> Rules {
     let catalogue = timeline.newest();
     let mut inventory = Inventory::default();
     for generator in &catalogue.items().generators {
@@ -72,7 +73,7 @@ fn somebody(dice: &mut Dice, timeline: &Timeline, now: Timestamp) -> Rules {
     player
 }
 
-/// Writes players as the lanes do.
+/// Inserts players with the columns that the server's own writes set.
 async fn insert(database: &tokio_postgres::Client, timeline: &Timeline, players: &[(Uuid, Rules)]) {
     let sql = "insert into players (
             player_id, energy, lifetime_energy, unseen_energy, settled_at, last_seen_at, accrues_until,
@@ -118,8 +119,8 @@ fn assert_same(sql: f64, rules: f64, what: &str) {
     assert!((sql - rules).abs() <= 1e-12 * scale, "{what}: {sql} is not {rules}");
 }
 
-/// Puts a catalogue in force in which everything produces three times as much.
-async fn treble_all_rates(app: &TestApp) {
+/// Activates a catalogue in which every generator produces three times as much.
+async fn triple_all_rates(app: &TestApp) {
     let mut catalogue = app.client.admin("GET", "/catalog", None).await.expect(200).json;
     for generator in catalogue["generators"].as_array_mut().expect("a list") {
         let rate = number(&generator["base_energy_per_second"]);
@@ -134,15 +135,15 @@ async fn treble_all_rates(app: &TestApp) {
     .await;
 }
 
-/// Claims every season, so that none is frozen and the final scores stay in their table.
-async fn keep_seasons_open(database: &tokio_postgres::Client) {
+/// Claims every season, so that no instance freezes one and the stored final scores stay in their table.
+async fn prevent_freezing(database: &tokio_postgres::Client) {
     let sql = "insert into seasons (season, starts_at, ends_at, claimed_until)
         select number, to_timestamp(0), to_timestamp(0), 'infinity' from generate_series(2910, 2940) as number
         on conflict (season) do update set claimed_until = excluded.claimed_until";
     database.execute(sql, &[]).await.expect("claimed");
 }
 
-/// The final scores that were stored, by player, the oldest season first.
+/// The stored final scores of each player, the oldest season first.
 async fn final_scores(database: &tokio_postgres::Client) -> HashMap<Uuid, Vec<(Season, f64)>> {
     let sql = "select player_id, season, score from season_scores order by season";
     let mut scores: HashMap<Uuid, Vec<(Season, f64)>> = HashMap::new();
@@ -154,19 +155,19 @@ async fn final_scores(database: &tokio_postgres::Client) -> HashMap<Uuid, Vec<(S
 }
 
 #[tokio::test]
-async fn settling_in_bulk_conforms_to_the_rules() {
+async fn a_sweep_settles_players_as_the_rules_do() {
     let app = TestApp::new().await;
     let database = app.world.connect().await;
-    keep_seasons_open(&database).await;
+    prevent_freezing(&database).await;
     app.advance(7.0 * 24.0 * HOUR);
-    treble_all_rates(&app).await;
-    // The middle of a season: some rows are settled within it, some after the end of an earlier one.
+    triple_all_rates(&app).await;
+    // The middle of a season: some rows were last settled in this season, others in an earlier one.
     app.advance(9.5 * 24.0 * HOUR);
     let now = app.world.clock.now();
     let timeline = app.server.catalogues.timeline().expect("known");
     let mut dice = Dice::new(7);
     let players: Vec<_> = (0..PLAYERS)
-        .map(|_| (Uuid::from_u128(rand::random()), somebody(&mut dice, &timeline, now)))
+        .map(|_| (Uuid::from_u128(rand::random()), random_player(&mut dice, &timeline, now)))
         .collect();
     insert(&database, &timeline, &players).await;
     app.run_jobs().await;
@@ -188,7 +189,7 @@ async fn settling_in_bulk_conforms_to_the_rules() {
         assert_eq!((after.last_seen_at, after.version), (before.last_seen_at, 0), "{what}");
         assert!(after.settled_at <= now, "{what}");
         assert_eq!(record.catalogue_version, timeline.at(after.settled_at).version, "{what}");
-        // A player who was settled continues like one who was not, also during the next hours.
+        // A player whom the sweep has settled has the same energy later as one whom it has not.
         for hours in [1.0, 30.0] {
             let later = now.plus_seconds(hours * HOUR);
             assert_same(
@@ -197,7 +198,7 @@ async fn settling_in_bulk_conforms_to_the_rules() {
                 &what,
             );
         }
-        // What was gained in each season, whether it is stored already or not.
+        // The score of each season, whether the sweep has stored it or it follows from the row.
         let mut made: Vec<_> = finals.get(id).cloned().unwrap_or_default();
         left += usize::from(!made.is_empty());
         made.extend(after.finished_seasons(&timeline, Season::at(now)));
@@ -221,9 +222,9 @@ async fn settling_in_bulk_conforms_to_the_rules() {
     for (what, count) in
         [("settled", settled), ("split", split), ("capped", capped), ("past a season", left)]
     {
-        assert!(count > PLAYERS / 20, "only {count} are {what}");
+        assert!(count > PLAYERS / 20, "only {count} players are {what}");
     }
-    // A row that is settled to its end is not written again.
+    // A row whose production has ended is not written again.
     app.advance(24.0 * HOUR);
     app.run_jobs().await;
     let first = load(&app, &ids).await;
@@ -235,7 +236,7 @@ async fn settling_in_bulk_conforms_to_the_rules() {
 }
 
 #[tokio::test]
-async fn sweeping_repeatedly_does_not_extend_the_cap() {
+async fn repeated_sweeps_do_not_extend_the_cap_of_an_absence() {
     let world = World::new().await;
     let app = start_for_days(&world).await;
     let player = app.client.guest().await;
@@ -255,7 +256,7 @@ async fn sweeping_repeatedly_does_not_extend_the_cap() {
 }
 
 #[tokio::test]
-async fn a_polling_player_accrues_beyond_the_cap() {
+async fn a_player_who_only_polls_accrues_beyond_the_cap() {
     let world = World::new().await;
     let app = start_for_days(&world).await;
     let database = world.connect().await;
@@ -267,7 +268,7 @@ async fn a_polling_player_accrues_beyond_the_cap() {
         world.advance(HOUR);
         app.run_jobs().await;
         let now = world.clock.now().as_micros() as f64 / 1e6;
-        eventually("the player is noted as present", async || {
+        eventually("the player's presence is written", async || {
             player.state().await;
             let row = database.query_one(seen, &[&player.id]).await.expect("the row");
             (row.get::<_, f64>(0) >= now).then_some(())
@@ -289,10 +290,10 @@ async fn a_sweep_skips_locked_rows() {
         players.push(player);
     }
     let mut database = app.world.connect().await;
-    let onlooker = app.world.connect().await;
+    let observer = app.world.connect().await;
     app.advance(HOUR);
     let revisions =
-        async || join_all(players.iter().map(|player| revision(&onlooker, player))).await;
+        async || join_all(players.iter().map(|player| revision(&observer, player))).await;
     let before = revisions().await;
     let writing = database.transaction().await.expect("begun");
     let hold = "select from players where player_id = $1::text::uuid for update";
@@ -300,22 +301,22 @@ async fn a_sweep_skips_locked_rows() {
     app.run_jobs().await;
     let (first, second, third) = (before[0] + 1, before[1], before[2] + 1);
     assert_eq!(revisions().await, [first, second, third]);
-    writing.rollback().await.expect("let go");
+    writing.rollback().await.expect("released");
     app.advance(600.0);
     app.run_jobs().await;
     assert_eq!(revisions().await, [first + 1, second + 1, third + 1]);
 }
 
-/// Slow rows would be locked for seconds if the sweep's statements were not ended early.
+/// Writing the rows is slow here. The sweep must end its statements early, because they lock the rows.
 #[tokio::test]
-async fn clicks_do_not_wait_for_a_sweep() {
+async fn a_sweep_does_not_delay_clicks() {
     const ROWS: usize = 300;
     let app = Arc::new(start_for_days(&World::new().await).await);
     let database = app.world.connect().await;
     let timeline = app.server.catalogues.timeline().expect("known");
-    let returning = app.client.guest().await;
-    returning.click(30).await.expect(200);
-    returning.buy("hand_crank", json!(1)).await.expect(200);
+    let clicking = app.client.guest().await;
+    clicking.click(30).await.expect(200);
+    clicking.buy("hand_crank", json!(1)).await.expect(200);
     let now = app.world.clock.now();
     let mut crank = Rules::new("Somebody".into(), &timeline.rules, now);
     let first = &timeline.newest().items().generators[0].id;
@@ -333,7 +334,7 @@ async fn clicks_do_not_wait_for_a_sweep() {
                  return new;
              end $$;
              create trigger be_slow before update on players for each row execute function be_slow();
-             -- Held all through, the rows would make somebody wait for more than a second.
+             -- If the sweep held all rows until its end, other writers would wait for more than a second.
              set lock_timeout = '300ms';",
         )
         .await
@@ -348,26 +349,26 @@ async fn clicks_do_not_wait_for_a_sweep() {
     while !sweeping.is_finished() {
         let (id, _) = dice.pick(&players);
         let write = "update players set display_name = 'Somebody else' where player_id = $1";
-        database.execute(write, &[id]).await.expect("nobody holds the row for long");
-        returning.click(1).await.expect(200);
+        database.execute(write, &[id]).await.expect("the row is not locked for long");
+        clicking.click(1).await.expect(200);
         writes += 1;
     }
     sweeping.await.expect("swept");
-    assert!(writes > 10, "{writes} writes during the sweep prove nothing");
+    assert!(writes > 10, "only {writes} writes during the sweep");
     let ids: Vec<Uuid> = players.iter().map(|(id, _)| *id).collect();
     // A row that is being written is skipped until the next sweep.
-    let left_out = async || {
+    let skipped = async || {
         let records = load(&app, &ids).await;
         records.values().filter(|record| record.player.energy == 0.0).count()
     };
-    assert!(left_out().await < ROWS / 10);
+    assert!(skipped().await < ROWS / 10);
     app.advance(HOUR);
     app.run_jobs().await;
-    assert_eq!(left_out().await, 0);
+    assert_eq!(skipped().await, 0);
 }
 
 #[tokio::test]
-async fn concurrent_sweeps_and_play_keep_the_balances_exact() {
+async fn the_ledger_stays_correct_during_concurrent_sweeps_and_play() {
     let world = World::new().await;
     let apps = [start_for_days(&world).await, start_for_days(&world).await];
     let mut players = Vec::new();

@@ -3,7 +3,7 @@
 use crate::support::TestApp;
 
 #[tokio::test]
-async fn a_refusal_before_the_body_is_read_keeps_the_connection() {
+async fn refusing_a_request_before_its_body_is_read_keeps_the_connection_open() {
     let app = TestApp::new().await;
     let ada = app.client.guest().await;
     let valid = format!("Authorization: Bearer {}\r\n", ada.token);

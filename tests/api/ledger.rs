@@ -1,14 +1,14 @@
-//! The ledger: every change of a balance, each entry consistent with the next.
+//! The ledger, which records every purchase, grant and prestige of a player, with the balance after it.
 
 use serde_json::{Value, json};
 
 use crate::support::books::{Dice, assert_close, number, start_for_days};
 use crate::support::{Player, TestApp, World};
 
-/// What a move should add to the ledger: kind, reference, and amount.
+/// The ledger entry that an action should add: kind, reference, and amount.
 type Expected = (String, String, f64);
 
-/// One random move, and what it adds to the ledger if it is not refused.
+/// Performs one random action. Returns the entry that it adds to the ledger, if it adds one.
 async fn play(player: &Player, dice: &mut Dice, generators: &[&str]) -> Option<Expected> {
     let upgrades = ["work_gloves", "oiled_bearings", "thicker_cables", "firm_grip", "smart_meters"];
     let (kind, reference, reply) = match dice.below(10) {
@@ -64,25 +64,25 @@ async fn each_balance_follows_from_the_previous_one() {
         app.advance(dice.below(30_000) as f64 / 100.0);
     }
     let ledger = player.assert_books_balance().await;
-    let of = |entry: &Value, name: &str| entry[name].as_str().expect("text").to_owned();
+    let field = |entry: &Value, name: &str| entry[name].as_str().expect("text").to_owned();
     assert_eq!(ledger.len(), expected.len());
     for (entry, (kind, reference, delta)) in ledger.iter().zip(&expected) {
-        assert_eq!((&of(entry, "kind"), &of(entry, "reference")), (kind, reference));
+        assert_eq!((&field(entry, "kind"), &field(entry, "reference")), (kind, reference));
         assert_close(number(&entry["delta"]), *delta);
-        assert!(of(entry, "at").ends_with('Z') && entry["id"].is_u64(), "{entry}");
+        assert!(field(entry, "at").ends_with('Z') && entry["id"].is_u64(), "{entry}");
     }
     for kind in ["generator_purchase", "upgrade_purchase", "grant", "prestige"] {
-        assert!(expected.iter().any(|it| it.0 == kind), "the play holds no {kind}");
+        assert!(expected.iter().any(|it| it.0 == kind), "no action was a {kind}");
     }
-    // Lifetime energy is everything that was ever earned, with or without an entry.
+    // Lifetime energy is everything that was earned: in entries, and after the last entry.
     let state = player.state().await;
     let earned: f64 = ledger.iter().map(|entry| number(&entry["earned"])).sum();
     let balance = number(&ledger.last().expect("an entry")["balance_after"]);
-    let unbooked = number(&state["energy"]) - balance;
-    assert_close(number(&state["lifetime_energy"]), earned + unbooked);
+    let earned_since = number(&state["energy"]) - balance;
+    assert_close(number(&state["lifetime_energy"]), earned + earned_since);
 }
 
-/// A player with so many entries.
+/// A player with `entries` ledger entries.
 async fn with_entries(app: &TestApp, entries: u32) -> Player {
     let player = app.client.guest().await;
     for entry in 0..entries {
@@ -121,11 +121,7 @@ async fn pages_are_newest_first_without_gaps_or_repeats() {
     player.grant(1.0).await;
     let cursor = first["next_cursor"].as_str().expect("a cursor");
     let second = player.get(&format!("/me/ledger?limit=10&cursor={cursor}")).await.expect(200).json;
-    assert_eq!(
-        ids(&second),
-        (41..=50).rev().collect::<Vec<u64>>(),
-        "newer entries do not shift the rest"
-    );
+    assert_eq!(ids(&second), (41..=50).rev().collect::<Vec<u64>>(), "newer entries shift the page");
 }
 
 #[tokio::test]
@@ -136,26 +132,26 @@ async fn a_new_players_ledger_is_empty() {
 }
 
 #[tokio::test]
-async fn a_cursor_is_valid_for_its_own_list_only() {
+async fn a_cursor_is_valid_only_for_its_own_list() {
     let app = TestApp::new().await;
     let (player, other) = (with_entries(&app, 3).await, with_entries(&app, 3).await);
     let page = player.get("/me/ledger?limit=1").await.expect(200).json;
     let cursor = page["next_cursor"].as_str().expect("a cursor").to_owned();
-    let ask = async |player: &Player, cursor: &str| {
+    let get_page = async |player: &Player, cursor: &str| {
         player.get(&format!("/me/ledger?limit=1&cursor={cursor}")).await
     };
-    assert_eq!(ids(&ask(&player, &cursor).await.expect(200).json), [2]);
-    ask(&other, &cursor).await.expect_problem(400, "invalid_request");
+    assert_eq!(ids(&get_page(&player, &cursor).await.expect(200).json), [2]);
+    get_page(&other, &cursor).await.expect_problem(400, "invalid_request");
     for position in 0..cursor.len() {
         let mut tampered = cursor.clone().into_bytes();
         tampered[position] = if tampered[position] == b'A' { b'B' } else { b'A' };
         let tampered = String::from_utf8(tampered).expect("ASCII");
-        ask(&player, &tampered).await.expect_problem(400, "invalid_request");
+        get_page(&player, &tampered).await.expect_problem(400, "invalid_request");
     }
     for garbage in
         ["", "0", "AAAA", "%00", &"A".repeat(200), &cursor[1..], &format!("{cursor}AAAA")]
     {
-        ask(&player, garbage).await.expect_problem(400, "invalid_request");
+        get_page(&player, garbage).await.expect_problem(400, "invalid_request");
     }
     let admin = app.client.admin("GET", &format!("/players?cursor={cursor}"), None).await;
     admin.expect_problem(400, "invalid_request");

@@ -9,16 +9,16 @@ use serde_json::{Value, json};
 use crate::support::TestApp;
 use crate::support::books::eventually;
 
-/// Metrics that exist only in situations that this test does not cause, with their labels.
-const ELSEWHERE: [(&str, &[&str]); 1] = [
-    // Prometheus' own metrics.
+/// Metrics that the server does not export, with their labels.
+const NOT_FROM_SERVER: [(&str, &[&str]); 1] = [
+    // Prometheus creates this metric itself.
     ("up", &[]),
 ];
 
-/// Labels that Prometheus itself adds.
-const ADDED: [&str; 2] = ["instance", "job"];
+/// Labels that Prometheus adds to every metric.
+const PROMETHEUS_LABELS: [&str; 2] = ["instance", "job"];
 
-/// Words of the query language that are no metrics.
+/// Words of the query language that are not metrics.
 const KEYWORDS: [&str; 11] = [
     "by",
     "without",
@@ -39,8 +39,8 @@ fn file(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect(path)
 }
 
-/// The metrics of a text in Prometheus' format, with their labels. Histograms have the name of their family.
-fn told(text: &str) -> BTreeMap<String, Labels> {
+/// Parses the metrics in a text in Prometheus' format, with their labels. A histogram's series count as one metric.
+fn exported_metrics(text: &str) -> BTreeMap<String, Labels> {
     let mut metrics: BTreeMap<String, Labels> = BTreeMap::new();
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         let (series, _) = line.rsplit_once(' ').expect("a value");
@@ -56,8 +56,8 @@ fn family(name: &str) -> &str {
     ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name)
 }
 
-/// The metrics in a query, each with the labels in its braces; and the labels that it groups by.
-fn asked(query: &str) -> (Vec<(String, Labels)>, Labels) {
+/// Parses a query: its metrics, each with the labels in its braces, and the labels that it groups by.
+fn parse_query(query: &str) -> (Vec<(String, Labels)>, Labels) {
     let (mut metrics, mut grouping) = (Vec::new(), Labels::new());
     let mut rest = query;
     while let Some(start) = rest.find(|c: char| c.is_ascii_alphabetic() || c == '_' || c == '[') {
@@ -91,7 +91,7 @@ fn asked(query: &str) -> (Vec<(String, Labels)>, Labels) {
     (metrics, grouping)
 }
 
-/// Every query of the dashboard and the alerts, with its place.
+/// Every query of the dashboard and the alerts, with the title of its panel or the name of its alert.
 fn queries() -> Vec<(String, String)> {
     let mut queries = Vec::new();
     let board: Value =
@@ -123,45 +123,46 @@ fn queries() -> Vec<(String, String)> {
 }
 
 #[tokio::test]
-async fn every_query_of_the_dashboard_and_the_alerts_has_a_metric() {
+async fn every_query_of_the_dashboard_and_the_alerts_uses_existing_metrics() {
     let app = TestApp::new().await;
     let player = app.client.guest().await;
     player.click(20).await.expect(200);
     player.buy("hand_crank", json!(1)).await.expect(200);
     app.advance(3600.0);
     assert!(app.run_jobs().await > 0, "jobs are due");
-    let text = eventually("the pulse has told of the pool", async || {
+    let text = eventually("the metrics of the database pool are set", async || {
         let text = app.server.metrics.render().expect("rendered");
         let text = String::from_utf8(text).expect("text");
         text.contains("database_connections{").then_some(text)
     })
     .await;
-    let mut metrics = told(&text);
-    for (name, labels) in ELSEWHERE {
+    let mut metrics = exported_metrics(&text);
+    for (name, labels) in NOT_FROM_SERVER {
         let labels = labels.iter().map(|&label| label.to_owned());
         metrics.entry(name.to_owned()).or_default().extend(labels);
     }
     let queries = queries();
     assert!(queries.len() > 40, "{} queries", queries.len());
     for (place, query) in queries {
-        let (named, grouping) = asked(&query);
+        let (named, grouping) = parse_query(&query);
         assert!(!named.is_empty(), "{place}: {query}");
-        let mut known: Labels = ADDED.iter().map(|&label| label.to_owned()).collect();
+        let mut known: Labels = PROMETHEUS_LABELS.iter().map(|&label| label.to_owned()).collect();
         for (name, labels) in &named {
-            let told = metrics.get(family(name));
-            let told = told.unwrap_or_else(|| panic!("{place}: no metric is called {name}"));
-            known.extend(told.iter().cloned());
+            let exported = metrics.get(family(name));
+            let exported =
+                exported.unwrap_or_else(|| panic!("{place}: no metric is called {name}"));
+            known.extend(exported.iter().cloned());
             let unknown: Vec<_> = labels.difference(&known).collect();
-            assert!(unknown.is_empty(), "{place}: {name} has no {unknown:?}");
+            assert!(unknown.is_empty(), "{place}: {name} has no labels {unknown:?}");
         }
         let unknown: Vec<_> = grouping.difference(&known).collect();
-        assert!(unknown.is_empty(), "{place}: nothing has {unknown:?}: {query}");
+        assert!(unknown.is_empty(), "{place}: no metric has the labels {unknown:?}: {query}");
     }
 }
 
 #[test]
-fn queries_are_understood() {
-    let (metrics, grouping) = asked(
+fn queries_are_parsed() {
+    let (metrics, grouping) = parse_query(
         "histogram_quantile(0.99, sum by (le, route) (rate(a_bucket{route!~\"x\",status=\"5..\"}[5m]))) \
         / sum(b) > 1e3 and c",
     );
@@ -172,7 +173,7 @@ fn queries_are_understood() {
 }
 
 #[tokio::test]
-async fn actions_of_the_game_are_counted() {
+async fn the_metrics_count_purchases_energy_and_commits() {
     let app = TestApp::new().await;
     let player = app.client.guest().await;
     let metrics = &app.server.metrics;
@@ -183,7 +184,8 @@ async fn actions_of_the_game_are_counted() {
     assert!((metrics.energy_earned.get() - 20.0).abs() < 1e-9);
     assert_eq!(metrics.batch_players.get_sample_count(), metrics.committed_batches.get());
     assert!(metrics.commit_durations.get_sample_count() >= 2);
-    eventually("the pulse tells", async || (metrics.ready.get() == 1).then_some(())).await;
+    eventually("the readiness metric is set", async || (metrics.ready.get() == 1).then_some(()))
+        .await;
     let text = String::from_utf8(metrics.render().expect("rendered")).expect("text");
     for name in ["process_resident_memory_bytes", "process_cpu_seconds_total", "process_open_fds"] {
         let value = text.lines().find_map(|line| line.strip_prefix(name)).expect(name);

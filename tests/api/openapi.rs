@@ -1,4 +1,4 @@
-//! The OpenAPI document: it is complete, and the server behaves as it says.
+//! The OpenAPI document: it is complete, and the server behaves as the document says.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -11,7 +11,7 @@ use crate::support::{ADMIN_TOKEN, Reply, TestApp};
 
 const METHODS: [&str; 5] = ["get", "put", "post", "patch", "delete"];
 
-/// The routes of the contract, below `/api/v1`.
+/// All documented routes below `/api/v1`.
 const ROUTES: [(&str, &str); 36] = [
     ("post", "/auth/guest"),
     ("post", "/auth/register"),
@@ -51,7 +51,6 @@ const ROUTES: [(&str, &str); 36] = [
     ("post", "/admin/players/{id}/grant"),
 ];
 
-/// One method at one path.
 struct Operation {
     method: &'static str,
     path: String,
@@ -78,7 +77,7 @@ impl Operation {
         names.map(String::as_str).collect()
     }
 
-    async fn ask(&self, app: &TestApp, token: Option<&str>) -> Reply {
+    async fn call(&self, app: &TestApp, token: Option<&str>) -> Reply {
         let mut request = app.client.request(&self.method.to_uppercase(), &self.address());
         if let Some(token) = token {
             request = request.bearer_auth(token);
@@ -133,7 +132,7 @@ async fn the_document_is_openapi_3_1_and_lists_every_route() {
 }
 
 #[tokio::test]
-async fn every_reference_in_the_document_resolves() {
+async fn every_reference_in_the_document_can_be_resolved() {
     let app = TestApp::new().await;
     let document = document(&app).await;
     let mut found = BTreeSet::new();
@@ -141,7 +140,7 @@ async fn every_reference_in_the_document_resolves() {
     assert!(found.len() > 20, "{found:?}");
     for reference in found {
         let pointer = reference.strip_prefix('#').expect("a reference within the document");
-        assert!(document.pointer(pointer).is_some(), "{reference} leads nowhere");
+        assert!(document.pointer(pointer).is_some(), "{reference} does not exist");
     }
     let schemes = document["components"]["securitySchemes"].as_object().expect("schemes");
     for operation in operations(&document) {
@@ -161,7 +160,7 @@ async fn every_operation_is_described_completely() {
         let what = format!("{} {}", operation.method, operation.path);
         let described = &operation.description;
         let id = described["operationId"].as_str().expect("an id");
-        assert!(ids.insert(id.to_owned()), "{what}: the id {id} came before");
+        assert!(ids.insert(id.to_owned()), "{what}: the id {id} is not unique");
         let camel = id.starts_with(|c: char| c.is_ascii_lowercase());
         assert!(camel && id.chars().all(|c| c.is_ascii_alphanumeric()), "{what}: {id}");
         assert!(!["delete", "export", "import", "new"].contains(&id), "{what}: {id} is reserved");
@@ -197,21 +196,21 @@ async fn every_operation_is_described_completely() {
 }
 
 #[tokio::test]
-async fn the_server_knows_every_operation_of_the_document() {
+async fn the_server_has_every_documented_operation() {
     let app = TestApp::new().await;
     let document = document(&app).await;
     let nowhere = app.client.send(app.client.request("GET", "/api/v1/nowhere")).await.expect(404);
     for operation in operations(&document) {
         let what = format!("{} {}", operation.method, operation.path);
-        let reply = operation.ask(&app, None).await;
+        let reply = operation.call(&app, None).await;
         assert_ne!(reply.status, 405, "{what}");
-        assert_ne!(reply.json["detail"], nowhere.json["detail"], "{what} leads nowhere");
+        assert_ne!(reply.json["detail"], nowhere.json["detail"], "{what} has no route");
         assert!(reply.status < 500, "{what}: {}", reply.text);
     }
 }
 
 #[tokio::test]
-async fn the_document_knows_every_method_of_the_server() {
+async fn the_document_has_every_method_of_the_server() {
     let app = TestApp::new().await;
     let document = document(&app).await;
     let mut addresses: Vec<Operation> = operations(&document);
@@ -234,40 +233,40 @@ async fn the_document_knows_every_method_of_the_server() {
 }
 
 #[tokio::test]
-async fn every_operation_names_the_token_that_it_needs() {
+async fn the_document_says_which_token_an_operation_requires() {
     let app = TestApp::new().await;
     let document = document(&app).await;
     let guest = app.client.guest().await;
-    let mut asked = BTreeSet::new();
+    let mut required = BTreeSet::new();
     for operation in operations(&document) {
         let what = format!("{} {}", operation.method, operation.path);
         let security = operation.security();
-        asked.extend(security.iter().map(|name| (*name).to_owned()));
-        let reply = operation.ask(&app, None).await;
+        required.extend(security.iter().map(|name| (*name).to_owned()));
+        let reply = operation.call(&app, None).await;
         let refused = reply.code() == "unauthenticated";
         assert_eq!(refused, !security.is_empty(), "{what}: {}", reply.text);
         if security.contains(&"operator") {
-            let reply = operation.ask(&app, Some(&guest.token)).await;
+            let reply = operation.call(&app, Some(&guest.token)).await;
             reply.expect_problem(403, "forbidden");
         } else if security.contains(&"player") {
-            let reply = operation.ask(&app, Some(ADMIN_TOKEN)).await;
+            let reply = operation.call(&app, Some(ADMIN_TOKEN)).await;
             reply.expect_problem(401, "unauthenticated");
         }
     }
-    assert_eq!(asked, BTreeSet::from(["operator", "player", "session"].map(str::to_owned)));
+    assert_eq!(required, BTreeSet::from(["operator", "player", "session"].map(str::to_owned)));
 }
 
 #[tokio::test]
-async fn a_code_has_a_schema_whose_status_is_its_own() {
+async fn every_error_code_has_one_schema_with_its_status() {
     let app = TestApp::new().await;
     let document = document(&app).await;
     let schemas = Schemas(&document);
-    let mut told = BTreeSet::new();
+    let mut documented = BTreeSet::new();
     for operation in operations(&document) {
         for (status, response) in operation.description["responses"].as_object().expect("some") {
             let response = schemas.resolve(response);
             for code in codes(&schemas, response) {
-                told.insert(code.to_owned());
+                documented.insert(code.to_owned());
                 let all = document["components"]["schemas"].as_object().expect("schemas").values();
                 let own = all.map(|schema| &schema["allOf"][1]["properties"]);
                 let own = own.filter(|it| it["code"]["enum"][0] == code);
@@ -283,13 +282,13 @@ async fn a_code_has_a_schema_whose_status_is_its_own() {
         let code = &schemas.resolve(cause)["allOf"][1]["properties"]["code"]["enum"][0];
         all.insert(code.as_str().expect("text"));
     }
-    // No operation of the document answers 405.
+    // No documented operation answers 405.
     all.remove("method_not_allowed");
-    assert_eq!(told.iter().map(String::as_str).collect::<BTreeSet<_>>(), all);
+    assert_eq!(documented.iter().map(String::as_str).collect::<BTreeSet<_>>(), all);
 }
 
 #[tokio::test]
-async fn optional_bodies_may_be_absent() {
+async fn a_body_is_optional_exactly_where_the_document_says_so() {
     let app = TestApp::new().await;
     let document = document(&app).await;
     let mut optional = Vec::new();
@@ -305,7 +304,7 @@ async fn optional_bodies_may_be_absent() {
             Some(&"operator") => ADMIN_TOKEN,
             _ => &guest.token,
         };
-        let reply = operation.ask(&app, Some(token)).await;
+        let reply = operation.call(&app, Some(token)).await;
         if body["required"] == true {
             assert_eq!(reply.status, 400, "{id}: {}", reply.text);
         } else {
@@ -320,7 +319,7 @@ async fn optional_bodies_may_be_absent() {
 }
 
 #[tokio::test]
-async fn schemas_have_names_for_clients() {
+async fn schema_names_are_suitable_for_clients() {
     let app = TestApp::new().await;
     let document = document(&app).await;
     let schemas = document["components"]["schemas"].as_object().expect("schemas");
@@ -342,13 +341,13 @@ async fn schemas_have_names_for_clients() {
 }
 
 #[tokio::test]
-async fn the_document_is_small_and_cached_by_tag() {
+async fn the_document_is_small_and_cached_by_etag() {
     let app = TestApp::new().await;
-    let ask = || app.client.request("GET", "/openapi.json");
-    let reply = app.client.send(ask()).await.expect(200);
-    assert!(!reply.text.contains('\n'), "it is not compact");
+    let request = || app.client.request("GET", "/openapi.json");
+    let reply = app.client.send(request()).await.expect(200);
+    assert!(!reply.text.contains('\n'), "the document is not compact");
     assert!(reply.text.len() < 100_000, "{} bytes", reply.text.len());
-    let again = ask().header("If-None-Match", reply.header("etag"));
+    let again = request().header("If-None-Match", reply.header("etag"));
     let unchanged = app.client.send(again).await.expect(304);
     assert_eq!(unchanged.header("etag"), reply.header("etag"));
     assert_eq!(unchanged.text, "");

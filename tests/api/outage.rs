@@ -8,14 +8,14 @@ use crate::support::{Player, Reply, World};
 
 const CRANKS: &str = "/me/generators/hand_crank/purchase";
 
-/// Closes all connections of the database except this one.
-async fn cut(database: &tokio_postgres::Client) {
+/// Closes all connections to the database except this one.
+async fn close_connections(database: &tokio_postgres::Client) {
     let sql = "select pg_terminate_backend(pid) from pg_stat_activity \
         where datname = current_database() and pid <> pg_backend_pid()";
-    database.execute(sql, &[]).await.expect("cut");
+    database.execute(sql, &[]).await.expect("closed");
 }
 
-/// Asserts that an answer is 503 with `Retry-After` and says nothing about what is behind the server.
+/// Asserts that an answer is 503 with `Retry-After`, and contains no internal details.
 #[track_caller]
 pub fn assert_unavailable(reply: Reply) {
     let reply = reply.expect_problem(503, "unavailable");
@@ -26,13 +26,13 @@ pub fn assert_unavailable(reply: Reply) {
     }
 }
 
-/// Repeats a request with the same key until its result is known, as a client would.
+/// Repeats a request with the same idempotency key until it gets a result, as a client would.
 pub async fn insist(player: &Player, path: &str, key: &str, body: &Value) -> Reply {
     eventually("the database is back", async || {
         let reply = player.post_keyed(path, key, body.clone()).await;
         if reply.status == 503 {
             assert_unavailable(reply);
-            // Another task may run; the database need not be asked all the time.
+            // The other tasks of the test must run too.
             tokio::task::yield_now().await;
             return None;
         }
@@ -43,7 +43,7 @@ pub async fn insist(player: &Player, path: &str, key: &str, body: &Value) -> Rep
 }
 
 #[tokio::test]
-async fn play_continues_with_exact_balances_after_lost_connections() {
+async fn play_continues_and_the_ledger_stays_exact_after_connections_are_closed() {
     let world = World::new().await;
     let app = world.start().await;
     let database = world.connect().await;
@@ -77,11 +77,11 @@ async fn play_continues_with_exact_balances_after_lost_connections() {
         for commands in [20, 60, 100, 150, 200] {
             eventually("play is under way", async || (committed.get() >= commands).then_some(()))
                 .await;
-            cut(&database).await;
+            close_connections(&database).await;
         }
     };
-    let (tallies, ()) = tokio::join!(play, cuts);
-    for (player, (applied, spent, accepted)) in players.iter().zip(tallies) {
+    let (results, ()) = tokio::join!(play, cuts);
+    for (player, (applied, spent, accepted)) in players.iter().zip(results) {
         let state = eventually("the database is back", async || {
             Some(player.get("/me").await).filter(|reply| reply.status == 200)
         })
@@ -93,7 +93,7 @@ async fn play_continues_with_exact_balances_after_lost_connections() {
     }
 }
 
-/// Makes the database refuse all writes, or accept them again, in sessions that begin later.
+/// Makes the database refuse or accept writes in sessions that begin later.
 async fn set_read_only(database: &tokio_postgres::Client, read_only: bool) {
     let name: String =
         database.query_one("select current_database()::text", &[]).await.expect("a name").get(0);
@@ -102,7 +102,7 @@ async fn set_read_only(database: &tokio_postgres::Client, read_only: bool) {
 }
 
 /// Waits until reading works again.
-async fn until_read(player: &Player) {
+async fn wait_until_readable(player: &Player) {
     eventually("reads are answered", async || {
         (player.get("/me").await.status == 200).then_some(())
     })
@@ -110,7 +110,7 @@ async fn until_read(player: &Player) {
 }
 
 #[tokio::test]
-async fn a_database_that_refuses_writes_recovers_by_itself() {
+async fn a_read_only_database_refuses_writes_and_the_server_recovers_by_itself() {
     let world = World::new().await;
     let app = world.start().await;
     let database = world.connect().await;
@@ -119,8 +119,8 @@ async fn a_database_that_refuses_writes_recovers_by_itself() {
     player.buy("hand_crank", json!(3)).await.expect(200);
     let before = player.state().await;
     set_read_only(&database, true).await;
-    cut(&database).await;
-    until_read(&player).await;
+    close_connections(&database).await;
+    wait_until_readable(&player).await;
     let click = json!({ "clicks": 1 });
     let actions = json!({ "actions": [{ "type": "click", "clicks": 1 }] });
     let login = json!({ "username": "ada", "password": "correct horse" });
@@ -139,7 +139,7 @@ async fn a_database_that_refuses_writes_recovers_by_itself() {
     ];
     for (method, path, body) in calls {
         let body = Some(body).filter(|body| !body.is_null());
-        // One connection of each pool may still be a closed one; refusals do not depend on that.
+        // Several calls, because one connection of each pool may still be a closed one.
         for _ in 0..6 {
             let token = if path == "/auth/guest" { "" } else { &player.token };
             assert_unavailable(player.client.call(method, path, token, body.clone()).await);
@@ -152,15 +152,15 @@ async fn a_database_that_refuses_writes_recovers_by_itself() {
     assert_unavailable(player.post_keyed("/me/clicks", "k", click.clone()).await);
     set_read_only(&database, false).await;
     if world.endpoint.pooled {
-        // A pooler keeps its sessions as they began, even when the server's connections to it are closed.
-        cut(&database).await;
+        // The pooler's sessions have been read-only since their beginning, so they must be closed too.
+        close_connections(&database).await;
     }
     let clicked = insist(&player, "/me/clicks", "k", &click).await.expect(200);
-    assert!(!is_replay(&clicked), "what was refused was not half done");
+    assert!(!is_replay(&clicked), "the refused call was executed");
     let version = count(&before["version"]) + 1;
     assert_eq!(clicked.json["state"]["version"], version);
     assert_eq!(clicked.json["state"]["display_name"], before["display_name"]);
-    eventually("every connection writes again", async || {
+    eventually("every connection can write", async || {
         for key in ["k1", "k2", "k3", "k4", "k5", "k6"] {
             if player.post_keyed("/me/clicks", key, click.clone()).await.status != 200 {
                 return None;

@@ -26,15 +26,18 @@ async fn a_new_password_replaces_the_old_one() {
 async fn a_new_password_ends_all_other_sessions_on_every_instance() {
     let world = World::new().await;
     let (here, there) = (world.start().await, world.start().await);
-    let asking = here.client.register("ada").await;
+    let current = here.client.register("ada").await;
     let other = there.client.login("ada").await;
-    asking.post("/auth/password", change(PASSWORD, NEW)).await.expect(204);
-    assert!(!other.at(&here).is_signed_in().await, "at once where it was changed");
+    current.post("/auth/password", change(PASSWORD, NEW)).await.expect(204);
+    assert!(
+        !other.at(&here).is_signed_in().await,
+        "the instance that changed the password accepts the old session"
+    );
     other.until_signed_out().await;
     there.client.refresh(&other.refresh_token).await.expect_problem(401, "unauthenticated");
-    assert!(asking.is_signed_in().await && asking.at(&there).is_signed_in().await);
-    assert_eq!(asking.sessions().await, [asking.session()]);
-    asking.refreshed().await;
+    assert!(current.is_signed_in().await && current.at(&there).is_signed_in().await);
+    assert_eq!(current.sessions().await, [current.session()]);
+    current.refreshed().await;
 }
 
 #[tokio::test]
@@ -51,7 +54,7 @@ async fn a_wrong_current_password_changes_nothing() {
 }
 
 #[tokio::test]
-async fn an_invalid_password_is_refused() {
+async fn an_invalid_new_password_is_refused() {
     let app = TestApp::new().await;
     let ada = app.client.register("ada").await;
     for new in ["", "short", &"x".repeat(129)] {
@@ -72,17 +75,17 @@ async fn a_guest_cannot_change_a_password() {
 }
 
 #[tokio::test]
-async fn one_of_several_racing_changes_succeeds() {
+async fn only_one_of_concurrent_changes_succeeds() {
     let world = World::new().await;
     let apps = [world.start().await, world.start().await];
     let ada = apps[0].client.register("ada").await;
-    let asking = [ada.clone(), ada.at(&apps[1])];
+    let sessions = [ada.clone(), ada.at(&apps[1])];
     let passwords = ["password one", "password two"];
-    let racing = asking
+    let concurrent = sessions
         .iter()
         .zip(passwords)
         .map(|(player, new)| player.post("/auth/password", change(PASSWORD, new)));
-    let mut replies = join_all(racing).await;
+    let mut replies = join_all(concurrent).await;
     let winner = replies.iter().position(|reply| reply.status == 204).expect("a winner");
     replies.remove(1 - winner).expect_problem(401, "invalid_credentials");
     apps[0].client.try_login("ada", passwords[winner]).await.expect(200);
@@ -90,13 +93,13 @@ async fn one_of_several_racing_changes_succeeds() {
     loser.expect_problem(401, "invalid_credentials");
 }
 
-/// The same password as two keyboards write it.
+/// The same password in composed and in decomposed Unicode form, as different keyboards type it.
 const COMPOSED: &str = "pässwörd é 한글";
 const DECOMPOSED: &str =
     "pa\u{308}sswo\u{308}rd e\u{301} \u{1112}\u{1161}\u{11ab}\u{1100}\u{1173}\u{11af}";
 
 #[tokio::test]
-async fn a_password_matches_in_composed_and_decomposed_form() {
+async fn a_password_is_accepted_in_composed_and_decomposed_form() {
     let app = TestApp::new().await;
     for (username, first) in [("ada", DECOMPOSED), ("bea", COMPOSED)] {
         let player = app.client.try_register("", username, first).await.expect(201);
@@ -110,9 +113,9 @@ async fn a_password_matches_in_composed_and_decomposed_form() {
     }
 }
 
-/// Only the length is restricted.
+/// Only the length of a password is restricted.
 #[tokio::test]
-async fn any_text_of_sufficient_length_is_a_password() {
+async fn any_text_of_valid_length_is_accepted_as_a_password() {
     let app = TestApp::new().await;
     for (number, password) in
         ["\u{200b}".repeat(8), "\u{202e}\n\0\t    ".into(), "e\u{301}".repeat(128)]
@@ -127,9 +130,9 @@ async fn any_text_of_sufficient_length_is_a_password() {
     app.client.try_register("", "short", &short).await.expect_problem(422, "validation_failed");
 }
 
-/// A hash of the password as it was typed, as older releases made it.
+/// Older releases hashed the password as it was typed, not its composed form.
 #[tokio::test]
-async fn a_hash_of_the_typed_form_matches_and_is_replaced() {
+async fn a_hash_of_the_typed_form_is_accepted_and_replaced_by_one_of_the_composed_form() {
     let world = World::new().await;
     let apps = [world.start().await, world.start().await];
     apps[0].client.register("ada").await;
@@ -138,7 +141,7 @@ async fn a_hash_of_the_typed_form_matches_and_is_replaced() {
     let set = "update accounts set password_hash = $1, password_changed_at = '2026-01-01'";
     database.execute(set, &[&old]).await.expect("set");
     apps[0].client.try_login("ada", COMPOSED).await.expect_problem(401, "invalid_credentials");
-    // Several at once: each of them may be the one that replaces the hash.
+    // Each of the concurrent logins may replace the hash.
     let logins = apps.iter().cycle().take(4).map(|app| app.client.try_login("ada", DECOMPOSED));
     for reply in join_all(logins).await {
         reply.expect(200);
@@ -148,5 +151,9 @@ async fn a_hash_of_the_typed_form_matches_and_is_replaced() {
     }
     let changed = "select count(*) from accounts where password_hash <> $1 and password_changed_at = '2026-01-01'";
     let row = database.query_one(changed, &[&old]).await.expect("a row");
-    assert_eq!(row.get::<_, i64>(0), 1, "the password itself is as old as before");
+    assert_eq!(
+        row.get::<_, i64>(0),
+        1,
+        "the hash is replaced, and the time of the last change of the password is kept"
+    );
 }

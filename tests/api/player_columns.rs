@@ -1,4 +1,4 @@
-//! Every field of a player has a column: what a commit, a seed or a sweep writes is read again.
+//! Every field of a player has a column, and each statement that writes players writes every field.
 
 use std::time::{Duration, Instant};
 
@@ -13,16 +13,16 @@ use crate::support::TestApp;
 /// Fields that a commit does not write.
 const NEVER_COMMITTED: [&str; 5] = ["id", "revision", "username", "created_at", "banned"];
 
-/// The pointers of all fields that a commit writes, such as `/player/energy`. An absence and an inventory count as one field
-/// each, because their parts depend on each other.
+/// The JSON pointers of all fields that a commit writes, such as `/player/energy`. An absence that is `null` and an
+/// inventory count as one field each, because their parts depend on each other.
 fn fields(record: &PlayerRecord) -> Vec<String> {
     let record = serde_json::to_value(record).expect("JSON");
     let mut found = Vec::new();
-    let mut left = vec![(String::new(), &record)];
-    while let Some((pointer, value)) = left.pop() {
+    let mut pending = vec![(String::new(), &record)];
+    while let Some((pointer, value)) = pending.pop() {
         match value.as_object().filter(|_| pointer != "/player/inventory") {
             Some(members) => {
-                left.extend(members.iter().map(|(name, it)| (format!("{pointer}/{name}"), it)));
+                pending.extend(members.iter().map(|(name, it)| (format!("{pointer}/{name}"), it)));
             }
             None => found.push(pointer),
         }
@@ -32,8 +32,8 @@ fn fields(record: &PlayerRecord) -> Vec<String> {
     found
 }
 
-/// A value of the same kind that differs from `value`.
-fn another(pointer: &str, value: &Value) -> Value {
+/// A different value of the same type as `value`.
+fn different_value(pointer: &str, value: &Value) -> Value {
     match (pointer, value) {
         ("/player/inventory", _) => {
             json!({ "generators": [["hand_crank", 4]], "upgrades": ["work_gloves"] })
@@ -46,15 +46,15 @@ fn another(pointer: &str, value: &Value) -> Value {
             json!(number.as_f64().expect("a double") + 1.5)
         }
         (_, Value::Number(number)) => json!(number.as_i64().expect("a whole number") + 1),
-        (pointer, value) => panic!("say what else {pointer} may be than {value}"),
+        (pointer, value) => panic!("the test has no other value for {pointer}, which is {value}"),
     }
 }
 
-/// `record` with another value of one field.
-fn with_another(record: &PlayerRecord, pointer: &str) -> PlayerRecord {
+/// `record` with a different value in one field.
+fn with_different_value(record: &PlayerRecord, pointer: &str) -> PlayerRecord {
     let mut changed = serde_json::to_value(record).expect("JSON");
     let value = changed.pointer_mut(pointer).expect("a field");
-    *value = another(pointer, value);
+    *value = different_value(pointer, value);
     serde_json::from_value(changed).expect("a record")
 }
 
@@ -86,16 +86,16 @@ fn assert_same(read: &PlayerRecord, written: &PlayerRecord, what: &str) {
 }
 
 #[tokio::test]
-async fn every_field_of_a_player_is_written_and_read_again() {
+async fn a_commit_writes_every_field() {
     let app = TestApp::new().await;
     let (store, guest) = (&app.server.store, app.client.guest().await);
     let mut row = load(store, guest.id.parse().expect("an id")).await;
-    // Again with an absence, whose fields are then changed one by one.
+    // The first round sets an absence. The second round changes the fields of the absence one by one.
     for round in 0..2 {
         let fields = fields(&row);
         assert!(fields.len() >= 16, "{fields:?}");
         for pointer in fields {
-            let changed = with_another(&row, &pointer);
+            let changed = with_different_value(&row, &pointer);
             let read = commit(store, &row, &changed).await;
             assert_same(&read, &changed, &format!("{pointer} in round {round}"));
             row = read;
@@ -105,7 +105,7 @@ async fn every_field_of_a_player_is_written_and_read_again() {
 }
 
 #[tokio::test]
-async fn every_field_that_a_click_changes_is_written_and_read_again() {
+async fn a_commit_of_clicks_writes_every_field_that_a_click_changes() {
     let app = TestApp::new().await;
     let (store, guest) = (&app.server.store, app.client.guest().await);
     let row = load(store, guest.id.parse().expect("an id")).await;
@@ -118,18 +118,18 @@ async fn every_field_that_a_click_changes_is_written_and_read_again() {
         "/player/clicks/tokens",
         "/player/clicks/filled_at",
     ];
-    let changed = clicked.iter().fold(row.clone(), |record, it| with_another(&record, it));
+    let changed = clicked.iter().fold(row.clone(), |record, it| with_different_value(&record, it));
     assert_same(&commit(store, &row, &changed).await, &changed, "alone");
     app.stop().await;
 }
 
 #[tokio::test]
-async fn every_field_of_a_seeded_player_is_read_again() {
+async fn seeding_writes_every_field() {
     let app = TestApp::new().await;
     let (store, guest) = (&app.server.store, app.client.guest().await);
     let mut record = load(store, guest.id.parse().expect("an id")).await;
     for pointer in fields(&record) {
-        record = with_another(&record, &pointer);
+        record = with_different_value(&record, &pointer);
     }
     record.id = Uuid::from_u128(7);
     let accrues_until = record.player.last_seen_at;

@@ -1,4 +1,4 @@
-//! Playing: from nothing to a generator and further.
+//! The game's actions: clicks, purchases, prestige, and renaming.
 
 use serde_json::json;
 
@@ -6,7 +6,7 @@ use crate::support::books::{assert_close, count, number, start_for_days};
 use crate::support::{TestApp, World};
 
 #[tokio::test]
-async fn a_guest_clicks_buys_and_gains_energy() {
+async fn a_guest_clicks_and_buys_a_generator_which_produces_energy() {
     let app = TestApp::new().await;
     let guest = app.client.guest().await;
     let state = guest.state().await;
@@ -27,11 +27,11 @@ async fn a_guest_clicks_buys_and_gains_energy() {
         (after - before - rate * 10.0).abs() < 1e-9,
         "{before} + 10 s at {rate} is not {after}"
     );
-    assert_eq!(later["version"], 2, "reading changes nothing");
+    assert_eq!(later["version"], 2, "reading the state changed its version");
 }
 
 #[tokio::test]
-async fn clicks_beyond_the_rate_are_not_credited_and_are_reported() {
+async fn clicks_beyond_the_rate_are_not_credited_and_the_answer_says_so() {
     let app = TestApp::new().await;
     let guest = app.client.guest().await;
     for (clicks, accepted, energy, version) in
@@ -40,18 +40,25 @@ async fn clicks_beyond_the_rate_are_not_credited_and_are_reported() {
         let reply = guest.click(clicks).await.expect(200);
         assert_eq!(reply.json["accepted"], accepted);
         assert_eq!(reply.json["state"]["energy"], energy);
-        assert_eq!(reply.json["state"]["version"], version, "every 200 counts");
+        assert_eq!(
+            reply.json["state"]["version"], version,
+            "every successful click raises the version"
+        );
     }
     app.advance(1.0);
-    assert_eq!(guest.click(1000).await.expect(200).json["accepted"], 20, "a second's worth");
+    assert_eq!(
+        guest.click(1000).await.expect(200).json["accepted"],
+        20,
+        "one second refills 20 clicks"
+    );
     app.advance(50.0);
     let reply = guest.click(1000).await.expect(200);
-    assert_eq!(reply.json["accepted"], 40, "no more than the bucket holds");
+    assert_eq!(reply.json["accepted"], 40, "at most the 40 clicks of the bucket");
     assert_eq!(reply.json["state"]["lifetime_energy"], 100.0);
 }
 
 #[tokio::test]
-async fn a_purchase_is_of_the_full_quantity_or_refused() {
+async fn a_purchase_buys_the_whole_quantity_or_nothing() {
     let app = TestApp::new().await;
     let guest = app.client.guest().await;
     guest.grant(35.0).await;
@@ -60,7 +67,7 @@ async fn a_purchase_is_of_the_full_quantity_or_refused() {
         guest.buy("hand_crank", json!(4)).await.expect_problem(409, "insufficient_energy");
     assert_close(number(&refused.json["required"]), 46.41);
     assert_eq!(refused.json["available"], 35.0);
-    assert_eq!(guest.state().await, before, "a refusal changes nothing");
+    assert_eq!(guest.state().await, before, "a refusal changed the state");
     let bought = guest.buy("hand_crank", json!(3)).await.expect(200);
     assert_eq!(bought.json["purchased"], 3);
     assert_close(number(&bought.json["spent"]), 33.1);
@@ -71,7 +78,7 @@ async fn a_purchase_is_of_the_full_quantity_or_refused() {
 }
 
 #[tokio::test]
-async fn max_buys_as_many_as_are_affordable() {
+async fn max_buys_the_highest_affordable_quantity() {
     let app = TestApp::new().await;
     let guest = app.client.guest().await;
     for grant in [10.0, 999.0, 123_456.789] {
@@ -97,7 +104,7 @@ async fn an_upgrade_needs_its_requirement_and_cost_and_is_bought_once() {
     let poor = guest.buy_upgrade("work_gloves").await.expect_problem(409, "insufficient_energy");
     assert_eq!(poor.json["required"], 40.0);
     assert!(number(&poor.json["available"]) < 1.0);
-    assert_eq!(guest.state().await["version"], 2, "refusals do not count");
+    assert_eq!(guest.state().await["version"], 2, "a refusal changed the version");
     guest.grant(40.0).await;
     let bought = guest.buy_upgrade("work_gloves").await.expect(200);
     assert_eq!(
@@ -114,7 +121,7 @@ async fn an_upgrade_needs_its_requirement_and_cost_and_is_bought_once() {
 }
 
 #[tokio::test]
-async fn prestige_converts_lifetime_energy_into_cores() {
+async fn prestige_converts_produced_energy_to_cores() {
     let app = start_for_days(&World::new().await).await;
     let guest = app.client.guest().await;
     guest.post("/me/prestige", json!({})).await.expect_problem(409, "nothing_to_gain");
@@ -141,7 +148,7 @@ async fn prestige_converts_lifetime_energy_into_cores() {
 }
 
 #[tokio::test]
-async fn a_mutation_with_an_outdated_expected_version_is_refused() {
+async fn a_call_with_an_outdated_expected_version_is_refused() {
     let app = TestApp::new().await;
     let guest = app.client.guest().await;
     guest.grant(1e6).await;
@@ -170,7 +177,7 @@ async fn a_mutation_with_an_outdated_expected_version_is_refused() {
 }
 
 #[tokio::test]
-async fn a_player_changes_its_display_name() {
+async fn a_player_can_change_the_display_name() {
     let app = TestApp::new().await;
     let guest = app.client.guest().await;
     let patch = async |name: &str| {
@@ -190,7 +197,7 @@ async fn a_player_changes_its_display_name() {
     assert_eq!((&state["display_name"], &state["version"]), (&json!("é".repeat(24)), &json!(2)));
 }
 
-/// Engines whose only number is a double, such as Godot's and Lua's, write 29 as 29.0.
+/// Engines whose only number type is a double, such as Lua's, write 29 as 29.0.
 #[tokio::test]
 async fn whole_numbers_may_be_written_as_doubles() {
     let app = TestApp::new().await;
@@ -230,7 +237,7 @@ async fn whole_numbers_may_be_written_as_doubles() {
     app.client.admin("PUT", "/catalog", Some(catalogue)).await.expect(200);
 }
 
-/// Nobody reads three hundred digits.
+/// Without scientific notation, the numbers here would have three hundred digits.
 #[tokio::test]
 async fn numbers_in_error_messages_are_short() {
     let app = TestApp::new().await;

@@ -1,4 +1,5 @@
-//! Behind a pooler in transaction mode, sessions are used by other clients after every transaction.
+//! A server behind a connection pooler in transaction mode, in which another client may use a session after every
+//! transaction.
 
 use futures_util::future::join_all;
 use serde_json::json;
@@ -6,8 +7,8 @@ use serde_json::json;
 use crate::support::books::{count, eventually, number};
 use crate::support::{TestApp, World};
 
-/// The settings of the server's statements, as a trigger on every write of a player saw them.
-const WITNESS: &str = "create table witness (name text, setting text);
+/// A trigger on every write of a player that records the settings of the session.
+const RECORD_SETTINGS: &str = "create table witness (name text, setting text);
     create function watch() returns trigger language plpgsql as $$
     begin
         insert into witness
@@ -20,12 +21,12 @@ const WITNESS: &str = "create table witness (name text, setting text);
     create trigger watch after update on players for each row execute function watch()";
 
 #[tokio::test]
-async fn writes_use_the_lanes_settings_and_leave_none_in_the_session() {
+async fn writes_use_their_settings_only_in_their_own_transactions() {
     let world = World::behind_pooler().await;
     let database = world.connect().await;
     let app = world.start().await;
     let player = app.client.guest().await;
-    database.batch_execute(WITNESS).await.expect("made");
+    database.batch_execute(RECORD_SETTINGS).await.expect("made");
     for _ in 0..3 {
         player.click(2).await.expect(200);
     }
@@ -45,21 +46,21 @@ async fn writes_use_the_lanes_settings_and_leave_none_in_the_session() {
             ("synchronous_commit", "on"),
         ]
     );
-    // The next client of a pooler's session finds it unchanged, without named statements.
-    let (stranger, connection) =
+    // The next client that uses a session finds default settings and no prepared statements.
+    let (next_client, connection) =
         world.endpoint.connection.connect(tokio_postgres::NoTls).await.expect("connected");
     tokio::spawn(connection);
     let sql = "select current_setting('lock_timeout') || current_setting('enable_seqscan') \
         || (select count(*) from pg_prepared_statements)";
     for _ in 0..8 {
-        let row = stranger.query_typed_one(sql, &[]).await.expect("a row");
+        let row = next_client.query_typed_one(sql, &[]).await.expect("a row");
         assert_eq!(row.get::<_, &str>(0), "0on0");
     }
 }
 
-/// So many instances that there would be too few sessions if each kept its own.
+/// The pooler has fewer sessions than all instances together would need if each kept its own.
 #[tokio::test]
-async fn instances_share_few_sessions_with_exact_balances() {
+async fn instances_share_few_sessions_and_the_ledger_stays_exact() {
     let world = World::behind_pooler().await;
     let mut apps = Vec::new();
     for _ in 0..4 {
@@ -86,7 +87,7 @@ async fn instances_share_few_sessions_with_exact_balances() {
     }))
     .await;
     for player in &players {
-        // The first instance sees within a second what the others wrote.
+        // The first instance reads the others' writes within a second.
         let state = eventually("the last write is seen", async || {
             let state = player.state().await;
             (count(&state["version"]) == 1 + 20 + 4).then_some(state)
@@ -102,7 +103,7 @@ async fn instances_share_few_sessions_with_exact_balances() {
 }
 
 #[tokio::test]
-async fn a_locked_row_is_given_up_in_time() {
+async fn waiting_for_a_locked_row_times_out() {
     let world = World::behind_pooler().await;
     let app = world.start().await;
     let mut blocker = world.connect().await;
@@ -116,7 +117,7 @@ async fn a_locked_row_is_given_up_in_time() {
 }
 
 #[tokio::test]
-async fn concurrent_instances_migrate_an_empty_database_through_the_pooler() {
+async fn instances_migrate_an_empty_database_concurrently() {
     let mut world = World::empty().await;
     let pooled = World::behind_pooler().await.endpoint;
     let mut connection = pooled.connection;
@@ -129,9 +130,9 @@ async fn concurrent_instances_migrate_an_empty_database_through_the_pooler() {
     }
 }
 
-/// The sessions are closed, as when the database behind the pooler is restarted.
+/// The pooler's sessions are closed, as by a restart of the database behind it.
 #[tokio::test]
-async fn play_continues_when_the_poolers_sessions_are_lost() {
+async fn play_continues_after_the_poolers_sessions_are_closed() {
     let world = World::behind_pooler().await;
     let app: TestApp = world.start().await;
     let player = app.client.guest().await;
@@ -141,7 +142,7 @@ async fn play_continues_when_the_poolers_sessions_are_lost() {
     for turn in 0..5 {
         database.execute(sql, &[]).await.expect("cut");
         let key = turn.to_string();
-        eventually("play goes on", async || {
+        eventually("a click is accepted", async || {
             let reply = player.post_keyed("/me/clicks", &key, json!({ "clicks": 1 })).await;
             (reply.status == 200).then_some(())
         })

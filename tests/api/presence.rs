@@ -1,4 +1,5 @@
-//! Being present and absent: what the API says about an absence, what is paid for it, and what is written.
+//! Presence and absence of players: what the API reports about an absence, how much production is credited for it, and
+//! when presence is written. A player is present while it makes calls.
 
 use serde_json::{Value, json};
 
@@ -6,7 +7,7 @@ use crate::support::books::{assert_close, eventually, number, revision, start_fo
 use crate::support::{Player, TestApp, World};
 
 const HOUR: f64 = 3600.0;
-/// The production of ten hand cranks per second.
+/// The production per second of ten hand cranks.
 const RATE: f64 = 1.5;
 
 /// A guest with ten hand cranks, and its energy.
@@ -19,12 +20,12 @@ async fn producer(app: &TestApp) -> (Player, f64) {
 }
 
 /// Waits until the row says that the player was present at the current time.
-async fn until_noted(app: &TestApp, database: &tokio_postgres::Client, player: &Player) {
+async fn wait_until_written(app: &TestApp, database: &tokio_postgres::Client, player: &Player) {
     use idlewatt::clock::Clock;
     let sql = "select (extract(epoch from last_seen_at) * 1000000)::bigint from players \
         where player_id = $1::text::uuid";
     let now = app.world.clock.now().as_micros();
-    eventually("presence is noted", async || {
+    eventually("presence is written", async || {
         let row = database.query_one(sql, &[&player.id]).await.expect("the row");
         (row.get::<_, i64>(0) == now).then_some(())
     })
@@ -32,11 +33,11 @@ async fn until_noted(app: &TestApp, database: &tokio_postgres::Client, player: &
 }
 
 #[tokio::test]
-async fn an_absence_of_more_than_a_minute_is_in_the_state() {
+async fn an_absence_of_more_than_a_minute_is_reported() {
     let app = TestApp::new().await;
     let (guest, energy) = producer(&app).await;
     app.advance(60.0);
-    assert_eq!(guest.state().await["away"], Value::Null, "a minute is not more than a minute");
+    assert_eq!(guest.state().await["away"], Value::Null, "an absence of a minute was reported");
     app.advance(61.0);
     let state = guest.state().await;
     assert_eq!(
@@ -48,7 +49,7 @@ async fn an_absence_of_more_than_a_minute_is_in_the_state() {
 }
 
 #[tokio::test]
-async fn a_player_that_polls_every_ten_seconds_is_never_away() {
+async fn a_player_who_polls_every_ten_seconds_is_never_absent() {
     let app = TestApp::new().await;
     let (guest, energy) = producer(&app).await;
     for polls in 1..=40 {
@@ -60,38 +61,40 @@ async fn a_player_that_polls_every_ten_seconds_is_never_away() {
 }
 
 #[tokio::test]
-async fn an_absence_is_shown_for_thirty_seconds_of_presence() {
+async fn an_absence_is_reported_for_thirty_seconds_of_presence() {
     let app = TestApp::new().await;
     let (guest, _) = producer(&app).await;
     app.advance(100.0);
-    for (seconds, told) in [(0.0, true), (10.0, true), (19.5, true), (0.5, false), (10.0, false)] {
+    for (seconds, reported) in
+        [(0.0, true), (10.0, true), (19.5, true), (0.5, false), (10.0, false)]
+    {
         app.advance(seconds);
         let state = guest.state().await;
-        assert_eq!(!state["away"].is_null(), told, "{state}");
+        assert_eq!(!state["away"].is_null(), reported, "{state}");
     }
 }
 
 #[tokio::test]
-async fn an_absence_is_shown_until_the_next_mutation() {
+async fn an_absence_is_reported_until_the_next_mutation() {
     let app = TestApp::new().await;
     let (guest, _) = producer(&app).await;
     app.advance(100.0);
     assert_eq!(guest.state().await["away"]["seconds"], 100.0);
     guest.buy("dyson_swarm", json!(1)).await.expect_problem(409, "insufficient_energy");
-    assert_eq!(guest.state().await["away"]["seconds"], 100.0, "a refusal is no mutation");
+    assert_eq!(guest.state().await["away"]["seconds"], 100.0, "a refusal ended the report");
     assert_eq!(guest.click(1).await.expect(200).json["state"]["away"], Value::Null);
     assert_eq!(guest.state().await["away"], Value::Null);
     app.advance(200.0);
     let returning = guest.click(1).await.expect(200);
     assert_eq!(
         returning.json["state"]["away"]["seconds"], 200.0,
-        "who returns by a mutation is told"
+        "the mutation that ends the absence does not report it"
     );
     assert_eq!(guest.click(1).await.expect(200).json["state"]["away"], Value::Null);
 }
 
 #[tokio::test]
-async fn an_absence_beyond_the_cap_is_shown_and_not_credited() {
+async fn an_absence_beyond_the_cap_is_reported_but_not_credited() {
     let app = start_for_days(&World::new().await).await;
     let (guest, energy) = producer(&app).await;
     app.advance(20.0 * HOUR);
@@ -129,7 +132,7 @@ async fn an_operators_grant_does_not_count_as_presence() {
 }
 
 #[tokio::test]
-async fn production_continues_for_a_polling_player() {
+async fn production_continues_for_a_player_who_polls() {
     let app = start_for_days(&World::new().await).await;
     let (guest, energy) = producer(&app).await;
     for hours in 1..=20 {
@@ -142,7 +145,7 @@ async fn production_continues_for_a_polling_player() {
 }
 
 #[tokio::test]
-async fn reading_writes_only_the_presence_about_once_a_minute() {
+async fn reads_write_only_presence_about_once_a_minute() {
     let world = World::new().await;
     let app = world.start().await;
     let database = world.connect().await;
@@ -166,7 +169,7 @@ async fn reading_writes_only_the_presence_about_once_a_minute() {
 }
 
 #[tokio::test]
-async fn any_authenticated_read_counts_as_presence() {
+async fn every_authenticated_read_counts_as_presence() {
     let world = World::new().await;
     let app = start_for_days(&world).await;
     let database = world.connect().await;
@@ -175,23 +178,23 @@ async fn any_authenticated_read_counts_as_presence() {
         for _ in 0..10 {
             app.advance(HOUR);
             guest.get(path).await.expect(200);
-            until_noted(&app, &database, &guest).await;
+            wait_until_written(&app, &database, &guest).await;
         }
         let state = guest.state().await;
         assert_close(number(&state["energy"]), energy + 10.0 * HOUR * RATE);
-        assert_eq!(state["away"]["seconds"], HOUR, "the last absence ended with {path}");
+        assert_eq!(state["away"]["seconds"], HOUR, "calls of {path} did not count as presence");
     }
 }
 
 #[tokio::test]
-async fn a_player_that_reads_the_ledger_every_ten_seconds_is_never_away() {
+async fn a_player_who_reads_the_ledger_every_ten_seconds_is_never_absent() {
     let app = TestApp::new().await;
     let (guest, _) = producer(&app).await;
     app.advance(40.0);
     for reads in 1..=20 {
         guest.get("/me/ledger").await.expect(200);
-        // Goes through the same lane, so the reader has been noted when it is answered; it does not itself count as
-        // presence.
+        // The grant is executed by the same lane after the read, so the presence is recorded when it is answered. The
+        // grant itself does not count as presence.
         guest.grant(1.0).await;
         let profile = app.client.admin("GET", &format!("/players/{}", guest.id), None).await;
         assert_eq!(profile.expect(200).json["state"]["away"], Value::Null, "at read {reads}");
@@ -215,6 +218,6 @@ async fn a_refused_request_counts_as_presence() {
         }
         let state = guest.state().await;
         assert_close(number(&state["energy"]), energy + 10.0 * HOUR * RATE);
-        assert_eq!(state["version"], 2, "and changes nothing else");
+        assert_eq!(state["version"], 2, "a refused request changed the version");
     }
 }

@@ -23,29 +23,30 @@ const FULL_DISK: &str = "
     create trigger refuse before insert or update on players for each row execute function refuse();
     create trigger refuse before insert or update on silences for each row execute function refuse();";
 
-/// The whole of `/readyz`, and its part about Postgres.
+/// The overall status in `/readyz`, and the status of Postgres.
 async fn readyz(app: &TestApp) -> (Value, Value) {
     let reply = app.client.send(app.client.request("GET", "/readyz")).await.expect(200);
     (reply.json["status"].clone(), reply.json["checks"]["postgres"]["status"].clone())
 }
 
-async fn until_readyz_says(app: &TestApp, status: &str, postgres: &str) {
+/// Waits until `/readyz` and the metric `database_writable` have this state.
+async fn wait_for_readyz(app: &TestApp, status: &str, postgres: &str) {
     eventually(&format!("/readyz says {status} and {postgres}"), async || {
         (readyz(app).await == (json!(status), json!(postgres))).then_some(())
     })
     .await;
     let writable = f64::from(u8::from(status == "ok"));
-    eventually("the metric follows", async || {
+    eventually("the metric is set", async || {
         (app.metric("database_writable") == writable).then_some(())
     })
     .await;
 }
 
-/// `database` is a connection that began before, so it may write.
+/// Makes the database refuse or accept writes in new sessions, and ends all sessions but that of `database`.
 async fn set_read_only(world: &World, database: &tokio_postgres::Client, read_only: bool) {
     let name = world.database.get_dbname().expect("a name");
     let action = if read_only { "set default_transaction_read_only = on" } else { "reset all" };
-    // Connections that began before keep their setting.
+    // A session keeps the setting that it began with.
     let sql = format!(
         "alter database {name} {action};
         select pg_terminate_backend(pid) from pg_stat_activity
@@ -54,7 +55,7 @@ async fn set_read_only(world: &World, database: &tokio_postgres::Client, read_on
     database.batch_execute(&sql).await.expect("altered");
 }
 
-async fn until_it_plays(player: &Player) {
+async fn wait_until_writable(player: &Player) {
     eventually("a click is written", async || (player.click(1).await.status == 200).then_some(()))
         .await;
 }
@@ -65,13 +66,13 @@ async fn a_read_only_database_is_reported_without_any_write() {
     let app = world.start().await;
     let database = world.connect().await;
     let player = app.client.guest().await;
-    until_readyz_says(&app, "ok", "ok").await;
+    wait_for_readyz(&app, "ok", "ok").await;
     set_read_only(&world, &database, true).await;
-    until_readyz_says(&app, "degraded", "read_only").await;
+    wait_for_readyz(&app, "degraded", "read_only").await;
     player.get("/me/ledger").await.expect(200);
     set_read_only(&world, &database, false).await;
-    until_readyz_says(&app, "ok", "ok").await;
-    until_it_plays(&player).await;
+    wait_for_readyz(&app, "ok", "ok").await;
+    wait_until_writable(&player).await;
 }
 
 #[tokio::test]
@@ -88,15 +89,16 @@ async fn a_write_refused_by_a_read_only_database_is_reported() {
     for _ in 0..4 {
         assert_unavailable(player.click(1).await);
     }
-    until_readyz_says(&app, "degraded", "read_only").await;
+    wait_for_readyz(&app, "degraded", "read_only").await;
     set_read_only(&world, &database, false).await;
-    until_readyz_says(&app, "ok", "ok").await;
-    until_it_plays(&player).await;
+    wait_for_readyz(&app, "ok", "ok").await;
+    wait_until_writable(&player).await;
 }
 
-/// Only sessions that begin later are read-only: here the lane's, and not those of requests.
+/// Only new sessions are read-only. Here that is the session of a lane (a thread that commits players' commands), and
+/// not those of requests.
 #[tokio::test]
-async fn one_read_only_session_makes_all_sessions_reconnect() {
+async fn one_read_only_session_makes_the_server_replace_all_sessions() {
     let world = World::new().await;
     let app = world.start().await;
     let player = app.client.guest().await;
@@ -105,7 +107,7 @@ async fn one_read_only_session_makes_all_sessions_reconnect() {
     let database = world.connect().await;
     let sql = format!("alter database {name} set default_transaction_read_only = on");
     database.batch_execute(&sql).await.expect("altered");
-    // The lane's sessions are those that run commits.
+    // The lane's sessions are those that execute commits.
     let end = "select pg_terminate_backend(pid, 10000) from pg_stat_activity
         where datname = current_database() and query like '-- store::commit%'";
     assert!(!database.query(end, &[]).await.expect("ended").is_empty());
@@ -115,10 +117,10 @@ async fn one_read_only_session_makes_all_sessions_reconnect() {
     .await;
     let guest = app.client.call("POST", "/auth/guest", "", Some(json!({}))).await;
     assert_unavailable(guest);
-    until_readyz_says(&app, "degraded", "read_only").await;
+    wait_for_readyz(&app, "degraded", "read_only").await;
     database.batch_execute(&format!("alter database {name} reset all")).await.expect("altered");
-    until_readyz_says(&app, "ok", "ok").await;
-    until_it_plays(&player).await;
+    wait_for_readyz(&app, "ok", "ok").await;
+    wait_until_writable(&player).await;
 }
 
 #[tokio::test]
@@ -131,46 +133,46 @@ async fn a_full_disk_is_reported() {
     let before = player.state().await;
     database.batch_execute(FULL_DISK).await.expect("triggers");
     assert_unavailable(player.click(1).await);
-    until_readyz_says(&app, "degraded", "degraded").await;
-    assert_eq!(player.state().await, before, "reads go on and nothing was half done");
+    wait_for_readyz(&app, "degraded", "degraded").await;
+    assert_eq!(player.state().await, before, "a refused click changed the state");
     player.get("/me/ledger").await.expect(200);
-    let mend = "drop trigger refuse on players; drop trigger refuse on silences";
-    database.batch_execute(mend).await.expect("mended");
-    until_readyz_says(&app, "ok", "ok").await;
+    let drop_triggers = "drop trigger refuse on players; drop trigger refuse on silences";
+    database.batch_execute(drop_triggers).await.expect("dropped");
+    wait_for_readyz(&app, "ok", "ok").await;
     assert_eq!(player.click(1).await.expect(200).json["state"]["version"], 2);
-    // The trial writes leave one row at most, which belongs to no instance.
+    // The trial writes leave at most one row, which belongs to no instance.
     let sql =
         "select count(*) from silences where instance = '00000000-0000-0000-0000-000000000000'";
     let rows: i64 = database.query_one(sql, &[]).await.expect("a count").get(0);
     assert!(rows <= 1, "{rows} rows");
 }
 
-/// The trial succeeds, and the players' changes do not.
+/// The server's trial writes succeed, but the writes of players fail.
 #[tokio::test]
-async fn an_accepted_test_write_proves_nothing_while_players_writes_are_refused() {
+async fn a_successful_trial_write_does_not_hide_refused_writes_of_players() {
     let world = World::new().await;
     let app = world.start().await;
     let database = world.connect().await;
     let player = app.client.guest().await;
-    let rows_alone = FULL_DISK.replace(
+    let only_players = FULL_DISK.replace(
         "create trigger refuse before insert or update on silences for each row execute function refuse();",
         "",
     );
-    assert_ne!(rows_alone, FULL_DISK);
-    database.batch_execute(&rows_alone).await.expect("a trigger");
+    assert_ne!(only_players, FULL_DISK);
+    database.batch_execute(&only_players).await.expect("a trigger");
     assert_unavailable(player.click(1).await);
-    until_readyz_says(&app, "degraded", "degraded").await;
+    wait_for_readyz(&app, "degraded", "degraded").await;
     let trials = "select n_tup_ins + n_tup_upd from pg_stat_user_tables where relname = 'silences'";
-    eventually("some trials have been taken", async || {
+    eventually("some trial writes have succeeded", async || {
         assert_unavailable(player.click(1).await);
         assert_eq!(readyz(&app).await, (json!("degraded"), json!("degraded")));
         let row = database.query_one(trials, &[]).await.expect("a count");
         (row.get::<_, i64>(0) >= 3).then_some(())
     })
     .await;
-    database.batch_execute("drop trigger refuse on players").await.expect("mended");
-    until_readyz_says(&app, "ok", "ok").await;
-    until_it_plays(&player).await;
+    database.batch_execute("drop trigger refuse on players").await.expect("dropped");
+    wait_for_readyz(&app, "ok", "ok").await;
+    wait_until_writable(&player).await;
 }
 
 #[tokio::test]
@@ -181,18 +183,18 @@ async fn a_standby_is_reported_until_it_is_promoted() {
     let world = World::on(primary.database(), proxy.way(&primary.database()).into());
     let app = world.start().await;
     let player = app.client.guest().await;
-    until_readyz_says(&app, "ok", "ok").await;
+    wait_for_readyz(&app, "ok", "ok").await;
     proxy.lead_to(&standby.database());
     drop(primary);
-    until_readyz_says(&app, "degraded", "read_only").await;
+    wait_for_readyz(&app, "degraded", "read_only").await;
     let (database, connection) = standby.database().connect(NoTls).await.expect("connected");
     tokio::spawn(connection);
     database.query_one("select pg_promote()", &[]).await.expect("promoted");
-    until_readyz_says(&app, "ok", "ok").await;
-    until_it_plays(&player).await;
+    wait_for_readyz(&app, "ok", "ok").await;
+    wait_until_writable(&player).await;
 }
 
-/// The address of a database as `DATABASE_URL` has it.
+/// The URL of a database, for `DATABASE_URL`.
 fn url(database: &tokio_postgres::Config) -> String {
     let [Host::Unix(sockets)] = database.get_hosts() else { panic!("a unix socket") };
     let sockets = sockets.display().to_string().replace('/', "%2F");
@@ -200,7 +202,7 @@ fn url(database: &tokio_postgres::Config) -> String {
     format!("postgres://{user}@{sockets}:{}/{}", database.get_ports()[0], name.expect("a name"))
 }
 
-/// What `idlewatt doctor` says about a database, and whether it found no fault.
+/// Runs `idlewatt doctor` with a database. Returns whether it found no fault, and its output.
 fn doctor(database: &tokio_postgres::Config) -> (bool, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_idlewatt"))
         .arg("doctor")
@@ -215,12 +217,15 @@ fn doctor(database: &tokio_postgres::Config) -> (bool, String) {
 #[tokio::test]
 async fn the_doctor_reports_a_read_only_database_and_too_few_connections() {
     let world = World::new().await;
-    let (well, said) = doctor(&world.database);
-    assert!(well && said.contains("ok    writes") && said.contains("ok    connections"), "{said}");
+    let (is_ok, output) = doctor(&world.database);
+    assert!(
+        is_ok && output.contains("ok    writes") && output.contains("ok    connections"),
+        "{output}"
+    );
     let database = world.connect().await;
     set_read_only(&world, &database, true).await;
-    let (well, said) = doctor(&world.database);
-    assert!(!well && said.contains("FAULT writes"), "{said}");
+    let (is_ok, output) = doctor(&world.database);
+    assert!(!is_ok && output.contains("FAULT writes"), "{output}");
     set_read_only(&world, &database, false).await;
     let role = "few_of_the_doctor";
     let sql = format!(
@@ -228,22 +233,22 @@ async fn the_doctor_reports_a_read_only_database_and_too_few_connections() {
          grant all on all tables in schema public to {role}"
     );
     database.batch_execute(&sql).await.expect("a role");
-    let mut few = world.database.clone();
-    few.user(role);
+    let mut limited = world.database.clone();
+    limited.user(role);
     for (limit, enough) in [(2, false), (3, true)] {
         let sql = format!("alter role {role} connection limit {limit}");
         database.batch_execute(&sql).await.expect("altered");
-        let (well, said) = doctor(&few);
-        assert_eq!(well, enough, "{said}");
-        assert_eq!(said.contains("FAULT connections"), !enough, "{said}");
+        let (is_ok, output) = doctor(&limited);
+        assert_eq!(is_ok, enough, "{output}");
+        assert_eq!(output.contains("FAULT connections"), !enough, "{output}");
         assert!(
-            said.contains(&format!("connections: Postgres allows {limit} connections")),
-            "{said}"
+            output.contains(&format!("connections: Postgres allows {limit} connections")),
+            "{output}"
         );
     }
 }
 
-/// Other clients have taken all connections: there is none to write with.
+/// Other clients have opened all connections that Postgres allows, so the server has none to write with.
 #[tokio::test]
 async fn a_lasting_lack_of_connections_is_reported() {
     let cluster = OwnCluster::start(&["max_connections=24"]).await;
@@ -258,7 +263,7 @@ async fn a_lasting_lack_of_connections_is_reported() {
     let mut others = Vec::new();
     let end = "select pg_terminate_backend(pid, 10000) from pg_stat_activity
         where backend_type = 'client backend' and application_name <> 'others'";
-    // Until the server has none left.
+    // Repeats until all connections of the server are replaced by others.
     loop {
         while let Ok((client, connection)) = config.connect(NoTls).await {
             tokio::spawn(connection);
@@ -268,9 +273,9 @@ async fn a_lasting_lack_of_connections_is_reported() {
             break;
         }
     }
-    until_readyz_says(&app, "degraded", "down").await;
+    wait_for_readyz(&app, "degraded", "down").await;
     assert_unavailable(player.click(1).await);
     drop(others);
-    until_readyz_says(&app, "ok", "ok").await;
-    until_it_plays(&player).await;
+    wait_for_readyz(&app, "ok", "ok").await;
+    wait_until_writable(&player).await;
 }

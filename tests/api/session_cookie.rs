@@ -1,4 +1,4 @@
-//! The session cookie of pages: how it is set, who may use it, and when it is cleared.
+//! The session cookie for web pages: how it is set, which pages may use it, and when it is cleared.
 
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use crate::support::{Client, Player, Reply, TestApp, World};
 const NAME: &str = "__Host-idlewatt-session";
 const PLAY: &str = "https://play.example.org";
 
-/// A page of an origin, in a browser that has at most one cookie.
+/// A web page of an origin, in a browser that has at most one session cookie.
 #[derive(Clone)]
 struct Page {
     client: Client,
@@ -28,7 +28,7 @@ fn set_cookie(reply: &Reply) -> Option<(String, Vec<String>)> {
 }
 
 impl Page {
-    /// A page of the server's own origin.
+    /// A page with the origin of the server.
     fn of(app: &TestApp) -> Self {
         let client = app.client.clone();
         let origin = client.origin().to_owned();
@@ -60,7 +60,7 @@ impl Page {
         self.send(self.request("POST", path).json(&body)).await
     }
 
-    /// A page on which a guest has begun to play.
+    /// A page on which a guest is signed in.
     async fn guest(app: &TestApp) -> Self {
         let mut page = Self::of(app);
         page.post("/auth/guest", json!({ "session": "cookie" })).await.expect(201);
@@ -78,7 +78,7 @@ impl Page {
 }
 
 #[tokio::test]
-async fn every_sign_in_sets_the_cookie_instead_of_answering_the_token() {
+async fn every_sign_in_sets_the_cookie_instead_of_returning_the_refresh_token() {
     let app = TestApp::new().await;
     let mut page = Page::of(&app);
     let account = json!({ "username": "ada", "password": "correct horse", "session": "cookie" });
@@ -109,7 +109,7 @@ async fn every_sign_in_sets_the_cookie_instead_of_answering_the_token() {
 }
 
 #[tokio::test]
-async fn a_guest_on_a_page_keeps_its_progress_when_it_registers() {
+async fn a_guest_with_a_cookie_keeps_its_progress_when_it_registers() {
     let app = TestApp::new().await;
     let mut page = Page::guest(&app).await;
     let before = page.client.call("GET", "/me", &page.token, None).await.expect(200);
@@ -129,7 +129,7 @@ async fn a_refresh_replaces_the_cookie_and_a_reused_one_is_cleared() {
     let reply = page.post("/auth/refresh", json!({})).await.expect(200);
     assert_eq!(reply.json["tokens"].get("refresh_token"), None, "{}", reply.text);
     assert!(page.cookie != first && page.token != token);
-    // Another tab, at the same time.
+    // Another tab refreshes with the same cookie at the same time.
     let mut tab = Page { cookie: first.clone(), ..Page::of(&app) };
     tab.post("/auth/refresh", json!({})).await.expect(200);
     assert_eq!(tab.cookie, page.cookie);
@@ -166,7 +166,7 @@ async fn only_pages_of_the_server_or_of_configured_origins_may_use_the_cookie() 
 }
 
 #[tokio::test]
-async fn the_cookie_is_accepted_with_json_only() {
+async fn calls_with_the_cookie_must_have_a_json_body() {
     let app = TestApp::new().await;
     let mut page = Page::guest(&app).await;
     for path in ["/auth/refresh", "/auth/logout"] {
@@ -199,7 +199,7 @@ async fn the_end_of_a_session_or_player_clears_the_cookie() {
     page.send(request).await.expect(204);
     assert_eq!((page.cookie.as_ref(), page.is_signed_in().await), (None, false));
 
-    // A cookie of a session that has ended elsewhere is no reason to refuse a logout.
+    // A logout succeeds with the cookie of a session that was ended without the cookie.
     let mut page = Page::guest(&app).await;
     let ada = Player { token: page.token.clone(), ..app.client.guest().await };
     ada.client.call("POST", "/auth/logout", &ada.token, None).await.expect(204);
@@ -208,7 +208,7 @@ async fn the_end_of_a_session_or_player_clears_the_cookie() {
 }
 
 #[tokio::test]
-async fn without_tls_the_cookie_has_a_form_that_browsers_accept() {
+async fn without_tls_only_localhost_gets_a_secure_cookie() {
     let app = TestApp::new().await;
     for (host, secure) in [
         ("192.168.0.7:8080", false),
@@ -225,7 +225,7 @@ async fn without_tls_the_cookie_has_a_form_that_browsers_accept() {
         let request = page.request("POST", "/auth/refresh").header("Host", host);
         page.send(request.json(&json!({}))).await.expect(200);
     }
-    // TLS ends at a proxy.
+    // A page at an `https` address, with TLS ended at a proxy.
     let mut page = Page { origin: PLAY.to_owned(), ..Page::of(&app) };
     let request = page.request("POST", "/auth/guest").header("Host", "play.example.org");
     page.send(request.json(&json!({ "session": "cookie" }))).await.expect(201);
@@ -235,7 +235,7 @@ async fn without_tls_the_cookie_has_a_form_that_browsers_accept() {
 }
 
 #[tokio::test]
-async fn a_token_in_the_body_needs_no_cookie() {
+async fn a_refresh_token_in_the_body_is_used_without_a_cookie() {
     let app = TestApp::new().await;
     let mut page = Page::guest(&app).await;
     let ada = app.client.guest().await;

@@ -1,4 +1,4 @@
-//! Sessions: listing them, ending them, and what continues after the end of one.
+//! Sessions: listing and ending them, and which sessions continue when one ends.
 
 use futures_util::future::join_all;
 use serde_json::json;
@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::support::{PASSWORD, TestApp, World};
 
 #[tokio::test]
-async fn a_player_sees_its_sessions_newest_first_with_the_current_one_marked() {
+async fn a_player_can_list_its_sessions_newest_first_with_the_current_one_marked() {
     let app = TestApp::new().await;
     let first = app.client.register("ada").await;
     app.client.register("eve").await;
@@ -28,24 +28,27 @@ async fn a_player_sees_its_sessions_newest_first_with_the_current_one_marked() {
 }
 
 #[tokio::test]
-async fn a_player_ends_one_of_its_sessions_on_every_instance() {
+async fn a_player_can_end_another_of_its_sessions_on_every_instance() {
     let world = World::new().await;
     let (here, there) = (world.start().await, world.start().await);
     let kept = here.client.register("ada").await;
-    let lost = there.client.login("ada").await;
-    let path = format!("/auth/sessions/{}", lost.session());
+    let ended = there.client.login("ada").await;
+    let path = format!("/auth/sessions/{}", ended.session());
     assert_eq!(kept.call("DELETE", &path).await.expect(204).text, "");
-    assert!(!lost.at(&here).is_signed_in().await, "at once where it was ended");
-    lost.until_signed_out().await;
-    lost.get("/me").await.expect_problem(401, "unauthenticated");
-    there.client.refresh(&lost.refresh_token).await.expect_problem(401, "unauthenticated");
+    assert!(
+        !ended.at(&here).is_signed_in().await,
+        "the instance that ended the session still accepts it"
+    );
+    ended.until_signed_out().await;
+    ended.get("/me").await.expect_problem(401, "unauthenticated");
+    there.client.refresh(&ended.refresh_token).await.expect_problem(401, "unauthenticated");
     assert_eq!(kept.sessions().await, [kept.session()]);
     assert!(kept.at(&there).is_signed_in().await);
     kept.call("DELETE", &path).await.expect_problem(404, "not_found");
 }
 
 #[tokio::test]
-async fn a_player_may_end_its_current_session() {
+async fn a_player_can_end_the_current_session() {
     let app = TestApp::new().await;
     let ada = app.client.register("ada").await;
     ada.call("DELETE", &format!("/auth/sessions/{}", ada.session())).await.expect(204);
@@ -53,7 +56,7 @@ async fn a_player_may_end_its_current_session() {
 }
 
 #[tokio::test]
-async fn another_players_session_cannot_be_ended() {
+async fn a_player_cannot_end_another_players_session() {
     let app = TestApp::new().await;
     let (ada, eve) = (app.client.register("ada").await, app.client.guest().await);
     for id in [ada.session(), ada.id.clone(), eve.id.clone(), ada.session().to_uppercase()] {
@@ -66,13 +69,13 @@ async fn another_players_session_cannot_be_ended() {
 }
 
 #[tokio::test]
-async fn a_player_ends_all_its_other_sessions() {
+async fn a_player_can_end_all_its_other_sessions() {
     let world = World::new().await;
     let (here, there) = (world.start().await, world.start().await);
     let kept = here.client.register("ada").await;
-    let lost = [here.client.login("ada").await, there.client.login("ada").await];
+    let ended = [here.client.login("ada").await, there.client.login("ada").await];
     kept.call("DELETE", "/auth/sessions").await.expect(204);
-    for player in &lost {
+    for player in &ended {
         player.at(&there).until_signed_out().await;
         assert!(!player.at(&here).is_signed_in().await);
         here.client.refresh(&player.refresh_token).await.expect_problem(401, "unauthenticated");
@@ -105,7 +108,7 @@ async fn an_ended_session_stays_ended_after_a_restart() {
     let other = before.client.login("ada").await;
     ada.call("POST", "/auth/logout").await.expect(204);
     before.stop().await;
-    // As late as the access token is still valid.
+    // Shortly before the access token expires.
     world.advance(890.0);
     let after = world.start().await;
     ada.at(&after).get("/me").await.expect_problem(401, "unauthenticated");
@@ -115,12 +118,12 @@ async fn an_ended_session_stays_ended_after_a_restart() {
 }
 
 #[tokio::test]
-async fn concurrent_logouts_get_204_or_401() {
+async fn concurrent_logouts_are_answered_204_or_401() {
     let world = World::new().await;
     let apps = [world.start().await, world.start().await];
     let ada = apps[0].client.register("ada").await;
-    let asking: Vec<_> = (0..8).map(|n| ada.at(&apps[n % 2])).collect();
-    let replies = join_all(asking.iter().map(|player| player.call("POST", "/auth/logout"))).await;
+    let callers: Vec<_> = (0..8).map(|n| ada.at(&apps[n % 2])).collect();
+    let replies = join_all(callers.iter().map(|player| player.call("POST", "/auth/logout"))).await;
     assert!(replies.iter().any(|reply| reply.status == 204));
     for reply in replies.into_iter().filter(|reply| reply.status != 204) {
         reply.expect_problem(401, "unauthenticated");

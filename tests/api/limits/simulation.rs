@@ -1,5 +1,5 @@
-//! Instances that share a bucket, on a clock of the test: their calls, and requests to Redis whose answers are in time,
-//! late or never arrive.
+//! A simulation of instances that share a bucket, on a clock of the test: the calls to them, and their requests to
+//! Redis, whose answers are in time, late or lost.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -12,102 +12,90 @@ use idlewatt::limit::question::{Answer, Question};
 use idlewatt::limit::share::Share;
 use proptest::prelude::*;
 
-use super::model::{Bucket, check_every_window, share};
+use super::models::{Bucket, check_every_interval, share};
 
-/// The time at which a run begins, in microseconds, because 0 means no time.
+/// The time at which a simulation begins, in microseconds. It is not 0, because 0 means "no time" in the bucket.
 const START: u64 = 1_700_000_000_000_000;
 
-/// Microseconds that a call waits for an answer.
-const PATIENCE: u64 = 15_000;
+/// Microseconds that a call waits for the answer of Redis before the instance decides by itself.
+const CALL_TIMEOUT: u64 = 15_000;
 
-/// Microseconds after which an answer is not waited for any more.
-const AWAY: u64 = 1_000_000;
+/// Microseconds after which the instance gives up a request and treats its answer as lost.
+const ANSWER_TIMEOUT: u64 = 1_000_000;
 
 /// Microseconds between two attempts to pay a debt.
 const PAYMENT_INTERVAL: u64 = 100_000;
 
-/// The fate of a request to Redis. Times are microseconds after it was sent.
+/// When a request to Redis is executed and answered, in microseconds after it was sent.
 #[derive(Clone, Copy, Debug)]
-pub struct Travel {
-    /// When Redis carries it out; `None` if the request is lost.
-    pub done: Option<u64>,
+pub struct Timing {
+    /// When Redis executes it; `None` if the request is lost.
+    pub executed: Option<u64>,
     /// When the answer arrives; `None` if it is lost.
-    pub back: Option<u64>,
+    pub answered: Option<u64>,
 }
 
-const SWIFT: Travel = Travel { done: Some(300), back: Some(600) };
+const FAST: Timing = Timing { executed: Some(300), answered: Some(600) };
 
 /// A call to one of the instances.
 #[derive(Clone, Copy, Debug)]
 pub struct Call {
-    /// Microseconds after the call before.
+    /// Microseconds after the previous call.
     pub after: u64,
     pub instance: usize,
     pub cost: u32,
-    /// The fate of the request, if it sends one.
-    pub travel: Travel,
-    /// Whether its instance has no connection to Redis from then on until the next call.
+    /// The timing of the request to Redis, if the call causes one.
+    pub timing: Timing,
+    /// Whether the instance has no connection to Redis from this call until its next call.
     pub is_down: bool,
 }
 
-/// An event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
-    /// Redis carries out a request.
-    Done {
-        number: usize,
-    },
-    /// Its answer arrives.
-    Back {
-        number: usize,
-    },
-    /// Calls have waited long enough for it.
-    Overdue {
-        number: usize,
-    },
-    /// It is not waited for any more.
-    GivenUp {
-        number: usize,
-    },
-    /// A bucket pays its debt.
-    Payment {
-        instance: usize,
-    },
-    Called {
-        number: usize,
-    },
+    /// Redis executes a request.
+    Executed { number: usize },
+    /// The answer of a request arrives.
+    Answered { number: usize },
+    /// The calls that wait for a request have waited for [`CALL_TIMEOUT`].
+    Overdue { number: usize },
+    /// The instance gives up a request.
+    GivenUp { number: usize },
+    /// An instance tries to pay its debt to the bucket.
+    Payment { instance: usize },
+    /// A call arrives.
+    Called { number: usize },
 }
 
-/// A request that was sent.
+/// A request that an instance sent to Redis.
 #[derive(Clone, Copy, Debug)]
 struct Sent {
     instance: usize,
     question: Question,
-    /// When, in microseconds.
+    /// When it was sent, in microseconds.
     at: u64,
-    /// What Redis answered, and when.
+    /// When Redis executed it, in microseconds, and what it answered.
     answer: Option<(u64, Answer)>,
     is_overdue: bool,
-    /// Where the call that sent it was noted, if it was admitted on credit.
+    /// The index in `spent` of the call that sent it, if that call was admitted on credit.
     credited: Option<usize>,
-    /// Whether it keeps waiting, because it was not.
-    endures: bool,
+    /// Whether the call that sent it waits beyond the timeout, because there was no credit for it.
+    call_waits_on: bool,
 }
 
-/// An instance.
 #[derive(Debug)]
 struct Instance {
     lease: Lease,
     contact: Contact,
     share: Share,
-    /// By how many nanoseconds its clock is off: they have no common time.
+    /// Nanoseconds added to its clock, because the clocks of instances are independent.
     offset: u64,
-    /// The request in flight.
-    asked: Option<usize>,
+    /// The number of the request in flight.
+    in_flight: Option<usize>,
     /// The costs of the calls that wait for the answer.
     waiting: Vec<u32>,
     is_down: bool,
-    pays: bool,
+    /// Whether the next payment of its debt is scheduled.
+    is_payment_scheduled: bool,
 }
 
 /// Instances that share a bucket.
@@ -118,17 +106,20 @@ pub struct Simulation {
     calls: Vec<Call>,
     queue: BinaryHeap<Reverse<(u64, Event)>>,
     sent: Vec<Sent>,
-    /// When tokens were spent, in nanoseconds, and how many.
+    /// The times at which tokens were spent, in nanoseconds, and how many were spent.
     spent: Vec<(u64, u32)>,
-    /// Calls that were admitted on credit, that were refused, that had to keep waiting, and that found Redis
-    /// unavailable.
+    /// The number of calls that were admitted on credit.
     pub credited: u32,
+    /// The number of calls that were refused.
     pub refused: u32,
+    /// The number of calls that waited beyond the timeout, because there was no credit for them.
     pub exhausted: u32,
-    pub away: u32,
-    /// Whether a run ends when Redis becomes unavailable, because then nothing is guaranteed.
-    pub ends_when_away: bool,
-    /// When it ends in any case: some time after the last call.
+    /// The number of calls that were decided without Redis, because it was unavailable.
+    pub without_redis: u32,
+    /// Whether a run ends as soon as Redis is unavailable: from then on instances have buckets of their own, and
+    /// together they may allow more than one bucket.
+    pub ends_without_redis: bool,
+    /// The time after the last call at which a run ends in any case.
     ends_at: u64,
 }
 
@@ -143,10 +134,10 @@ impl Simulation {
                 contact,
                 share: share(quota, count, offset),
                 offset,
-                asked: None,
+                in_flight: None,
                 waiting: Vec::new(),
                 is_down: false,
-                pays: false,
+                is_payment_scheduled: false,
             }
         });
         let mut simulation = Self {
@@ -160,30 +151,30 @@ impl Simulation {
             credited: 0,
             refused: 0,
             exhausted: 0,
-            away: 0,
-            ends_when_away: true,
+            without_redis: 0,
+            ends_without_redis: true,
             ends_at: START,
         };
         let mut at = START;
         for (number, call) in calls.iter().enumerate() {
             at += call.after;
-            simulation.later(at, 0, Event::Called { number });
+            simulation.schedule(at, 0, Event::Called { number });
         }
         simulation.calls = calls;
         simulation.ends_at = at + 5_000_000;
         simulation
     }
 
-    fn later(&mut self, now: u64, after: u64, event: Event) {
+    fn schedule(&mut self, now: u64, after: u64, event: Event) {
         self.queue.push(Reverse((now + after, event)));
     }
 
-    fn local(&self, instance: usize, now: u64) -> u64 {
+    fn local_nanos(&self, instance: usize, now: u64) -> u64 {
         (now - START) * 1000 + self.instances[instance].offset
     }
 
-    /// An instance that has ended since may have taken up to so many tokens.
-    pub fn draw(&mut self, tokens: u32) {
+    /// Takes up to `tokens` tokens, as an instance that has stopped since may have done.
+    pub fn take_as_former_instance(&mut self, tokens: u32) {
         let reserve = self.instances[0].share.reserve;
         let cost = tokens.min(self.quota.burst - reserve);
         let question = Question {
@@ -203,29 +194,29 @@ impl Simulation {
         while let Some(Reverse((now, event))) = self.queue.pop() {
             match event {
                 Event::Called { number } => {
-                    let Call { instance, cost, travel, is_down, .. } = self.calls[number];
+                    let Call { instance, cost, timing, is_down, .. } = self.calls[number];
                     let instance = instance % self.instances.len();
                     self.instances[instance].is_down = is_down;
-                    self.call(now, instance, cost, travel);
+                    self.call(now, instance, cost, timing);
                 }
-                Event::Done { number } => {
+                Event::Executed { number } => {
                     let answer = self.bucket.ask(self.quota, now, self.sent[number].question);
                     self.sent[number].answer = Some((now, answer));
                 }
-                Event::Back { number } => self.back(now, number),
+                Event::Answered { number } => self.receive(now, number),
                 Event::Overdue { number } => self.overdue(now, number),
                 Event::GivenUp { number } => self.give_up(now, number),
                 Event::Payment { instance } => self.pay(now, instance),
             }
-            let is_over = now > self.ends_at || (self.ends_when_away && self.away > 0);
+            let is_over = now > self.ends_at || (self.ends_without_redis && self.without_redis > 0);
             if is_over {
                 return;
             }
         }
     }
 
-    fn call(&mut self, now: u64, number: usize, cost: u32, travel: Travel) {
-        let (quota, local) = (self.quota, self.local(number, now));
+    fn call(&mut self, now: u64, number: usize, cost: u32, timing: Timing) {
+        let (quota, local) = (self.quota, self.local_nanos(number, now));
         let instance = &mut self.instances[number];
         let share = instance.share;
         let cost = quota.cost(cost).min(share.most_per_call(quota));
@@ -237,14 +228,14 @@ impl Simulation {
             Decision::Ask => {
                 let question =
                     instance.lease.question(quota, share, local, cost, quota.burst / 4, 0);
-                self.send(now, number, question, travel);
+                self.send(now, number, question, timing);
             }
             Decision::Wait => instance.waiting.push(cost),
-            decided => self.note(now, number, cost, decided, false),
+            decided => self.record(now, number, cost, decided, false),
         }
     }
 
-    fn send(&mut self, now: u64, instance: usize, question: Question, travel: Travel) {
+    fn send(&mut self, now: u64, instance: usize, question: Question, timing: Timing) {
         let number = self.sent.len();
         self.sent.push(Sent {
             instance,
@@ -253,51 +244,52 @@ impl Simulation {
             answer: None,
             is_overdue: false,
             credited: None,
-            endures: false,
+            call_waits_on: false,
         });
-        self.instances[instance].asked = Some(number);
-        if let Some(done) = travel.done {
-            self.later(now, done, Event::Done { number });
+        self.instances[instance].in_flight = Some(number);
+        if let Some(executed) = timing.executed {
+            self.schedule(now, executed, Event::Executed { number });
         }
-        if let Some(back) = travel.back {
-            self.later(now, back, Event::Back { number });
+        if let Some(answered) = timing.answered {
+            self.schedule(now, answered, Event::Answered { number });
         }
-        self.later(now, PATIENCE, Event::Overdue { number });
-        self.later(now, AWAY, Event::GivenUp { number });
+        self.schedule(now, CALL_TIMEOUT, Event::Overdue { number });
+        self.schedule(now, ANSWER_TIMEOUT, Event::GivenUp { number });
     }
 
-    fn note(&mut self, now: u64, instance: usize, cost: u32, decision: Decision, is_asker: bool) {
+    fn record(&mut self, now: u64, instance: usize, cost: u32, decision: Decision, is_asker: bool) {
         match decision {
             Decision::Spent { .. } => self.spent.push((now * 1000, cost)),
             Decision::Credited { .. } => {
                 self.spent.push((now * 1000, cost));
                 self.credited += 1;
-                self.plan_payment(now, instance);
+                self.schedule_payment(now, instance);
             }
             Decision::Refused { .. } => self.refused += 1,
             Decision::Exhausted { .. } => {
                 self.exhausted += 1;
-                // The call that sent it waits for its own answer, another call for any result.
-                if self.instances[instance].asked.is_some() && !is_asker {
+                // The call that sent the request waits for its answer. Other calls wait until the request has any
+                // result, and are decided then.
+                if self.instances[instance].in_flight.is_some() && !is_asker {
                     self.instances[instance].waiting.push(cost);
                 }
             }
-            Decision::Unavailable { .. } => self.away += 1,
+            Decision::Unavailable { .. } => self.without_redis += 1,
             Decision::Ask | Decision::Wait => panic!("{decision:?} decides nothing"),
         }
     }
 
-    fn plan_payment(&mut self, now: u64, instance: usize) {
-        if !self.instances[instance].pays {
-            self.instances[instance].pays = true;
-            self.later(now, PAYMENT_INTERVAL, Event::Payment { instance });
+    fn schedule_payment(&mut self, now: u64, instance: usize) {
+        if !self.instances[instance].is_payment_scheduled {
+            self.instances[instance].is_payment_scheduled = true;
+            self.schedule(now, PAYMENT_INTERVAL, Event::Payment { instance });
         }
     }
 
     fn pay(&mut self, now: u64, number: usize) {
-        let (quota, local) = (self.quota, self.local(number, now));
+        let (quota, local) = (self.quota, self.local_nanos(number, now));
         let instance = &mut self.instances[number];
-        instance.pays = false;
+        instance.is_payment_scheduled = false;
         if instance.lease.debt() == 0 {
             return;
         }
@@ -305,90 +297,90 @@ impl Simulation {
         if !instance.is_down
             && let Some(question) = instance.lease.payment(quota, share, local, quota.burst / 4)
         {
-            // As late as the answers to calls.
-            let travel = self.calls[self.sent.len() % self.calls.len()].travel;
-            self.send(now, number, question, travel);
+            // Payments are as late as the requests of calls.
+            let timing = self.calls[self.sent.len() % self.calls.len()].timing;
+            self.send(now, number, question, timing);
         }
-        self.plan_payment(now, number);
+        self.schedule_payment(now, number);
     }
 
-    fn back(&mut self, now: u64, number: usize) {
-        let Sent { instance, question, at, answer, is_overdue, credited, endures } =
+    fn receive(&mut self, now: u64, number: usize) {
+        let Sent { instance, question, at, answer, is_overdue, credited, call_waits_on } =
             self.sent[number];
-        if self.instances[instance].asked != Some(number) {
+        if self.instances[instance].in_flight != Some(number) {
             return;
         }
-        let (done, answer) = answer.expect("it comes after it was given");
-        let (sent, received) = (self.local(instance, at), self.local(instance, now));
-        let asking = &mut self.instances[instance];
-        asking.asked = None;
-        if !asking.is_down {
-            asking.contact.answered();
+        let (executed, answer) = answer.expect("Redis executed it before");
+        let (sent, received) = (self.local_nanos(instance, at), self.local_nanos(instance, now));
+        let sender = &mut self.instances[instance];
+        sender.in_flight = None;
+        if !sender.is_down {
+            sender.contact.answered();
         }
-        asking.lease.learn(self.quota, question, answer, sent, received);
-        let waiting = mem::take(&mut asking.waiting);
-        if (!is_overdue || endures) && question.cost > 0 {
+        sender.lease.learn(self.quota, question, answer, sent, received);
+        let waiting = mem::take(&mut sender.waiting);
+        if (!is_overdue || call_waits_on) && question.cost > 0 {
             if answer.taken {
-                self.spent.push((done * 1000, question.cost));
+                self.spent.push((executed * 1000, question.cost));
             } else {
                 self.refused += 1;
             }
         }
-        // Its token is spent when Redis takes it.
+        // A call on credit counts as spent when Redis took its token, if that was before the call was admitted.
         if answer.taken
-            && let Some(noted) = credited
+            && let Some(index) = credited
         {
-            self.spent[noted].0 = self.spent[noted].0.min(done * 1000);
+            self.spent[index].0 = self.spent[index].0.min(executed * 1000);
         }
         for cost in waiting {
-            self.call(now, instance, cost, SWIFT);
+            self.call(now, instance, cost, FAST);
         }
     }
 
     fn overdue(&mut self, now: u64, number: usize) {
         let Sent { instance, question, at, .. } = self.sent[number];
-        if self.instances[instance].asked != Some(number) {
+        if self.instances[instance].in_flight != Some(number) {
             return;
         }
         self.sent[number].is_overdue = true;
         let (quota, sent, local) =
-            (self.quota, self.local(instance, at), self.local(instance, now));
-        let asking = &mut self.instances[instance];
-        asking.lease.overdue();
-        asking.contact.unanswered(sent);
-        asking.contact.pause(local);
-        let link = asking.contact.link(local, !asking.is_down);
-        let waiting = mem::take(&mut asking.waiting);
+            (self.quota, self.local_nanos(instance, at), self.local_nanos(instance, now));
+        let sender = &mut self.instances[instance];
+        sender.lease.overdue();
+        sender.contact.unanswered(sent);
+        sender.contact.pause(local);
+        let link = sender.contact.link(local, !sender.is_down);
+        let waiting = mem::take(&mut sender.waiting);
         if question.cost > 0 {
             let decided =
-                asking.lease.decide_asker(quota, asking.share, link, local, question.cost);
-            self.note(now, instance, question.cost, decided, true);
+                sender.lease.decide_asker(quota, sender.share, link, local, question.cost);
+            self.record(now, instance, question.cost, decided, true);
             match decided {
                 Decision::Credited { .. } => {
                     self.sent[number].credited = Some(self.spent.len() - 1);
                 }
-                Decision::Exhausted { .. } => self.sent[number].endures = true,
+                Decision::Exhausted { .. } => self.sent[number].call_waits_on = true,
                 _ => {}
             }
         }
         for cost in waiting {
-            self.call(now, instance, cost, SWIFT);
+            self.call(now, instance, cost, FAST);
         }
     }
 
     fn give_up(&mut self, now: u64, number: usize) {
         let instance = self.sent[number].instance;
-        let asking = &mut self.instances[instance];
-        if asking.asked.take_if(|asked| *asked == number).is_some() {
-            asking.lease.give_up(self.quota);
-            for cost in mem::take(&mut asking.waiting) {
-                self.call(now, instance, cost, SWIFT);
+        let sender = &mut self.instances[instance];
+        if sender.in_flight.take_if(|in_flight| *in_flight == number).is_some() {
+            sender.lease.give_up(self.quota);
+            for cost in mem::take(&mut sender.waiting) {
+                self.call(now, instance, cost, FAST);
             }
         }
     }
 
-    /// In no interval was more spent than the depth and the refill.
-    pub fn check_every_window(&mut self) -> Result<(), TestCaseError> {
-        check_every_window(self.quota, &mut self.spent)
+    /// Checks that in no interval more was spent than the bucket's depth and what was refilled.
+    pub fn check_every_interval(&mut self) -> Result<(), TestCaseError> {
+        check_every_interval(self.quota, &mut self.spent)
     }
 }

@@ -1,10 +1,12 @@
-//! Boards as clients read them.
+//! Leaderboards as clients read them.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::{add_players, equip, ids, on_both_forms, page, rebuild, shown};
+use super::{
+    add_players, buy_generators, ids, page, publish_until, rebuild, test_in_process_and_on_redis,
+};
 use crate::support::books::{assert_close, eventually, number};
 use crate::support::{TestApp, World};
 
@@ -12,13 +14,14 @@ fn keys(value: &Value) -> BTreeSet<&str> {
     value.as_object().expect("an object").keys().map(String::as_str).collect()
 }
 
-async fn a_page_has_what_the_contract_says(world: World) {
+async fn a_page_has_the_documented_fields(world: World) {
     let app = world.start().await;
     let ada = app.client.register("ada").await;
-    equip(&ada, "wind_turbine", 3).await;
+    buy_generators(&ada, "wind_turbine", 3).await;
     app.advance(10.0);
     ada.state().await;
-    let list = shown(&app, "", "Ada's score", |list| list["entries"][0]["score"] != 0.0).await;
+    let list =
+        publish_until(&app, "", "Ada's score", |list| list["entries"][0]["score"] != 0.0).await;
     assert_eq!(keys(&list), ["as_of", "board", "entries", "stale", "total_players"].into());
     assert_eq!(list["board"], "lifetime_energy");
     assert_eq!((&list["total_players"], &list["stale"]), (&json!(1), &json!(false)));
@@ -36,7 +39,7 @@ async fn a_page_has_what_the_contract_says(world: World) {
     assert_eq!((&beyond["entries"], &beyond["total_players"]), (&json!([]), &json!(1)));
 }
 
-async fn one_finds_oneself_among_ones_neighbours(world: World) {
+async fn a_player_can_read_their_own_rank_and_neighbours(world: World) {
     let app = world.start().await;
     let scores: Vec<_> = (0..9).map(|index| (f64::from(index) * 100.0 + 50.0, 0, 0.0)).collect();
     let others = add_players(&world, &scores).await;
@@ -52,7 +55,7 @@ async fn one_finds_oneself_among_ones_neighbours(world: World) {
         app.advance(2.0);
         ada.click(40).await.expect(200);
     }
-    // 200 clicks: more than 150, less than 250.
+    // The score 200 is between the others' 150 and 250.
     let own = eventually("the clicks are published", async || {
         app.server.rankings.publish().await.expect("published");
         let own = ada.get("/rankings/me?board=lifetime_energy&around=2").await.expect(200).json;
@@ -75,7 +78,7 @@ async fn one_finds_oneself_among_ones_neighbours(world: World) {
     assert_eq!((ids(&default).len(), &default["rank"]), (8, &json!(8)));
 }
 
-async fn who_is_alone_is_first(world: World) {
+async fn a_single_player_has_rank_one(world: World) {
     let app = world.start().await;
     let ada = app.client.guest().await;
     for board in ["lifetime_energy", "energy_per_second", "season"] {
@@ -84,53 +87,56 @@ async fn who_is_alone_is_first(world: World) {
     }
 }
 
-async fn names_bans_and_deletions_are_shown(world: World) {
+async fn renames_bans_and_deletions_change_the_boards(world: World) {
     let (app, other) = (world.start().await, world.start().await);
     let (ada, eve) = (app.client.register("ada").await, app.client.register("eve").await);
     ada.click(20).await.expect(200);
     eve.click(10).await.expect(200);
     let both = |list: &Value| ids(list) == [ada.id.clone(), eve.id.clone()];
-    shown(&app, "", "both", both).await;
-    // A change at one instance is visible at all.
-    shown(&other, "", "both elsewhere", |list| ids(list).len() == 2).await;
+    publish_until(&app, "", "both", both).await;
+    // A change at one instance is visible at every instance.
+    publish_until(&other, "", "both elsewhere", |list| ids(list).len() == 2).await;
     let rename =
         app.client.call("PATCH", "/me", &ada.token, Some(json!({ "display_name": "Countess" })));
     rename.await.expect(200);
-    shown(&app, "", "the name", |list| list["entries"][0]["display_name"] == "Countess").await;
+    publish_until(&app, "", "the name", |list| list["entries"][0]["display_name"] == "Countess")
+        .await;
     let ban = |verb: &str| format!("/players/{}/{verb}", ada.id);
     app.client.admin("POST", &ban("ban"), Some(json!({}))).await.expect(204);
     for app in [&app, &other] {
-        let list = shown(app, "", "the ban", |list| ids(list) == [eve.id.clone()]).await;
+        let list = publish_until(app, "", "the ban", |list| ids(list) == [eve.id.clone()]).await;
         assert_eq!((&list["total_players"], &list["entries"][0]["rank"]), (&json!(1), &json!(1)));
     }
     app.client.admin("POST", &ban("unban"), Some(json!({}))).await.expect(204);
     for app in [&app, &other] {
-        shown(app, "", "the end of the ban", |list| ids(list).len() == 2).await;
+        publish_until(app, "", "the end of the ban", |list| ids(list).len() == 2).await;
     }
     let ada = app.client.login("ada").await;
     ada.client.call("DELETE", "/me", &ada.token, None).await.expect(204);
     for app in [&app, &other] {
-        shown(app, "", "the deletion", |list| ids(list) == [eve.id.clone()]).await;
+        publish_until(app, "", "the deletion", |list| ids(list) == [eve.id.clone()]).await;
     }
     rebuild(&app).await;
-    shown(&app, "", "it stays", |list| ids(list) == [eve.id.clone()]).await;
+    publish_until(&app, "", "the deletion after a rebuild", |list| ids(list) == [eve.id.clone()])
+        .await;
 }
 
-async fn whoever_has_just_come_is_on_the_boards(world: World) {
+async fn a_new_guest_is_on_the_boards(world: World) {
     let app = world.start().await;
     let ada = app.client.guest().await;
-    shown(&app, "", "a guest who has done nothing", |list| ids(list) == [ada.id.clone()]).await;
+    publish_until(&app, "", "a guest who has done nothing", |list| ids(list) == [ada.id.clone()])
+        .await;
     let body = json!({ "username": "ada", "password": "correct horse", "display_name": "Ada L." });
     app.client.call("POST", "/auth/register", &ada.token, Some(body)).await.expect(201);
     let named = |list: &Value| list["entries"][0]["display_name"] == "Ada L.";
-    shown(&app, "", "the name that the guest has taken", named).await;
+    publish_until(&app, "", "the name that the guest has taken", named).await;
 }
 
-async fn a_page_that_one_has_already_is_not_sent_again(world: World) {
+async fn a_page_with_a_matching_etag_is_not_sent_again(world: World) {
     let app = world.start().await;
     let ada = app.client.register("ada").await;
     ada.click(5).await.expect(200);
-    shown(&app, "limit=10", "the clicks", |list| list["entries"][0]["score"] == 5.0).await;
+    publish_until(&app, "limit=10", "the clicks", |list| list["entries"][0]["score"] == 5.0).await;
     let path = "/api/v1/rankings?limit=10";
     let full = page(&app, "limit=10").await.expect(200);
     let tag = full.header("etag").to_owned();
@@ -141,33 +147,36 @@ async fn a_page_that_one_has_already_is_not_sent_again(world: World) {
     assert_eq!((again.text.as_str(), again.header("etag")), ("", tag.as_str()));
     assert_eq!(again.header("cache-control"), full.header("cache-control"));
     ada.click(5).await.expect(200);
-    shown(&app, "limit=10", "more clicks", |list| list["entries"][0]["score"] == 10.0).await;
+    publish_until(&app, "limit=10", "more clicks", |list| list["entries"][0]["score"] == 10.0)
+        .await;
     let request = app.client.request("GET", path).header("If-None-Match", &tag);
     assert_ne!(app.client.send(request).await.expect(200).header("etag"), tag);
 }
 
-async fn scores_of_who_is_there_go_on_with_the_formula(world: World) {
+async fn scores_grow_by_production_without_calls(world: World) {
     let app = world.start().await;
     let ada = app.client.register("ada").await;
-    equip(&ada, "wind_turbine", 1).await;
-    shown(&app, "", "Ada", |list| ids(list).len() == 1).await;
-    // She does nothing more, but her generators produce.
+    buy_generators(&ada, "wind_turbine", 1).await;
+    publish_until(&app, "", "Ada", |list| ids(list).len() == 1).await;
+    // Ada makes no calls, but her generators produce.
     app.advance(50.0);
-    let list = shown(&app, "", "fifty seconds", |list| number(&list["entries"][0]["score"]) > 0.0);
+    let list =
+        publish_until(&app, "", "fifty seconds", |list| number(&list["entries"][0]["score"]) > 0.0);
     assert_close(number(&list.await["entries"][0]["score"]), 600.0);
-    // A player who was not seen for long has the score of the last rebuild.
+    // The score of a player who has made no calls for a long time is that of the last rebuild.
     app.advance(5000.0);
     rebuild(&app).await;
-    let list = shown(&app, "", "the rebuild", |list| number(&list["entries"][0]["score"]) > 600.0);
+    let list =
+        publish_until(&app, "", "the rebuild", |list| number(&list["entries"][0]["score"]) > 600.0);
     assert_close(number(&list.await["entries"][0]["score"]), 5050.0 * 12.0);
 }
 
-async fn without_the_database_the_last_list_is_served_and_says_so(world: World) {
+async fn without_the_database_the_last_page_is_served_as_stale(world: World) {
     let app = world.start().await;
     let ada = app.client.register("ada").await;
     ada.click(5).await.expect(200);
     let clicked = |list: &Value| list["entries"][0]["score"] == 5.0;
-    shown(&app, "", "the clicks", clicked).await;
+    publish_until(&app, "", "the clicks", clicked).await;
     world.cut_database().await;
     let stale = eventually("the outage is noticed", async || {
         let reply = page(&app, "").await.expect(200);
@@ -185,19 +194,19 @@ async fn without_the_database_the_last_list_is_served_and_says_so(world: World) 
     assert_ne!(fresh.await.header("etag"), stale.header("etag"));
 }
 
-on_both_forms!(
-    without_the_database_the_last_list_is_served_and_says_so,
-    a_page_has_what_the_contract_says,
-    one_finds_oneself_among_ones_neighbours,
-    who_is_alone_is_first,
-    names_bans_and_deletions_are_shown,
-    whoever_has_just_come_is_on_the_boards,
-    a_page_that_one_has_already_is_not_sent_again,
-    scores_of_who_is_there_go_on_with_the_formula,
+test_in_process_and_on_redis!(
+    without_the_database_the_last_page_is_served_as_stale,
+    a_page_has_the_documented_fields,
+    a_player_can_read_their_own_rank_and_neighbours,
+    a_single_player_has_rank_one,
+    renames_bans_and_deletions_change_the_boards,
+    a_new_guest_is_on_the_boards,
+    a_page_with_a_matching_etag_is_not_sent_again,
+    scores_grow_by_production_without_calls,
 );
 
 #[tokio::test]
-async fn an_invalid_query_is_refused() {
+async fn invalid_parameters_are_refused() {
     let app = TestApp::new().await;
     let ada = app.client.guest().await;
     for board in ["nothing", "", "lifetime_energy%00", "Season"] {
@@ -238,11 +247,11 @@ async fn an_invalid_query_is_refused() {
 async fn an_operator_can_rebuild_the_boards() {
     let app = TestApp::new().await;
     app.client.guest().await;
-    shown(&app, "", "the guest", |list| ids(list).len() == 1).await;
-    // Only a rebuild finds a player whom no instance has seen.
+    publish_until(&app, "", "the guest", |list| ids(list).len() == 1).await;
+    // Only a rebuild finds a player who was inserted into the database.
     let hidden = add_players(&app.world, &[(1e6, 0, 0.0)]).await;
     let reply = app.client.admin("POST", "/rankings/rebuild", None).await.expect(202);
     assert!(["started", "running"].contains(&reply.json["status"].as_str().expect("text")));
     let first = |list: &Value| ids(list)[0] == hidden[0].to_string();
-    shown(&app, "", "who was added", first).await;
+    publish_until(&app, "", "the inserted player", first).await;
 }

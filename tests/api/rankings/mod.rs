@@ -1,11 +1,11 @@
-//! Boards and seasons, in memory and in Redis.
+//! Leaderboards and seasons, with the boards in the memory of the server and in Redis.
 
 mod boards;
-mod losses;
-mod oracle;
+mod boards_in_redis;
+mod lost_redis_keys;
+mod ranks_match_sql;
 mod requested_rebuilds;
 mod seasons;
-mod shared;
 
 use idlewatt::domain::Command;
 use idlewatt::game::Request;
@@ -15,8 +15,8 @@ use uuid::Uuid;
 use crate::support::books::eventually;
 use crate::support::{Player, Reply, TestApp, World};
 
-/// Makes a test for each kind of boards out of one that takes a world.
-macro_rules! on_both_forms {
+/// Makes two tests of each function that takes a world: with the boards in memory, and with the boards in Redis.
+macro_rules! test_in_process_and_on_redis {
     ($($test:ident),+ $(,)?) => {
         mod in_process {
             $(#[tokio::test] async fn $test() { super::$test(crate::support::World::new().await).await; })+
@@ -28,10 +28,10 @@ macro_rules! on_both_forms {
         }
     };
 }
-use on_both_forms;
+use test_in_process_and_on_redis;
 
-/// Adds players: each with its lifetime energy, its hand cranks (0.15 per second each) and how long ago, in seconds, it
-/// was seen. Returns their ids, oldest first.
+/// Inserts players into the database, so that no instance has seen them. For each: its lifetime energy, its number of
+/// hand cranks (each produces 0.15 per second), and how many seconds ago it was seen. Returns the ids in order.
 async fn add_players(world: &World, players: &[(f64, i64, f64)]) -> Vec<Uuid> {
     let database = world.connect().await;
     let now = idlewatt::clock::Clock::now(&*world.clock).as_micros() as f64 / 1e6;
@@ -56,12 +56,12 @@ async fn add_players(world: &World, players: &[(f64, i64, f64)]) -> Vec<Uuid> {
     ids.iter().map(|id| id.parse().expect("an id")).collect()
 }
 
-/// A command of a player, as if it had been sent.
+/// Executes a command of a player without an HTTP call.
 async fn perform(app: &TestApp, player: Uuid, command: Command) {
     app.server.game.perform(Request::new(player, command)).await.expect("performed");
 }
 
-/// Rebuilds the boards, after any rebuild in progress.
+/// Rebuilds the boards, and before that waits for any rebuild in progress.
 pub async fn rebuild(app: &TestApp) {
     eventually("the boards are built", async || {
         let up = app.server.redis.as_ref().is_none_or(idlewatt::redis_client::Redis::is_up);
@@ -73,7 +73,7 @@ pub async fn rebuild(app: &TestApp) {
     .await;
 }
 
-/// A page of a board as anybody reads it.
+/// Reads a page of a board without a token.
 async fn page(app: &TestApp, query: &str) -> Reply {
     app.client.call("GET", &format!("/rankings?{query}"), "", None).await
 }
@@ -84,8 +84,13 @@ fn ids(page: &Value) -> Vec<String> {
     entries.iter().map(|it| it["player_id"].as_str().expect("an id").to_owned()).collect()
 }
 
-/// Publishes, and waits until the board shows what is expected.
-async fn shown(app: &TestApp, query: &str, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+/// Publishes changes until the first page satisfies `wanted`, and returns the page.
+async fn publish_until(
+    app: &TestApp,
+    query: &str,
+    what: &str,
+    wanted: impl Fn(&Value) -> bool,
+) -> Value {
     eventually(what, async || {
         app.server.rankings.publish().await.expect("published");
         let reply = page(app, query).await;
@@ -94,8 +99,8 @@ async fn shown(app: &TestApp, query: &str, what: &str, wanted: impl Fn(&Value) -
     .await
 }
 
-/// Buys a generator with energy from an operator.
-async fn equip(player: &Player, generator: &str, quantity: u64) {
+/// Buys generators with energy that an operator grants.
+async fn buy_generators(player: &Player, generator: &str, quantity: u64) {
     player.grant(1e12).await;
     player.buy(generator, json!(quantity)).await.expect(200);
 }

@@ -1,4 +1,4 @@
-//! Seasons that end when they should, once.
+//! Seasons: when they end, and their final standings.
 
 use std::collections::BTreeSet;
 
@@ -7,13 +7,13 @@ use idlewatt::domain::Season;
 use idlewatt::rankings::Error;
 use serde_json::{Value, json};
 
-use super::{add_players, equip, ids, on_both_forms, shown};
+use super::{add_players, buy_generators, ids, publish_until, test_in_process_and_on_redis};
 use crate::support::books::{assert_close, eventually, number, start_for_days};
 use crate::support::{Player, Reply, TestApp, World};
 
 const WEEK: f64 = 7.0 * 86_400.0;
 const HOUR: f64 = 3600.0;
-/// How long after a season's end its final standings are made.
+/// Seconds after a season's end at which its final standings are made.
 const GRACE: f64 = 30.0;
 
 async fn standings(app: &TestApp, season: &str, query: &str) -> Reply {
@@ -35,7 +35,7 @@ async fn freeze(app: &TestApp) -> Vec<Season> {
     .await
 }
 
-/// The final standings, once any instance has made them.
+/// Waits until any instance has made the final standings, and returns them.
 async fn final_standings(app: &TestApp, season: &str) -> Value {
     eventually("the standings are final", async || {
         freeze(app).await;
@@ -54,34 +54,38 @@ fn scores(standings: &Value) -> Vec<f64> {
         .collect()
 }
 
-/// An instance that has registered the present season, as the job does.
+/// Starts an instance that has registered the current season, as the job does.
 async fn start(world: &World) -> TestApp {
     let app = start_for_days(world).await;
     freeze(&app).await;
     app
 }
 
-async fn energetic(app: &TestApp, name: &str, turbines: u64) -> Player {
+async fn player_with_turbines(app: &TestApp, name: &str, turbines: u64) -> Player {
     let player = app.client.register(name).await;
-    equip(&player, "wind_turbine", turbines).await;
+    buy_generators(&player, "wind_turbine", turbines).await;
     player
 }
 
-async fn a_season_ends_at_its_end_and_stays_so(world: World) {
+async fn final_standings_count_until_the_season_end_and_never_change(world: World) {
     let app = start(&world).await;
     world.advance(WEEK - HOUR);
-    // Twelve per second each: what is produced after Monday counts for the next season.
-    let (ada, eve) = (energetic(&app, "ada", 1).await, energetic(&app, "eve", 2).await);
+    // Each turbine produces 12 per second. What it produces after the end counts for the next season.
+    let (ada, eve) =
+        (player_with_turbines(&app, "ada", 1).await, player_with_turbines(&app, "eve", 2).await);
     world.advance(0.5 * HOUR);
-    let running = shown(&app, "board=season", "both", |list| ids(list).len() == 2).await;
+    let running = publish_until(&app, "board=season", "both", |list| ids(list).len() == 2).await;
     assert_eq!(ids(&running), [eve.id.clone(), ada.id.clone()]);
     let listed = seasons(&app).await;
     assert_eq!((&listed[0]["id"], &listed[0]["state"]), (&json!("2026-w02"), &json!("running")));
     assert_eq!(listed[0]["starts_at"], "2026-01-05T00:00:00.000Z");
     assert_eq!(listed[0]["ends_at"], "2026-01-12T00:00:00.000Z");
-    let present = standings(&app, "2026-w02", "").await.expect(200).json;
-    assert_eq!((&present["final"], &present["board"]), (&json!(false), &json!("season")));
-    // Not too early: neither before the end nor before late commits have arrived.
+    let running_standings = standings(&app, "2026-w02", "").await.expect(200).json;
+    assert_eq!(
+        (&running_standings["final"], &running_standings["board"]),
+        (&json!(false), &json!("season"))
+    );
+    // A season is frozen neither before its end nor in the grace period, in which late commits may arrive.
     assert_eq!(freeze(&app).await, []);
     world.advance(0.5 * HOUR + GRACE - 1.0);
     assert_eq!(freeze(&app).await, []);
@@ -90,7 +94,7 @@ async fn a_season_ends_at_its_end_and_stays_so(world: World) {
         seasons(&app).await.iter().map(|it| &it["state"]).collect::<Vec<_>>(),
         ["running", "closing"]
     );
-    // Ada plays beyond the end, Eve is not seen again.
+    // Ada plays after the end, Eve makes no calls before the standings are final.
     ada.click(10).await.expect(200);
     world.advance(HOUR);
     let last = final_standings(&app, "2026-w02").await;
@@ -102,7 +106,7 @@ async fn a_season_ends_at_its_end_and_stays_so(world: World) {
         (&json!("2026-01-12T00:00:00.000Z"), &json!(2))
     );
     assert_eq!((&last["season"], &last["stale"]), (&json!("2026-w02"), &json!(false)));
-    // Nothing that happens later changes it.
+    // Later play does not change the final standings.
     eve.click(40).await.expect(200);
     assert_eq!(freeze(&app).await, []);
     assert_eq!(final_standings(&app, "2026-w02").await, last);
@@ -121,10 +125,10 @@ async fn a_season_ends_at_its_end_and_stays_so(world: World) {
     assert_eq!(listed[0]["id"], "2026-w03");
 }
 
-async fn standings_are_those_of_the_rules_whoever_was_folded(world: World) {
+async fn final_standings_follow_the_rules_for_active_and_absent_players(world: World) {
     let app = start(&world).await;
     world.advance(WEEK - 2.0 * HOUR);
-    // Some produce until the end, some less long; many have equal scores.
+    // Some players produce until the end, some stop earlier, and many have equal scores.
     let rows: Vec<_> =
         (0..400_i64).map(|index| (0.0, index % 5, (index % 7) as f64 * 8000.0)).collect();
     let players = add_players(&world, &rows).await;
@@ -136,15 +140,15 @@ async fn standings_are_those_of_the_rules_whoever_was_folded(world: World) {
         .collect();
     expected.sort_by(|one, other| other.0.total_cmp(&one.0).then(one.1.cmp(&other.1)));
     world.advance(2.0 * HOUR + 1.0);
-    // Half of them are folded beyond the end before the freeze, by lanes.
-    let arrive = |player| {
+    // Half of the players act after the season's end and before it is frozen, so their rows are settled beyond its end.
+    let click = |player| {
         super::perform(
             &app,
             player,
             idlewatt::domain::Command::Act(idlewatt::domain::Action::Click { clicks: 1 }),
         )
     };
-    join_all(players.iter().step_by(2).map(|player| arrive(*player))).await;
+    join_all(players.iter().step_by(2).map(|player| click(*player))).await;
     world.advance(GRACE);
     final_standings(&app, "2026-w02").await;
     let mut entries = Vec::new();
@@ -160,24 +164,24 @@ async fn standings_are_those_of_the_rules_whoever_was_folded(world: World) {
     }
 }
 
-on_both_forms!(
-    a_season_ends_at_its_end_and_stays_so,
-    standings_are_those_of_the_rules_whoever_was_folded,
+test_in_process_and_on_redis!(
+    final_standings_count_until_the_season_end_and_never_change,
+    final_standings_follow_the_rules_for_active_and_absent_players,
 );
 
 #[tokio::test]
-async fn seasons_that_ended_while_all_instances_were_down_are_frozen() {
+async fn seasons_that_ended_while_no_server_ran_get_final_standings() {
     let world = World::new().await;
     let app = start(&world).await;
     world.advance(WEEK - HOUR);
-    let ada = energetic(&app, "ada", 1).await;
-    eventually("the season is noted", async || {
+    let ada = player_with_turbines(&app, "ada", 1).await;
+    eventually("the season is registered", async || {
         freeze(&app).await;
         (!seasons(&app).await.is_empty()).then_some(())
     })
     .await;
     app.stop().await;
-    // Three ends pass; production continues for eight hours.
+    // Three seasons end. Production continues only for eight hours, because the player is absent.
     world.advance(3.0 * WEEK);
     let app = start(&world).await;
     let mut made = Vec::new();
@@ -201,7 +205,7 @@ async fn many_instances_freeze_a_season_once() {
     add_players(&world, &rows).await;
     world.advance(WEEK + GRACE);
     let frozen = join_all(apps.iter().map(freeze)).await;
-    // Their own loops may have been first.
+    // The jobs of the instances may have frozen it before.
     assert!(frozen.concat().len() <= 1, "{frozen:?}");
     let expected = final_standings(&apps[0], "2026-w02").await;
     assert_eq!(expected["total_players"], 300);
@@ -216,13 +220,13 @@ async fn many_instances_freeze_a_season_once() {
 }
 
 #[tokio::test]
-async fn an_interrupted_freeze_is_taken_over() {
+async fn a_freeze_interrupted_by_a_crash_is_completed_later() {
     let world = World::new().await;
     let app = start(&world).await;
     let players = add_players(&world, &[(0.0, 1, 0.0), (0.0, 2, 0.0), (0.0, 3, 0.0)]).await;
     world.advance(WEEK - 100.0);
     freeze(&app).await;
-    // Another instance had claimed it, and had written one of the scores, when it crashed.
+    // Another instance claimed the season, wrote one of the scores, and crashed.
     let database = world.connect().await;
     let claim = "update seasons set claimed_until = to_timestamp(1768176000 + 200)";
     database.execute(claim, &[]).await.expect("claimed");
@@ -244,7 +248,7 @@ async fn an_interrupted_freeze_is_taken_over() {
 }
 
 #[tokio::test]
-async fn banned_and_deleted_players_are_in_no_standings() {
+async fn banned_and_deleted_players_are_not_in_final_standings() {
     let world = World::new().await;
     let app = start(&world).await;
     let names = ["ada", "eve", "joe", "kim"];
@@ -262,20 +266,20 @@ async fn banned_and_deleted_players_are_in_no_standings() {
     let joe = app.client.login("joe").await;
     app.client.call("DELETE", "/me", &joe.token, None).await.expect(204);
     app.client.admin("POST", &ban(&players[3]), Some(json!({}))).await.expect(204);
-    let left = eventually("who is gone is left out", async || {
+    let left = eventually("banned and deleted players are left out", async || {
         let list = standings(&app, "2026-w02", "").await.expect(200).json;
         (ids(&list).len() == 1).then_some(list)
     });
     let left = left.await;
     assert_eq!((&left["entries"][0]["rank"], &left["total_players"]), (&json!(1), &json!(3)));
-    let held = "select count(*) from season_standings where player_id = $1::text::uuid";
-    let held: i64 =
-        world.connect().await.query_one(held, &[&joe.id]).await.expect("a count").get(0);
-    assert_eq!(held, 0);
+    let remaining = "select count(*) from season_standings where player_id = $1::text::uuid";
+    let remaining: i64 =
+        world.connect().await.query_one(remaining, &[&joe.id]).await.expect("a count").get(0);
+    assert_eq!(remaining, 0);
 }
 
 #[tokio::test]
-async fn seasons_are_listed_in_pages_and_unknown_ones_are_not_found() {
+async fn seasons_are_listed_in_pages_and_unknown_seasons_are_not_found() {
     let world = World::new().await;
     let app = start(&world).await;
     freeze(&app).await;
@@ -312,7 +316,7 @@ async fn seasons_are_listed_in_pages_and_unknown_ones_are_not_found() {
 }
 
 #[tokio::test]
-async fn sql_and_the_rules_number_seasons_in_the_same_way() {
+async fn sql_and_rust_calculate_the_same_season_number() {
     let database = World::new().await.connect().await;
     for micros in
         [0, -1, 345_600_000_000, 345_599_999_999, 1_768_176_000_000_000, 1_768_175_999_999_999]
@@ -328,7 +332,7 @@ async fn sql_and_the_rules_number_seasons_in_the_same_way() {
 #[tokio::test]
 async fn a_job_makes_the_final_standings() {
     let app = start(&World::new().await).await;
-    energetic(&app, "ada", 1).await;
+    player_with_turbines(&app, "ada", 1).await;
     app.run_jobs().await;
     app.advance(WEEK + GRACE + 60.0);
     eventually("the standings are final", async || {

@@ -1,4 +1,4 @@
-//! The page of the game at the root: which paths show it, and what browsers may do and keep.
+//! The web page of the game: which paths return it, and its headers for security and caching.
 
 use reqwest::RequestBuilder;
 
@@ -15,7 +15,7 @@ fn is_page(reply: &Reply) -> bool {
 }
 
 #[tokio::test]
-async fn the_root_and_the_views_serve_the_page_and_no_other_path_does() {
+async fn only_the_root_and_the_view_paths_return_the_page() {
     let app = TestApp::new().await;
     for path in ["/", "/rankings", "/journal", "/some/view"] {
         let reply = get(&app, path, HTML).await.expect(200);
@@ -34,7 +34,10 @@ async fn the_root_and_the_views_serve_the_page_and_no_other_path_does() {
             assert_eq!(reply.header(name), value);
         }
     }
-    assert!(is_page(&get(&app, "/", "*/*").await.expect(200)), "the root, whoever asks");
+    assert!(
+        is_page(&get(&app, "/", "*/*").await.expect(200)),
+        "the root returns the page for any `Accept` header"
+    );
     for (path, accept) in [
         ("/rankings", "*/*"),
         ("/assets/missing-1a2b.js", HTML),
@@ -56,22 +59,22 @@ async fn the_root_and_the_views_serve_the_page_and_no_other_path_does() {
     app.client.send(request).await.expect_problem(405, "method_not_allowed");
 }
 
-/// Asks for the page as a browser that compresses, if there is a build of it.
-async fn compressed(app: &TestApp, encoding: &str) -> Option<Reply> {
+/// Requests a file of the page with an `Accept-Encoding` header. `None` if the page was not built.
+async fn get_file(app: &TestApp, encoding: &str) -> Option<Reply> {
     let encoded = |request: RequestBuilder| request.header("Accept-Encoding", encoding);
     let reply = app.client.send(encoded(app.client.request("GET", "/lamp.svg"))).await;
     (reply.status == 200).then_some(reply)
 }
 
 #[tokio::test]
-async fn files_of_a_build_are_sent_compressed_and_answered_304_while_they_are_the_same() {
+async fn built_files_are_sent_compressed_and_answered_304_if_unchanged() {
     let app = TestApp::new().await;
     // Without a build there are no files; `make test-web` makes one.
-    let Some(plain) = compressed(&app, "identity").await else { return };
+    let Some(plain) = get_file(&app, "identity").await else { return };
     assert_eq!(plain.header("content-encoding"), "");
     let mut tags = vec![plain.header("etag").to_owned()];
     for encoding in ["br", "gzip"] {
-        let reply = compressed(&app, encoding).await.expect("a file");
+        let reply = get_file(&app, encoding).await.expect("a file");
         assert_eq!(reply.header("content-encoding"), encoding);
         assert_eq!(reply.header("vary"), "accept-encoding");
         assert_eq!(reply.header("content-type"), "image/svg+xml");
@@ -82,5 +85,5 @@ async fn files_of_a_build_are_sent_compressed_and_answered_304_while_they_are_th
         tags.push(tag);
     }
     tags.dedup();
-    assert_eq!(tags.len(), 3, "each form has a tag of its own: {tags:?}");
+    assert_eq!(tags.len(), 3, "each encoding must have its own `ETag`: {tags:?}");
 }

@@ -1,11 +1,11 @@
-//! The boards in Redis while something is wrong with Redis.
+//! Boards that instances share in Redis, also while Redis fails.
 
 use std::time::Duration;
 
 use redis::AsyncCommands;
 use serde_json::{Value, json};
 
-use super::{add_players, ids, page, rebuild, shown};
+use super::{add_players, ids, page, publish_until, rebuild};
 use crate::support::books::eventually;
 use crate::support::redis::{RedisCluster, RedisServer, connect, shared_redis};
 use crate::support::{TestApp, World};
@@ -22,7 +22,7 @@ async fn three_players(app: &TestApp) -> Vec<String> {
     let players = add_players(&app.world, &rows).await;
     rebuild(app).await;
     let players: Vec<_> = players.iter().map(ToString::to_string).collect();
-    shown(app, "", "all", |list| ids(list) == players).await;
+    publish_until(app, "", "all", |list| ids(list) == players).await;
     players
 }
 
@@ -33,7 +33,7 @@ async fn instances_share_the_boards() {
     let ada = one.client.register("ada").await;
     ada.click(7).await.expect(200);
     one.server.rankings.publish().await.expect("published");
-    // The other one has never seen her.
+    // No call of the player has reached the other instance.
     let list = eventually("the clicks", async || {
         let list = page(&other, "").await.expect(200).json;
         (list["entries"][0]["score"] == 7.0).then_some(list)
@@ -42,10 +42,11 @@ async fn instances_share_the_boards() {
     assert_eq!(there["entries"], here["entries"]);
     let own = ada.at(&other).get("/rankings/me").await.expect(200).json;
     assert_eq!((&own["rank"], &own["score"]), (&json!(1), &json!(7.0)));
-    // With one hash tag, so that a cluster stores them on one node; and no boards of an unfinished rebuild are left.
+    // All keys have one hash tag, so that a cluster stores them on one node.
     let keys = board_keys(&world).await;
     assert!(keys.iter().all(|key| key.contains("{rankings}:")), "{keys:?}");
-    eventually("the builds are over", async || {
+    // No boards of an unfinished rebuild are left.
+    eventually("the rebuilds have ended", async || {
         let keys = board_keys(&world).await;
         (!keys.is_empty() && keys.iter().all(|key| !key.contains("build"))).then_some(())
     })
@@ -53,7 +54,7 @@ async fn instances_share_the_boards() {
 }
 
 #[tokio::test]
-async fn a_cluster_keeps_the_boards_on_one_node() {
+async fn a_redis_cluster_keeps_the_boards_on_one_node() {
     let cluster = RedisCluster::start().await;
     let world = World::new().await.with_redis_at(cluster.url());
     let app = world.start().await;
@@ -61,11 +62,11 @@ async fn a_cluster_keeps_the_boards_on_one_node() {
     let ada = app.client.register("ada").await;
     ada.click(25).await.expect(200);
     let expected = [&players[..1], std::slice::from_ref(&ada.id), &players[1..]].concat();
-    shown(&app, "", "the clicks", |list| ids(list) == expected).await;
+    publish_until(&app, "", "the clicks", |list| ids(list) == expected).await;
     let own = ada.get("/rankings/me?around=1").await.expect(200).json;
     assert_eq!((&own["rank"], ids(&own)), (&json!(2), expected[..3].to_vec()));
     rebuild(&app).await;
-    shown(&app, "", "the rebuild", |list| ids(list) == expected).await;
+    publish_until(&app, "", "the rebuild", |list| ids(list) == expected).await;
     let mut nodes = 0;
     for node in cluster.nodes() {
         let keys: Vec<String> = node.connect().await.keys("*{rankings}*").await.expect("keys");
@@ -75,19 +76,19 @@ async fn a_cluster_keeps_the_boards_on_one_node() {
 }
 
 #[tokio::test]
-async fn a_wiped_redis_is_filled_again() {
+async fn the_boards_are_rebuilt_after_redis_was_wiped() {
     let server = RedisServer::start(&[]);
     let world = World::new().await.with_redis_of(&server);
     let app = world.start().await;
     let players = three_players(&app).await;
     let mut connection = server.connect().await;
     redis::cmd("FLUSHALL").query_async::<()>(&mut connection).await.expect("wiped");
-    // Meanwhile the last list is served; nobody sees a part of one.
-    let list = eventually("the boards are whole", async || {
+    // Until the boards are rebuilt, the last page is served, and never an incomplete one.
+    let list = eventually("the boards are complete", async || {
         let reply = page(&app, "").await.expect(200);
         assert_eq!(ids(&reply.json), players);
-        let whole = board_keys(&world).await.iter().any(|key| key.ends_with(":lifetime_energy"));
-        (whole && reply.json["stale"] == false).then_some(reply.json)
+        let complete = board_keys(&world).await.iter().any(|key| key.ends_with(":lifetime_energy"));
+        (complete && reply.json["stale"] == false).then_some(reply.json)
     });
     assert_eq!(list.await["total_players"], 3);
 }
@@ -100,10 +101,10 @@ async fn without_redis_the_boards_are_served_from_memory() {
     let players = three_players(&app).await;
     let ada = app.client.register("ada").await;
     server.kill();
-    // A page that was read before is served at any time, and play becomes visible when the process has its own boards.
+    // The cached page is served at once. The click becomes visible when the process has built its own boards.
     ada.click(25).await.expect(200);
     let with_ada = [&players[..1], std::slice::from_ref(&ada.id), &players[1..]].concat();
-    eventually("the process' own boards", async || {
+    eventually("the process has its own boards", async || {
         app.server.rankings.publish().await.ok();
         let reply = page(&app, "").await.expect(200);
         assert!(reply.json["stale"] == true || ids(&reply.json).len() >= 3);
@@ -113,18 +114,18 @@ async fn without_redis_the_boards_are_served_from_memory() {
     let own = ada.get("/rankings/me?around=1").await.expect(200).json;
     assert_eq!((&own["rank"], ids(&own)), (&json!(2), with_ada[..3].to_vec()));
     server.run();
-    eventually("Redis is filled again", async || {
+    eventually("the boards in Redis are rebuilt", async || {
         let keys = board_keys(&world).await;
         keys.iter().any(|key| key.ends_with("}:lifetime_energy")).then_some(())
     })
     .await;
     ada.click(10).await.expect(200);
     let up = |list: &Value| ids(list)[0] == ada.id;
-    shown(&app, "", "play after Redis is back", up).await;
+    publish_until(&app, "", "play after Redis is back", up).await;
 }
 
 #[tokio::test]
-async fn a_hanging_redis_delays_no_request() {
+async fn a_hanging_redis_does_not_delay_pages() {
     let server = RedisServer::start(&[]);
     let world = World::new().await.with_redis_of(&server);
     let app = world.start().await;
@@ -134,7 +135,7 @@ async fn a_hanging_redis_delays_no_request() {
         let asked = std::time::Instant::now();
         let reply = page(&app, "").await.expect(200);
         assert_eq!(ids(&reply.json), players);
-        // Far less than a hanging call would take.
+        // A request to the hanging Redis would take much longer.
         assert!(asked.elapsed() < Duration::from_secs(1));
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -142,18 +143,20 @@ async fn a_hanging_redis_delays_no_request() {
 }
 
 #[tokio::test]
-async fn changes_during_an_outage_of_redis_are_on_the_boards_afterwards() {
+async fn changes_during_a_redis_outage_reach_its_boards_afterwards() {
     let server = RedisServer::start(&[]);
     let world = World::new().await.with_redis_of(&server);
     let app = world.start().await;
     let players = three_players(&app).await;
     let redis = app.server.redis.as_ref().expect("a Redis");
-    // It loses nothing meanwhile, so nothing is missing.
+    // A frozen Redis loses no keys, so only the missed change shows that its boards are outdated.
     server.freeze();
-    eventually("Redis is given up", async || (!redis.is_up()).then_some(())).await;
+    eventually("the server treats Redis as unavailable", async || (!redis.is_up()).then_some(()))
+        .await;
     let ban = format!("/players/{}/ban", players[0]);
     app.client.admin("POST", &ban, Some(json!({}))).await.expect(204);
-    shown(&app, "", "the ban", |list| list["stale"] == false && ids(list) == players[1..]).await;
+    publish_until(&app, "", "the ban", |list| list["stale"] == false && ids(list) == players[1..])
+        .await;
     world.advance(2.0);
     server.thaw();
     eventually("Redis is used again", async || redis.is_up().then_some(())).await;
@@ -164,11 +167,11 @@ async fn changes_during_an_outage_of_redis_are_on_the_boards_afterwards() {
         (ranked == 2).then_some(())
     })
     .await;
-    shown(&app, "", "the ban", |list| ids(list) == players[1..]).await;
+    publish_until(&app, "", "the ban", |list| ids(list) == players[1..]).await;
 }
 
 #[tokio::test]
-async fn an_unfinished_build_is_replaced_by_the_next() {
+async fn an_unfinished_rebuild_is_replaced_by_the_next() {
     let world = World::new().await.with_redis();
     let app = world.start().await;
     let players = three_players(&app).await;
@@ -176,8 +179,8 @@ async fn an_unfinished_build_is_replaced_by_the_next() {
     let mut connection = connect(shared_redis()).await;
     rebuild(&app).await;
     // Another instance began a rebuild and crashed.
-    let () = connection.hset(key("meta"), "token", "of the dead").await.expect("set");
-    let () = connection.zadd(key("lifetime_energy"), "ghost", 1).await.expect("added");
+    let () = connection.hset(key("meta"), "token", "of a crashed instance").await.expect("set");
+    let () = connection.zadd(key("lifetime_energy"), "unknown", 1).await.expect("added");
     assert_eq!(app.server.rankings.rebuild().await.expect("not needed"), None);
     let () = connection.del(key("meta")).await.expect("lapsed");
     rebuild(&app).await;

@@ -1,4 +1,4 @@
-//! Every instance learns of a revocation, however late it is written and committed.
+//! Every instance reads each revocation, even if it was written or committed late.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,13 +15,13 @@ use uuid::Uuid;
 use crate::support::books::eventually;
 use crate::support::{JWT_SECRET, World};
 
-/// The clock of a process that was paused after it read the time: its statements are sent a minute later.
+/// The clock of a process that was paused after it read the time, so that it sends its statements a minute later.
 #[derive(Debug)]
-struct Late(DatabaseClock);
+struct LateClock(DatabaseClock);
 
 const LATE_SECONDS: f64 = 60.0;
 
-impl Clock for Late {
+impl Clock for LateClock {
     fn now(&self) -> Timestamp {
         self.0.now().plus_seconds(-LATE_SECONDS)
     }
@@ -41,10 +41,10 @@ impl Clock for Late {
     }
 }
 
-/// A server whose statements are late. It answers no requests.
+/// A server with a [`LateClock`]. It does not listen for requests.
 async fn late_server(world: &World) -> (Server, Arc<dyn Clock>) {
     let source = Source::from([("JWT_SECRET".to_owned(), JWT_SECRET.to_owned())]);
-    let clock: Arc<dyn Clock> = Arc::new(Late(DatabaseClock::new()));
+    let clock: Arc<dyn Clock> = Arc::new(LateClock(DatabaseClock::new()));
     let server = Server::build(Settings {
         config: Config::load(&source).expect("a configuration"),
         secret: Secret::new(JWT_SECRET),
@@ -63,8 +63,8 @@ async fn database_time(database: &Client) -> i64 {
     database.query_one(sql, &[]).await.expect("the time").get(0)
 }
 
-/// The time that the last revocation, or the last deletion, says it was made.
-async fn last_stamp(database: &Client) -> (i64, String) {
+/// The timestamp and the reason of the last revocation.
+async fn last_timestamp(database: &Client) -> (i64, String) {
     let sql = "select (extract(epoch from revoked_at) * 1e6)::bigint, reason
         from revocations order by revocation_id desc limit 1";
     let row = database.query_one(sql, &[]).await.expect("a revocation");
@@ -72,7 +72,7 @@ async fn last_stamp(database: &Client) -> (i64, String) {
 }
 
 #[tokio::test]
-async fn a_revocation_has_the_time_of_its_write() {
+async fn a_revocation_has_the_time_at_which_it_is_written() {
     let world = World::new().await;
     let (server, clock) = late_server(&world).await;
     let database = world.connect().await;
@@ -90,56 +90,57 @@ async fn a_revocation_has_the_time_of_its_write() {
         Identity { player, session: sessions[0].id }
     };
     let now = async || database_time(&database).await;
-    let assert_stamped = async |since: i64, reason: &str| {
-        let (at, said) = last_stamp(&database).await;
-        assert_eq!(said, reason);
-        assert!(at >= since, "{reason} is stamped {} s too early", (since - at) / 1_000_000);
+    let assert_timestamp = async |since: i64, reason: &str| {
+        let (at, last_reason) = last_timestamp(&database).await;
+        assert_eq!(last_reason, reason);
+        assert!(at >= since, "{reason} has a timestamp {} s too early", (since - at) / 1_000_000);
     };
 
     let player = guest().await;
     let since = now().await;
     accounts.end_session(player.player, player.session).await.expect("ended");
-    assert_stamped(since, "session_ended").await;
+    assert_timestamp(since, "session_ended").await;
 
     let player = guest().await;
     let since = now().await;
     let other = Identity { session: Uuid::from_u128(7), ..player };
     accounts.end_other_sessions(other).await.expect("ended");
-    assert_stamped(since, "session_ended").await;
+    assert_timestamp(since, "session_ended").await;
 
     for (banned, reason) in [(true, "player_banned"), (false, "player_unbanned")] {
         let since = now().await;
         operators.set_banned(player.player, banned, None).await.expect("changed");
-        assert_stamped(since, reason).await;
+        assert_timestamp(since, reason).await;
     }
 
     let since = now().await;
     accounts.delete_player(player.player, None).await.expect("deleted");
-    assert_stamped(since, "player_deleted").await;
+    assert_timestamp(since, "player_deleted").await;
 
-    // A guest who never did anything, a month later.
+    // A job deletes guests who have been inactive for a month.
     guest().await;
     let age = "update players set created_at = created_at - interval '31 days',
         last_seen_at = last_seen_at - interval '31 days'";
     database.batch_execute(age).await.expect("aged");
     let since = now().await;
     server.jobs.run_due().await.expect("run");
-    assert_stamped(since, "player_deleted").await;
+    assert_timestamp(since, "player_deleted").await;
     let sql = "select (extract(epoch from max(deleted_at)) * 1e6)::bigint from deleted_players";
     let deleted: i64 = database.query_one(sql, &[]).await.expect("a tombstone").get(0);
-    assert!(deleted >= since, "the tombstone is stamped too early");
+    assert!(deleted >= since, "the tombstone has a timestamp too early");
     server.close().await;
 }
 
-/// With a slow disk or standby, a commit may take longer than the span in which the feed is read again.
+/// Instances read the feed of revocations again for a limited time, because commits may be out of order. With a slow
+/// disk or standby a commit may take longer than that.
 #[tokio::test]
-async fn a_revocation_committed_minutes_after_its_write_is_read() {
+async fn a_revocation_committed_minutes_late_is_read_by_every_instance() {
     let world = World::new().await;
     let (app, other) = (world.start().await, world.start().await);
     let player = app.client.guest().await;
     let mut database = world.connect().await;
     let transaction = database.transaction().await.expect("begun");
-    // The server's own statement, with the time of the test.
+    // The server's statement, with the time of the test.
     let sql = "with ended as (
             delete from sessions where player_id = $1::text::uuid returning session_id
         )
@@ -150,7 +151,7 @@ async fn a_revocation_committed_minutes_after_its_write_is_read() {
     let others = world.connect().await;
     for _ in 0..4 {
         app.advance(60.0);
-        // Each instance reads the feed, which contains what was committed meanwhile, and not this one.
+        // Each instance reads the feed, which has this newer revocation, but not the uncommitted one.
         let marker = Uuid::from_u128(rand::random());
         let sql = "insert into revocations (subject, reason, revoked_at)
             values ($1::text::uuid, 'session_ended', to_timestamp($2::float8 / 1e6))";

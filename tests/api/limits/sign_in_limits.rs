@@ -1,13 +1,13 @@
-//! The stricter limits of signing in, and the client's address that they use.
+//! The stricter limits of signing in, and how the server determines the client's address for them.
 
 use serde_json::json;
 
-use super::LIMITED;
+use super::DEFAULT_LIMITS;
 use crate::support::{PASSWORD, Reply, TestApp, World};
 
-/// Behind one proxy, so that a test can use many addresses.
-async fn behind_a_proxy() -> TestApp {
-    let options = [&LIMITED[..], &[("TRUSTED_PROXY_HOPS", "1")]].concat();
+/// A server behind one trusted proxy, so that a test can send any client address.
+async fn start_behind_proxy() -> TestApp {
+    let options = [&DEFAULT_LIMITS[..], &[("TRUSTED_PROXY_HOPS", "1")]].concat();
     World::new().await.start_with(&options).await
 }
 
@@ -18,8 +18,8 @@ async fn log_in(app: &TestApp, address: &str, username: &str, password: &str) ->
 }
 
 #[tokio::test]
-async fn sign_in_registration_and_guests_share_one_bucket_per_address() {
-    let app = World::new().await.start_with(&LIMITED).await;
+async fn login_register_and_guest_calls_of_an_address_share_one_bucket() {
+    let app = World::new().await.start_with(&DEFAULT_LIMITS).await;
     let paths = ["/auth/guest", "/auth/register", "/auth/login"];
     let mut statuses = Vec::new();
     for number in 0..33 {
@@ -29,7 +29,7 @@ async fn sign_in_registration_and_guests_share_one_bucket_per_address() {
     }
     assert_eq!(statuses.iter().filter(|&&status| status == 429).count(), 3, "{statuses:?}");
     assert_eq!(statuses[30..], [429; 3]);
-    // Refreshing counts as play.
+    // Refreshing tokens is not limited as signing in.
     let body = json!({ "refresh_token": "none" });
     app.client.call("POST", "/auth/refresh", "", Some(body)).await.expect(401);
     app.advance(2.0);
@@ -39,8 +39,8 @@ async fn sign_in_registration_and_guests_share_one_bucket_per_address() {
 }
 
 #[tokio::test]
-async fn guesses_at_one_account_are_limited_over_all_addresses() {
-    let app = behind_a_proxy().await;
+async fn password_guesses_from_many_addresses_are_limited_and_the_owner_can_sign_in_again() {
+    let app = start_behind_proxy().await;
     app.client.register("ada").await;
     let ada = log_in(&app, "198.51.100.1", "ada", PASSWORD).await.expect(200);
     let mut guesses = 0;
@@ -65,12 +65,15 @@ async fn guesses_at_one_account_are_limited_over_all_addresses() {
     assert!(reply.header("ratelimit").contains("\"login\";r=0;t="), "{:?}", reply.headers);
 }
 
-/// How many of 30 calls without a token are allowed; `name` makes the headers of each.
-async fn let_through(app: &TestApp, name: impl Fn(usize) -> Vec<(&'static str, String)>) -> usize {
+/// How many of 30 calls without a token are allowed; `headers` returns the headers of each.
+async fn count_allowed(
+    app: &TestApp,
+    headers: impl Fn(usize) -> Vec<(&'static str, String)>,
+) -> usize {
     let mut allowed = 0;
     for number in 0..30 {
         let mut request = app.client.request("GET", "/api/v1/catalog");
-        for (header, value) in name(number) {
+        for (header, value) in headers(number) {
             request = request.header(header, value);
         }
         allowed += usize::from(app.client.send(request).await.status == 200);
@@ -79,8 +82,8 @@ async fn let_through(app: &TestApp, name: impl Fn(usize) -> Vec<(&'static str, S
 }
 
 #[tokio::test]
-async fn without_trusted_proxies_forwarding_headers_are_ignored() {
-    let app = World::new().await.start_with(&LIMITED).await;
+async fn without_trusted_proxies_forwarded_headers_are_ignored() {
+    let app = World::new().await.start_with(&DEFAULT_LIMITS).await;
     let forged = |number: usize| {
         vec![
             ("X-Forwarded-For", format!("192.0.2.{number}")),
@@ -89,29 +92,29 @@ async fn without_trusted_proxies_forwarding_headers_are_ignored() {
             ("True-Client-IP", format!("192.0.2.{number}")),
         ]
     };
-    assert_eq!(let_through(&app, forged).await, 20);
+    assert_eq!(count_allowed(&app, forged).await, 20);
 }
 
 #[tokio::test]
-async fn behind_a_trusted_proxy_only_its_forwarding_header_counts() {
-    let app = behind_a_proxy().await;
-    let behind = |client: &'static str| {
+async fn behind_a_trusted_proxy_only_the_address_that_the_proxy_added_counts() {
+    let app = start_behind_proxy().await;
+    let appended_to_forged = |client: &'static str| {
         move |number: usize| vec![("X-Forwarded-For", format!("192.0.2.{number}, {client}"))]
     };
-    assert_eq!(let_through(&app, behind("198.51.100.1")).await, 20);
-    assert_eq!(let_through(&app, behind("198.51.100.2")).await, 20);
+    assert_eq!(count_allowed(&app, appended_to_forged("198.51.100.1")).await, 20);
+    assert_eq!(count_allowed(&app, appended_to_forged("198.51.100.2")).await, 20);
     let standard = |number: usize| {
         vec![("Forwarded", format!("for=192.0.2.{number}, for=198.51.100.3;proto=https"))]
     };
-    assert_eq!(let_through(&app, standard).await, 20);
+    assert_eq!(count_allowed(&app, standard).await, 20);
     // An address of the same /64, or the same address in another notation, is the same client.
-    let spread = |number: usize| vec![("X-Forwarded-For", format!("2001:db8::{number}"))];
-    assert_eq!(let_through(&app, spread).await, 20);
-    let mapped = |number: usize| {
+    let same_network = |number: usize| vec![("X-Forwarded-For", format!("2001:db8::{number}"))];
+    assert_eq!(count_allowed(&app, same_network).await, 20);
+    let other_notation = |number: usize| {
         let prefix = if number.is_multiple_of(2) { "" } else { "::ffff:" };
         vec![("X-Forwarded-For", format!("{prefix}198.51.100.4"))]
     };
-    assert_eq!(let_through(&app, mapped).await, 20);
-    let honest = |number: usize| vec![("X-Forwarded-For", format!("203.0.113.{number}"))];
-    assert_eq!(let_through(&app, honest).await, 30);
+    assert_eq!(count_allowed(&app, other_notation).await, 20);
+    let distinct = |number: usize| vec![("X-Forwarded-For", format!("203.0.113.{number}"))];
+    assert_eq!(count_allowed(&app, distinct).await, 30);
 }

@@ -1,4 +1,4 @@
-//! Refresh tokens: each is valid for one successor.
+//! Refresh tokens: each can be exchanged once, for the next one, and its reuse ends the session.
 
 use std::collections::HashSet;
 
@@ -12,18 +12,19 @@ use uuid::Uuid;
 
 use crate::support::{Client, Player, TestApp, World};
 
+/// Exchanges a refresh token and returns the next one.
 async fn successor(client: &Client, refresh_token: &str) -> String {
     let reply = client.refresh(refresh_token).await.expect(200);
     reply.json["tokens"]["refresh_token"].as_str().expect("a token").to_owned()
 }
 
-async fn assert_revoked(client: &Client, player: &Player, present: &str) {
-    assert!(!player.is_signed_in().await, "its access token holds");
-    client.refresh(present).await.expect_problem(401, "unauthenticated");
+async fn assert_revoked(client: &Client, player: &Player, newest_token: &str) {
+    assert!(!player.is_signed_in().await, "the access token is accepted");
+    client.refresh(newest_token).await.expect_problem(401, "unauthenticated");
 }
 
 #[tokio::test]
-async fn refreshing_gives_new_tokens_for_the_same_session() {
+async fn a_refresh_issues_new_tokens_for_the_same_session() {
     let app = TestApp::new().await;
     let ada = app.client.register("ada").await;
     app.advance(600.0);
@@ -33,7 +34,7 @@ async fn refreshing_gives_new_tokens_for_the_same_session() {
     assert_eq!((&tokens["token_type"], &tokens["expires_in"]), (&json!("Bearer"), &json!(900)));
     assert_ne!(tokens["refresh_token"], ada.refresh_token);
     assert_ne!(tokens["access_token"], ada.token);
-    assert!(ada.is_signed_in().await, "the access token before holds until its end");
+    assert!(ada.is_signed_in().await, "the previous access token is valid until it expires");
     let token = tokens["access_token"].as_str().expect("a token").to_owned();
     let refreshed = Player { token, ..ada.clone() };
     assert_eq!(refreshed.session(), ada.session());
@@ -44,7 +45,7 @@ async fn refreshing_gives_new_tokens_for_the_same_session() {
 }
 
 #[tokio::test]
-async fn a_repeated_refresh_within_thirty_seconds_yields_the_same_successor() {
+async fn a_repeat_within_half_a_minute_returns_the_same_token() {
     let world = World::new().await;
     let (here, there) = (world.start().await, world.start().await);
     let ada = here.client.register("ada").await;
@@ -64,12 +65,12 @@ async fn a_repeated_refresh_after_thirty_seconds_revokes_the_session_on_every_in
     let (here, there) = (world.start().await, world.start().await);
     let ada = here.client.register("ada").await;
     let other = here.client.login("ada").await;
-    let present = successor(&here.client, &ada.refresh_token).await;
+    let newest = successor(&here.client, &ada.refresh_token).await;
     world.advance(31.0);
     here.client.refresh(&ada.refresh_token).await.expect_problem(401, "unauthenticated");
-    assert_revoked(&here.client, &ada, &present).await;
+    assert_revoked(&here.client, &ada, &newest).await;
     ada.at(&there).until_signed_out().await;
-    assert!(other.is_signed_in().await, "other sessions go on");
+    assert!(other.is_signed_in().await, "other sessions continue");
 }
 
 #[tokio::test]
@@ -83,56 +84,56 @@ async fn a_repeated_refresh_after_the_successor_was_used_revokes_the_session() {
 }
 
 #[tokio::test]
-async fn a_token_replaced_many_refreshes_ago_revokes_the_session() {
+async fn reusing_a_token_after_many_refreshes_revokes_the_session() {
     let app = TestApp::new().await;
     let ada = app.client.register("ada").await;
-    let mut present = ada.refresh_token.clone();
-    let mut seen = HashSet::from([present.clone()]);
+    let mut newest = ada.refresh_token.clone();
+    let mut seen = HashSet::from([newest.clone()]);
     for _ in 0..10 {
         app.advance(60.0);
-        present = successor(&app.client, &present).await;
-        assert!(seen.insert(present.clone()), "a token came twice");
+        newest = successor(&app.client, &newest).await;
+        assert!(seen.insert(newest.clone()), "a token was issued twice");
     }
     app.client.refresh(&ada.refresh_token).await.expect_problem(401, "unauthenticated");
-    assert_revoked(&app.client, &ada, &present).await;
+    assert_revoked(&app.client, &ada, &newest).await;
 }
 
 #[tokio::test]
-async fn concurrent_replays_get_the_same_answer() {
+async fn concurrent_reuses_all_get_the_same_refusal() {
     let world = World::new().await;
     let apps = [world.start().await, world.start().await];
     let ada = apps[0].client.register("ada").await;
-    let present = successor(&apps[0].client, &ada.refresh_token).await;
+    let newest = successor(&apps[0].client, &ada.refresh_token).await;
     world.advance(31.0);
-    let racing = (0..12).map(|n| apps[n % 2].client.refresh(&ada.refresh_token));
-    for reply in join_all(racing).await {
+    let concurrent = (0..12).map(|n| apps[n % 2].client.refresh(&ada.refresh_token));
+    for reply in join_all(concurrent).await {
         reply.expect_problem(401, "unauthenticated");
     }
     for app in &apps {
         ada.at(app).until_signed_out().await;
-        app.client.refresh(&present).await.expect_problem(401, "unauthenticated");
+        app.client.refresh(&newest).await.expect_problem(401, "unauthenticated");
     }
 }
 
 #[tokio::test]
-async fn concurrent_refreshes_get_the_same_successor() {
+async fn concurrent_refreshes_all_get_the_same_token() {
     let world = World::new().await;
     let apps = [world.start().await, world.start().await];
     let ada = apps[0].client.register("ada").await;
-    let racing = (0..12).map(|n| successor(&apps[n % 2].client, &ada.refresh_token));
-    let successors: HashSet<String> = join_all(racing).await.into_iter().collect();
+    let concurrent = (0..12).map(|n| successor(&apps[n % 2].client, &ada.refresh_token));
+    let successors: HashSet<String> = join_all(concurrent).await.into_iter().collect();
     assert_eq!(successors.len(), 1);
     assert!(ada.is_signed_in().await);
-    for present in successors {
-        successor(&apps[1].client, &present).await;
+    for newest in successors {
+        successor(&apps[1].client, &newest).await;
     }
 }
 
 #[tokio::test]
-async fn forged_tokens_revoke_nothing() {
+async fn forged_tokens_revoke_no_session() {
     let app = TestApp::new().await;
     let (ada, eve) = (app.client.register("ada").await, app.client.guest().await);
-    let present = successor(&app.client, &ada.refresh_token).await;
+    let newest = successor(&app.client, &ada.refresh_token).await;
     app.advance(31.0);
     let bytes = |token: &str| URL_SAFE_NO_PAD.decode(token).expect("base64");
     let flipped = |token: &str, position: usize| {
@@ -140,70 +141,70 @@ async fn forged_tokens_revoke_nothing() {
         bytes[position] ^= 1;
         URL_SAFE_NO_PAD.encode(bytes)
     };
-    let mut made_up = vec![
+    let mut forged = vec![
         String::new(),
         "x".to_owned(),
         "A".repeat(91),
         ada.token.clone(),
-        format!("{present} "),
-        format!("{present}A"),
-        present[..present.len() - 4].to_owned(),
+        format!("{newest} "),
+        format!("{newest}A"),
+        newest[..newest.len() - 4].to_owned(),
         "é\0💡".to_owned(),
         "A".repeat(10_000),
     ];
-    let last = bytes(&present).len() - 1;
-    for token in [&ada.refresh_token, &present] {
-        // A bit of the secret, and one of the ids.
-        made_up.extend([flipped(token, last), flipped(token, last - 31), flipped(token, 15)]);
+    let last = bytes(&newest).len() - 1;
+    for token in [&ada.refresh_token, &newest] {
+        // One bit of the secret or of the ids is changed.
+        forged.extend([flipped(token, last), flipped(token, last - 31), flipped(token, 15)]);
     }
-    // The secret of one session with the ids of another.
+    // A token with the ids of one session and the secret of another.
     let mut crossed = bytes(&eve.refresh_token);
-    crossed[..32].copy_from_slice(&bytes(&present)[..32]);
-    made_up.push(URL_SAFE_NO_PAD.encode(crossed));
-    for token in made_up {
+    crossed[..32].copy_from_slice(&bytes(&newest)[..32]);
+    forged.push(URL_SAFE_NO_PAD.encode(crossed));
+    for token in forged {
         app.client.refresh(&token).await.expect_problem(401, "unauthenticated");
     }
     assert!(ada.is_signed_in().await && eve.is_signed_in().await);
-    successor(&app.client, &present).await;
+    successor(&app.client, &newest).await;
     successor(&app.client, &eve.refresh_token).await;
 }
 
 #[tokio::test]
-async fn refreshing_works_after_a_restart() {
+async fn refreshing_continues_after_a_restart() {
     let world = World::new().await;
     let before = world.start().await;
     let ada = before.client.register("ada").await;
-    let present = successor(&before.client, &ada.refresh_token).await;
+    let newest = successor(&before.client, &ada.refresh_token).await;
     before.stop().await;
     let after = world.start().await;
-    assert_eq!(successor(&after.client, &ada.refresh_token).await, present);
-    successor(&after.client, &present).await;
+    assert_eq!(successor(&after.client, &ada.refresh_token).await, newest);
+    successor(&after.client, &newest).await;
 }
 
 #[tokio::test]
-async fn a_banned_player_that_repeats_a_refresh_keeps_its_session() {
+async fn a_repeated_refresh_during_a_ban_does_not_revoke_the_session() {
     let app = TestApp::new().await;
     let ada = app.client.register("ada").await;
-    let present = successor(&app.client, &ada.refresh_token).await;
+    let newest = successor(&app.client, &ada.refresh_token).await;
     let path = format!("/players/{}", ada.id);
     app.client.admin("POST", &format!("{path}/ban"), Some(json!({}))).await.expect(204);
-    for token in [&ada.refresh_token, &present] {
+    for token in [&ada.refresh_token, &newest] {
         app.client.refresh(token).await.expect_problem(403, "player_banned");
     }
     app.client.admin("POST", &format!("{path}/unban"), Some(json!({}))).await.expect(204);
-    successor(&app.client, &present).await;
+    successor(&app.client, &newest).await;
 }
 
-/// A token of the same session and that generation, with a secret that was never issued.
-fn made_up(token: &str, generation: u32) -> String {
+/// A token of the same session and the given generation, with a secret that was never issued.
+fn forged_token(token: &str, generation: u32) -> String {
     let mut bytes = URL_SAFE_NO_PAD.decode(token).expect("base64");
     bytes[32..36].copy_from_slice(&generation.to_be_bytes());
     bytes[36..].copy_from_slice(&rand::random::<[u8; 32]>());
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// Makes a session look as if it was refreshed `times` since its token was `token`.
-async fn refresh_often(world: &World, token: &str, times: u32) {
+/// Changes a session in the database as if it had been refreshed `times` times since `token` was its token.
+async fn simulate_refreshes(world: &World, token: &str, times: u32) {
     let bytes = URL_SAFE_NO_PAD.decode(token).expect("base64");
     let session = Uuid::from_slice(&bytes[16..32]).expect("an id");
     let database = world.connect().await;
@@ -228,55 +229,59 @@ async fn a_replaced_token_is_recognised_after_any_number_of_refreshes() {
     let app = world.start().await;
     for times in [2, 64, 65, 1_000, 20_000, 20_001, 30_000] {
         let ada = app.client.guest().await;
-        refresh_often(&world, &ada.refresh_token, times).await;
+        simulate_refreshes(&world, &ada.refresh_token, times).await;
         app.client.refresh(&ada.refresh_token).await.expect_problem(401, "unauthenticated");
         assert!(!ada.is_signed_in().await, "it was replaced {times} refreshes ago");
     }
 }
 
 #[tokio::test]
-async fn checks_of_forged_tokens_are_bounded_per_session() {
+async fn expensive_checks_of_forged_tokens_are_limited_per_session() {
     let world = World::new().await;
     let app = world.start().await;
     let (ada, eve) = (app.client.guest().await, app.client.guest().await);
     for player in [&ada, &eve] {
-        refresh_often(&world, &player.refresh_token, 10_000).await;
+        simulate_refreshes(&world, &player.refresh_token, 10_000).await;
     }
-    // Each check takes ten thousand steps and finds that the token is forged.
+    // Each check calculates ten thousand successors before it finds that the token is forged.
     for _ in 0..2 {
-        let made_up = made_up(&ada.refresh_token, 0);
-        app.client.refresh(&made_up).await.expect_problem(401, "unauthenticated");
+        let forged = forged_token(&ada.refresh_token, 0);
+        app.client.refresh(&forged).await.expect_problem(401, "unauthenticated");
         assert!(ada.is_signed_in().await);
     }
-    let more = made_up(&ada.refresh_token, 0);
+    let more = forged_token(&ada.refresh_token, 0);
     app.client.refresh(&more).await.expect_problem(401, "unauthenticated");
-    assert!(!ada.is_signed_in().await, "the allowance is spent");
+    assert!(
+        !ada.is_signed_in().await,
+        "the session is accepted after its allowance of checks is used up"
+    );
     // Concurrent calls do not get a larger allowance, and other sessions are not affected.
     assert!(eve.is_signed_in().await);
-    let racing: Vec<_> = (0..12).map(|_| made_up(&eve.refresh_token, 0)).collect();
-    let racing = racing.iter().map(|token| app.client.refresh(token));
-    for reply in join_all(racing).await {
+    let concurrent: Vec<_> = (0..12).map(|_| forged_token(&eve.refresh_token, 0)).collect();
+    let concurrent = concurrent.iter().map(|token| app.client.refresh(token));
+    for reply in join_all(concurrent).await {
         reply.expect_problem(401, "unauthenticated");
     }
     assert!(!eve.is_signed_in().await);
 }
 
 #[tokio::test]
-async fn forged_tokens_that_are_cheap_to_check_end_no_session() {
+async fn forged_tokens_that_are_cheap_to_check_revoke_no_session() {
     let app = TestApp::new().await;
     let ada = app.client.guest().await;
-    let present = successor(&app.client, &ada.refresh_token).await;
+    let newest = successor(&app.client, &ada.refresh_token).await;
     for _ in 0..100 {
-        let made_up = made_up(&present, 0);
-        app.client.refresh(&made_up).await.expect_problem(401, "unauthenticated");
+        let forged = forged_token(&newest, 0);
+        app.client.refresh(&forged).await.expect_problem(401, "unauthenticated");
     }
     assert!(ada.is_signed_in().await);
-    successor(&app.client, &present).await;
+    successor(&app.client, &newest).await;
 }
 
-/// The rule for two tabs applies to a thief too: see `Accounts::refresh`.
+/// A repeated refresh within 30 seconds gets the same token, because two tabs may refresh at the same time. A thief of
+/// the token gets it too, until one of them is later than that: see `Accounts::refresh`.
 #[tokio::test]
-async fn two_holders_are_detected_as_soon_as_one_is_late() {
+async fn a_stolen_token_is_detected_when_one_holder_refreshes_late() {
     let app = TestApp::new().await;
     let ada = app.client.guest().await;
     let mut token = ada.refresh_token.clone();
@@ -284,11 +289,11 @@ async fn two_holders_are_detected_as_soon_as_one_is_late() {
         app.advance(600.0);
         let owner = successor(&app.client, &token).await;
         app.advance(29.0);
-        assert_eq!(successor(&app.client, &token).await, owner, "the other holder gets the same");
+        assert_eq!(successor(&app.client, &token).await, owner, "both holders get the same token");
         token = owner;
     }
-    let present = successor(&app.client, &token).await;
+    let newest = successor(&app.client, &token).await;
     app.advance(31.0);
     app.client.refresh(&token).await.expect_problem(401, "unauthenticated");
-    assert_revoked(&app.client, &ada, &present).await;
+    assert_revoked(&app.client, &ada, &newest).await;
 }

@@ -1,5 +1,5 @@
-//! How instances agree on what each may allow while Redis is late, when instances come and go: on a clock of the test,
-//! and with a real Redis.
+//! How much of a bucket each instance may let through on credit, that is, before Redis has answered. It depends on the
+//! number of instances, and must be safe while instances start and stop. Tested in a simulation and with a real Redis.
 
 use std::collections::BTreeMap;
 
@@ -9,18 +9,18 @@ use idlewatt::limit::{Policy, Quota, Quotas};
 use proptest::prelude::*;
 use proptest::test_runner::Config;
 
-use super::LIMITED;
+use super::DEFAULT_LIMITS;
 use crate::support::books::eventually;
 use crate::support::redis::connect;
 use crate::support::{TestApp, World};
 
-/// Nanoseconds of a step of the test's clock.
+/// Nanoseconds of one step of the test's clock.
 const STEP: u64 = 50_000_000;
 
 /// Steps between two registrations of an instance: half a second.
-const INTERVAL: u64 = 10;
+const REGISTRATION_INTERVAL: u64 = 10;
 
-/// Does what `instances.lua` does.
+/// A model of the script `instances.lua`. By instance: when it registered first and last.
 #[derive(Debug, Default)]
 struct Registry(BTreeMap<usize, (u64, u64)>);
 
@@ -29,26 +29,27 @@ impl Registry {
         self.0.retain(|_, &mut (_, seen)| seen + PRESENCE_NANOS >= now);
         let known = self.0.contains_key(&id);
         self.0.entry(id).or_insert((now, now)).1 = now;
-        let youngest = self.0.values().map(|it| it.0).max().expect("it is there itself");
+        let youngest =
+            self.0.values().map(|it| it.0).max().expect("the instance itself is registered");
         let instances = u32::try_from(self.0.len()).expect("few");
         Presence { instances, youngest_age: now - youngest, known }
     }
 }
 
-/// An event of an instance.
+/// What happens to an instance.
 #[derive(Clone, Copy, Debug)]
 enum Change {
     Start,
-    /// It stops, and tells the others.
+    /// The instance stops and removes its registration.
     Stop,
-    /// It crashes.
-    Die,
+    /// The instance crashes and leaves its registration behind.
+    Crash,
 }
 
-/// Events, with the steps before each, and the instance.
+/// Changes: the number of steps before each, which instance, and what happens to it.
 fn changes() -> impl Strategy<Value = Vec<(u64, usize, Change)>> {
     let change =
-        prop_oneof![3 => Just(Change::Start), 1 => Just(Change::Stop), 1 => Just(Change::Die)];
+        prop_oneof![3 => Just(Change::Start), 1 => Just(Change::Stop), 1 => Just(Change::Crash)];
     let after = prop_oneof![2 => 0..20_u64, 1 => 20..150_u64];
     prop::collection::vec((after, 0..8_usize, change), 1..30)
 }
@@ -64,12 +65,12 @@ fn quotas() -> impl Strategy<Value = Quota> {
     .prop_map(|quota| quota.expect("a limit"))
 }
 
-/// Instances, the registry, and a bucket from which each takes as much as it may.
+/// Instances, their registry, and a bucket from which each instance takes as much as it may.
 struct Simulation {
     quota: Quota,
     step: u64,
     registry: Registry,
-    /// By id: when each started, and what it knows.
+    /// By id: the step in which an instance started, and what it knows of the others.
     instances: BTreeMap<usize, (u64, Peers)>,
     /// The lowest amount that the bucket may have had.
     level: u64,
@@ -78,7 +79,6 @@ struct Simulation {
 
 impl Simulation {
     fn now(&self) -> u64 {
-        // Never 0, like a time in Redis.
         1_000_000_000_000 + self.step * STEP
     }
 
@@ -87,7 +87,7 @@ impl Simulation {
         let now = self.now();
         self.level = self.quota.full().min(self.level + STEP);
         for (&id, (started, peers)) in &mut self.instances {
-            if (self.step - *started).is_multiple_of(INTERVAL) {
+            if (self.step - *started).is_multiple_of(REGISTRATION_INTERVAL) {
                 peers.update(now, self.registry.ask(now, id));
             }
         }
@@ -97,21 +97,22 @@ impl Simulation {
         self.instances.values().map(|(_, peers)| peers.share(Policy::Player)).collect()
     }
 
-    /// All take as much as they may, the largest share first.
-    fn draw(&mut self) {
-        let floor = self.shares().iter().map(|share| self.quota.worth(share.reserve)).min();
-        self.level = self.level.min(floor.unwrap_or(u64::MAX));
+    /// Every instance takes tokens through Redis until only its reserve is left in the bucket.
+    fn take_all(&mut self) {
+        let lowest_reserve =
+            self.shares().iter().map(|share| self.quota.worth(share.reserve)).min();
+        self.level = self.level.min(lowest_reserve.unwrap_or(u64::MAX));
     }
 
-    /// What can be admitted on credit is in the bucket.
+    /// Checks that the bucket has at least what all instances together may let through on credit.
     fn check(&self) -> Result<(), TestCaseError> {
         let mut credit = 0;
         for share in self.shares() {
             let part = self.quota.worth(share.part);
             prop_assert!(part <= self.quota.worth(share.reserve) || share.alone_since.is_some());
-            // An instance that is alone also knows what it took itself.
-            let certain = |since| part.min(self.now() - since).min(self.level);
-            credit += share.alone_since.map_or(part, certain);
+            // A single instance lets through at most what was certainly refilled since it has been alone.
+            let limited = |since| part.min(self.now() - since).min(self.level);
+            credit += share.alone_since.map_or(part, limited);
         }
         prop_assert!(credit <= self.level, "{credit} of {}: {:?}", self.level, self.shares());
         Ok(())
@@ -122,7 +123,7 @@ proptest! {
     #![proptest_config(Config { cases: 600, failure_persistence: None, ..Config::default() })]
 
     #[test]
-    fn the_bucket_always_covers_the_credit_of_all_instances(
+    fn the_bucket_always_covers_what_all_instances_may_let_through_on_credit(
         quota in quotas(), changes in changes()
     ) {
         let mut simulation = Simulation {
@@ -133,10 +134,10 @@ proptest! {
             level: quota.full(),
             next_id: 0,
         };
-        for (after, whom, change) in changes {
+        for (after, which, change) in changes {
             for _ in 0..after {
                 simulation.advance();
-                simulation.draw();
+                simulation.take_all();
                 simulation.check()?;
             }
             let ids: Vec<usize> = simulation.instances.keys().copied().collect();
@@ -146,19 +147,19 @@ proptest! {
                     simulation.instances.insert(simulation.next_id, (simulation.step, Peers::new(quotas)));
                     simulation.next_id += 1;
                 }
-                Change::Stop | Change::Die if ids.is_empty() => {}
+                Change::Stop | Change::Crash if ids.is_empty() => {}
                 Change::Stop => {
-                    simulation.instances.remove(&ids[whom % ids.len()]);
-                    simulation.registry.0.remove(&ids[whom % ids.len()]);
+                    simulation.instances.remove(&ids[which % ids.len()]);
+                    simulation.registry.0.remove(&ids[which % ids.len()]);
                 }
-                Change::Die => drop(simulation.instances.remove(&ids[whom % ids.len()])),
+                Change::Crash => drop(simulation.instances.remove(&ids[which % ids.len()])),
             }
         }
     }
 }
 
-/// Waits until an instance knows of so many, and may admit calls on credit.
-pub async fn until_shared_by(app: &TestApp, instances: u32) -> Share {
+/// Waits until an instance knows that there are `instances` instances and may let calls through on credit.
+pub async fn wait_for_share(app: &TestApp, instances: u32) -> Share {
     eventually("instances know of each other", async || {
         let share = app.server.limiter.share(Policy::Player).expect("a Redis");
         (share.instances == instances && share.part > 0).then_some(share)
@@ -167,47 +168,47 @@ pub async fn until_shared_by(app: &TestApp, instances: u32) -> Share {
 }
 
 #[tokio::test]
-async fn instances_that_start_and_stop_share_the_reserve() {
+async fn the_share_of_each_instance_follows_the_number_of_instances() {
     let world = World::new().await.with_redis();
-    let mut apps = vec![world.start_with(&LIMITED).await];
-    let alone = until_shared_by(&apps[0], 1).await;
+    let mut apps = vec![world.start_with(&DEFAULT_LIMITS).await];
+    let alone = wait_for_share(&apps[0], 1).await;
     assert_eq!((alone.reserve, alone.part, alone.alone_since.is_some()), (0, 5, true));
-    apps.push(world.start_with(&LIMITED).await);
-    apps.push(world.start_with(&LIMITED).await);
-    for share in join_all(apps.iter().map(|app| until_shared_by(app, 3))).await {
+    apps.push(world.start_with(&DEFAULT_LIMITS).await);
+    apps.push(world.start_with(&DEFAULT_LIMITS).await);
+    for share in join_all(apps.iter().map(|app| wait_for_share(app, 3))).await {
         assert_eq!((share.reserve, share.part, share.alone_since), (3, 1, None));
     }
     // A worker has no share.
-    apps.push(world.start_with(&[&LIMITED[..], &[("ROLE", "worker")]].concat()).await);
+    apps.push(world.start_with(&[&DEFAULT_LIMITS[..], &[("ROLE", "worker")]].concat()).await);
     assert_eq!(apps[3].server.limiter.share(Policy::Player), None);
     apps.pop().expect("the worker").stop().await;
-    // An instance that stops tells the others.
+    // An instance that stops removes its registration.
     apps.pop().expect("an instance").stop().await;
-    for share in join_all(apps.iter().map(|app| until_shared_by(app, 2))).await {
+    for share in join_all(apps.iter().map(|app| wait_for_share(app, 2))).await {
         assert_eq!((share.reserve, share.part), (2, 1));
     }
     apps.pop().expect("an instance").stop().await;
-    assert_eq!(until_shared_by(&apps[0], 1).await.part, 5);
-    // An instance that crashes is missed.
-    register_ghost(&world).await;
-    assert_eq!(until_shared_by(&apps[0], 2).await.part, 1);
-    assert_eq!(until_shared_by(&apps[0], 1).await.part, 5);
+    assert_eq!(wait_for_share(&apps[0], 1).await.part, 5);
+    // An instance that crashed counts until its registration expires.
+    register_crashed_instance(&world).await;
+    assert_eq!(wait_for_share(&apps[0], 2).await.part, 1);
+    assert_eq!(wait_for_share(&apps[0], 1).await.part, 5);
 }
 
-/// Registers an instance in Redis that does not register again.
-async fn register_ghost(world: &World) {
+/// Registers an instance in Redis once, as if it had crashed afterwards.
+async fn register_crashed_instance(world: &World) {
     let (url, prefix) = world.redis.as_ref().expect("a Redis");
     let mut connection = connect(url).await;
     let keys: Vec<String> = redis::cmd("KEYS")
         .arg(format!("{prefix}*limit:instances"))
         .query_async(&mut connection)
         .await
-        .expect("told");
+        .expect("keys");
     let [key] = &keys[..] else { panic!("{keys:?}") };
     let (seconds, micros): (u64, u64) =
-        redis::cmd("TIME").query_async(&mut connection).await.expect("told");
+        redis::cmd("TIME").query_async(&mut connection).await.expect("a time");
     let now = seconds * 1_000_000 + micros;
-    let mut note = redis::cmd("HSET");
-    note.arg(key).arg("ghost").arg(format!("{now} {now}"));
-    note.exec_async(&mut connection).await.expect("noted");
+    let mut register = redis::cmd("HSET");
+    register.arg(key).arg("crashed").arg(format!("{now} {now}"));
+    register.exec_async(&mut connection).await.expect("registered");
 }

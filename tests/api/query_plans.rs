@@ -1,8 +1,9 @@
-//! The plans with which Postgres runs the statements of lanes.
+//! The query plans of the statements with which lanes write players. A lane is a thread that executes players' commands
+//! and commits them in batches.
 
 use crate::support::World;
 
-/// The plan of a lane's statement, made in a lane's session.
+/// The plan of a lane's statement, with the session settings of a lane.
 async fn plan(world: &World, path: &str) -> String {
     let database = world.connect().await;
     let file = |path: &str| std::fs::read_to_string(path).expect("a file");
@@ -23,10 +24,11 @@ async fn rows_are_locked_in_the_order_of_the_batch() {
     let world = World::new().await;
     for path in ["commit.sql", "commit_clicks.sql"] {
         let plan = plan(&world, &format!("sql/queries/players/{path}")).await;
-        // The batch is walked, and each row is found by its key.
+        // A nested loop reads the batch in its order, and finds each row by its key.
         let update = plan.split_once("Update on players").expect("an update").1;
-        let walk = update.split_once("Nested Loop").expect("a walk").1;
-        let (batch, lookup) = walk.split_once("Index Scan using players_pkey").expect("a look-up");
+        let nested_loop = update.split_once("Nested Loop").expect("a nested loop").1;
+        let (batch, lookup) =
+            nested_loop.split_once("Index Scan using players_pkey").expect("a look-up");
         assert!(batch.contains("change"), "{plan}");
         assert!(
             lookup.trim_start().contains("Index Cond: (player_id = change.player_id)"),
@@ -37,11 +39,11 @@ async fn rows_are_locked_in_the_order_of_the_batch() {
 }
 
 #[tokio::test]
-async fn lines_of_a_batch_are_not_compared_with_each_of_its_players() {
+async fn a_batch_is_joined_with_its_players_by_hashing() {
     let world = World::new().await;
     let plan = plan(&world, "sql/queries/players/commit.sql").await;
-    // The stored outcomes, and then ledger, records and finished seasons.
+    // One each for the stored outcomes, the ledger, the records and the finished seasons.
     assert_eq!(plan.matches("(hashed SubPlan").count(), 4, "{plan}");
-    // The one of players, two of keys in slots, and the one of seasons, of which there are few.
+    // One for the players, two for the idempotency keys in slots, and one for seasons, of which there are few.
     assert_eq!(plan.matches("Nested Loop").count(), 4, "{plan}");
 }

@@ -1,4 +1,5 @@
-//! Texts that others see: counted as people count characters, composed, and never invisible.
+//! Texts that other users see, such as display names: they are stored in composed Unicode form (NFC), may contain no
+//! invisible characters, and their length is counted in characters as people perceive them.
 
 use serde_json::{Value, json};
 
@@ -9,8 +10,8 @@ async fn rename(player: &Player, name: &str) -> Reply {
     player.client.call("PATCH", "/me", &player.token, Some(body)).await
 }
 
-/// Each with the form that is stored.
-const GOOD: [(&str, &str); 8] = [
+/// Valid names, each with the form that is stored.
+const VALID: [(&str, &str); 8] = [
     ("👨‍👩‍👧‍👦👨‍👩‍👧‍👦👨‍👩‍👧‍👦", "👨‍👩‍👧‍👦👨‍👩‍👧‍👦👨‍👩‍👧‍👦"),
     ("\u{1112}\u{1161}\u{11ab}", "한"),
     (" e\u{301}lodie\u{3000}", "élodie"),
@@ -21,7 +22,8 @@ const GOOD: [(&str, &str); 8] = [
     ("a\u{2800}b", "a\u{2800}b"),
 ];
 
-const BAD: [&str; 21] = [
+/// Invalid names: empty when displayed, or with characters that are invisible or change the text around them.
+const INVALID: [&str; 21] = [
     "\u{200b}",
     "\u{3164}",
     "\u{2800}",
@@ -46,17 +48,17 @@ const BAD: [&str; 21] = [
 ];
 
 #[tokio::test]
-async fn invisible_names_are_refused() {
+async fn names_with_invisible_characters_are_refused() {
     let app = TestApp::new().await;
     let guest = app.client.guest().await;
-    for (name, kept) in GOOD {
+    for (name, stored) in VALID {
         let renamed = rename(&guest, name).await.expect(200);
-        assert_eq!(renamed.json["display_name"], kept);
+        assert_eq!(renamed.json["display_name"], stored);
         let profile = app.client.call("GET", &format!("/players/{}", guest.id), "", None).await;
-        assert_eq!(profile.expect(200).json["display_name"], kept);
+        assert_eq!(profile.expect(200).json["display_name"], stored);
     }
     let before = guest.state().await;
-    for name in BAD {
+    for name in INVALID {
         let reply = rename(&guest, name).await.expect_problem(422, "validation_failed");
         assert_eq!(reply.json["errors"][0]["field"], "display_name", "{name:?}");
     }
@@ -64,18 +66,19 @@ async fn invisible_names_are_refused() {
 }
 
 #[tokio::test]
-async fn a_name_has_at_most_24_graphemes_and_256_bytes() {
+async fn a_name_has_at_most_24_perceived_characters_and_256_bytes() {
     let app = TestApp::new().await;
     let guest = app.client.guest().await;
-    let family = "👨‍👩‍👧‍👦";
-    for (unit, most) in [("x", 24), ("가", 24), ("e\u{301}", 24), ("🇰🇷", 24), (family, 10)] {
+    let family_emoji = "👨‍👩‍👧‍👦";
+    for (unit, most) in [("x", 24), ("가", 24), ("e\u{301}", 24), ("🇰🇷", 24), (family_emoji, 10)]
+    {
         rename(&guest, &unit.repeat(most)).await.expect(200);
         rename(&guest, &unit.repeat(most + 1)).await.expect_problem(422, "validation_failed");
     }
 }
 
 #[tokio::test]
-async fn the_rules_for_names_apply_to_every_visible_text() {
+async fn all_displayed_texts_are_validated_like_names() {
     let app = TestApp::new().await;
     let guest = app.client.guest().await;
     let mut catalogue = app.client.admin("GET", "/catalog", None).await.expect(200).json;
@@ -121,7 +124,7 @@ async fn the_rules_for_names_apply_to_every_visible_text() {
         .await
         .expect(200);
     let ledger = guest.get("/me/ledger").await.expect(200).json;
-    let told: Vec<&Value> =
+    let references: Vec<&Value> =
         ledger["entries"].as_array().expect("a list").iter().map(|it| &it["reference"]).collect();
-    assert_eq!(told, ["for ha가nds"], "as it is kept");
+    assert_eq!(references, ["for ha가nds"], "the composed form is stored");
 }

@@ -1,4 +1,5 @@
-//! Boards in Redis of which a key was evicted, deleted or overwritten by another program.
+//! Boards in Redis of which a key was evicted, deleted or overwritten by another program: the server must detect it and
+//! rebuild them.
 
 use idlewatt::domain::Command;
 use idlewatt::rankings::{Board, Error, Unavailable};
@@ -7,7 +8,7 @@ use redis::aio::MultiplexedConnection;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{add_players, equip, ids, page, perform, rebuild, shown};
+use super::{add_players, buy_generators, ids, page, perform, publish_until, rebuild};
 use crate::support::books::eventually;
 use crate::support::redis::connect;
 use crate::support::{Player, Reply, TestApp, World};
@@ -18,12 +19,12 @@ const BOARDS: [&str; 3] = ["lifetime_energy", "energy_per_second", "season"];
 /// The keys of a world's boards.
 struct Keys {
     connection: MultiplexedConnection,
-    /// The common beginning of their names.
+    /// The common prefix of their names.
     stem: String,
 }
 
 impl Keys {
-    /// The keys, once the boards have been built.
+    /// Waits until the boards have been built, and returns their keys.
     async fn of(world: &World) -> Self {
         let (url, prefix) = world.redis.clone().expect("a Redis");
         let connection = connect(&url).await;
@@ -40,7 +41,7 @@ impl Keys {
         format!("{}{part}", self.stem)
     }
 
-    async fn lose(&self, parts: &[&str]) {
+    async fn delete(&self, parts: &[&str]) {
         let keys: Vec<String> = parts.iter().map(|part| self.key(part)).collect();
         let () = self.connection.clone().del(keys).await.expect("deleted");
     }
@@ -49,13 +50,13 @@ impl Keys {
         let () = self.connection.clone().set(self.key(part), "x").await.expect("set");
     }
 
-    /// Whether every key has its type, and all have four players.
-    async fn are_whole(&self) -> bool {
+    /// Whether every key has the correct type and four players.
+    async fn are_complete(&self) -> bool {
         let mut connection = self.connection.clone();
         for part in PARTS {
             let key = self.key(part);
             let is: String =
-                redis::cmd("TYPE").arg(&key).query_async(&mut connection).await.expect("told");
+                redis::cmd("TYPE").arg(&key).query_async(&mut connection).await.expect("a type");
             let players: usize = match is.as_str() {
                 "hash" if part == "meta" => 4,
                 "hash" => connection.hlen(key).await.expect("counted"),
@@ -70,7 +71,8 @@ impl Keys {
     }
 }
 
-/// Three players whom no instance has seen, and a fourth one who is below them on every board.
+/// Starts a server with three players who were inserted into the database, and a fourth who is below them on every
+/// board.
 async fn four_players(world: &World) -> (TestApp, Vec<String>, Player) {
     let app = world.start().await;
     let rows = [(30.0, 3, 0.0), (20.0, 2, 0.0), (10.0, 1, 0.0)];
@@ -81,20 +83,20 @@ async fn four_players(world: &World) -> (TestApp, Vec<String>, Player) {
     players.push(ada.id.clone());
     for board in BOARDS {
         let query = format!("board={board}");
-        shown(&app, &query, "all", |list| is_right(list, &players)).await;
+        publish_until(&app, &query, "all", |list| is_correct(list, &players)).await;
     }
     (app, players, ada)
 }
 
-/// Whether a list has all players, in their order, with their names.
-fn is_right(list: &Value, players: &[String]) -> bool {
+/// Whether a list has all players, in the correct order and with names.
+fn is_correct(list: &Value, players: &[String]) -> bool {
     let entries = list["entries"].as_array().expect("entries");
     ids(list) == players
         && list["total_players"].as_u64() == Some(players.len() as u64)
         && entries.iter().all(|it| it["display_name"].as_str().is_some_and(|name| !name.is_empty()))
 }
 
-/// The player's own rank is not answered, or it is correct: the last of four.
+/// Asserts that the answer about the player's own rank is 503, or is correct: the last of four.
 fn assert_last_of_four(own: &Reply, players: &[String]) {
     match own.status {
         503 => {}
@@ -107,8 +109,8 @@ fn assert_last_of_four(own: &Reply, players: &[String]) {
     }
 }
 
-/// Every board is either incomplete, or what is read of it is correct.
-async fn assert_right_or_incomplete(app: &TestApp, players: &[String], what: &str) {
+/// Asserts for every board that reading it fails because the board is incomplete, or returns the correct result.
+async fn assert_correct_or_incomplete(app: &TestApp, players: &[String], what: &str) {
     let last: Uuid = players[3].parse().expect("an id");
     for board in Board::ALL {
         match app.server.rankings.page(board, 0, 50).await {
@@ -127,42 +129,42 @@ async fn assert_right_or_incomplete(app: &TestApp, players: &[String], what: &st
     }
 }
 
-/// How many players are on a complete board. If Redis is late, asks again.
-async fn total(app: &TestApp, board: Board) -> u64 {
+/// The number of players on a complete board. Repeats the request if Redis is late.
+async fn total_players(app: &TestApp, board: Board) -> u64 {
     eventually("a page", async || match app.server.rankings.page(board, 0, 1).await {
         Err(Error::Unavailable(Unavailable::Redis(_))) => None,
-        page => Some(page.expect("the boards are whole").total_players),
+        page => Some(page.expect("the boards are complete").total_players),
     })
     .await
 }
 
 #[tokio::test]
-async fn a_lost_part_is_detected_and_rebuilt() {
+async fn a_lost_key_is_detected_and_rebuilt() {
     let world = World::new().await.with_redis();
     let (app, players, ada) = four_players(&world).await;
     let keys = Keys::of(&world).await;
     for part in PARTS {
-        keys.lose(&[part]).await;
-        // Pages that were read before count as old after a publication.
+        keys.delete(&[part]).await;
+        // A publication makes the cached pages outdated.
         app.server.rankings.publish().await.expect("published");
         for board in BOARDS {
             let list = page(&app, &format!("board={board}")).await.expect(200).json;
-            assert!(is_right(&list, &players), "without {part}: {list}");
+            assert!(is_correct(&list, &players), "without {part}: {list}");
             let own = ada.get(&format!("/rankings/me?board={board}")).await;
             assert_last_of_four(&own, &players);
         }
-        // The test demands no rebuild: reading and publishing do.
-        eventually("the boards are whole", async || {
+        // The test requests no rebuild: reading or publishing must start it.
+        eventually("the boards are complete", async || {
             let list = page(&app, "").await.expect(200).json;
-            assert!(is_right(&list, &players), "without {part}: {list}");
-            (list["stale"] == false && keys.are_whole().await).then_some(())
+            assert!(is_correct(&list, &players), "without {part}: {list}");
+            (list["stale"] == false && keys.are_complete().await).then_some(())
         })
         .await;
     }
 }
 
 #[tokio::test]
-async fn the_loss_of_several_parts_is_always_detected() {
+async fn boards_with_lost_keys_are_never_served_with_fewer_players() {
     let world = World::new().await.with_redis();
     let (app, players, _) = four_players(&world).await;
     let keys = Keys::of(&world).await;
@@ -171,9 +173,9 @@ async fn the_loss_of_several_parts_is_always_detected() {
         let parts: Vec<&str> = parts.map(|(_, part)| *part).collect();
         for publishes in [false, true] {
             let what = format!("without {parts:?}, published: {publishes}");
-            keys.lose(&parts).await;
+            keys.delete(&parts).await;
             if publishes {
-                // A changed player, whom the publication would add to the rest.
+                // The publication of a changed player must not recreate a lost key with only that player.
                 app.advance(1.0);
                 perform(
                     &app,
@@ -183,19 +185,19 @@ async fn the_loss_of_several_parts_is_always_detected() {
                 .await;
                 app.server.rankings.publish().await.expect("published");
             }
-            assert_right_or_incomplete(&app, &players, &what).await;
+            assert_correct_or_incomplete(&app, &players, &what).await;
             eventually(&what, async || {
                 app.server.rankings.rebuild_if_due().await.expect("rebuilt");
-                keys.are_whole().await.then_some(())
+                keys.are_complete().await.then_some(())
             })
             .await;
-            assert_eq!(total(&app, Board::Season).await, 4, "{what}");
+            assert_eq!(total_players(&app, Board::Season).await, 4, "{what}");
         }
     }
 }
 
 #[tokio::test]
-async fn members_that_are_removed_or_added_from_outside_are_detected() {
+async fn members_removed_or_added_by_other_programs_are_detected() {
     let world = World::new().await.with_redis();
     let (app, players, _) = four_players(&world).await;
     let keys = Keys::of(&world).await;
@@ -207,29 +209,29 @@ async fn members_that_are_removed_or_added_from_outside_are_detected() {
         } else {
             let () = keys.connection.clone().zrem(&key, first.as_bytes()).await.expect("removed");
         }
-        assert_right_or_incomplete(&app, &players, part).await;
-        eventually("the boards are whole", async || {
+        assert_correct_or_incomplete(&app, &players, part).await;
+        eventually("the boards are complete", async || {
             app.server.rankings.rebuild_if_due().await.expect("rebuilt");
-            keys.are_whole().await.then_some(())
+            keys.are_complete().await.then_some(())
         })
         .await;
     }
     let key = keys.key("lifetime_energy");
     let () = keys.connection.clone().zadd(key, Uuid::nil().as_bytes(), 0).await.expect("added");
-    assert_right_or_incomplete(&app, &players, "with a ghost").await;
+    assert_correct_or_incomplete(&app, &players, "with an unknown member").await;
 }
 
 #[tokio::test]
-async fn empty_boards_are_complete() {
+async fn empty_boards_count_as_complete() {
     let world = World::new().await.with_redis();
     let app = world.start().await;
     rebuild(&app).await;
     let is_empty = |list: &Value| ids(list).is_empty() && list["total_players"] == 0;
-    shown(&app, "", "nobody", |list| list["stale"] == false && is_empty(list)).await;
+    publish_until(&app, "", "empty boards", |list| list["stale"] == false && is_empty(list)).await;
     let ada = app.client.register("ada").await;
-    shown(&app, "", "the first", |list| ids(list) == [ada.id.clone()]).await;
+    publish_until(&app, "", "the first", |list| ids(list) == [ada.id.clone()]).await;
     let rebuilds = app.metric("rankings_rebuilds_total");
-    // A banned player leaves all boards, and Redis removes a key together with its last member.
+    // A ban removes the player from all boards, and Redis deletes a key together with its last member.
     for verb in ["ban", "unban", "ban"] {
         let path = format!("/players/{}/{verb}", ada.id);
         app.client.admin("POST", &path, Some(json!({}))).await.expect(204);
@@ -237,7 +239,7 @@ async fn empty_boards_are_complete() {
             app.server.rankings.publish().await.expect("published");
             let mut totals = Vec::new();
             for board in Board::ALL {
-                totals.push(total(&app, board).await);
+                totals.push(total_players(&app, board).await);
             }
             (totals == [u64::from(verb == "unban"); 3]).then_some(())
         })
@@ -248,43 +250,44 @@ async fn empty_boards_are_complete() {
 }
 
 #[tokio::test]
-async fn the_board_of_a_new_season_is_complete() {
+async fn the_board_of_a_new_season_counts_as_complete() {
     let world = World::new().await.with_redis();
     let (app, players, ada) = four_players(&world).await;
     world.advance(7.0 * 86_400.0);
     let ada = ada.refreshed().await;
     ada.click(3).await.expect(200);
     app.server.rankings.publish().await.expect("published");
-    // The others are not on it before the next rebuild.
+    // The other players are not on the board of the season before the next rebuild.
     for board in Board::ALL {
-        let total = total(&app, board).await;
+        let total = total_players(&app, board).await;
         assert!(total == 4 || (board == Board::Season && total >= 1), "{board:?}: {total}");
     }
-    shown(&app, "board=season", "the rebuild", |list| ids(list).len() == players.len()).await;
+    publish_until(&app, "board=season", "the rebuild", |list| ids(list).len() == players.len())
+        .await;
 }
 
 #[tokio::test]
-async fn a_build_that_lost_a_part_is_not_published() {
+async fn a_rebuild_that_lost_a_key_does_not_replace_the_boards() {
     let world = World::new().await.with_redis();
     let (app, players, ada) = four_players(&world).await;
-    equip(&ada, "hand_crank", 1).await;
+    buy_generators(&ada, "hand_crank", 1).await;
     ada.click(40).await.expect(200);
     let keys = Keys::of(&world).await;
-    shown(&app, "", "her clicks", |list| ids(list)[0] == ada.id).await;
+    publish_until(&app, "", "her clicks", |list| ids(list)[0] == ada.id).await;
     let mut expected = players.clone();
     expected.rotate_right(1);
     for part in PARTS {
         let mut database = world.connect().await;
         let lock = database.transaction().await.expect("begun");
         lock.batch_execute("lock table players in access exclusive mode").await.expect("locked");
-        let losing = async {
+        let deleting = async {
             let meta = keys.key("build:meta");
             let begun = async || {
                 let begun: bool = keys.connection.clone().exists(&meta).await.expect("asked");
                 begun.then_some(())
             };
             eventually("a build has begun", begun).await;
-            // Her score has changed, so it is published, also to the boards that are being built.
+            // Her score has changed, so it is also published to the boards that are being built.
             world.advance(1.0);
             app.server.rankings.publish().await.expect("published");
             let key = keys.key(&format!("build:{part}"));
@@ -302,18 +305,19 @@ async fn a_build_that_lost_a_part_is_not_published() {
             })
             .await
         };
-        let (rebuilt, ()) = tokio::join!(rebuild, losing);
+        let (rebuilt, ()) = tokio::join!(rebuild, deleting);
         let interrupted = matches!(rebuilt, Err(Error::Unavailable(Unavailable::Interrupted)));
         assert!(interrupted, "without {part}: {rebuilt:?}");
-        shown(&app, "", "the boards as they were", |list| is_right(list, &expected)).await;
-        // The next rebuild need not wait for the lost one.
+        publish_until(&app, "", "the boards without change", |list| is_correct(list, &expected))
+            .await;
+        // The next rebuild does not wait for the failed one.
         super::rebuild(&app).await;
-        assert!(keys.are_whole().await, "without {part}");
+        assert!(keys.are_complete().await, "without {part}");
     }
 }
 
 #[tokio::test]
-async fn a_key_of_another_type_is_replaced() {
+async fn a_key_with_another_type_is_replaced() {
     let world = World::new().await.with_redis();
     let (app, players, _) = four_players(&world).await;
     let keys = Keys::of(&world).await;
@@ -321,16 +325,19 @@ async fn a_key_of_another_type_is_replaced() {
     for part in PARTS {
         keys.overwrite(part).await;
         keys.overwrite(&format!("build:{part}")).await;
-        eventually("the boards are whole", async || {
+        eventually("the boards are complete", async || {
             app.server.rankings.publish().await.expect("published");
-            assert!(redis.is_up(), "{part} of another type makes Redis count as away");
+            assert!(
+                redis.is_up(),
+                "{part} of another type makes the server treat Redis as unavailable"
+            );
             let list = page(&app, "").await.expect(200).json;
-            assert!(is_right(&list, &players), "{part} of another type: {list}");
-            (list["stale"] == false && keys.are_whole().await).then_some(())
+            assert!(is_correct(&list, &players), "{part} of another type: {list}");
+            (list["stale"] == false && keys.are_complete().await).then_some(())
         })
         .await;
         for part in PARTS {
-            keys.lose(&[&format!("build:{part}")]).await;
+            keys.delete(&[&format!("build:{part}")]).await;
         }
     }
 }

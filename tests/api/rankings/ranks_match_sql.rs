@@ -1,4 +1,4 @@
-//! Every rank and page, compared with a ranking in SQL.
+//! Every rank and page, compared with a ranking that Postgres calculates.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,15 +10,15 @@ use idlewatt::domain::{Action, Command};
 use idlewatt::rankings::{Board, Entry, Error, List, Unavailable};
 use uuid::Uuid;
 
-use super::{add_players, on_both_forms, perform, rebuild};
+use super::{add_players, perform, rebuild, test_in_process_and_on_redis};
 use crate::support::books::{Dice, eventually};
 use crate::support::{TestApp, World};
 
 const PLAYERS: usize = 3000;
 const PAGE: usize = 100;
 
-/// A whole board, with the formula calculated by Postgres.
-async fn oracle(world: &World, board: Board) -> Vec<Entry> {
+/// A whole board, with scores and ranks calculated by Postgres.
+async fn ranking_in_sql(world: &World, board: Board) -> Vec<Entry> {
     let lifetime = "lifetime_energy + energy_per_second * greatest(
         extract(epoch from least($1, accrues_until) - settled_at)::float8, 0)";
     let score = match board {
@@ -43,7 +43,7 @@ async fn oracle(world: &World, board: Board) -> Vec<Entry> {
     entries.collect()
 }
 
-/// A page. If Redis is late, asks again.
+/// A page. Repeats the request if Redis is late.
 async fn list(app: &TestApp, board: Board, offset: usize, limit: usize) -> List {
     eventually("a page", async || app.server.rankings.page(board, offset, limit).await.ok()).await
 }
@@ -61,10 +61,10 @@ async fn pages(app: &TestApp, board: Board) -> Vec<Entry> {
     }
 }
 
-/// Compares every page of every board, and some neighbourhoods, with the oracle.
-async fn assert_ranked(app: &TestApp, dice: &mut Dice, what: &str) {
+/// Compares every page of every board, and the neighbours of some players, with Postgres.
+async fn assert_matches_sql(app: &TestApp, dice: &mut Dice, what: &str) {
     for board in Board::ALL {
-        let (expected, actual) = (oracle(&app.world, board).await, pages(app, board).await);
+        let (expected, actual) = (ranking_in_sql(&app.world, board).await, pages(app, board).await);
         let differs = expected.iter().zip(&actual).find(|(expected, actual)| expected != actual);
         assert_eq!(differs, None, "{what}: {board:?}");
         assert_eq!(expected.len(), actual.len(), "{what}: {board:?}");
@@ -86,13 +86,13 @@ async fn assert_ranked(app: &TestApp, dice: &mut Dice, what: &str) {
     }
 }
 
-/// Publishes until bans and deletions are applied, which the instance reads within a second.
-async fn settle(app: &TestApp) {
+/// Publishes until the boards have exactly the players who are not banned or deleted.
+async fn wait_for_bans_and_deletions(app: &TestApp) {
     let sql = "select player_id::text from players where banned_at is null";
     let rows = app.world.connect().await.query(sql, &[]).await.expect("players");
     let expected: BTreeSet<Uuid> =
         rows.iter().map(|row| row.get::<_, String>(0).parse().expect("an id")).collect();
-    eventually("the boards hold who they should", async || {
+    eventually("the boards have the players who are not banned or deleted", async || {
         app.server.rankings.publish().await.expect("published");
         let total = list(app, Board::LifetimeEnergy, 0, 1).await.total_players;
         if total != expected.len() as u64 {
@@ -110,7 +110,8 @@ async fn set_banned(app: &TestApp, player: Uuid, banned: bool) {
     app.client.admin("POST", &path, Some(serde_json::json!({}))).await.expect(204);
 }
 
-/// Few different energies and cranks, so that there are many ties; some at the ends of the range.
+/// Players with few different energies and cranks, so that there are many ties. Some energies are at the ends of the
+/// range.
 fn random_players(dice: &mut Dice) -> Vec<(f64, i64, f64)> {
     let energies = [0.0, 0.0, 1.0, 2.5, 1e3, 1e3, 1e6, 1e15, 1e300, 1e-9];
     let player = |_| {
@@ -120,16 +121,16 @@ fn random_players(dice: &mut Dice) -> Vec<(f64, i64, f64)> {
     (0..PLAYERS).map(player).collect()
 }
 
-async fn every_rank_and_page_is_that_of_the_formula(world: World) {
+async fn every_rank_and_page_matches_sql(world: World) {
     let dice = &mut Dice::new(6);
-    // The middle of a week, so that all who were seen recently are in the same season.
+    // The middle of a week, so that all players who were seen recently are in the same season.
     world.advance(6.0 * 86_400.0);
     let first = world.start().await;
     let players = add_players(&world, &random_players(dice)).await;
     rebuild(&first).await;
-    settle(&first).await;
-    assert_ranked(&first, dice, "rebuilt").await;
-    let mut gone: HashMap<Uuid, bool> = HashMap::new();
+    wait_for_bans_and_deletions(&first).await;
+    assert_matches_sql(&first, dice, "rebuilt").await;
+    let mut removed: HashMap<Uuid, bool> = HashMap::new();
     for round in 0..3 {
         let commands = (0..120).map(|_| {
             let player = *dice.pick(&players);
@@ -141,90 +142,91 @@ async fn every_rank_and_page_is_that_of_the_formula(world: World) {
             };
             (player, command)
         });
-        let commands: Vec<_> = commands.filter(|(player, _)| !gone.contains_key(player)).collect();
-        let played =
+        let commands: Vec<_> =
+            commands.filter(|(player, _)| !removed.contains_key(player)).collect();
+        let playing =
             join_all(commands.into_iter().map(|(it, command)| perform(&first, it, command)));
         if round % 2 == 0 {
-            // What changes during a rebuild is neither lost nor overwritten.
-            let (rebuilt, _) = tokio::join!(first.server.rankings.rebuild(), played);
+            // A rebuild must not lose or overwrite changes that happen during it.
+            let (rebuilt, _) = tokio::join!(first.server.rankings.rebuild(), playing);
             rebuilt.expect("rebuilt");
         } else {
-            played.await;
+            playing.await;
         }
         for _ in 0..5 {
             let player = *dice.pick(&players);
-            if gone.contains_key(&player) {
+            if removed.contains_key(&player) {
                 continue;
             }
-            let for_good = dice.below(2) == 0;
-            if for_good {
+            let is_deleted = dice.below(2) == 0;
+            if is_deleted {
                 first.server.accounts.delete_player(player, None).await.expect("deleted");
             } else {
                 set_banned(&first, player, true).await;
             }
-            gone.insert(player, for_good);
+            removed.insert(player, is_deleted);
         }
-        let back: Vec<Uuid> = gone
+        let unbanned: Vec<Uuid> = removed
             .iter()
-            .filter(|(_, for_good)| !**for_good)
+            .filter(|(_, is_deleted)| !**is_deleted)
             .map(|(player, _)| *player)
             .take(2)
             .collect();
-        for player in back {
+        for player in unbanned {
             set_banned(&first, player, false).await;
-            gone.remove(&player);
+            removed.remove(&player);
         }
-        settle(&first).await;
-        assert_ranked(&first, dice, &format!("round {round}")).await;
-        // Somewhat later all scores differ, and a rebuild has them all.
+        wait_for_bans_and_deletions(&first).await;
+        assert_matches_sql(&first, dice, &format!("round {round}")).await;
+        // Some time later all scores are different, and only a rebuild updates all of them.
         world.advance(1000.0);
         rebuild(&first).await;
-        settle(&first).await;
-        assert_ranked(&first, dice, &format!("rebuilt after round {round}")).await;
+        wait_for_bans_and_deletions(&first).await;
+        assert_matches_sql(&first, dice, &format!("rebuilt after round {round}")).await;
     }
-    assert!(!gone.is_empty());
+    assert!(!removed.is_empty());
     first.stop().await;
 }
 
-async fn boards_are_whole_at_every_moment_of_a_rebuild(world: World) {
+async fn boards_stay_complete_during_a_rebuild(world: World) {
     let app = world.start().await;
     let players = add_players(&world, &random_players(&mut Dice::new(7))).await;
     rebuild(&app).await;
-    settle(&app).await;
+    wait_for_bans_and_deletions(&app).await;
     let expected = pages(&app, Board::LifetimeEnergy).await;
     for _ in 0..5 {
         let rebuild = app.server.rankings.rebuild();
         tokio::pin!(rebuild);
-        let mut looked = 0;
+        let mut pages_read = 0;
         loop {
             tokio::select! {
                 biased;
                 rebuilt = &mut rebuild => { rebuilt.expect("rebuilt"); break; }
                 () = tokio::time::sleep(Duration::from_millis(1)) => {
-                    let offset = looked * PAGE % players.len();
+                    let offset = pages_read * PAGE % players.len();
                     let list = app.server.rankings.page(Board::LifetimeEnergy, offset, PAGE).await;
                     let list = match list {
-                        // Late because the machine is busy; that is not a gap.
+                        // Redis may be late on a busy machine. That does not mean that the boards are incomplete.
                         Err(Error::Unavailable(Unavailable::Redis(_))) => continue,
                         list => list.expect("a page"),
                     };
                     assert_eq!(list.total_players, players.len() as u64);
                     assert_eq!(list.entries, expected[offset..offset + PAGE]);
-                    looked += 1;
+                    pages_read += 1;
                 }
             }
         }
-        assert!(looked > 0, "the rebuild is over before anybody looks");
+        assert!(pages_read > 0, "no page was read during the rebuild");
     }
 }
 
-async fn nothing_that_is_published_during_a_rebuild_is_lost(world: World) {
+async fn scores_published_during_a_rebuild_are_kept(world: World) {
     let dice = &mut Dice::new(8);
     world.advance(6.0 * 86_400.0);
     let app = world.start().await;
     let players = add_players(&world, &random_players(dice)).await;
     rebuild(&app).await;
-    settle(&app).await;
+    wait_for_bans_and_deletions(&app).await;
     let chosen: Vec<Uuid> = (0..150).map(|_| *dice.pick(&players)).collect();
     let playing = AtomicBool::new(true);
     let play = async {
@@ -234,7 +236,7 @@ async fn nothing_that_is_published_during_a_rebuild_is_lost(world: World) {
         }
         playing.store(false, Ordering::Relaxed);
     };
-    // The last one ends after the last click was published.
+    // The last rebuild ends after the last click was published.
     let rebuilding = async {
         let mut rebuilds = 0;
         while playing.load(Ordering::Relaxed) {
@@ -245,12 +247,12 @@ async fn nothing_that_is_published_during_a_rebuild_is_lost(world: World) {
     };
     let ((), rebuilds) = tokio::join!(play, rebuilding);
     assert!(rebuilds > 0);
-    // Nobody publishes anything again.
-    assert_ranked(&app, dice, "after the rebuilds").await;
+    // Nothing is published after the rebuilds.
+    assert_matches_sql(&app, dice, "after the rebuilds").await;
 }
 
-on_both_forms!(
-    nothing_that_is_published_during_a_rebuild_is_lost,
-    every_rank_and_page_is_that_of_the_formula,
-    boards_are_whole_at_every_moment_of_a_rebuild,
+test_in_process_and_on_redis!(
+    scores_published_during_a_rebuild_are_kept,
+    every_rank_and_page_matches_sql,
+    boards_stay_complete_during_a_rebuild,
 );

@@ -1,4 +1,4 @@
-//! The limiter of one process, compared with the plain bucket, on a clock that the test moves.
+//! The limiter of one process, compared with a plain token bucket, on a clock that the test controls.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use proptest::test_runner::Config;
 use uuid::Uuid;
 
-use super::model::Plain;
+use super::models::PlainBucket;
 
 fn limiter(rate: u32, burst: u32) -> (Arc<ManualClock>, Quota, Local) {
     let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_700_000_000_000_000)));
@@ -28,19 +28,19 @@ proptest! {
     #![proptest_config(Config { cases: 200, failure_persistence: None, ..Config::default() })]
 
     #[test]
-    fn the_local_limiter_decides_like_the_plain_bucket(
+    fn the_local_limiter_decides_like_a_plain_bucket(
         rate in 1..200_u32,
         burst in 1..100_u32,
         calls in prop::collection::vec((0..3_usize, 0..300_000_u32, 1..6_u32), 1..200),
     ) {
         let (clock, quota, local) = limiter(rate, burst);
-        let mut plain: Vec<_> = (0..3).map(|_| Plain::new(quota, nanos(&clock))).collect();
-        for (who, pause, cost) in calls {
+        let mut plain: Vec<_> = (0..3).map(|_| PlainBucket::new(quota, nanos(&clock))).collect();
+        for (player, pause, cost) in calls {
             clock.advance(f64::from(pause) / 1e6);
-            let verdict = local.check(Key::player(Uuid::from_u128(who as u128)), cost);
+            let verdict = local.check(Key::player(Uuid::from_u128(player as u128)), cost);
             let (now, cost) = (nanos(&clock), quota.cost(cost));
-            prop_assert_eq!(verdict.is_allowed(), plain[who].take(now, cost));
-            let level = plain[who].level(now);
+            prop_assert_eq!(verdict.is_allowed(), plain[player].take(now, cost));
+            let level = plain[player].level(now);
             prop_assert_eq!(verdict.remaining, quota.tokens(level));
             if let Some(wait) = verdict.retry_after {
                 prop_assert_eq!(wait, Duration::from_nanos(quota.worth(cost) - level));
@@ -50,19 +50,22 @@ proptest! {
 }
 
 #[test]
-fn a_million_addresses_take_bounded_memory_and_no_limit_is_lost() {
+fn a_million_addresses_use_bounded_memory_and_a_limited_address_stays_limited() {
     let (clock, quota, local) = limiter(1, 20);
-    let hammering = Key::address(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)));
-    while local.check(hammering, 1).is_allowed() {}
+    let limited = Key::address(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)));
+    while local.check(limited, 1).is_allowed() {}
     let mut most = 0;
     for number in 0..1_000_000_u32 {
         let address = match number % 2 {
             0 => IpAddr::V4(Ipv4Addr::from(number)),
             _ => IpAddr::V6(Ipv6Addr::from(u128::from(number) << 64)),
         };
-        assert!(local.check(Key::address(address), 1).is_allowed(), "{address} is shut out");
+        assert!(local.check(Key::address(address), 1).is_allowed(), "{address} is refused");
         if number % 10_000 == 0 {
-            assert!(!local.check(hammering, 1).is_allowed(), "the crowd let it off");
+            assert!(
+                !local.check(limited, 1).is_allowed(),
+                "many addresses made the limiter forget one"
+            );
             most = most.max(local.remembered());
         }
     }
@@ -73,18 +76,18 @@ fn a_million_addresses_take_bounded_memory_and_no_limit_is_lost() {
 }
 
 #[test]
-fn a_partly_used_bucket_can_be_taken_over() {
+fn a_bucket_can_start_with_tokens_already_taken() {
     let (clock, quota, local) = limiter(10, 20);
     let key = Key::player(Uuid::from_u128(1));
     assert_eq!(local.missing(key), 0);
-    // Half a token less than five.
+    // 15.5 of 20 tokens are taken.
     local.drain(key, quota.worth(15) + quota.interval / 2);
     assert_eq!(local.missing(key), 16);
     for left in (0..4).rev() {
         assert_eq!(local.check(key, 1).remaining, left);
     }
     assert!(!local.check(key, 1).is_allowed());
-    // That never fills it.
+    // A second call with a smaller number adds no tokens.
     local.drain(key, quota.worth(1));
     assert!(!local.check(key, 1).is_allowed());
     clock.advance(0.05);

@@ -1,23 +1,23 @@
-//! Limits as callers see them: how much is allowed, what answers say about it, and what is not limited.
+//! Limits as HTTP clients see them: how many calls are allowed, which headers say so, and which calls are not limited.
 
 use std::collections::HashSet;
 
 use reqwest::RequestBuilder;
 use serde_json::json;
 
-use super::{LIMITED, counted};
+use super::{DEFAULT_LIMITS, decision_count};
 use crate::support::schema::Schemas;
 use crate::support::{ADMIN_TOKEN, Player, Reply, TestApp, World};
 
-async fn limited() -> (TestApp, Player) {
-    let app = World::new().await.start_with(&LIMITED).await;
+async fn start_limited() -> (TestApp, Player) {
+    let app = World::new().await.start_with(&DEFAULT_LIMITS).await;
     let ada = app.client.guest().await;
     (app, ada)
 }
 
 #[tokio::test]
-async fn a_player_may_use_the_burst_and_the_rate() {
-    let (app, ada) = limited().await;
+async fn a_player_may_spend_the_full_bucket_and_then_what_is_refilled() {
+    let (app, ada) = start_limited().await;
     for left in (0..20).rev() {
         let reply = ada.get("/me").await.expect(200);
         assert_eq!(reply.header("ratelimit-policy"), "\"player\";q=20;w=2");
@@ -35,8 +35,8 @@ async fn a_player_may_use_the_burst_and_the_rate() {
 }
 
 #[tokio::test]
-async fn a_refusal_of_a_call_with_a_body_keeps_the_connection() {
-    let (app, ada) = limited().await;
+async fn refusing_a_call_with_a_body_keeps_the_connection_open() {
+    let (app, ada) = start_limited().await;
     while ada.get("/me").await.status == 200 {}
     let click = format!(
         "POST /api/v1/me/clicks HTTP/1.1\r\nHost: idlewatt\r\nAuthorization: Bearer {}\r\n\
@@ -49,8 +49,8 @@ async fn a_refusal_of_a_call_with_a_body_keeps_the_connection() {
 }
 
 #[tokio::test]
-async fn a_refusal_says_exactly_how_long_to_wait() {
-    let (app, ada) = limited().await;
+async fn a_refusal_contains_the_exact_wait() {
+    let (app, ada) = start_limited().await;
     while ada.get("/me").await.status == 200 {}
     for offset in [0.0, 0.013, 0.0995] {
         app.advance(offset);
@@ -73,8 +73,8 @@ async fn a_refusal_says_exactly_how_long_to_wait() {
 }
 
 #[tokio::test]
-async fn retry_after_is_rounded_up_to_whole_seconds() {
-    let app = World::new().await.start_with(&LIMITED).await;
+async fn retry_after_rounds_the_wait_up_to_whole_seconds() {
+    let app = World::new().await.start_with(&DEFAULT_LIMITS).await;
     let guest = || app.client.call("POST", "/auth/guest", "", Some(json!({})));
     while guest().await.status == 201 {}
     app.advance(0.4);
@@ -90,54 +90,54 @@ async fn retry_after_is_rounded_up_to_whole_seconds() {
 }
 
 #[tokio::test]
-async fn every_answer_of_a_limited_call_has_rate_limit_headers() {
-    let (app, ada) = limited().await;
-    let at = |method: &str, path: &str| app.client.request(method, &format!("/api/v1{path}"));
-    let own = |method: &str, path: &str| at(method, path).bearer_auth(&ada.token);
+async fn every_response_of_a_limited_call_has_rate_limit_headers() {
+    let (app, ada) = start_limited().await;
+    let public = |method: &str, path: &str| app.client.request(method, &format!("/api/v1{path}"));
+    let authenticated = |method: &str, path: &str| public(method, path).bearer_auth(&ada.token);
     let calls: Vec<(u16, &str, RequestBuilder)> = vec![
-        (200, "player", own("GET", "/me")),
-        (304, "player", own("GET", "/me").header("If-None-Match", "*")),
-        (200, "player", own("HEAD", "/catalog")),
-        (200, "player", own("POST", "/me/clicks").json(&json!({ "clicks": 1 }))),
-        (204, "player", own("DELETE", "/auth/sessions")),
-        (400, "player", own("POST", "/me/clicks").json(&json!({ "klicks": 1 }))),
-        (403, "player", own("GET", "/admin/players")),
-        (404, "player", own("GET", "/nowhere")),
-        (405, "player", own("PUT", "/me/clicks")),
-        (409, "player", own("POST", "/me/prestige").json(&json!({}))),
-        (415, "player", own("POST", "/me/clicks").body("{}")),
-        (422, "player", own("POST", "/me/clicks").json(&json!({ "clicks": 0 }))),
-        (200, "address", at("GET", "/catalog")),
-        (304, "address", at("GET", "/catalog").header("If-None-Match", "*")),
-        (401, "address", at("GET", "/me")),
-        (401, "address", at("GET", "/me").bearer_auth("no.such.token")),
-        (401, "address", at("GET", "/me").header("Authorization", "Basic abc")),
-        (401, "address", at("GET", "/admin/players").bearer_auth("not the operators' token")),
-        (401, "address", at("POST", "/auth/refresh").json(&json!({ "refresh_token": "none" }))),
-        (404, "address", at("GET", "/nowhere")),
-        (201, "auth", at("POST", "/auth/guest").json(&json!({}))),
-        (400, "auth", at("POST", "/auth/register").json(&json!({}))),
+        (200, "player", authenticated("GET", "/me")),
+        (304, "player", authenticated("GET", "/me").header("If-None-Match", "*")),
+        (200, "player", authenticated("HEAD", "/catalog")),
+        (200, "player", authenticated("POST", "/me/clicks").json(&json!({ "clicks": 1 }))),
+        (204, "player", authenticated("DELETE", "/auth/sessions")),
+        (400, "player", authenticated("POST", "/me/clicks").json(&json!({ "klicks": 1 }))),
+        (403, "player", authenticated("GET", "/admin/players")),
+        (404, "player", authenticated("GET", "/nowhere")),
+        (405, "player", authenticated("PUT", "/me/clicks")),
+        (409, "player", authenticated("POST", "/me/prestige").json(&json!({}))),
+        (415, "player", authenticated("POST", "/me/clicks").body("{}")),
+        (422, "player", authenticated("POST", "/me/clicks").json(&json!({ "clicks": 0 }))),
+        (200, "address", public("GET", "/catalog")),
+        (304, "address", public("GET", "/catalog").header("If-None-Match", "*")),
+        (401, "address", public("GET", "/me")),
+        (401, "address", public("GET", "/me").bearer_auth("no.such.token")),
+        (401, "address", public("GET", "/me").header("Authorization", "Basic abc")),
+        (401, "address", public("GET", "/admin/players").bearer_auth("not the operators' token")),
+        (401, "address", public("POST", "/auth/refresh").json(&json!({ "refresh_token": "none" }))),
+        (404, "address", public("GET", "/nowhere")),
+        (201, "auth", public("POST", "/auth/guest").json(&json!({}))),
+        (400, "auth", public("POST", "/auth/register").json(&json!({}))),
     ];
     for (status, policy, request) in calls {
         let what = format!("{request:?}");
         let reply = app.client.send(request).await;
         assert_eq!(reply.status, status, "{what} {}", reply.text);
-        let named = format!("\"{policy}\";");
+        let expected = format!("\"{policy}\";");
         for header in ["ratelimit", "ratelimit-policy"] {
-            assert!(reply.header(header).starts_with(&named), "{what} {:?}", reply.headers);
+            assert!(reply.header(header).starts_with(&expected), "{what} {:?}", reply.headers);
             assert_eq!(reply.headers.get_all(header).iter().count(), 1, "{what}");
         }
     }
 }
 
-fn is_unlimited(reply: &Reply) {
+fn assert_unlimited(reply: &Reply) {
     assert_eq!((reply.header("ratelimit"), reply.header("ratelimit-policy")), ("", ""));
 }
 
 #[tokio::test]
-async fn probes_documents_preflights_and_operators_are_not_limited() {
+async fn probes_documents_preflights_and_operator_calls_are_not_limited() {
     let origin = ("CORS_ALLOWED_ORIGINS", "https://play.example.org");
-    let app = World::new().await.start_with(&[&LIMITED[..], &[origin]].concat()).await;
+    let app = World::new().await.start_with(&[&DEFAULT_LIMITS[..], &[origin]].concat()).await;
     while app.client.call("GET", "/catalog", "", None).await.status == 200 {}
     let preflight = |path: &str| {
         let request = app.client.request("OPTIONS", path).header("Origin", origin.1);
@@ -153,21 +153,21 @@ async fn probes_documents_preflights_and_operators_are_not_limited() {
             preflight("/api/v1/auth/login"),
             app.client.request("GET", "/api/v1/admin/players").bearer_auth(ADMIN_TOKEN),
         ] {
-            is_unlimited(&app.client.send(request).await.expect(200));
+            assert_unlimited(&app.client.send(request).await.expect(200));
         }
-        is_unlimited(
+        assert_unlimited(
             &app.client.send(app.client.request("OPTIONS", "/api/v1/me")).await.expect(204),
         );
     }
-    // A page can read that and the reason of the refusal.
+    // A browser lets a page of the allowed origin read the refusal.
     let request = app.client.request("GET", "/api/v1/catalog").header("Origin", origin.1);
     let refused = app.client.send(request).await.expect_problem(429, "rate_limited");
     assert_eq!(refused.header("access-control-allow-origin"), origin.1);
 }
 
 #[tokio::test]
-async fn invalid_tokens_are_limited_by_address() {
-    let (app, ada) = limited().await;
+async fn calls_with_invalid_tokens_are_limited_by_address() {
+    let (app, ada) = start_limited().await;
     let ended = app.client.guest().await;
     ended.post("/auth/logout", json!({})).await.expect(204);
     let mut refused = 0;
@@ -182,8 +182,8 @@ async fn invalid_tokens_are_limited_by_address() {
 }
 
 #[tokio::test]
-async fn a_call_of_several_actions_costs_several_tokens() {
-    let (_, ada) = limited().await;
+async fn an_expensive_call_costs_several_tokens() {
+    let (_, ada) = start_limited().await;
     let left = |reply: Reply| -> u32 {
         let text = reply.header("ratelimit").to_owned();
         text.split(';').find_map(|it| it.strip_prefix("r=")?.parse().ok()).expect("a number")
@@ -193,31 +193,31 @@ async fn a_call_of_several_actions_costs_several_tokens() {
 }
 
 #[tokio::test]
-async fn a_rate_of_zero_is_no_limit() {
+async fn a_rate_of_zero_disables_the_limit() {
     let off = [("RATE_LIMIT_PER_SECOND", "0"), ("RATE_LIMIT_AUTH_PER_MINUTE", "0")];
     let app = World::new().await.start_with(&off).await;
     let ada = app.client.guest().await;
     for _ in 0..50 {
-        is_unlimited(&ada.get("/me").await.expect(200));
-        is_unlimited(&app.client.call("GET", "/catalog", "", None).await.expect(200));
+        assert_unlimited(&ada.get("/me").await.expect(200));
+        assert_unlimited(&app.client.call("GET", "/catalog", "", None).await.expect(200));
     }
-    assert_eq!(counted(&app, "player", "local", "allowed"), 0);
+    assert_eq!(decision_count(&app, "player", "local", "allowed"), 0);
 }
 
 #[tokio::test]
 async fn decisions_are_counted_by_policy_store_and_outcome() {
-    let (app, ada) = limited().await;
+    let (app, ada) = start_limited().await;
     for _ in 0..25 {
         ada.get("/me").await;
     }
-    assert_eq!(counted(&app, "player", "local", "allowed"), 20);
-    assert_eq!(counted(&app, "player", "local", "refused"), 5);
-    assert_eq!(counted(&app, "auth", "local", "allowed"), 1);
+    assert_eq!(decision_count(&app, "player", "local", "allowed"), 20);
+    assert_eq!(decision_count(&app, "player", "local", "refused"), 5);
+    assert_eq!(decision_count(&app, "auth", "local", "allowed"), 1);
 }
 
 #[tokio::test]
-async fn refusals_have_distinct_request_ids() {
-    let (_, ada) = limited().await;
+async fn every_refusal_has_its_own_request_id() {
+    let (_, ada) = start_limited().await;
     let mut seen = HashSet::new();
     for _ in 0..30 {
         let reply = ada.get("/me").await;
@@ -244,11 +244,12 @@ async fn the_openapi_document_describes_the_limits() {
             assert!(refused["headers"]["Retry-After"].is_object(), "{path}");
             for (status, response) in responses {
                 let response = schemas.resolve(response);
-                let told = response["headers"]["RateLimit"].is_object();
+                let documented = response["headers"]["RateLimit"].is_object();
                 // Operators are limited only until they have sent their token.
-                let operators = path.starts_with("/api/v1/admin/") && status.starts_with('2');
-                assert_eq!(told, !operators, "{path} {status}");
-                assert_eq!(response["headers"]["RateLimit-Policy"].is_object(), told);
+                let is_operator_success =
+                    path.starts_with("/api/v1/admin/") && status.starts_with('2');
+                assert_eq!(documented, !is_operator_success, "{path} {status}");
+                assert_eq!(response["headers"]["RateLimit-Policy"].is_object(), documented);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Models of buckets: the plain token bucket, and `bucket.lua` in Rust.
+//! Models of buckets: a plain token bucket, and the bucket script of Redis (`bucket.lua`) in Rust.
 
 use idlewatt::limit::question::{Answer, LEASE_MICROS, Question};
 use idlewatt::limit::share::{Peers, Presence, SETTLING_NANOS, Share};
@@ -6,20 +6,20 @@ use idlewatt::limit::{Policy, Quota, Quotas};
 
 use proptest::prelude::*;
 
-/// The plain token bucket.
+/// A plain token bucket. Amounts and times are nanoseconds.
 #[derive(Clone, Debug)]
-pub struct Plain {
+pub struct PlainBucket {
     quota: Quota,
     level: u64,
     at: u64,
 }
 
-impl Plain {
+impl PlainBucket {
     pub fn new(quota: Quota, now: u64) -> Self {
         Self { quota, level: quota.full(), at: now }
     }
 
-    /// The tokens in it.
+    /// The amount in the bucket.
     pub fn level(&self, now: u64) -> u64 {
         self.quota.full().min(self.level + (now - self.at))
     }
@@ -28,9 +28,9 @@ impl Plain {
     pub fn take(&mut self, now: u64, cost: u32) -> bool {
         (self.level, self.at) = (self.level(now), now);
         let worth = self.quota.worth(cost);
-        let there = self.level >= worth;
-        self.level -= if there { worth } else { 0 };
-        there
+        let enough = self.level >= worth;
+        self.level -= if enough { worth } else { 0 };
+        enough
     }
 }
 
@@ -39,14 +39,14 @@ impl Plain {
 pub struct Bucket {
     version: u64,
     amount: u64,
-    /// Id and tokens, oldest first.
+    /// The id and the tokens of each lease, oldest first.
     leases: Vec<(u64, u32)>,
-    /// When Redis drops it, in milliseconds after the last change.
-    pub lives: u64,
+    /// Milliseconds from the last change until Redis deletes the bucket.
+    pub lifetime_millis: u64,
 }
 
 impl Bucket {
-    /// Does what the script does.
+    /// Answers as the script does.
     pub fn ask(&mut self, quota: Quota, now: u64, question: Question) -> Answer {
         let full = quota.full();
         let found = self.version;
@@ -56,16 +56,16 @@ impl Bucket {
         let since = now - at;
         let mut amount = before;
         let mut leased: u64 = self.leases.iter().map(|it| quota.worth(it.1)).sum();
-        let mut own = 0;
+        let mut own_lease = 0;
         let mut kept = Vec::new();
         for &(id, tokens) in &self.leases {
             if id == question.stamp {
-                own = quota.worth(tokens);
+                own_lease = quota.worth(tokens);
             }
             if id + LEASE_MICROS <= now {
-                let till = at.max(id + LEASE_MICROS);
-                amount = (full - leased).min(amount + (till - at) * 1000);
-                at = till;
+                let until = at.max(id + LEASE_MICROS);
+                amount = (full - leased).min(amount + (until - at) * 1000);
+                at = until;
                 leased -= quota.worth(tokens);
             } else {
                 kept.push((id, tokens));
@@ -80,7 +80,8 @@ impl Bucket {
             returned = true;
         }
         if found > 0 && found == question.stamp {
-            let most = question.expected_level.min(before + own + since * 1000).min(full - leased);
+            let most =
+                question.expected_level.min(before + own_lease + since * 1000).min(full - leased);
             amount = amount.max(most);
         }
         let others = leased;
@@ -94,23 +95,23 @@ impl Bucket {
             lease = u64::from(question.lease_wanted).min(half).min(room) as u32;
             amount -= quota.worth(lease);
         } else {
-            wait = patience(&kept, quota, (now, amount, leased), need + reserve);
+            wait = wait_nanos(&kept, quota, (now, amount, leased), need + reserve);
         }
         if taken || returned {
             self.version = now.max(found + 1);
             if lease > 0 {
                 kept.push((self.version, lease));
             }
-            self.lives = ((full - amount) / 1_000_000) + 1;
-            self.lives += kept.last().map_or(0, |it| (it.0 + LEASE_MICROS - now) / 1000);
+            self.lifetime_millis = ((full - amount) / 1_000_000) + 1;
+            self.lifetime_millis += kept.last().map_or(0, |it| (it.0 + LEASE_MICROS - now) / 1000);
             (self.amount, self.leases) = (amount, kept);
         }
         Answer { taken, level: amount, others, lease, version: self.version, wait }
     }
 }
 
-/// Nanoseconds until there are `need` tokens, if nobody calls and all leases lapse.
-fn patience(kept: &[(u64, u32)], quota: Quota, from: (u64, u64, u64), need: u64) -> u64 {
+/// Nanoseconds until the bucket has `need`, if no call takes tokens and all leases lapse.
+fn wait_nanos(kept: &[(u64, u32)], quota: Quota, from: (u64, u64, u64), need: u64) -> u64 {
     let (now, mut level, mut leased) = from;
     let mut later = now;
     for &(id, tokens) in kept {
@@ -125,8 +126,8 @@ fn patience(kept: &[(u64, u32)], quota: Quota, from: (u64, u64, u64), need: u64)
     (later - now) * 1000 + need - level
 }
 
-/// What an instance may do with buckets that it has shared with so many for a long time. If it is alone, it is since
-/// `now`.
+/// What an instance may do with buckets that `instances` instances have shared for a long time. A single instance has
+/// been alone since `now`.
 pub fn share(quota: Quota, instances: usize, now: u64) -> Share {
     let instances = u32::try_from(instances).expect("few");
     let mut peers = Peers::new(Quotas::default().with(Policy::Player, Some(quota)));
@@ -137,19 +138,20 @@ pub fn share(quota: Quota, instances: usize, now: u64) -> Share {
     peers.share(Policy::Player)
 }
 
-/// In no interval was more spent than the depth and the refill. `spent` contains times, in nanoseconds, and tokens.
-pub fn check_every_window(quota: Quota, spent: &mut [(u64, u32)]) -> Result<(), TestCaseError> {
-    // The tokens of a request are spent at the time of Redis, which may be after that of a later call to another
-    // instance.
+/// Checks that in no interval more was spent than the bucket's depth and what was refilled. `spent` has the times, in
+/// nanoseconds, and the tokens.
+pub fn check_every_interval(quota: Quota, spent: &mut [(u64, u32)]) -> Result<(), TestCaseError> {
+    // A request's tokens count as spent when Redis takes them. That may be after a later call to another instance, so
+    // the times are not in order.
     spent.sort_unstable();
-    for (from, &(began, _)) in spent.iter().enumerate() {
-        let mut sum = 0;
+    for (from, &(start, _)) in spent.iter().enumerate() {
+        let mut total = 0;
         for &(at, tokens) in &spent[from..] {
-            sum += quota.worth(tokens);
-            let most = quota.full() + (at - began);
-            // The version is ahead of the clock by a microsecond if changes have the same one.
+            total += quota.worth(tokens);
+            let most = quota.full() + (at - start);
+            // For each change in the same microsecond, the version is another microsecond ahead of the clock.
             let slack = 1000 * (spent.len() as u64);
-            prop_assert!(sum <= most + slack, "{} > {}", sum, most);
+            prop_assert!(total <= most + slack, "{} > {}", total, most);
         }
     }
     Ok(())

@@ -1,49 +1,51 @@
-//! Whatever happens to Redis' answers, all instances together allow what one bucket does, and a player who calls once a
-//! second is never refused.
+//! In a simulation with late and lost answers of Redis, all instances together allow at most what one bucket does, and
+//! a player who calls once a second is never refused.
 
 use idlewatt::limit::Quota;
 use proptest::prelude::*;
 use proptest::test_runner::Config;
 
-use super::simulation::{Call, Simulation, Travel};
+use super::simulation::{Call, Simulation, Timing};
 
-/// Answers in time, requests that reach Redis late, and answers that arrive late.
-fn answered() -> impl Strategy<Value = Travel> {
-    let travel = |(done, back)| Travel { done: Some(done), back: Some(done + back) };
+/// Requests that are answered: in time, executed late by Redis, or with a late answer.
+fn answered_timings() -> impl Strategy<Value = Timing> {
+    let timing =
+        |(executed, back)| Timing { executed: Some(executed), answered: Some(executed + back) };
     prop_oneof![
         8 => (0..6_000_u64, 0..6_000_u64),
         3 => (0..500_000_u64, 0..490_000_u64),
         3 => (0..10_000_u64, 0..980_000_u64),
     ]
-    .prop_map(travel)
+    .prop_map(timing)
 }
 
-/// And answers that never arrive, to requests that reach Redis at some time or never.
-fn travels() -> impl Strategy<Value = Travel> {
+/// Requests that are answered, requests whose answer is lost, and requests that never reach Redis.
+fn timings() -> impl Strategy<Value = Timing> {
     prop_oneof![
-        14 => answered(),
-        1 => (0..4_000_000_u64).prop_map(|done| Travel { done: Some(done), back: None }),
-        1 => Just(Travel { done: None, back: None }),
+        14 => answered_timings(),
+        1 => (0..4_000_000_u64).prop_map(|executed| Timing { executed: Some(executed), answered: None }),
+        1 => Just(Timing { executed: None, answered: None }),
     ]
 }
 
 fn calls(
     pauses: impl Strategy<Value = u64>,
     costs: impl Strategy<Value = u32>,
-    most: usize,
+    max_count: usize,
 ) -> impl Strategy<Value = Vec<Call>> {
-    let call = (pauses, 0..5_usize, costs, travels(), prop::bool::weighted(0.05));
-    let call = call.prop_map(|(after, instance, cost, travel, is_down)| Call {
+    let call = (pauses, 0..5_usize, costs, timings(), prop::bool::weighted(0.05));
+    let call = call.prop_map(|(after, instance, cost, timing, is_down)| Call {
         after,
         instance,
         cost,
-        travel,
+        timing,
         is_down,
     });
-    prop::collection::vec(call, 1..most)
+    prop::collection::vec(call, 1..max_count)
 }
 
-fn hammering() -> impl Strategy<Value = Vec<Call>> {
+/// Many calls with short pauses.
+fn dense_calls() -> impl Strategy<Value = Vec<Call>> {
     let pauses = prop_oneof![
         6 => Just(0_u64),
         8 => 1..2_000_u64,
@@ -70,17 +72,17 @@ proptest! {
     #![proptest_config(Config { cases: 1500, failure_persistence: None, ..Config::default() })]
 
     #[test]
-    fn late_and_lost_answers_add_nothing_to_the_bucket(
-        quota in quotas(), instances in 1..=5_usize, drawn in 0..30_u32, calls in hammering()
+    fn late_and_lost_answers_allow_no_more_than_one_bucket(
+        quota in quotas(), instances in 1..=5_usize, taken in 0..30_u32, calls in dense_calls()
     ) {
         let mut simulation = Simulation::new(quota, instances, calls);
-        simulation.draw(drawn);
+        simulation.take_as_former_instance(taken);
         simulation.run();
-        simulation.check_every_window()?;
+        simulation.check_every_interval()?;
     }
 
     #[test]
-    fn one_call_a_second_is_neither_refused_nor_delayed(
+    fn one_call_per_second_is_never_refused_or_delayed(
         instances in 1..=5_usize,
         is_sticky in any::<bool>(),
         calls in calls(1_000_000..1_600_000_u64, Just(1_u32), 60),
@@ -91,7 +93,7 @@ proptest! {
             ..call
         });
         let mut simulation = Simulation::new(quota, instances, calls.collect());
-        simulation.ends_when_away = false;
+        simulation.ends_without_redis = false;
         simulation.run();
         prop_assert_eq!((simulation.refused, simulation.exhausted), (0, 0));
     }
