@@ -326,7 +326,7 @@ describe("the page", { concurrency: false }, () => {
       "the page is Korean",
       async () => (await visit.page.locator("html").getAttribute("lang")) === "ko",
     );
-    assert.match(await visit.at("click").textContent(), /램프/);
+    assert.match(await visit.at("click").textContent(), /크랭크/);
     await visit.page.reload();
     await visit.page.getByRole("heading", { name: "기계" }).waitFor();
     await visit.page.getByRole("heading", { name: "손 크랭크" }).waitFor();

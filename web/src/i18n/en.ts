@@ -107,7 +107,7 @@ export const en = {
     guest: "You play as a guest",
     guestHint: "Only this browser knows you. Take a name to keep the workshop, on any device.",
     named: (name: string) => `Signed in as ${name}`,
-    register: "Keep this workshop",
+    register: "Create account",
     signIn: "Sign in",
     signOut: "Sign out",
     signOutGuest: "Leave this workshop",

@@ -99,7 +99,7 @@ function Header({ view, onRegister, onSignOut }: { view: View; onRegister(): voi
           <option value="ko">한국어</option>
         </select>
         {state !== undefined && !isNamed && (
-          <button type="button" className={css.primary} data-testid="register-open" onClick={onRegister}>
+          <button type="button" data-testid="register-open" onClick={onRegister}>
             {m.account.register}
           </button>
         )}

@@ -55,25 +55,25 @@ export function Lamp({ light, machines }: { light: number; machines: string[] })
             cy="95"
             r="95"
             fill="url(#glow)"
-            style={{ opacity: 0.25 + light * 0.75 }}
+            style={{ opacity: 0.06 + light * 0.94 }}
           />
           <path className={css.cord} d="M100 0v24" />
           <path className={css.socket} d="M82 22h36v18a6 6 0 0 1-6 6H88a6 6 0 0 1-6-6Z" />
           <path
             className={css.glass}
             d="M86 46c0 16-34 26-34 62a48 48 0 0 0 96 0c0-36-34-46-34-62Z"
-            style={{ fillOpacity: 0.18 + light * 0.5 }}
+            style={{ fillOpacity: 0.06 + light * 0.6 }}
           />
           <path
             className={css.filament}
             d="M92 50v42l-10 20 9-7 9 12 9-12 9 7-10-20V50"
-            style={{ strokeWidth: 2.5 + light * 2 }}
+            style={{ strokeWidth: 2.5 + light * 2, opacity: 0.35 + light * 0.65 }}
           />
           <path
             className={css.beam}
             d="M62 140 -24 208H224L138 140Z"
             fill="url(#beam)"
-            style={{ opacity: machines.length === 0 ? 0.06 : 0.12 + light * 0.4 }}
+            style={{ opacity: light === 0 ? 0 : 0.1 + light * 0.5 }}
           />
           <g className={css.machines} style={{ opacity: 0.55 + light * 0.45 }}>
             {machines.map((id, index) => (

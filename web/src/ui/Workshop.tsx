@@ -86,9 +86,9 @@ function Floor({ state, catalog }: { state: State; catalog: Catalog }) {
   );
 }
 
-/** How bright the workshop is, from 0 to 1: the logarithm of the rate. */
+/** How bright the workshop is, from 0 to 1: the logarithm of the rate, so that the first machines are seen too. */
 export function lightOf(rate: number): number {
-  return Math.min(1, Math.log10(1 + rate) / 9);
+  return Math.min(1, Math.log10(1 + 10 * rate) / 10) ** 0.75;
 }
 
 function EnergyDisplay({ state }: { state: State }) {
