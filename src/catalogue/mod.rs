@@ -88,11 +88,8 @@ impl Catalogues {
             let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
             known.versions.last().map_or(0, |catalogue| catalogue.version)
         };
-        let loaded = if newest > known_version {
-            self.store.catalogues_newer_than(known_version).await?
-        } else {
-            Vec::new()
-        };
+        let loaded =
+            if newest > known_version { self.load_above(known_version).await? } else { Vec::new() };
         self.learn(loaded, Some(sent));
         Ok(())
     }
@@ -103,7 +100,7 @@ impl Catalogues {
     /// Returns the error of the query; the known versions are kept but not confirmed.
     pub async fn restart(&self) -> Result<(), store::Error> {
         let sent = Instant::now();
-        let loaded = self.store.catalogues_newer_than(0).await?;
+        let loaded = self.load_above(0).await?;
         let mut restarted = Known::default();
         restarted.learn(loaded, &self.rules, Some(sent));
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = restarted;
@@ -115,14 +112,10 @@ impl Catalogues {
     /// # Errors
     /// Returns the error of the statement.
     pub async fn seed(&self) -> Result<(), store::Error> {
-        let items = Self::seed_items()?;
-        if let Some(latest) = self.store.catalogues_newer_than(0).await?.pop() {
-            let texts = latest.items().texts_like(&items);
-            if self.store.fill_catalogue_texts(latest.version, &texts).await? {
-                self.restart().await?;
-            }
+        if !self.load_above(0).await?.is_empty() {
             return Ok(());
         }
+        let items = Self::seed_items()?;
         let now = self.clock.now();
         let first = NewCatalogue {
             version: 1,
@@ -145,6 +138,14 @@ impl Catalogues {
     pub fn seed_items() -> Result<CatalogueItems, store::Error> {
         serde_json::from_str(SEED)
             .map_err(|error| store::Error::Corrupt(format!("sql/catalogue.json: {error}")))
+    }
+
+    /// The versions above `version`, oldest first.
+    ///
+    /// # Errors
+    /// Returns the error of the statement.
+    async fn load_above(&self, version: u64) -> Result<Vec<Catalogue>, store::Error> {
+        self.store.catalogues_newer_than(version, &Self::seed_items()?).await
     }
 
     /// Adds versions and notes a confirmation.

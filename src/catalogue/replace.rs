@@ -32,7 +32,7 @@ impl Catalogues {
         is_expected: impl Fn(&Catalogue) -> bool,
     ) -> Result<Arc<Catalogue>, ReplaceError> {
         let mut faults = items.faults();
-        self.learn(self.store.catalogues_newer_than(self.newest_version()).await?, None);
+        self.learn(self.load_above(self.newest_version()).await?, None);
         let newest = self.timeline().map(|timeline| Arc::clone(timeline.newest()));
         let newest = newest.map_err(|it| store::Error::Unavailable(it.to_string()))?;
         if !is_expected(&newest) {

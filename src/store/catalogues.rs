@@ -30,17 +30,24 @@ pub struct ItemNames {
 
 impl Store {
     /// The versions above `version`, oldest first.
+    /// In a version of the previous release, which stores no texts in other languages, the items that are as in
+    /// `defaults` get the texts from there.
     ///
     /// # Errors
     /// Returns the error of the statement.
-    pub async fn catalogues_newer_than(&self, version: u64) -> Result<Vec<Catalogue>, Error> {
+    pub async fn catalogues_newer_than(
+        &self,
+        version: u64,
+        defaults: &CatalogueItems,
+    ) -> Result<Vec<Catalogue>, Error> {
         let sql = include_str!("../../sql/queries/catalogues/newer_than.sql");
         let rows = self.query(sql, &[&signed(version)]).await?;
         rows.iter()
             .map(|row| {
                 let Json(mut items): Json<CatalogueItems> = row.try_get("items")?;
                 let texts: Option<Json<CatalogueTexts>> = row.try_get("texts")?;
-                items.put_texts(texts.map(|Json(texts)| texts).unwrap_or_default());
+                let texts = texts.map(|Json(texts)| texts);
+                items.put_texts(texts.unwrap_or_else(|| items.texts_like(defaults)));
                 let Json(removed): Json<CatalogueItems> = row.try_get("removed")?;
                 let version: i64 = row.try_get("version")?;
                 let effective_at = row.try_get("effective_at")?;
@@ -76,19 +83,6 @@ impl Store {
             &texts,
         ];
         Ok(!self.query(sql, &parameters).await?.is_empty())
-    }
-
-    /// Adds texts to a version that was stored by a release without texts. Returns whether that was so.
-    ///
-    /// # Errors
-    /// Returns the error of the statement.
-    pub async fn fill_catalogue_texts(
-        &self,
-        version: u64,
-        texts: &CatalogueTexts,
-    ) -> Result<bool, Error> {
-        let sql = include_str!("../../sql/queries/catalogues/fill_texts.sql");
-        Ok(self.execute(sql, &[&signed(version), &Json(texts)]).await? > 0)
     }
 
     /// Those of the given items that at least one player owns.

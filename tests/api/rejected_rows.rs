@@ -29,7 +29,7 @@ const END_THIRD_CONNECTION: &str = "
 /// How many times a connection is ended, because the time between the error and the close varies.
 const ROUNDS: usize = 50;
 
-/// Players, of whom the first has a row that cannot be written.
+/// Some players. Postgres rejects every write of the first one's row.
 struct RejectedRow {
     app: TestApp,
     gate: Gate,

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::support::books::eventually;
 use crate::support::{TestApp, World};
 
 async fn read(app: &TestApp) -> Value {
@@ -96,4 +97,33 @@ async fn texts_that_an_operator_removed_stay_removed() {
     world.advance(3.0);
     let catalog = read(&world.start().await).await;
     assert_eq!(catalog["generators"][0].get("texts"), None);
+}
+
+/// As on a standby that another server has taken the place of: the epoch is new, and nothing can be written.
+#[tokio::test]
+async fn a_catalogue_of_the_previous_release_is_read_again_in_a_new_epoch_without_a_write() {
+    let world = World::new().await;
+    let app = world.start().await;
+    let database = world.connect().await;
+    let name = world.database.get_dbname().expect("a name");
+    let sql = format!(
+        "alter database \"{name}\" set default_transaction_read_only = on;
+         select pg_terminate_backend(pid) from pg_stat_activity
+         where datname = current_database() and pid <> pg_backend_pid();
+         update catalogues set texts = null;
+         update deployment set epoch = gen_random_uuid()"
+    );
+    database.batch_execute(&sql).await.expect("changed");
+    let before = app.server.store.identity().epoch();
+    eventually("the new epoch is known", async || {
+        (app.server.store.identity().epoch() != before).then_some(())
+    })
+    .await;
+    // A timeline is confirmed only after everything was read again.
+    let catalog = eventually("the catalogue is read again", async || {
+        app.server.catalogues.confirmed_timeline().ok()?;
+        Some(read(&app).await)
+    })
+    .await;
+    assert_eq!(catalog["generators"][0]["texts"]["ko"]["name"], "손 크랭크");
 }
