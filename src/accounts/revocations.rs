@@ -29,6 +29,10 @@ impl Known {
     fn add(&mut self, revocation: Revocation, now: Timestamp) {
         let Revocation { subject, reason, number } = revocation;
         if matches!(reason, Reason::PlayerBanned | Reason::PlayerUnbanned) {
+            let current = self.reasons.get(&subject).map(|&(reason, _)| reason);
+            if current == Some(Reason::PlayerDeleted) {
+                return;
+            }
             if self.bans.get(&subject).is_some_and(|&(latest, _)| latest >= number) {
                 return;
             }
@@ -109,5 +113,7 @@ mod tests {
         assert_eq!(revocations.reason(player), None);
         revocations.note_final(player, Reason::PlayerDeleted, at(7));
         assert_eq!(revocations.reason(player), Some(Reason::PlayerDeleted));
+        // As from the answer to a poll that was sent before the deletion.
+        assert_eq!(learn(8, Reason::PlayerUnbanned), Some(Reason::PlayerDeleted));
     }
 }
