@@ -3,11 +3,13 @@
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 /// Whether requests can be served, and the state of each part.
 #[derive(Debug, Default)]
 pub struct Health {
     started: AtomicBool,
-    draining: AtomicBool,
+    draining: watch::Sender<bool>,
     database_up: AtomicBool,
     database_latency_micros: AtomicU64,
     writes: AtomicU8,
@@ -73,12 +75,17 @@ impl Health {
 
     /// Notes that the process is shutting down.
     pub fn drain(&self) {
-        self.draining.store(true, Ordering::Relaxed);
+        self.draining.send_replace(true);
     }
 
     /// Whether the process is shutting down.
     pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
+        *self.draining.borrow()
+    }
+
+    /// Changes when the process begins to shut down.
+    pub fn watch_draining(&self) -> watch::Receiver<bool> {
+        self.draining.subscribe()
     }
 
     /// Notes that the database answered within `latency`.

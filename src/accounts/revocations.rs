@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
+use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
 use crate::domain::Timestamp;
@@ -14,6 +15,10 @@ use crate::store::pulse::{Reason, Revocation};
 pub struct Revocations {
     known: RwLock<Known>,
     generation: AtomicU64,
+    /// Changes whenever `generation` does.
+    changes: watch::Sender<()>,
+    /// Notified when this instance has made a revocation.
+    made: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -57,6 +62,23 @@ impl Revocations {
         }
         drop(known);
         self.generation.fetch_add(1, Ordering::Release);
+        self.changes.send_replace(());
+    }
+
+    /// As [`Revocations::learn`], for a revocation that this instance has just made.
+    pub fn note_made(&self, revocation: Revocation, now: Timestamp) {
+        self.learn(&[revocation], now);
+        self.made.notify_one();
+    }
+
+    /// Returns when this instance has made a revocation.
+    pub async fn made(&self) {
+        self.made.notified().await;
+    }
+
+    /// Changes with every revocation.
+    pub fn watch(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
     }
 
     /// Replaces all revocations by those of a database of another epoch.
@@ -64,6 +86,7 @@ impl Revocations {
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = Known::default();
         self.learn(revocations, now);
         self.generation.fetch_add(1, Ordering::Release);
+        self.changes.send_replace(());
     }
 
     /// A number that rises with every revocation. While it is unchanged, a session that was checked need not be checked
@@ -74,7 +97,7 @@ impl Revocations {
 
     /// Adds a revocation that is never lifted: the end of a session, or the deletion of a player.
     pub fn note_final(&self, subject: Uuid, reason: Reason, now: Timestamp) {
-        self.learn(&[Revocation { subject, reason, number: i64::MAX }], now);
+        self.note_made(Revocation { subject, reason, number: i64::MAX }, now);
     }
 
     /// Why a session or player is rejected; `None` if it is not.

@@ -23,11 +23,14 @@ use crate::http::{self, Api, Options};
 use crate::jobs::{self, Jobs};
 use crate::lanes;
 use crate::limit::{Limiter, Policy, Quota, Quotas};
+use crate::notifications::Notifications;
 use crate::operators::Operators;
 use crate::peers::Peers;
 use crate::rankings::Rankings;
 use crate::redis_client::Redis;
+use crate::signals::Signals;
 use crate::store::{Endpoint, Store, StoreOptions};
+use crate::streams::Streams;
 use crate::supervisor::Supervisor;
 use crate::telemetry::metrics::Metrics;
 
@@ -66,6 +69,9 @@ pub struct Server {
     pub limiter: Arc<Limiter>,
     pub shedding: Arc<http::Shedding>,
     pub rankings: Arc<Rankings>,
+    pub signals: Arc<Signals>,
+    pub streams: Arc<Streams>,
+    pub notifications: Arc<Notifications>,
     pub health: Arc<Health>,
     pub metrics: Metrics,
     pub jobs: Arc<Jobs>,
@@ -102,6 +108,7 @@ impl Server {
         let supervisor = Supervisor::new();
         let identity = Arc::clone(store.identity());
         let peers = Peers::new(redis.clone(), Arc::clone(&clock), identity, alone);
+        let signals = Arc::new(Signals::new(store.clone(), peers.clone(), config.live));
         let players = Players::new(cache::Settings {
             store: store.clone(),
             redis: redis.clone(),
@@ -138,6 +145,18 @@ impl Server {
             &supervisor,
         );
         let game = Arc::new(game.map_err(|error| Error::Other(error.to_string()))?);
+        let streams = Arc::new(Streams::new(
+            store.clone(),
+            Arc::clone(&signals),
+            Arc::clone(&clock),
+            metrics.streams.clone(),
+        ));
+        let notifications = Arc::new(Notifications::new(
+            store.clone(),
+            Arc::clone(&clock),
+            Arc::clone(&signals),
+            metrics.streams.clone(),
+        ));
         let parts = jobs::Parts {
             store: store.clone(),
             players: players.clone(),
@@ -145,6 +164,7 @@ impl Server {
             catalogues: Arc::clone(&catalogues),
             accounts: Arc::clone(&accounts),
             rankings: Arc::clone(&rankings),
+            notifications: Arc::clone(&notifications),
         };
         let role = config.role;
         if role.works() {
@@ -177,6 +197,8 @@ impl Server {
             catalogues: Arc::clone(&catalogues),
             operators: Arc::new(operators),
             rankings: Arc::clone(&rankings),
+            streams: Arc::clone(&streams),
+            notifications: Arc::clone(&notifications),
             health: Arc::clone(&health),
             redis: redis.clone(),
             limits: Arc::new(http::Limits::new(Arc::clone(&limiter))),
@@ -204,6 +226,9 @@ impl Server {
             limiter,
             shedding,
             rankings,
+            signals,
+            streams,
+            notifications,
             health,
             metrics,
             jobs: Arc::new(jobs),

@@ -11,7 +11,7 @@ use crate::store::players::PlayerRecord;
 
 /// The number of the format in Redis. Change it and the number in `peers::message` whenever the encoding of a player or
 /// of a change differs from the previous release, so that instances of two releases do not misread each other.
-const FORMAT: u8 = 3;
+const FORMAT: u8 = 4;
 
 /// A change of one player.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -130,6 +130,6 @@ pub(super) mod tests {
     #[test]
     fn the_encoded_length_matches_the_format_number() {
         let length = encode(&record()).expect("written").len();
-        assert_eq!((FORMAT, length), (3, 170));
+        assert_eq!((FORMAT, length), (4, 171));
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::domain::{Catalogue, Inventory, Production, Timeline, Timestamp};
+use crate::domain::{Catalogue, Inventory, Language, Production, Timeline, Timestamp};
 use crate::identity::Epoch;
 use crate::store::players::PlayerRecord;
 
@@ -33,6 +33,7 @@ pub struct Basis {
     inventory: Inventory,
     display_name: Arc<str>,
     username: Option<Arc<str>>,
+    language: Option<Language>,
 }
 
 impl Basis {
@@ -53,6 +54,7 @@ impl Basis {
             inventory: player.inventory.clone(),
             display_name: Arc::clone(&player.display_name),
             username: record.username.clone(),
+            language: player.language,
         }
     }
 
@@ -72,6 +74,7 @@ impl Basis {
             && Arc::ptr_eq(&self.timeline, timeline)
             && Arc::ptr_eq(&self.catalogue, timeline.at(now))
             && self.inventory.is_shared_with(&player.inventory)
+            && self.language == player.language
             && Arc::ptr_eq(&self.display_name, &player.display_name)
             && self.username.as_ref().map(Arc::as_ptr) == record.username.as_ref().map(Arc::as_ptr)
     }

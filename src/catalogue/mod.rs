@@ -9,6 +9,8 @@ mod replace;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
+
 pub use replace::ReplaceError;
 
 use crate::clock::Clock;
@@ -40,6 +42,8 @@ pub struct Catalogues {
     clock: Arc<dyn Clock>,
     rules: Arc<Rules>,
     known: RwLock<Known>,
+    /// Notified when this instance has stored a version.
+    replaced: Notify,
 }
 
 #[derive(Default)]
@@ -53,7 +57,18 @@ struct Known {
 impl Catalogues {
     /// Starts without any known version.
     pub fn new(store: Store, clock: Arc<dyn Clock>, rules: Rules) -> Self {
-        Self { store, clock, rules: Arc::new(rules), known: RwLock::default() }
+        Self {
+            store,
+            clock,
+            rules: Arc::new(rules),
+            known: RwLock::default(),
+            replaced: Notify::new(),
+        }
+    }
+
+    /// Returns when this instance has replaced the catalogue.
+    pub async fn replaced(&self) {
+        self.replaced.notified().await;
     }
 
     /// The known timeline, for reading.

@@ -54,7 +54,7 @@ impl Catalogues {
             created_at: now,
         };
         match self.store.insert_catalogue(&next, self.store_deadline(now)).await {
-            Ok(true) => {}
+            Ok(true) => self.replaced.notify_one(),
             Ok(false) => {
                 return Err(store::Error::Unavailable("storing took too long".into()).into());
             }

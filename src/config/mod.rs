@@ -57,6 +57,8 @@ pub struct Config {
     pub role: Role,
     pub jobs: JobsConfig,
     pub export: ExportConfig,
+    /// Whether instances send each other messages about new events, which the release without streams does not know.
+    pub live: bool,
     /// How long production continues while a player without upgrades is absent.
     pub offline_cap: Duration,
 }

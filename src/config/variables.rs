@@ -14,7 +14,7 @@ const fn variable(name: &'static str, default: &'static str, help: &'static str)
 }
 
 /// All variables.
-pub const VARIABLES: [Variable; 39] = [
+pub const VARIABLES: [Variable; 40] = [
     variable("HOST", "127.0.0.1", "Address to listen on; 0.0.0.0 in a container"),
     variable("PORT", "8080", "Port of the API; 0 binds a free one"),
     variable("METRICS_HOST", "127.0.0.1", "Address to listen on for the operator port"),
@@ -120,6 +120,11 @@ pub const VARIABLES: [Variable; 39] = [
         "RATE_LIMIT_LEASES",
         "on",
         "Whether an instance leases several tokens from Redis at once and uses them without asking again: on, or off, with which every call asks Redis",
+    ),
+    variable(
+        "LIVE",
+        "on",
+        "Whether instances tell each other at once of new events: on, or off while instances of a release without streams run beside this one, with which events arrive up to half a second later",
     ),
     variable(
         "OFFLINE_CAP_SECONDS",

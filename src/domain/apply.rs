@@ -49,6 +49,14 @@ impl Player {
                 self.version += 1;
                 Ok(Outcome::Done {})
             }
+            Command::ChooseLanguage { language, display_name } => {
+                self.language = Some(*language);
+                if let Some(name) = display_name {
+                    self.display_name = name.as_str().into();
+                }
+                self.version += 1;
+                Ok(Outcome::Done {})
+            }
             Command::Arrive | Command::Grant { .. } => Ok(Outcome::Done {}),
         };
         // A mutation ends the reporting of an absence, unless the mutation itself ended the absence.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::notification::Language;
 use super::slug::Slug;
 use super::time::Timestamp;
 
@@ -24,6 +25,8 @@ pub enum Command {
     Prestige,
     /// Sets the display name. The name must have been validated.
     Rename(String),
+    /// Sets the language of texts for the player, and the display name if there is one, which must have been validated.
+    ChooseLanguage { language: Language, display_name: Option<String> },
     /// Gives the player energy on behalf of an operator. This does not count as presence.
     Grant { energy: f64, reason: String },
     /// Stores that the player is present, and changes nothing else.

@@ -6,6 +6,7 @@ mod catalogue;
 mod command;
 mod cost;
 mod inventory;
+mod notification;
 mod player;
 mod production;
 #[cfg(test)]
@@ -30,6 +31,7 @@ pub use command::{
 };
 pub use cost::CostCurve;
 pub use inventory::Inventory;
+pub use notification::{Language, Localized, Priority};
 pub use player::{Away, ClickBucket, Player};
 pub use production::{Production, finite};
 pub use rules::{AWAY_AFTER_SECONDS, AWAY_SHOWN_SECONDS, PRESENCE_SECONDS, Rules};

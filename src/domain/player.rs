@@ -10,6 +10,7 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::inventory::Inventory;
+use super::notification::Language;
 use super::production::{Production, sum};
 use super::rules::{
     AWAY_AFTER_SECONDS, AWAY_SHOWN_SECONDS, CLOCK_STEP_SECONDS, PRESENCE_SECONDS, Rules,
@@ -53,6 +54,8 @@ pub struct Player {
     /// The lifetime energy at the start of that season.
     #[serde(deserialize_with = "amount")]
     pub season_base: f64,
+    /// The language of texts for the player; `None` until the player chooses one.
+    pub language: Option<Language>,
 }
 
 /// An absence of the player.
@@ -121,6 +124,7 @@ impl Player {
             ledger_balance: 0.0,
             season: Season::at(now),
             season_base: 0.0,
+            language: None,
         }
     }
 

@@ -90,6 +90,22 @@ pub fn folded(text: &str) -> String {
 /// # Errors
 /// Returns why the text is rejected.
 pub fn shown(text: &str, limits: TextLimits) -> Result<String, UnfitText> {
+    validated(text, limits, is_control)
+}
+
+/// Like [`shown`], for a text of several lines, which are separated by line feeds.
+///
+/// # Errors
+/// Returns why the text is rejected.
+pub fn shown_lines(text: &str, limits: TextLimits) -> Result<String, UnfitText> {
+    validated(text, limits, |c| c != '\n' && is_control(c))
+}
+
+fn validated(
+    text: &str,
+    limits: TextLimits,
+    is_refused_control: fn(char) -> bool,
+) -> Result<String, UnfitText> {
     // Composing and trimming hardly shorten a text, so a text that is much too long is rejected without that work.
     if text.len() > limits.bytes.saturating_mul(4) {
         return Err(UnfitText::Length(limits));
@@ -102,7 +118,7 @@ pub fn shown(text: &str, limits: TextLimits) -> Result<String, UnfitText> {
     }
     let mut marks = 0;
     for c in text.chars() {
-        if is_control(c) {
+        if is_refused_control(c) {
             return Err(UnfitText::Control);
         }
         if is::<BidiControl>(c) {
@@ -255,6 +271,17 @@ mod tests {
             assert_eq!(shown(&format!("a{c}b"), LIMITS), Err(UnfitText::Control), "{c:?}");
         }
         assert!(is_shown("שלום"));
+    }
+
+    #[test]
+    fn a_text_of_several_lines_may_contain_line_feeds_only() {
+        let lines = |text: &str| shown_lines(text, TextLimits { characters: 100, bytes: 400 });
+        assert_eq!(lines(" one\n\ntwo\n").as_deref(), Ok("one\n\ntwo"));
+        for other in ["\r\n", "\r", "\t", "\u{2028}", "\u{85}"] {
+            let text = format!("one{other}two");
+            assert_eq!(lines(&text), Err(UnfitText::Control), "{other:?}");
+        }
+        assert!(lines("\n\n").is_err());
     }
 
     #[test]

@@ -10,9 +10,11 @@ use crate::health::Health;
 use crate::http::limit_headers::Limits;
 use crate::http::pages::rankings::RankingsPages;
 use crate::http::shedding::Shedding;
+use crate::notifications::Notifications;
 use crate::operators::Operators;
 use crate::rankings::Rankings;
 use crate::redis_client::Redis;
+use crate::streams::Streams;
 use crate::telemetry::metrics::Metrics;
 
 /// The services that handlers use. Each worker thread has its own copy, because cloning a shared `Arc` would make all
@@ -24,6 +26,8 @@ pub struct Api {
     pub catalogues: Arc<Catalogues>,
     pub operators: Arc<Operators>,
     pub rankings: Arc<Rankings>,
+    pub streams: Arc<Streams>,
+    pub notifications: Arc<Notifications>,
     pub health: Arc<Health>,
     /// `None` if no Redis is configured.
     pub redis: Option<Redis>,

@@ -6,7 +6,9 @@ use actix_web::{Handler, HttpRequest, HttpResponse, Resource, Responder, Route, 
 
 use crate::api::problem::Problem;
 use crate::http::Api;
-use crate::http::handlers::{admin, auth, catalogue, health, me, players, rankings, seasons};
+use crate::http::handlers::{
+    admin, auth, catalogue, events, health, me, notifications, players, rankings, seasons,
+};
 use crate::http::middleware::limits::Limited;
 use crate::http::middleware::shed::Shed;
 use crate::http::openapi::docs;
@@ -64,7 +66,7 @@ fn game_routes(config: &mut web::ServiceConfig) {
         .service(
             Endpoint::at("/me")
                 .get(me::read_state)
-                .patch(me::rename)
+                .patch(me::change_profile)
                 .delete(me::delete_player)
                 .resource(),
         )
@@ -73,10 +75,27 @@ fn game_routes(config: &mut web::ServiceConfig) {
         .service(Endpoint::at("/rankings").get(rankings::read_rankings).resource())
         .service(Endpoint::at("/rankings/me").get(rankings::read_own_ranking).resource())
         .service(Endpoint::at("/catalog").get(catalogue::read_catalog).resource())
+        .service(Endpoint::at("/events").get(events::poll_events).resource())
         .service(Endpoint::at("/me/generators/{id}/purchase").post(me::buy_generator).resource())
         .service(Endpoint::at("/me/upgrades/{id}/purchase").post(me::buy_upgrade).resource())
         .service(Endpoint::at("/me/prestige").post(me::prestige).resource())
         .service(Endpoint::at("/me/ledger").get(me::read_ledger).resource())
+        .service(Endpoint::at("/me/streams").get(events::list_streams).resource())
+        .service(
+            Endpoint::at("/me/notifications").get(notifications::list_notifications).resource(),
+        )
+        .service(Endpoint::at("/me/notifications/read").post(notifications::mark_read).resource())
+        .service(
+            Endpoint::at("/me/notifications/{id}")
+                .delete(notifications::delete_notification)
+                .resource(),
+        )
+        .service(
+            Endpoint::at("/me/notification-settings")
+                .get(notifications::read_settings)
+                .put(notifications::change_settings)
+                .resource(),
+        )
         .service(Endpoint::at("/me/export").get(me::export).resource())
         .service(Endpoint::at("/seasons").get(seasons::list_seasons).resource())
         .service(
@@ -103,6 +122,17 @@ fn admin_routes(config: &mut web::ServiceConfig) {
             .service(Endpoint::at("/jobs").get(jobs::list_jobs).resource())
             .service(Endpoint::at("/jobs/{id}").delete(jobs::discard_job).resource())
             .service(Endpoint::at("/jobs/{id}/retry").post(jobs::retry_job).resource())
+            .service(
+                Endpoint::at("/notifications")
+                    .get(admin::notifications::list_notifications)
+                    .post(admin::notifications::send_notification)
+                    .resource(),
+            )
+            .service(
+                Endpoint::at("/notifications/{id}")
+                    .delete(admin::notifications::withdraw_notification)
+                    .resource(),
+            )
             .service(
                 Endpoint::at("/rankings/rebuild")
                     .post(admin::rankings::rebuild_rankings)

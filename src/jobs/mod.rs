@@ -22,6 +22,7 @@
 
 mod kind;
 mod names;
+mod notifications;
 mod purge;
 mod queue;
 mod runner;
@@ -47,6 +48,7 @@ pub use work::{Error, Finished, Parts, Work};
 use crate::config::JobsConfig;
 use crate::health::Health;
 use crate::id::new_id;
+use crate::notifications::SEND_KIND;
 use crate::store;
 use crate::store::jobs::{ClaimedJob, NewJob};
 use crate::supervisor::Supervisor;
@@ -69,6 +71,11 @@ pub fn kinds() -> Vec<Kind> {
         Kind::new("purge_sessions", purge::sessions).on(minutes(10)),
         Kind::new("purge_revocations", purge::revocations).on(minutes(10)),
         Kind::new("empty_idempotency_slots", purge::idempotency_slots).on(minutes(1)),
+        Kind::new("empty_event_slots", purge::event_slots).on(minutes(1)),
+        Kind::new("purge_signals", purge::signals).on(minutes(1)),
+        Kind::new(SEND_KIND, notifications::send),
+        Kind::new("expire_notifications", notifications::expire).on(minutes(1)),
+        Kind::new("purge_notifications", notifications::purge).on(hours(1)),
         Kind::new("purge_guests", purge::guests).on(hours(24)),
         Kind::new("freeze_seasons", seasons::freeze).on(minutes(1)),
         Kind::new("fold_names", names::fold).on(hours(1)),

@@ -4,6 +4,9 @@ use uuid::Uuid;
 
 use super::work::{Cursor, Error, Finished, Work};
 use crate::cache::InvalidationGuard;
+use crate::store::idempotency;
+use crate::store::ring::Ring;
+use crate::store::streams;
 
 /// The maximum number of rows that one statement deletes.
 const CHUNK: u64 = 1_000;
@@ -39,11 +42,35 @@ pub(super) async fn revocations(work: Work) -> Result<Finished, Error> {
     work.finish(step).await
 }
 
-/// Empties the slot of idempotency records that is used next.
+/// Empties the slots of idempotency records that are used next.
 pub(super) async fn idempotency_slots(work: Work) -> Result<Finished, Error> {
-    match work.parts.store.empty_idle_slots(work.lease(), work.parts.clock.substitute()).await? {
+    empty_slots(work, &idempotency::RINGS).await
+}
+
+/// Empties the slot of events that is used next.
+pub(super) async fn event_slots(work: Work) -> Result<Finished, Error> {
+    empty_slots(work, &[streams::RING]).await
+}
+
+async fn empty_slots(work: Work, rings: &[Ring]) -> Result<Finished, Error> {
+    let substitute = work.parts.clock.substitute();
+    match work.parts.store.empty_idle_slots(work.lease(), rings, substitute).await? {
         Some(_) => Ok(Finished::by_statement()),
         None => Err(Error::LeaseLost),
+    }
+}
+
+/// Deletes signals that every instance has read.
+pub(super) async fn signals(work: Work) -> Result<Finished, Error> {
+    loop {
+        let mut step = work.begin().await?;
+        if step.purge_signals().await? == 0 {
+            return work.finish(step).await;
+        }
+        work.advance(step, &()).await?;
+        if work.is_stopping() {
+            return work.hand_back().await;
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use crate::cache::Players;
 use crate::catalogue::{Catalogues, Unconfirmed};
 use crate::clock::Clock;
 use crate::domain::Timestamp;
+use crate::notifications::Notifications;
 use crate::rankings::Rankings;
 use crate::store::jobs::Lease;
 use crate::store::{self, Store, Transaction};
@@ -25,6 +26,7 @@ pub struct Parts {
     pub catalogues: Arc<Catalogues>,
     pub accounts: Arc<Accounts>,
     pub rankings: Arc<Rankings>,
+    pub notifications: Arc<Notifications>,
 }
 
 /// The progress of a job that visits players in the order of their ids. It is stored as JSON with the job.

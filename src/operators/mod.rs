@@ -106,7 +106,7 @@ impl Operators {
         if let Some(number) = changed {
             let reason = if banned { Reason::PlayerBanned } else { Reason::PlayerUnbanned };
             let revocation = Revocation { subject: player, reason, number };
-            self.accounts.revocations().learn(&[revocation], self.clock.now());
+            self.accounts.revocations().note_made(revocation, self.clock.now());
             return Ok(());
         }
         self.game.look_up(player).await.map(drop)

@@ -93,6 +93,11 @@ impl Freshness {
         age < FRESH_WHILE_CONNECTED && self.micros(now) < until && self.micros(current_at) >= since
     }
 
+    /// Whether all announcements of other instances are known to arrive.
+    pub fn is_connected(&self, now: Instant) -> bool {
+        self.micros(now) < self.until.load(Ordering::Acquire)
+    }
+
     fn micros(&self, at: Instant) -> u64 {
         let span = at.saturating_duration_since(self.started);
         u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
@@ -193,7 +198,7 @@ impl Freshness {
         let mut channel = self.channel.lock().unwrap_or_else(PoisonError::into_inner);
         // Computed before the change: if the gap since the last heartbeat was too long, the heartbeat that arrives now
         // does not hide it.
-        let was_connected = self.micros(now) < self.until.load(Ordering::Relaxed);
+        let was_connected = self.is_connected(now);
         let peers: Vec<Uuid> = channel.peers.keys().copied().collect();
         change(&mut channel);
         if channel.only_writer {

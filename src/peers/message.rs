@@ -11,7 +11,7 @@ use crate::identity::Identity;
 
 /// The version of the format. Change it whenever the format of messages or of a topic's items changes, so that
 /// instances of different releases do not misread each other's messages.
-const FORMAT: u8 = 3;
+const FORMAT: u8 = 4;
 
 /// What the items of a topic must implement.
 pub trait Item: Serialize + DeserializeOwned + Send + Sync + 'static {}
@@ -26,6 +26,8 @@ pub struct Topic(u32);
 impl Topic {
     /// Players' rows that changed.
     pub const PLAYERS: Self = Self(2);
+    /// What was committed, so that others look at it at once.
+    pub const SIGNALS: Self = Self(3);
 }
 
 /// A message between instances.

@@ -1,22 +1,20 @@
 //! Stored outcomes of requests that have an idempotency key.
 //!
-//! The records are in rings of list partitions (*slots*). Each slot is in use for a period in turn: eight hours for
-//! most requests, ten minutes for clicks. During the period before its next use everything in it has expired, and it is
-//! emptied by `truncate`. The statement that truncates also selects the slot, by the database's clock, so a worker that
-//! was paused cannot empty a slot that is in use. All partitions exist from the start, so the server runs no DDL, and
-//! there is a partition for every record.
+//! The records are in two [rings](Ring) of partitions: each slot is in use for eight hours for most requests, and for
+//! ten minutes for clicks.
 //!
 //! A record contains a hash of method, path and the parsed command, so that white space, the order of JSON members, and
 //! `5.0` instead of `5` make no difference. It also contains a hash of the bytes of the body. This is the only hash
 //! that the previous release knows, so that during an upgrade each release recognizes repeats of requests that the
 //! other one answered.
 
-use tokio_postgres::types::ToSql;
+use std::time::Duration;
+
 use uuid::Uuid;
 
 use super::error::Error;
-use super::jobs::Lease;
 use super::pool::{Store, Transaction};
+use super::ring::Ring;
 use crate::domain::Timestamp;
 
 /// How long an outcome is stored. Each retention has its own ring of slots.
@@ -28,20 +26,13 @@ pub enum Retention {
     Long,
 }
 
-/// A ring of partitions (slots). Each is in use for `period_micros` in turn and is emptied before its next use. A ring
-/// has one slot more than the retention needs, so that everything in the next slot has expired.
-struct Ring {
-    first_slot: i16,
-    slots: i64,
-    period_micros: i64,
-}
-
-const MINUTE_MICROS: i64 = 60_000_000;
-const SHORT_RING: Ring = Ring { first_slot: 10, slots: 3, period_micros: 10 * MINUTE_MICROS };
-/// No slot is emptied this close to a change of slots. An instance whose clock differs, or whose statement is slow, may
-/// still write to the other slot: clocks differ by up to a second, and a statement takes up to six seconds.
-const SLOT_MARGIN_MICROS: i64 = MINUTE_MICROS / 2;
-const LONG_RING: Ring = Ring { first_slot: 0, slots: 5, period_micros: 8 * 60 * MINUTE_MICROS };
+const SHORT_RING: Ring =
+    Ring { table: TABLE, first_slot: 10, slots: 3, period: Duration::from_mins(10) };
+const LONG_RING: Ring =
+    Ring { table: TABLE, first_slot: 0, slots: 5, period: Duration::from_hours(8) };
+const TABLE: &str = "idempotency_records";
+/// The rings of the records.
+pub const RINGS: [Ring; 2] = [SHORT_RING, LONG_RING];
 
 impl Retention {
     /// How long an outcome is valid, in seconds.
@@ -57,12 +48,6 @@ impl Retention {
             Self::Short => SHORT_RING,
             Self::Long => LONG_RING,
         }
-    }
-
-    fn slot_at(self, now: Timestamp) -> i16 {
-        let ring = self.ring();
-        let position = now.as_micros().div_euclid(ring.period_micros).rem_euclid(ring.slots);
-        ring.first_slot + position as i16
     }
 }
 
@@ -121,7 +106,7 @@ pub struct NewRecord {
 
 impl NewRecord {
     pub(super) fn slot(&self) -> i16 {
-        self.retention.slot_at(self.created_at)
+        self.retention.ring().slot_at(self.created_at)
     }
 }
 
@@ -201,41 +186,6 @@ impl Store {
                 })
             })
             .collect()
-    }
-
-    /// Truncates the next slot of each ring, and marks the job that does this as done. Returns how many slots were
-    /// emptied, or `None` if the job's lease was lost or has expired. The time is the database's, or `substitute` in
-    /// tests, whose clock differs from the database's.
-    ///
-    /// # Errors
-    /// Returns the error of the statement.
-    pub async fn empty_idle_slots(
-        &self,
-        lease: Lease,
-        substitute: Option<Timestamp>,
-    ) -> Result<Option<usize>, Error> {
-        let rings = [SHORT_RING, LONG_RING];
-        let first_slots = rings.each_ref().map(|ring| ring.first_slot);
-        let slots = rings.each_ref().map(|ring| ring.slots);
-        let periods = rings.each_ref().map(|ring| ring.period_micros);
-        // A substitute is the same for all instances, so no margin is needed.
-        let margin = if substitute.is_some() { 0 } else { SLOT_MARGIN_MICROS };
-        let parameters: [&(dyn ToSql + Sync); 7] = [
-            &lease.job,
-            &lease.token,
-            &substitute,
-            &first_slots.as_slice(),
-            &slots.as_slice(),
-            &periods.as_slice(),
-            &margin,
-        ];
-        let sql = include_str!("../../sql/queries/idempotency/empty_slots.sql");
-        let rows = self.query(sql, &parameters).await?;
-        let mut emptied = 0;
-        for row in &rows {
-            emptied += usize::from(row.try_get::<_, bool>("emptied")?);
-        }
-        Ok((!rows.is_empty()).then_some(emptied))
     }
 }
 

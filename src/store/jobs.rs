@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::error::Error;
@@ -54,6 +55,16 @@ pub struct NewJob<'a> {
     pub run_after: Timestamp,
     pub max_attempts: i32,
     pub created_at: Timestamp,
+}
+
+const ENQUEUE: &str = include_str!("../../sql/queries/jobs/enqueue.sql");
+
+impl NewJob<'_> {
+    /// The parameters of [`ENQUEUE`].
+    fn columns(&self) -> [&(dyn ToSql + Sync); 7] {
+        let Self { id, kind, unique_key, arguments, run_after, max_attempts, created_at } = self;
+        [id, kind, unique_key, arguments, run_after, max_attempts, created_at]
+    }
 }
 
 /// The exclusive right to work on a job. It is lost when it expires and another worker claims the job.
@@ -128,12 +139,7 @@ impl Store {
     /// # Errors
     /// Returns the error of the statement.
     pub async fn enqueue_job(&self, job: &NewJob<'_>) -> Result<bool, Error> {
-        let sql = include_str!("../../sql/queries/jobs/enqueue.sql");
-        let NewJob { id, kind, unique_key, arguments, run_after, max_attempts, created_at } = job;
-        let enqueued = self
-            .execute(sql, &[id, kind, unique_key, arguments, run_after, max_attempts, created_at])
-            .await?;
-        Ok(enqueued > 0)
+        Ok(self.execute(ENQUEUE, &job.columns()).await? > 0)
     }
 
     /// Claims the job of `kinds` that has been due for the longest time. The claim expires after `lease` unless it is
@@ -257,6 +263,14 @@ impl Store {
 }
 
 impl Transaction {
+    /// As [`Store::enqueue_job`]: the job exists if the transaction commits.
+    ///
+    /// # Errors
+    /// Returns the error of the statement.
+    pub async fn enqueue_job(&mut self, job: &NewJob<'_>) -> Result<bool, Error> {
+        Ok(self.execute(ENQUEUE, &job.columns()).await? > 0)
+    }
+
     /// Marks a job as done when the transaction commits. Returns false if the lease was lost: another worker has the
     /// job now, and this transaction must be rolled back.
     ///

@@ -18,7 +18,7 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 8] = [
+const MIGRATIONS: [Migration; 12] = [
     Migration {
         number: 1,
         name: "initial",
@@ -54,6 +54,26 @@ const MIGRATIONS: [Migration; 8] = [
         number: 8,
         name: "item_texts",
         sql: include_str!("../../sql/migrations/0008_item_texts.sql"),
+    },
+    Migration {
+        number: 9,
+        name: "rings",
+        sql: include_str!("../../sql/migrations/0009_rings.sql"),
+    },
+    Migration {
+        number: 10,
+        name: "signals",
+        sql: include_str!("../../sql/migrations/0010_signals.sql"),
+    },
+    Migration {
+        number: 11,
+        name: "streams",
+        sql: include_str!("../../sql/migrations/0011_streams.sql"),
+    },
+    Migration {
+        number: 12,
+        name: "notifications",
+        sql: include_str!("../../sql/migrations/0012_notifications.sql"),
     },
 ];
 

@@ -4,8 +4,10 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::error::Error;
-use super::pool::Store;
+use super::pool::{Store, Transaction};
 use crate::domain::{Timestamp, text};
+
+const AUDIT: &str = include_str!("../../sql/queries/operators/audit.sql");
 
 /// A player in the result of a search.
 #[derive(Clone, Debug)]
@@ -85,9 +87,7 @@ impl Store {
         player: Option<Uuid>,
         detail: &Value,
     ) -> Result<(), Error> {
-        let sql = include_str!("../../sql/queries/operators/audit.sql");
-        self.execute(sql, &[&now, &action, &player, &detail]).await?;
-        Ok(())
+        self.execute(AUDIT, &[&now, &action, &player, &detail]).await.map(drop)
     }
 
     /// The audit entries about a player, newest first.
@@ -106,5 +106,21 @@ impl Store {
                 })
             })
             .collect()
+    }
+}
+
+impl Transaction {
+    /// As [`Store::audit`].
+    ///
+    /// # Errors
+    /// Returns the error of the statement.
+    pub async fn audit(
+        &mut self,
+        now: Timestamp,
+        action: &str,
+        player: Option<Uuid>,
+        detail: &Value,
+    ) -> Result<(), Error> {
+        self.execute(AUDIT, &[&now, &action, &player, &detail]).await.map(drop)
     }
 }

@@ -13,7 +13,7 @@ use tokio_postgres::types::{Json, ToSql, Type};
 use super::commit::{Change, Written, signed};
 use super::error::Error;
 use super::players::{InventoryColumn, PlayerRecord};
-use crate::domain::{Away, Season, Timestamp, finite};
+use crate::domain::{Away, Language, Season, Timestamp, finite};
 
 /// The value of a statement's parameter.
 pub(super) type Parameter<'a> = Box<dyn ToSql + Sync + Send + 'a>;
@@ -157,6 +157,10 @@ pub(super) static COLUMNS: LazyLock<Vec<Column>> = LazyLock::new(|| {
         // Not clamped when it is read: if it is not a valid amount, the score of the season must be 0.
         column!(season_base float8, |it: &Written<'_>| it.record.player.season_base,
             |row, it| { it.player.season_base = row.try_get("season_base")?; Ok(()) }),
+        // A language that this release does not know counts as none, and stays in the row until another one is chosen.
+        column!(omitted language text, |it: &Written<'_>| it.record.player.language.map(Language::as_str),
+            |before: &PlayerRecord, after: &PlayerRecord| before.player.language == after.player.language,
+            |row, it| { it.player.language = row.try_get::<_, Option<&str>>("language")?.and_then(Language::from_code); Ok(()) }),
     ]
 });
 
@@ -264,7 +268,9 @@ mod tests {
     fn placeholders_are_replaced_by_lists_of_columns() {
         let expanded = expand("select {{player_columns}} from x where {{written_arrays:3}} {{y}}");
         assert!(expanded.starts_with("select player_id, revision, "), "{expanded}");
-        assert!(expanded.contains(", season_base from x where $3::bigint[], $4::float8[], "));
+        assert!(
+            expanded.contains(", season_base, language from x where $3::bigint[], $4::float8[], ")
+        );
         assert!(expanded.ends_with(" {{y}}"), "an unknown placeholder is not replaced");
         assert!(
             !expand("{{player_columns}}").contains("accrues_until"),

@@ -78,6 +78,7 @@ pub struct Metrics {
     /// Jobs whose last attempt failed.
     pub dead_jobs: IntGauge,
     pub rankings: RankingsMetrics,
+    pub streams: StreamsMetrics,
 }
 
 /// The metrics of one route, with counters that are looked up once.
@@ -177,6 +178,59 @@ impl RankingsMetrics {
     }
 }
 
+/// The metrics of the streams.
+#[derive(Clone, Debug)]
+pub struct StreamsMetrics {
+    /// Events that this instance appended, by type.
+    appended: IntCounterVec,
+    /// Events of followed streams that this instance read for those who wait.
+    pub followed_events: IntCounter,
+    /// Seconds from an event until it can be given to those who wait for it here.
+    pub delivery_seconds: Histogram,
+    /// Polls that wait.
+    pub waiting_polls: Level,
+    /// Seconds for which the oldest entry of the outbox waited when it was taken.
+    pub outbox_seconds: Histogram,
+}
+
+impl StreamsMetrics {
+    fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let seconds = |name, help| {
+            Histogram::with_opts(HistogramOpts::new(name, help).buckets(DURATION_BUCKETS.to_vec()))
+        };
+        let metrics = Self {
+            appended: IntCounterVec::new(
+                Opts::new("stream_events_total", "Events appended to streams"),
+                &["type"],
+            )?,
+            followed_events: IntCounter::new(
+                "stream_followed_events_total",
+                "Events read for those who wait for them",
+            )?,
+            delivery_seconds: seconds(
+                "stream_delivery_seconds",
+                "Time from an event until it can be given to those who wait for it",
+            )?,
+            waiting_polls: Level::new("stream_polls_waiting", "Polls that wait for events")?,
+            outbox_seconds: seconds(
+                "outbox_wait_seconds",
+                "Time that entries of the outbox waited for their place in a stream",
+            )?,
+        };
+        registry.register(Box::new(metrics.appended.clone()))?;
+        registry.register(Box::new(metrics.followed_events.clone()))?;
+        registry.register(Box::new(metrics.delivery_seconds.clone()))?;
+        registry.register(Box::new(metrics.waiting_polls.clone()))?;
+        registry.register(Box::new(metrics.outbox_seconds.clone()))?;
+        Ok(metrics)
+    }
+
+    /// Counts an event that was appended.
+    pub fn appended(&self, kind: &str) {
+        self.appended.with_label_values(&[kind]).inc();
+    }
+}
+
 /// In seconds: from half a millisecond to ten seconds.
 const DURATION_BUCKETS: [f64; 14] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -194,6 +248,7 @@ impl Metrics {
         let metrics = Self {
             players_cache: CacheMetrics::new(&registry, "player")?,
             rankings: RankingsMetrics::new(&registry)?,
+            streams: StreamsMetrics::new(&registry)?,
             registry,
             requests: CounterVec::new(
                 Opts::new("http_requests_total", "Requests answered"),

@@ -9,6 +9,7 @@ use idlewatt::config::JobsConfig;
 use idlewatt::domain::Timestamp;
 use idlewatt::jobs::{Jobs, Parts, kinds};
 use idlewatt::store::Store;
+use idlewatt::store::idempotency::RINGS as TABLES;
 use idlewatt::store::jobs::{Lease, NewJob};
 use serde_json::Value;
 use tokio_postgres::Client;
@@ -105,6 +106,7 @@ fn worker(app: &TestApp, clock: Paused) -> Jobs {
         catalogues: Arc::clone(&app.server.catalogues),
         accounts: Arc::clone(&app.server.accounts),
         rankings: Arc::clone(&app.server.rankings),
+        notifications: Arc::clone(&app.server.notifications),
     };
     let config = JobsConfig { lease: Duration::from_secs(15), concurrency: 1 };
     let kinds = kinds().into_iter().filter(|kind| kind.name() == KIND).collect();
@@ -154,10 +156,10 @@ async fn a_worker_whose_lease_has_expired_empties_no_slot() {
     leave_records(&database, now, &ages).await;
     let before = ages_left(&database, now).await;
     let lapsed = taken(store, now, Duration::ZERO).await;
-    assert_eq!(store.empty_idle_slots(lapsed, Some(now)).await.expect("asked"), None);
+    assert_eq!(store.empty_idle_slots(lapsed, &TABLES, Some(now)).await.expect("asked"), None);
     assert_eq!(ages_left(&database, now).await, before);
     let held = taken(store, now.plus_seconds(1.0), Duration::from_mins(1)).await;
-    assert_eq!(store.empty_idle_slots(held, Some(now)).await.expect("asked"), Some(2));
+    assert_eq!(store.empty_idle_slots(held, &TABLES, Some(now)).await.expect("asked"), Some(2));
 }
 
 /// Over three turns of each ring.
@@ -177,7 +179,9 @@ async fn slots_are_emptied_when_all_their_records_have_expired() {
             leave_records(&database, now, &ages).await;
             let before = ages_left(&database, now).await;
             let lease = taken(store, now.plus_seconds(ring as f64), Duration::from_mins(1)).await;
-            assert!(store.empty_idle_slots(lease, Some(now)).await.expect("asked").is_some());
+            assert!(
+                store.empty_idle_slots(lease, &TABLES, Some(now)).await.expect("asked").is_some()
+            );
             let after = ages_left(&database, now).await;
             let lost: Vec<i64> = before[ring].difference(&after[ring]).copied().collect();
             assert!(lost.iter().all(|&age| age as f64 >= memory), "step {step}: {lost:?}");

@@ -1,5 +1,6 @@
 -- store::commit: writes the changed players of a batch, each only if its row still has the revision that was read, and
--- with each its ledger entries, its idempotency records and the final scores of seasons that it has left. Returns the
+-- with each its ledger entries, its idempotency records and the final scores of seasons that it has left. A player who
+-- was granted energy is notified of it. Returns the
 -- players that were written; nothing is written for the others. `is true` prevents Postgres from converting `in` into a
 -- join, which under the settings of lanes/session.sql would compare each entry with each player. With `is true` it uses
 -- a hash lookup. The arrays are in player_id order, and with those settings rows are locked in that order.
@@ -51,6 +52,16 @@ audited as (
     select at, 'grant', player_id, jsonb_build_object('energy', delta, 'reason', reference)
     from booked
     where kind = 'grant'
+),
+told as (
+    insert into outbox (player_id, type, at, data)
+    select player_id, 'grant', at, jsonb_build_object('energy', delta, 'reason', reference)
+    from booked
+    where kind = 'grant'
+    returning outbox_id
+),
+signalled as (
+    insert into signals (outbox) select true from told limit 1
 ),
 remembered as (
     insert into idempotency_records (slot, player_id, key_hash, request_hash, created_at, outcome, command_hash)

@@ -17,6 +17,16 @@ gone_records as (
 ),
 gone_scores as (delete from season_scores where player_id = $1),
 gone_standings as (delete from season_standings where player_id = $1),
+gone_notifications as (delete from notifications where player_id = $1),
+gone_marks as (delete from announcement_reads where player_id = $1),
+gone_settings as (delete from notification_settings where player_id = $1),
+gone_outbox as (delete from outbox where player_id = $1),
+gone_events as (
+    delete from stream_events where slot in (0, 1, 2, 3, 4) and stream = 'player:' || $1::uuid
+),
+gone_streams as (
+    delete from streams where stream = 'player:' || $1::uuid
+),
 tombstone as (
     insert into deleted_players (player_id, deleted_at, idempotency_key_hash)
     select player_id, coalesce($2::timestamptz, clock_timestamp()), $3 from gone

@@ -28,5 +28,17 @@ frozen as (
     set frozen_at = $2, ranked_players = counted.ranked_players, claimed_until = null
     from counted
     where season = $1
+    returning starts_at
+),
+-- Tells everybody that the season has ended.
+told as (
+    insert into outbox (type, at, data)
+    select 'season_ended', $2, jsonb_build_object(
+        'season', to_char(starts_at at time zone 'UTC', 'IYYY"-w"IW')
+    )
+    from frozen
+),
+signalled as (
+    insert into signals (outbox) select true from frozen
 )
 select ranked_players from counted

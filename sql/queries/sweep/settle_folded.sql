@@ -37,7 +37,7 @@ settled as (
     from change
     where player.player_id = change.player_id
         and (player.player_id in (select player_id from due)) is true
-    returning player.player_id
+    returning player.player_id, player.settled_at, player.settled_at >= player.accrues_until as has_stopped
 ),
 finished as (
     insert into season_scores (player_id, season, score)
@@ -49,5 +49,16 @@ finished as (
         select from seasons where seasons.season = final.season and seasons.frozen_at is not null
     )
     on conflict (player_id, season) do nothing
+),
+-- Tells players that their production has stopped. Only once: they are not settled again before they return.
+told as (
+    insert into outbox (player_id, type, at, data)
+    select player_id, 'offline_cap_reached', settled_at, '{}'
+    from settled
+    where has_stopped
+    returning outbox_id
+),
+signalled as (
+    insert into signals (outbox) select true from told limit 1
 )
 select (select count(*) from settled) as settled from lease

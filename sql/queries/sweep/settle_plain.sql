@@ -32,6 +32,17 @@ settled as (
         settled_at = least(player.accrues_until, $6)
     from due
     where player.player_id = due.player_id
-    returning player.player_id
+    returning player.player_id, player.settled_at, player.settled_at >= player.accrues_until as has_stopped
+),
+-- Tells players that their production has stopped. Only once: they are not settled again before they return.
+told as (
+    insert into outbox (player_id, type, at, data)
+    select player_id, 'offline_cap_reached', settled_at, '{}'
+    from settled
+    where has_stopped
+    returning outbox_id
+),
+signalled as (
+    insert into signals (outbox) select true from told limit 1
 )
 select (select count(*) from settled) as settled from lease

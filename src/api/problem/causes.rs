@@ -5,11 +5,14 @@ use serde_json::json;
 use super::{Code, FieldError, Problem};
 use crate::domain::text::number;
 use crate::domain::{CatalogueFault, Refusal};
-use crate::{accounts, game, rankings, store};
+use crate::{accounts, game, notifications, rankings, store, streams};
 
 /// The detail if the store's response was lost: the change may have been committed.
 const OUTCOME_UNKNOWN: &str = "It is not known whether the change was made. \
                                Repeat the request with the same Idempotency-Key.";
+
+/// Milliseconds after which a refused poll may be repeated. A poll ends when its client closes the connection.
+const POLL_RETRY_MILLIS: u64 = 1_000;
 
 impl From<store::Error> for Problem {
     fn from(error: store::Error) -> Self {
@@ -83,6 +86,37 @@ impl From<rankings::Error> for Problem {
             }
             Error::Unavailable(_) => Self::unavailable("The rankings are unavailable.", error),
             Error::NotReady(_) => Self::unavailable("The server is not ready.", error),
+            Error::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<streams::Error> for Problem {
+    fn from(error: streams::Error) -> Self {
+        use streams::Error;
+        match error {
+            Error::NoSuchStream(name) => Self::new(
+                Code::NotFound,
+                "The stream does not exist, or the player may not read it.",
+            )
+            .with("stream", name),
+            Error::TooManyPolls => Self::rate_limited("polls", POLL_RETRY_MILLIS),
+            Error::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<notifications::Error> for Problem {
+    fn from(error: notifications::Error) -> Self {
+        use notifications::Error;
+        match error {
+            Error::NoSuchPlayer => game::Error::NoSuchPlayer.into(),
+            Error::NoSuchNotification => Self::not_found("There is no such notification."),
+            Error::BeyondHead(field) => Self::malformed(field, "is beyond the head of the stream"),
+            Error::KeyReused => Self::new(
+                Code::IdempotencyKeyReused,
+                "This dedupe_key was already used for another notification.",
+            ),
             Error::Store(error) => error.into(),
         }
     }

@@ -4,7 +4,9 @@
 mod auth;
 mod catalogue;
 mod count;
+mod events;
 mod history;
+mod notifications;
 mod number;
 mod object;
 mod object_writer;
@@ -21,9 +23,15 @@ pub use catalogue::{
     AdminCatalogWire, CatalogRequest, CatalogWire, EffectWire, GeneratorRequest, GeneratorWire,
     RequirementWire, RulesWire, UpgradeRequest, UpgradeWire,
 };
+pub use events::{EventWire, PollWire, StreamWire, StreamsWire};
 pub use history::{
     AuditEntryWire, ExportWire, ExportedRequestWire, LedgerEntryWire, LedgerKindWire, Page,
     ProfileWire,
+};
+pub use notifications::{
+    AdminNotificationRequest, AdminNotificationWire, AnnouncementWire, LanguageWire, LocalizedWire,
+    MarkRequest, NotificationListWire, NotificationSettingsWire, NotificationWire, PriorityWire,
+    RecipientsWire, SentWire, UnreadWire, read_priority,
 };
 pub use number::{Whole, read_parameter};
 pub use object::read_object;
@@ -31,7 +39,7 @@ pub use object_writer::ObjectWriter;
 pub use outcome::{
     ActionResultWire, ActionWire, ActionsRequest, ActionsWire, ClicksRequest, ClicksWire,
     CountWire, ExpectingRequest, GeneratorPurchaseRequest, GeneratorPurchaseWire, MaxWire,
-    PrestigeWire, QuantityWire, RenameRequest, UpgradePurchaseWire,
+    PrestigeWire, ProfileRequest, QuantityWire, UpgradePurchaseWire,
 };
 pub use rankings::{
     BoardWire, OwnRankingWire, RankingsWire, SeasonRankingsWire, SeasonWire, season_of_id,

@@ -7,9 +7,11 @@ use utoipa::ToSchema;
 use utoipa::openapi::{Object, ObjectBuilder, Type};
 
 use super::count::{read_count, read_quantity};
+use super::notifications::{LanguageWire, read_language};
 use super::number::{read_optional, whole};
 use super::object::{objects, present};
 use super::state::{StatePlace, StateWire};
+use crate::accounts;
 use crate::api::problem::{Problem, RefusedAction};
 use crate::domain::{
     Action, ActionResult, Command, MAX_ACTIONS, MAX_CLICKS, Outcome, Quantity, Slug,
@@ -68,14 +70,43 @@ pub struct ExpectingRequest {
     pub expected_version: Option<u64>,
 }
 
-/// A new display name.
+/// A new display name, a language, or both.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct RenameRequest {
+#[schema(min_properties = 1)]
+pub struct ProfileRequest {
     /// 1 to 24 user-perceived characters (grapheme clusters) and at most 256 bytes, without surrounding white space. At
     /// least one must be visible, and none may be a control character or change the direction of text.
-    #[schema(min_length = 1, max_length = 256, example = "Ada")]
-    pub display_name: String,
+    #[serde(default, deserialize_with = "present")]
+    #[schema(min_length = 1, max_length = 256, nullable = false, example = "Ada")]
+    pub display_name: Option<String>,
+    /// The language of texts for the player.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = LanguageWire, nullable = false)]
+    pub language: Option<String>,
+}
+
+impl ProfileRequest {
+    /// The command. A display name alone has the same command as in earlier releases, so that repeats with the same
+    /// idempotency key are recognized.
+    ///
+    /// # Errors
+    /// Returns 400 if there is nothing to change, and 422 for an invalid display name or an unknown language.
+    pub fn command(&self) -> Result<Command, Problem> {
+        let name = self.display_name.as_deref().map(accounts::display_name).transpose();
+        let name =
+            name.map_err(|unfit| Problem::unacceptable("display_name", unfit.to_string()))?;
+        let language = self.language.as_deref().map(read_language).transpose()?;
+        match (language, name) {
+            (Some(language), display_name) => {
+                Ok(Command::ChooseLanguage { language, display_name })
+            }
+            (None, Some(name)) => Ok(Command::Rename(name)),
+            (None, None) => {
+                Err(Problem::malformed("body", "must contain display_name or language"))
+            }
+        }
+    }
 }
 
 /// Up to 32 actions, applied in order in one commit.

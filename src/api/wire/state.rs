@@ -4,9 +4,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::notifications::LanguageWire;
 use super::number::whole;
 use super::time::rfc3339;
-use crate::domain::{Away, Timeline, Timestamp};
+use crate::domain::{Away, Language, Timeline, Timestamp};
 use crate::identity::Epoch;
 use crate::store::players::PlayerRecord;
 
@@ -20,6 +21,9 @@ pub struct StateWire {
     /// Null for guests.
     #[schema(required)]
     pub username: Option<String>,
+    /// The language of texts for the player; null until the player chooses one, and then `Accept-Language` decides.
+    #[schema(required, value_type = Option<LanguageWire>)]
+    pub language: Option<Language>,
     pub energy: f64,
     /// The sum of all energy from production and clicks.
     pub lifetime_energy: f64,
@@ -99,6 +103,7 @@ impl StateWire {
             player_id: record.id,
             display_name: player.display_name.as_ref().into(),
             username: record.username.as_deref().map(Into::into),
+            language: player.language,
             energy: view.energy,
             lifetime_energy: view.lifetime_energy,
             energy_per_second: view.production.energy_per_second,

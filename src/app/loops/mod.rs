@@ -3,6 +3,7 @@
 mod housekeeping;
 mod pulse;
 mod rankings;
+mod streams;
 mod unread;
 mod writes;
 
@@ -14,8 +15,8 @@ use crate::app::Server;
 use crate::supervisor::Task;
 
 impl Server {
-    /// Starts the poller, the housekeeping, the check whether the database accepts writes, and the maintenance of the
-    /// rankings. They end when the returned tasks are dropped. If one ends by itself, the supervisor is notified.
+    /// Starts the poller, the housekeeping, the check whether the database accepts writes, the streams of
+    /// events, and the maintenance of the rankings. They end when the returned tasks are dropped. If one ends by itself, the supervisor is notified.
     pub fn start_loops(self: &Arc<Self>) -> Vec<Task> {
         let server = || Arc::clone(self);
         let mut tasks = vec![
@@ -30,6 +31,10 @@ impl Server {
             self.supervisor.spawn("the check for writes", {
                 let server = server();
                 async move { server.watch_writes().await }
+            }),
+            self.supervisor.spawn("the streams of events", {
+                let server = server();
+                async move { server.run_streams().await }
             }),
         ];
         if self.role.answers() || self.redis.is_some() {

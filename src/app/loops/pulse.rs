@@ -72,6 +72,8 @@ impl Server {
         let pulse = self.store.pulse(instance, &feed.unread(self.clock.now())).await?;
         self.accounts.revocations().restart(&pulse.revocations, self.clock.now());
         self.rankings.forget_all();
+        self.notifications.forget_all();
+        self.streams.forget_all();
         Ok(pulse)
     }
 
@@ -109,6 +111,7 @@ impl Server {
                 () = self.store.identity().renewal_wanted() => {}
                 // Polls at once after a change, because mutations are refused until everything is reloaded.
                 _ = identities.changed() => {}
+                () = self.signals.received().poll_wanted() => {}
             }
             match self.poll(&mut feed).await {
                 Ok(()) => {

@@ -10,14 +10,7 @@ impl Read<'_> {
             burst: self.rate("RATE_LIMIT_BURST", 1),
             auth_per_minute: self.rate("RATE_LIMIT_AUTH_PER_MINUTE", 0),
             login_per_username_per_minute: self.rate("RATE_LIMIT_LOGIN_PER_USERNAME_PER_MINUTE", 0),
-            leases: match self.text("RATE_LIMIT_LEASES").as_str() {
-                "on" => true,
-                "off" => false,
-                other => {
-                    self.fault("RATE_LIMIT_LEASES", format!("must be on or off, but is `{other}`"));
-                    true
-                }
-            },
+            leases: self.is_on("RATE_LIMIT_LEASES"),
         }
     }
 

@@ -56,6 +56,7 @@ impl Config {
                 concurrency: read.count("JOB_CONCURRENCY", 1, 8),
             },
             export: read.export(),
+            live: read.is_on("LIVE"),
             offline_cap: read.seconds("OFFLINE_CAP_SECONDS", 60, 366 * 86_400),
         };
         if read.given("DATABASE_URL").is_some() && config.auth.jwt_secret.is_none() {
@@ -87,6 +88,17 @@ impl Read<'_> {
     fn text(&self, name: &str) -> String {
         let default = VARIABLES.iter().find(|it| it.name == name).map_or("", |it| it.default);
         self.given(name).unwrap_or(default).to_owned()
+    }
+
+    fn is_on(&mut self, name: &str) -> bool {
+        match self.text(name).as_str() {
+            "on" => true,
+            "off" => false,
+            other => {
+                self.fault(name, format!("must be on or off, but is `{other}`"));
+                true
+            }
+        }
     }
 
     fn parsed<T: FromStr>(&mut self, name: &str, expected: &str, fallback: T) -> T {

@@ -6,12 +6,11 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 
-use crate::accounts;
 use crate::api::problem::Problem;
 use crate::api::wire::{
     ActionsRequest, ActionsWire, ClicksRequest, ClicksWire, ExpectingRequest, ExportWire,
     GeneratorPurchaseRequest, GeneratorPurchaseWire, LedgerEntryWire, ObjectWriter, Page,
-    PrestigeWire, RenameRequest, StatePlace, StateWire, UpgradePurchaseWire, read_parameter,
+    PrestigeWire, ProfileRequest, StatePlace, StateWire, UpgradePurchaseWire, read_parameter,
 };
 use crate::domain::{Action, Command, Outcome};
 use crate::game::{Answer, Asked, CacheHandle, Request};
@@ -246,21 +245,19 @@ pub async fn act(
     }
 }
 
-/// Change the display name.
+/// Change the display name, the language of texts, or both.
 #[utoipa::path(
-    patch, path = "/api/v1/me", tag = "game", operation_id = "renamePlayer", request_body = RenameRequest,
+    patch, path = "/api/v1/me", tag = "game", operation_id = "renamePlayer", request_body = ProfileRequest,
     params(("Idempotency-Key" = Option<String>, Header)),
     responses((status = 200, body = StateWire)), security(("player" = []))
 )]
-pub async fn rename(
+pub async fn change_profile(
     api: web::Data<Api>,
     caller: Caller,
     key: Key,
-    body: Body<RenameRequest>,
+    body: Body<ProfileRequest>,
 ) -> Result<HttpResponse, Problem> {
-    let name = accounts::display_name(&body.value.display_name)
-        .map_err(|unfit| Problem::unacceptable("display_name", unfit.to_string()))?;
-    let command = Command::Rename(name);
+    let command = body.value.command()?;
     let sent = Sent { caller, key: &key, raw: &body.raw, expected_version: None };
     let Answered { answer, handle } = perform(&api, sent, command).await?;
     let state = api.game.state_after(&answer, &handle);

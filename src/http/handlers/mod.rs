@@ -4,8 +4,10 @@
 pub mod admin;
 pub mod auth;
 pub mod catalogue;
+pub mod events;
 pub mod health;
 pub mod me;
+pub mod notifications;
 pub mod operator_port;
 pub mod players;
 pub mod rankings;

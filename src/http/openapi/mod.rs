@@ -11,8 +11,10 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
 use utoipa::{Modify, OpenApi};
 
 use crate::api::problem::{self, FieldError};
-use crate::api::wire::{CountWire, MaxWire, QuantityWire};
-use crate::http::handlers::{admin, auth, catalogue, health, me, players, rankings, seasons};
+use crate::api::wire::{AnnouncementWire, CountWire, MaxWire, NotificationWire, QuantityWire};
+use crate::http::handlers::{
+    admin, auth, catalogue, events, health, me, notifications, players, rankings, seasons,
+};
 use crate::http::session_cookie;
 
 #[derive(OpenApi)]
@@ -27,6 +29,7 @@ use crate::http::session_cookie;
     tags(
         (name = "auth", description = "Sign-in, sign-out and sessions"),
         (name = "game", description = "The game"),
+        (name = "events", description = "Streams of events, notifications and announcements"),
         (name = "rankings", description = "Boards and seasons"),
         (name = "operators", description = "Health probes"),
         (name = "admin", description = "Administration by operators")
@@ -43,7 +46,7 @@ use crate::http::session_cookie;
         auth::change_password,
         catalogue::read_catalog,
         me::read_state,
-        me::rename,
+        me::change_profile,
         me::delete_player,
         me::click,
         me::buy_generator,
@@ -52,6 +55,13 @@ use crate::http::session_cookie;
         me::act,
         me::read_ledger,
         me::export,
+        events::poll_events,
+        events::list_streams,
+        notifications::list_notifications,
+        notifications::mark_read,
+        notifications::delete_notification,
+        notifications::read_settings,
+        notifications::change_settings,
         players::read_profile,
         rankings::read_rankings,
         rankings::read_own_ranking,
@@ -64,6 +74,9 @@ use crate::http::session_cookie;
         admin::jobs::list_jobs,
         admin::jobs::retry_job,
         admin::jobs::discard_job,
+        admin::notifications::list_notifications,
+        admin::notifications::send_notification,
+        admin::notifications::withdraw_notification,
         admin::rankings::rebuild_rankings,
         admin::players::search_players,
         admin::players::read_player,
@@ -71,7 +84,7 @@ use crate::http::session_cookie;
         admin::players::unban_player,
         admin::players::grant_energy,
     ),
-    components(schemas(FieldError, QuantityWire, CountWire, MaxWire)),
+    components(schemas(FieldError, QuantityWire, CountWire, MaxWire, AnnouncementWire, NotificationWire)),
     modifiers(&Security, &Problems)
 )]
 struct Api;

@@ -129,6 +129,7 @@ fn render(state: &State, now: Timestamp) -> Result<Page, serde_json::Error> {
     names.member("player_id", &wire.player_id)?;
     names.member("display_name", &wire.display_name)?;
     names.member("username", &wire.username)?;
+    names.member("language", &wire.language)?;
     let mut rates = ObjectWriter::with_capacity(128);
     rates.member("energy_per_second", &wire.energy_per_second)?;
     rates.member("energy_per_click", &wire.energy_per_click)?;

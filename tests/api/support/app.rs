@@ -188,7 +188,12 @@ impl TestApp {
         server.prepare().await.expect("prepared");
         let beating = Arc::clone(&server);
         let pulse = tokio::spawn(async move {
-            tokio::join!(beating.run_poller(), beating.run_rankings(), beating.watch_writes());
+            tokio::join!(
+                beating.run_poller(),
+                beating.run_rankings(),
+                beating.watch_writes(),
+                beating.run_streams(),
+            );
         });
         Self { world, server, client: Client::new(address), handle, pulse }
     }

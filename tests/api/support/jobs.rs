@@ -21,6 +21,7 @@ impl TestApp {
             catalogues: Arc::clone(&self.server.catalogues),
             accounts: Arc::clone(&self.server.accounts),
             rankings: Arc::clone(&self.server.rankings),
+            notifications: Arc::clone(&self.server.notifications),
         };
         let config = JobsConfig { lease, concurrency: 2 };
         let (health, metrics) = (Arc::clone(&self.server.health), self.server.metrics.clone());

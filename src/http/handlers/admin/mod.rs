@@ -2,5 +2,6 @@
 
 pub mod catalogue;
 pub mod jobs;
+pub mod notifications;
 pub mod players;
 pub mod rankings;
