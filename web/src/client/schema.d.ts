@@ -82,6 +82,47 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/admin/notifications": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List notifications that operators sent or are going to send, newest first */
+        get: operations["adminListNotifications"];
+        put?: never;
+        /**
+         * Send a notification to some players, or an announcement to everybody
+         * @description Without a future `at` everything is committed when this is answered, and otherwise at most 5 s after `at`. If an earlier request had the same `dedupe_key`, the response is 200 with its id, and nothing is sent.
+         */
+        post: operations["adminSendNotification"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/notifications/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Withdraw a notification, whether it was sent or not
+         * @description Nobody has it any more. A repeat changes nothing.
+         */
+        delete: operations["adminWithdrawNotification"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/admin/players": {
         parameters: {
             query?: never;
@@ -356,6 +397,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read the events after some positions
+         * @description With `wait`, the response is sent as soon as there is something. A position is a stream and the sequence of the last event that you have. The response has everything that came after it, in order and once, or `resync`. Without a sequence the stream starts at its head.
+         */
+        get: operations["pollEvents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/me": {
         parameters: {
             query?: never;
@@ -374,7 +435,7 @@ export interface paths {
         delete: operations["deletePlayer"];
         options?: never;
         head?: never;
-        /** Change the display name */
+        /** Change the display name, the language of texts, or both */
         patch: operations["renamePlayer"];
         trace?: never;
     };
@@ -472,6 +533,78 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/me/notification-settings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Read which types of notifications are muted */
+        get: operations["readNotificationSettings"];
+        /** Set which types of notifications are muted */
+        put: operations["changeNotificationSettings"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/me/notifications": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List notifications, with the announcements that were made after the account, newest first */
+        get: operations["listNotifications"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/me/notifications/read": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Mark notifications and announcements as read
+         * @description A repeat changes nothing.
+         */
+        post: operations["markNotificationsRead"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/me/notifications/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Remove a notification or an announcement from the player's list */
+        delete: operations["deleteNotification"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/me/prestige": {
         parameters: {
             query?: never;
@@ -483,6 +616,26 @@ export interface paths {
         put?: never;
         /** Reset the player in exchange for more cores */
         post: operations["prestige"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/me/streams": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the streams to follow, each with its head
+         * @description To start: call this, read the resources, and then poll from these heads.
+         */
+        get: operations["listStreams"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -675,6 +828,72 @@ export interface components {
              */
             version_in_force: number;
         };
+        /** @description A notification as operators see it. */
+        AdminNotification: {
+            /**
+             * Format: date-time
+             * @description When it is to be sent.
+             */
+            at: string;
+            body: components["schemas"]["LocalizedText"];
+            /** Format: date-time */
+            created_at: string;
+            data: Record<string, never>;
+            dedupe_key: string | null;
+            /**
+             * Format: date-time
+             * @description When it was withdrawn, or removed because it had expired. Null before.
+             */
+            ended_at: string | null;
+            /** Format: date-time */
+            expires_at: string | null;
+            /** Format: uuid */
+            id: string;
+            priority: components["schemas"]["Priority"];
+            /**
+             * Format: date-time
+             * @description Null until it was sent.
+             */
+            sent_at: string | null;
+            title: components["schemas"]["LocalizedText"];
+            to: components["schemas"]["Recipients"];
+            type: string;
+        };
+        /** @description One page of a list. */
+        AdminNotificationPage: {
+            entries: components["schemas"]["AdminNotification"][];
+            /** @description Send it as `cursor` to get the next page; null on the last page. */
+            next_cursor: string | null;
+        };
+        /** @description A notification to send. */
+        AdminNotificationRequest: {
+            /**
+             * Format: date-time
+             * @description When to send it; now if this is missing or in the past.
+             */
+            at?: string;
+            /** @description Each 1 to 4,000 user-perceived characters (grapheme clusters), in one or more lines. */
+            body: components["schemas"]["LocalizedText"];
+            /** @description For programs; at most 8 KiB of JSON. */
+            data?: Record<string, never>;
+            /** @description A second request with the same key has no effect for 30 days. */
+            dedupe_key?: string;
+            /**
+             * Format: date-time
+             * @description When it is removed.
+             */
+            expires_at?: string;
+            priority: components["schemas"]["Priority"];
+            /** @description Each 1 to 120 user-perceived characters (grapheme clusters). */
+            title: components["schemas"]["LocalizedText"];
+            /** @description `"all"`, or some players. Players who do not exist are skipped. */
+            to: components["schemas"]["Recipients"];
+            /**
+             * @description For programs: 1 to 64 of a-z, 0-9, `_` and `.`.
+             * @example maintenance
+             */
+            type: string;
+        };
         /** @description The upgrade is already owned */
         AlreadyOwnedProblem: components["schemas"]["ProblemDetails"] & {
             /** @enum {string} */
@@ -688,6 +907,23 @@ export interface components {
             code: "already_registered";
             /** @enum {integer} */
             status: 409;
+        };
+        /** @description An announcement, in all languages. */
+        Announcement: {
+            announcement: boolean;
+            /** Format: date-time */
+            at: string;
+            body: components["schemas"]["LocalizedText"];
+            data: Record<string, never>;
+            /** Format: date-time */
+            expires_at: string | null;
+            /** Format: uuid */
+            id: string;
+            priority: components["schemas"]["Priority"];
+            /** Format: int64 */
+            sequence: number;
+            title: components["schemas"]["LocalizedText"];
+            type: string;
         };
         /** @description The outcome of an applied action. */
         AppliedAction: {
@@ -835,6 +1071,35 @@ export interface components {
             /** @enum {string} */
             type: "offline_cap";
         };
+        /** @description An event of a stream. */
+        Event: {
+            /** Format: date-time */
+            at: string;
+            /** @description Depends on the type: a notification or an announcement as it is now; `ids`, `through` or `announcements_through`, and `unread`; or `id` and `unread`. Of what was deleted meanwhile only the `id` is left. */
+            data: Record<string, never>;
+            /**
+             * Format: uuid
+             * @description The server's own id of the call that caused the event; null if no call did.
+             */
+            request_id: string | null;
+            /**
+             * Format: int64
+             * @description Counts 1, 2, 3 within the stream, in the order of commit and without gaps.
+             */
+            sequence: number;
+            /** @example player:0193f1a0-0000-7000-8000-000000000001 */
+            stream: string;
+            /**
+             * @description `notification.created`, `notification.read`, `notification.deleted`, `announcement.created` or `announcement.withdrawn`. Ignore types that you do not know.
+             * @example notification.created
+             */
+            type: string;
+        };
+        /**
+         * @description Everybody.
+         * @enum {string}
+         */
+        Everybody: "all";
         /** @description A purchase or prestige, optionally with an expected version. */
         ExpectingRequest: {
             /**
@@ -1084,6 +1349,11 @@ export interface components {
          * @enum {string}
          */
         JobStatus: "queued" | "running" | "done" | "dead";
+        /**
+         * @description A language of texts for players.
+         * @enum {string}
+         */
+        Language: "en" | "ko";
         /** @description An entry of the ledger: `balance_after = balance_after of the previous entry + earned + delta`. */
         LedgerEntry: {
             /** Format: date-time */
@@ -1117,6 +1387,12 @@ export interface components {
          * @enum {string}
          */
         LedgerKind: "generator_purchase" | "upgrade_purchase" | "prestige" | "grant";
+        /** @description A text in the languages that are shipped. */
+        LocalizedText: {
+            en: string;
+            /** @description If it is missing, the English text is shown. */
+            ko?: string;
+        };
         /** @description Username and password. */
         LoginRequest: {
             password: string;
@@ -1125,6 +1401,21 @@ export interface components {
         };
         /** @description A request to end the session. It has no members. */
         LogoutRequest: Record<string, never>;
+        /** @description What to mark as read: either `ids`, or `through`, `announcements_through` or both. */
+        MarkRequest: {
+            /**
+             * Format: int64
+             * @description Announcements up to this sequence.
+             */
+            announcements_through?: number;
+            /** @description Notifications and announcements with these ids. Other ids change nothing. */
+            ids?: string[];
+            /**
+             * Format: int64
+             * @description Notifications up to this sequence of the player's stream.
+             */
+            through?: number;
+        };
         /**
          * @description As many as the player can afford.
          * @enum {string}
@@ -1152,6 +1443,69 @@ export interface components {
             required_lifetime_energy: number;
             /** @enum {integer} */
             status: 409;
+        };
+        /** @description A notification of the player, or an announcement to everybody. */
+        Notification: {
+            /** @description Whether it is an announcement to everybody. */
+            announcement: boolean;
+            /** Format: date-time */
+            at: string;
+            /** @description In the player's language. May have several lines. */
+            body: string;
+            /** @description For programs; depends on the type. */
+            data: Record<string, never>;
+            /**
+             * Format: date-time
+             * @description Null if it does not expire.
+             */
+            expires_at: string | null;
+            /** Format: uuid */
+            id: string;
+            priority: components["schemas"]["Priority"];
+            /**
+             * Format: date-time
+             * @description Null while it is unread.
+             */
+            read_at: string | null;
+            /**
+             * Format: int64
+             * @description The sequence of its event: in the player's stream, or in `announcements`.
+             */
+            sequence: number;
+            /** @description In the player's language. */
+            title: string;
+            /**
+             * @description For programs. The game itself sends `offline_cap_reached`, `new_sign_in`, `grant` and `season_ended`; operators may send other types.
+             * @example grant
+             */
+            type: string;
+        };
+        /** @description A page of the notifications of a player, newest first. Everything in it is of the same moment. */
+        NotificationList: {
+            /**
+             * Format: int64
+             * @description The head of `announcements`.
+             */
+            announcements_head: number;
+            entries: components["schemas"]["Notification"][];
+            /**
+             * Format: int64
+             * @description The head of the player's stream.
+             */
+            head: number;
+            /** @description Send it as `cursor` to get the next page; null on the last page. */
+            next_cursor: string | null;
+            unread: components["schemas"]["UnreadCounts"];
+        };
+        /** @description Which types of notifications the player does not get. */
+        NotificationSettings: {
+            /**
+             * @description Types, each once. A notification of one of these types is not made, and an announcement is not counted as unread, unless its priority is `high`.
+             * @example [
+             *       "grant"
+             *     ]
+             */
+            muted_types: string[];
         };
         /** @description A player's rank, and the players ranked next to it. */
         OwnRanking: {
@@ -1210,12 +1564,30 @@ export interface components {
             /** @enum {integer} */
             status: 403;
         };
+        /** @description What came after the positions of a poll. */
+        Poll: {
+            /**
+             * @description Names the history that the sequences belong to. Send it back with the positions.
+             * @example 5b1c8e0f9a7d2346
+             */
+            epoch: string;
+            /** @description At most 300, shared evenly among the streams, and oldest first within each. */
+            events: components["schemas"]["Event"][];
+            /** @description Whether there are more events: poll again at once. */
+            more: boolean;
+            streams: components["schemas"]["Stream"][];
+        };
         /** @description The outcome of prestige. */
         PrestigeOutcome: {
             /** Format: double */
             gained_cores: number;
             state: components["schemas"]["State"];
         };
+        /**
+         * @description How important a notification is. `high` cannot be muted.
+         * @enum {string}
+         */
+        Priority: "high" | "medium" | "low";
         /** @description The body of every error response (RFC 9457). The machine-readable `code` determines which other members are present. All codes are listed here. */
         Problem: components["schemas"]["RequestTrace"] & (components["schemas"]["InvalidRequestProblem"] | components["schemas"]["UnauthenticatedProblem"] | components["schemas"]["TokenExpiredProblem"] | components["schemas"]["InvalidCredentialsProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["PlayerBannedProblem"] | components["schemas"]["NotFoundProblem"] | components["schemas"]["MethodNotAllowedProblem"] | components["schemas"]["InsufficientEnergyProblem"] | components["schemas"]["RequirementNotMetProblem"] | components["schemas"]["AlreadyOwnedProblem"] | components["schemas"]["NothingToGainProblem"] | components["schemas"]["UsernameTakenProblem"] | components["schemas"]["AlreadyRegisteredProblem"] | components["schemas"]["VersionMismatchProblem"] | components["schemas"]["PayloadTooLargeProblem"] | components["schemas"]["UnsupportedMediaTypeProblem"] | components["schemas"]["ValidationFailedProblem"] | components["schemas"]["IdempotencyKeyReusedProblem"] | components["schemas"]["RateLimitedProblem"] | components["schemas"]["InternalProblem"] | components["schemas"]["UnavailableProblem"]);
         /** @description The members that every problem has. */
@@ -1238,6 +1610,16 @@ export interface components {
             lifetime_energy: number;
             /** Format: uuid */
             player_id: string;
+        };
+        /** @description A new display name, a language, or both. */
+        ProfileRequest: {
+            /**
+             * @description 1 to 24 user-perceived characters (grapheme clusters) and at most 256 bytes, without surrounding white space. At least one must be visible, and none may be a control character or change the direction of text.
+             * @example Ada
+             */
+            display_name?: string;
+            /** @description The language of texts for the player. */
+            language?: components["schemas"]["Language"];
         };
         /** @description A whole number, or `"max"` for as many as the player can afford. */
         Quantity: components["schemas"]["Count"] | components["schemas"]["Max"];
@@ -1299,6 +1681,12 @@ export interface components {
          * @enum {string}
          */
         RebuildStatus: "started" | "running";
+        /** @description Some players. */
+        RecipientPlayers: {
+            players: string[];
+        };
+        /** @description Who gets a notification: everybody, or some players. */
+        Recipients: components["schemas"]["Everybody"] | components["schemas"]["RecipientPlayers"];
         /** @description A refresh token. If it is absent, the token in the session cookie is used. */
         RefreshRequest: {
             refresh_token?: string;
@@ -1323,14 +1711,6 @@ export interface components {
              * @example ada
              */
             username: string;
-        };
-        /** @description A new display name. */
-        RenameRequest: {
-            /**
-             * @description 1 to 24 user-perceived characters (grapheme clusters) and at most 256 bytes, without surrounding white space. At least one must be visible, and none may be a control character or change the direction of text.
-             * @example Ada
-             */
-            display_name: string;
         };
         /** @description Identifies the request that failed. */
         RequestTrace: {
@@ -1459,6 +1839,11 @@ export interface components {
          * @enum {string}
          */
         SeasonState: "running" | "closing" | "final";
+        /** @description The id of a notification that was sent. */
+        SentNotification: {
+            /** Format: uuid */
+            id: string;
+        };
         /** @description A session of the player. */
         Session: {
             /** Format: date-time */
@@ -1526,6 +1911,7 @@ export interface components {
             epoch: string;
             /** @description The owned generators, in the order of the catalogue. */
             generators: components["schemas"]["OwnedGenerator"][];
+            language: components["schemas"]["Language"] | null;
             /**
              * Format: double
              * @description The sum of all energy from production and clicks.
@@ -1544,6 +1930,32 @@ export interface components {
              * @description Rises by one with every applied mutation. Within an `epoch`, keep the state with the highest version.
              */
             version: number;
+        };
+        /** @description A stream and its head. */
+        Stream: {
+            /**
+             * Format: int64
+             * @description The sequence of the last event; 0 if there is none.
+             */
+            head: number;
+            /** @description Whether the events after the position cannot be given: it is older than an hour, more than 1,000 events behind, or of another epoch. Read the resource anew, and continue from `head`. */
+            resync: boolean;
+            stream: string;
+        };
+        /** @description A stream to follow. */
+        StreamHead: {
+            /**
+             * Format: int64
+             * @description The sequence of the last event; 0 if there is none.
+             */
+            head: number;
+            stream: string;
+        };
+        /** @description The streams that a client of the player should follow. */
+        Streams: {
+            /** @example 5b1c8e0f9a7d2346 */
+            epoch: string;
+            streams: components["schemas"]["StreamHead"][];
         };
         /** @description The name and the description of an item in languages other than English. */
         Texts: {
@@ -1588,6 +2000,15 @@ export interface components {
             code: "unavailable";
             /** @enum {integer} */
             status: 503;
+        };
+        /** @description How many notifications and announcements the player has not read, by priority. */
+        UnreadCounts: {
+            /** Format: int64 */
+            high: number;
+            /** Format: int64 */
+            low: number;
+            /** Format: int64 */
+            medium: number;
         };
         /** @description The body must be JSON */
         UnsupportedMediaTypeProblem: components["schemas"]["ProblemDetails"] & {
@@ -2128,6 +2549,110 @@ export interface operations {
             503: components["responses"]["unavailable"];
         };
     };
+    adminListNotifications: {
+        parameters: {
+            query?: {
+                /** @description The maximum number of notifications. */
+                limit?: number;
+                /** @description The `next_cursor` of the previous page. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AdminNotificationPage"];
+                };
+            };
+            400: components["responses"]["invalid_request"];
+            401: components["responses"]["unauthenticated"];
+            403: components["responses"]["forbidden"];
+            404: components["responses"]["not_found"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["unavailable"];
+        };
+    };
+    adminSendNotification: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AdminNotificationRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SentNotification"];
+                };
+            };
+            /** @description Accepted */
+            202: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SentNotification"];
+                };
+            };
+            400: components["responses"]["invalid_request"];
+            401: components["responses"]["unauthenticated"];
+            403: components["responses"]["forbidden"];
+            404: components["responses"]["not_found"];
+            413: components["responses"]["payload_too_large"];
+            415: components["responses"]["unsupported_media_type"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["unavailable"];
+        };
+    };
+    adminWithdrawNotification: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["unauthenticated"];
+            403: components["responses"]["forbidden"];
+            404: components["responses"]["not_found"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["unavailable"];
+        };
+    };
     adminSearchPlayers: {
         parameters: {
             query?: {
@@ -2661,6 +3186,47 @@ export interface operations {
             503: components["responses"]["unavailable"];
         };
     };
+    pollEvents: {
+        parameters: {
+            query: {
+                /**
+                 * @description Streams with positions, such as `announcements@17`, each once
+                 * @example [
+                 *       "announcements@17"
+                 *     ]
+                 */
+                stream: string[];
+                /** @description The epoch of the positions */
+                epoch?: string;
+                /** @description Seconds to wait if there is nothing */
+                wait?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimitPolicy"];
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Poll"];
+                };
+            };
+            400: components["responses"]["invalid_request"];
+            401: components["responses"]["unauthenticated-or-token_expired"];
+            403: components["responses"]["player_banned"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["unavailable"];
+        };
+    };
     readState: {
         parameters: {
             query?: never;
@@ -2746,9 +3312,9 @@ export interface operations {
             path?: never;
             cookie?: never;
         };
-        requestBody: {
+        requestBody?: {
             content: {
-                "application/json": components["schemas"]["RenameRequest"];
+                "application/json": components["schemas"]["ProfileRequest"];
             };
         };
         responses: {
@@ -2963,6 +3529,175 @@ export interface operations {
             503: components["responses"]["unavailable"];
         };
     };
+    readNotificationSettings: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimitPolicy"];
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NotificationSettings"];
+                };
+            };
+            401: components["responses"]["unauthenticated-or-token_expired"];
+            403: components["responses"]["player_banned"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["unavailable"];
+        };
+    };
+    changeNotificationSettings: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NotificationSettings"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimitPolicy"];
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NotificationSettings"];
+                };
+            };
+            400: components["responses"]["invalid_request"];
+            401: components["responses"]["unauthenticated-or-token_expired"];
+            403: components["responses"]["player_banned"];
+            413: components["responses"]["payload_too_large"];
+            415: components["responses"]["unsupported_media_type"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["unavailable"];
+        };
+    };
+    listNotifications: {
+        parameters: {
+            query?: {
+                /** @description Only unread ones. */
+                unread?: boolean;
+                /** @description Only those of this priority. */
+                priority?: components["schemas"]["Priority"];
+                /** @description The maximum number of entries. */
+                limit?: number;
+                /** @description The `next_cursor` of the previous page. */
+                cursor?: string;
+            };
+            header?: {
+                "Accept-Language"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimitPolicy"];
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NotificationList"];
+                };
+            };
+            400: components["responses"]["invalid_request"];
+            401: components["responses"]["unauthenticated-or-token_expired"];
+            403: components["responses"]["player_banned"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["unavailable"];
+        };
+    };
+    markNotificationsRead: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["MarkRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimitPolicy"];
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        unread: components["schemas"]["UnreadCounts"];
+                    };
+                };
+            };
+            400: components["responses"]["invalid_request"];
+            401: components["responses"]["unauthenticated-or-token_expired"];
+            403: components["responses"]["player_banned"];
+            413: components["responses"]["payload_too_large"];
+            415: components["responses"]["unsupported_media_type"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["unavailable"];
+        };
+    };
+    deleteNotification: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimitPolicy"];
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["unauthenticated-or-token_expired"];
+            403: components["responses"]["player_banned"];
+            404: components["responses"]["not_found"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["unavailable"];
+        };
+    };
     prestige: {
         parameters: {
             query?: never;
@@ -2999,6 +3734,34 @@ export interface operations {
             413: components["responses"]["payload_too_large"];
             415: components["responses"]["unsupported_media_type"];
             422: components["responses"]["idempotency_key_reused"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["unavailable"];
+        };
+    };
+    listStreams: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimitPolicy"];
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Streams"];
+                };
+            };
+            401: components["responses"]["unauthenticated-or-token_expired"];
+            403: components["responses"]["player_banned"];
             429: components["responses"]["rate_limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["unavailable"];
