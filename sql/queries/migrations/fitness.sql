@@ -12,17 +12,22 @@ select
         where relnamespace = to_regnamespace(quote_ident(current_schema()))
             and relkind in ('r', 'p')
             and (
-                relname like 'idempotency\_records%' or relname in (
-                    'accounts', 'audit_log', 'catalogues', 'deleted_players', 'deployment', 'folded_names',
-                    'job_schedules', 'jobs', 'ledger', 'players', 'ranking_news', 'revocations', 'schema_migrations',
-                    'season_scores', 'season_standings', 'seasons', 'sessions', 'silences', 'usernames'
+                relname like 'idempotency\_records%' or relname like 'stream\_events%' or relname in (
+                    'accounts', 'announcement_reads', 'audit_log', 'catalogues', 'deleted_players', 'deployment',
+                    'folded_names', 'job_schedules', 'jobs', 'ledger', 'mailings', 'notification_settings',
+                    'notifications', 'outbox', 'players', 'ranking_news', 'revocations', 'schema_migrations',
+                    'season_scores', 'season_standings', 'seasons', 'sessions', 'signals', 'silences', 'streams',
+                    'usernames'
                 )
             )
             and not (
                 has_table_privilege(oid, 'select') and has_table_privilege(oid, 'insert')
                 and has_table_privilege(oid, 'update') and has_table_privilege(oid, 'delete')
-                -- The partitions of idempotency_records are emptied by truncate.
-                and (relname not like 'idempotency\_records\_%' or has_table_privilege(oid, 'truncate'))
+                -- Partitions are emptied by truncate.
+                and (
+                    (relname not like 'idempotency\_records\_%' and relname not like 'stream\_events\_%')
+                    or has_table_privilege(oid, 'truncate')
+                )
             )
         order by relname
     ) as barred
