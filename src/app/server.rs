@@ -278,6 +278,8 @@ impl Server {
         let server = server
             .workers(self.workers)
             .keep_alive(self.keep_alive)
+            // A client that closes its connection ends its request. Otherwise a poll would wait for nobody.
+            .h1_allow_half_closed(false)
             .shutdown_timeout(SHUTDOWN_SECONDS)
             .disable_signals()
             .listen(listener);

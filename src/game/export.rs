@@ -6,6 +6,7 @@ use super::state::State;
 use super::{Error, Game};
 use crate::store::idempotency::ListedRecord;
 use crate::store::ledger::LedgerLine;
+use crate::store::notifications::NotificationRecord;
 use crate::store::operators::AuditEntry;
 use crate::store::seasons::SeasonResult;
 use crate::store::sessions::ListedSession;
@@ -24,6 +25,10 @@ pub struct Export {
     pub seasons: Vec<SeasonResult>,
     /// Stored outcomes of requests with an idempotency key.
     pub remembered_requests: Vec<ListedRecord>,
+    /// Newest first.
+    pub notifications: Vec<NotificationRecord>,
+    /// The types of notifications that the player has muted.
+    pub muted_types: Vec<String>,
     /// Actions of operators that concern the player.
     pub audit: Vec<AuditEntry>,
 }
@@ -50,6 +55,8 @@ impl Game {
             sessions: self.store.list_sessions(player, state.now).await?,
             seasons: self.store.season_results_of(player).await?,
             remembered_requests: self.store.list_records(player).await?,
+            notifications: self.store.all_notifications(player).await?,
+            muted_types: self.store.muted_types(player).await?,
             audit: self.store.audit_of(player).await?,
             state,
         })

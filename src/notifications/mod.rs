@@ -209,14 +209,6 @@ impl Notifications {
         Ok(referred)
     }
 
-    /// All notifications of a player, newest first.
-    ///
-    /// # Errors
-    /// Returns the error of the statement.
-    pub async fn export(&self, player: Uuid) -> Result<Vec<NotificationRecord>, store::Error> {
-        self.store.all_notifications(player).await
-    }
-
     /// Forgets announcements that were read, because the database was restored or replaced.
     pub fn forget_all(&self) {
         self.announcements.invalidate_all();

@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::auth::SessionWire;
+use super::notifications::NotificationWire;
 use super::number::whole;
 use super::rankings::season_id;
 use super::state::StateWire;
@@ -154,6 +155,9 @@ pub struct ExportWire {
     /// The player's results in seasons that it no longer plays in, newest first.
     pub seasons: Vec<SeasonResultWire>,
     pub remembered_requests: Vec<ExportedRequestWire>,
+    /// Newest first, in the language that the player has chosen.
+    pub notifications: Vec<NotificationWire>,
+    pub muted_types: Vec<String>,
     /// Actions of operators that concern the player.
     pub audit: Vec<AuditEntryWire>,
 }
@@ -183,6 +187,12 @@ impl ExportWire {
                     outcome: serde_json::from_str(&request.outcome).unwrap_or(Value::Null),
                 })
                 .collect(),
+            notifications: export
+                .notifications
+                .into_iter()
+                .map(|it| NotificationWire::new(it, record.player.language.unwrap_or_default()))
+                .collect(),
+            muted_types: export.muted_types,
             audit: export.audit.into_iter().map(Into::into).collect(),
         }
     }

@@ -290,7 +290,8 @@ fn check_kind(field: &str, kind: &str) -> Result<(), Problem> {
     if (1..=MAX_KIND).contains(&kind.len()) && kind.chars().all(is_known) {
         return Ok(());
     }
-    let message = format!("must be 1 to {MAX_KIND} of a-z, 0-9, _ and .");
+    let message =
+        format!("must be 1 to {MAX_KIND} lower-case letters, digits, underscores and dots");
     Err(Problem::unacceptable(field, message))
 }
 

@@ -64,9 +64,9 @@ fn codes(operation: &Operation<'_>) -> BTreeSet<Code> {
 /// The codes that are specific to an operation.
 fn specific(id: &str) -> &'static [Code] {
     use Code::{
-        AlreadyOwned, AlreadyRegistered, Forbidden, InsufficientEnergy, InvalidCredentials,
-        NothingToGain, PlayerBanned, RequirementNotMet, TokenExpired, Unauthenticated,
-        UsernameTaken, ValidationFailed, VersionMismatch,
+        AlreadyOwned, AlreadyRegistered, Forbidden, IdempotencyKeyReused, InsufficientEnergy,
+        InvalidCredentials, NotFound, NothingToGain, PlayerBanned, RequirementNotMet, TokenExpired,
+        Unauthenticated, UsernameTaken, ValidationFailed, VersionMismatch,
     };
     match id {
         "registerPlayer" => &[ValidationFailed, UsernameTaken, AlreadyRegistered],
@@ -81,6 +81,9 @@ fn specific(id: &str) -> &'static [Code] {
         }
         "buyUpgrade" => &[InsufficientEnergy, RequirementNotMet, AlreadyOwned, VersionMismatch],
         "prestige" => &[NothingToGain, VersionMismatch],
+        "pollEvents" => &[NotFound],
+        "markNotificationsRead" | "changeNotificationSettings" => &[ValidationFailed],
+        "adminSendNotification" => &[ValidationFailed, IdempotencyKeyReused],
         "adminReplaceCatalog" => &[ValidationFailed, VersionMismatch],
         "adminRetryJob" => &[RequirementNotMet],
         _ => &[],
