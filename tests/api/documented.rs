@@ -87,6 +87,7 @@ async fn requests_and_answers_conform_to_the_openapi_document() {
     operate(&mut observer, &id).await;
     play_on(&mut observer, &token).await;
     rank(&mut observer, &token).await;
+    notify(&mut observer, &id, &token).await;
     sign_in_again(&mut observer, &token).await;
     for path in ["/healthz", "/readyz", "/api/v1/catalog"] {
         observer.call(200, "GET", path, "", Value::Null).await;
@@ -173,6 +174,49 @@ async fn operate(observer: &mut Observer<'_>, id: &str) {
     observer.call(409, "POST", &retry, ADMIN_TOKEN, Value::Null).await;
     observer.call(204, "DELETE", &job, ADMIN_TOKEN, Value::Null).await;
     observer.call(404, "POST", &retry, ADMIN_TOKEN, Value::Null).await;
+}
+
+/// Streams and notifications.
+async fn notify(observer: &mut Observer<'_>, id: &str, token: &str) {
+    let sent = "/api/v1/admin/notifications";
+    let to_player = json!({
+        "to": { "players": [id] }, "type": "gift", "priority": "high",
+        "title": { "en": "A gift", "ko": "선물" }, "body": { "en": "For you" },
+        "data": { "amount": 5 }, "dedupe_key": "gift-1", "expires_at": "2027-01-01T00:00:00Z",
+    });
+    let to_all = json!({
+        "to": "all", "type": "maintenance", "priority": "low", "title": { "en": "Maintenance" },
+        "body": { "en": "Tonight" }, "at": "2027-01-01T00:00:00Z",
+    });
+    observer.call(202, "POST", sent, ADMIN_TOKEN, to_player.clone()).await;
+    observer.call(200, "POST", sent, ADMIN_TOKEN, to_player).await;
+    let later = observer.call(202, "POST", sent, ADMIN_TOKEN, to_all.clone()).await;
+    let mut now = to_all;
+    now.as_object_mut().expect("an object").remove("at");
+    observer.call(202, "POST", sent, ADMIN_TOKEN, now).await;
+    observer.call(200, "GET", sent, ADMIN_TOKEN, Value::Null).await;
+    let withdrawn = format!("{sent}/{}", later["id"].as_str().expect("an id"));
+    observer.call(204, "DELETE", &withdrawn, ADMIN_TOKEN, Value::Null).await;
+    observer.call(200, "GET", "/api/v1/me/streams", token, Value::Null).await;
+    let poll = format!("/api/v1/events?stream=player:{id}@0&stream=announcements@0&wait=1");
+    observer.call(200, "GET", &poll, token, Value::Null).await;
+    observer.call(400, "GET", "/api/v1/events", token, Value::Null).await;
+    observer.call(404, "GET", "/api/v1/events?stream=nothing", token, Value::Null).await;
+    let list = "/api/v1/me/notifications";
+    let page = observer.call(200, "GET", &format!("{list}?limit=1"), token, Value::Null).await;
+    let one = page["entries"][0]["id"].clone();
+    observer.call(200, "POST", &format!("{list}/read"), token, json!({ "ids": [one] })).await;
+    observer.call(200, "POST", &format!("{list}/read"), token, json!({ "through": 1 })).await;
+    observer.call(400, "POST", &format!("{list}/read"), token, json!({})).await;
+    let one = format!("{list}/{}", one.as_str().expect("an id"));
+    observer.call(204, "DELETE", &one, token, Value::Null).await;
+    observer.call(404, "DELETE", &one, token, Value::Null).await;
+    observer.call(200, "GET", &poll, token, Value::Null).await;
+    let settings = "/api/v1/me/notification-settings";
+    observer.call(200, "GET", settings, token, Value::Null).await;
+    observer.call(200, "PUT", settings, token, json!({ "muted_types": ["gift"] })).await;
+    observer.call(200, "GET", "/api/v1/me/export", token, Value::Null).await;
+    observer.call(200, "PATCH", "/api/v1/me", token, json!({ "language": "ko" })).await;
 }
 
 /// Boards and seasons.

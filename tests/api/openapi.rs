@@ -189,8 +189,8 @@ async fn every_operation_is_described_completely() {
             assert_eq!(is_problem, !codes(&schemas, response).is_empty(), "{what} {status}");
         }
         for parameter in &parameters {
-            let optional = parameter["in"] != "path";
-            assert!(!optional || parameter["required"] != true, "{what}: {parameter}");
+            let is_needed = parameter["in"] == "path" || parameter["name"] == "stream";
+            assert!(is_needed || parameter["required"] != true, "{what}: {parameter}");
         }
     }
 }
@@ -346,7 +346,7 @@ async fn the_document_is_small_and_cached_by_etag() {
     let request = || app.client.request("GET", "/openapi.json");
     let reply = app.client.send(request()).await.expect(200);
     assert!(!reply.text.contains('\n'), "the document is not compact");
-    assert!(reply.text.len() < 100_000, "{} bytes", reply.text.len());
+    assert!(reply.text.len() < 150_000, "{} bytes", reply.text.len());
     let again = request().header("If-None-Match", reply.header("etag"));
     let unchanged = app.client.send(again).await.expect(304);
     assert_eq!(unchanged.header("etag"), reply.header("etag"));

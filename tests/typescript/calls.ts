@@ -78,6 +78,26 @@ export function calls(call: Client): { [O in OperationId]: () => Promise<Answer<
           ],
         },
       }),
+    pollEvents: () => call("pollEvents", { query: { stream: ["announcements@17"], epoch: "5b1c8e0f9a7d2346", wait: 25 } }),
+    listStreams: () => call("listStreams", {}),
+    listNotifications: () =>
+      call("listNotifications", { query: { unread: true, priority: "high", limit: 10 }, header: { "Accept-Language": "ko" } }),
+    markNotificationsRead: () => call("markNotificationsRead", { body: { ids: [id] } }),
+    deleteNotification: () => call("deleteNotification", { path: { id } }),
+    readNotificationSettings: () => call("readNotificationSettings", {}),
+    changeNotificationSettings: () => call("changeNotificationSettings", { body: { muted_types: ["grant"] } }),
+    adminListNotifications: () => call("adminListNotifications", { query: { limit: 10 } }),
+    adminSendNotification: () =>
+      call("adminSendNotification", {
+        body: {
+          to: { players: [id] },
+          type: "gift",
+          priority: "high",
+          title: { en: "A gift", ko: "선물" },
+          body: { en: "For you" },
+        },
+      }),
+    adminWithdrawNotification: () => call("adminWithdrawNotification", { path: { id } }),
     adminListJobs: () => call("adminListJobs", { query: { status: "dead" } }),
     adminRetryJob: () => call("adminRetryJob", { path: { id } }),
     adminDiscardJob: () => call("adminDiscardJob", { path: { id } }),

@@ -102,9 +102,7 @@ impl ProfileRequest {
                 Ok(Command::ChooseLanguage { language, display_name })
             }
             (None, Some(name)) => Ok(Command::Rename(name)),
-            (None, None) => {
-                Err(Problem::malformed("body", "must contain display_name or language"))
-            }
+            (None, None) => Err(Problem::malformed("display_name", "or language must be given")),
         }
     }
 }

@@ -55,14 +55,16 @@ pub fn parameters(operation: &mut Operation<'_>, shared: &Value) {
     }
 }
 
-/// Marks bodies as required or optional. An empty body counts as `{}`, so a body without required members is optional.
+/// Marks bodies as required or optional. An empty body counts as `{}`, so a body that needs no member is optional.
 /// The exception is refreshing with the session cookie, which requires a JSON body.
 pub fn body(operation: &mut Operation<'_>, schemas: &Map<String, Value>) {
     let is_needed = operation.id() == "refreshTokens";
     let Some(body) = operation.value.get_mut("requestBody") else { return };
     let reference = body.pointer("/content/application~1json/schema/$ref").and_then(Value::as_str);
     let schema = reference.and_then(|it| it.rsplit('/').next()).and_then(|it| schemas.get(it));
-    let has_required = schema.is_none_or(|schema| schema.get("required").is_some());
+    let needs =
+        |schema: &Value| schema.get("required").is_some() || schema.get("minProperties").is_some();
+    let has_required = schema.is_none_or(needs);
     body["required"] = (is_needed || has_required).into();
 }
 
