@@ -41,7 +41,7 @@ fn different_value(pointer: &str, value: &Value) -> Value {
         ("/player/away", Value::Null) => {
             json!({ "seconds": 1.5, "credited_seconds": 2.5, "energy": 3.5, "ended_at": 4 })
         }
-        ("/player/language", Value::Null) => json!("ko"),
+        ("/player/language", language) => json!(if *language == "ko" { "en" } else { "ko" }),
         (_, Value::String(text)) => json!(format!("{text}, changed")),
         (_, Value::Number(number)) if number.is_f64() => {
             json!(number.as_f64().expect("a double") + 1.5)

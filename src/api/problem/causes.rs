@@ -95,11 +95,11 @@ impl From<streams::Error> for Problem {
     fn from(error: streams::Error) -> Self {
         use streams::Error;
         match error {
-            Error::NoSuchStream(name) => Self::new(
-                Code::NotFound,
-                "The stream does not exist, or the player may not read it.",
-            )
-            .with("stream", name),
+            Error::NoSuchStream(name) => {
+                let detail =
+                    format!("The stream {name} does not exist, or the player may not read it.");
+                Self::new(Code::NotFound, detail)
+            }
             Error::TooManyPolls => Self::rate_limited("polls", POLL_RETRY_MILLIS),
             Error::Store(error) => error.into(),
         }

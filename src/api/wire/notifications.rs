@@ -254,6 +254,11 @@ fn read_sequence(field: &'static str, raw: Option<&RawValue>) -> Result<Option<i
     if is_exact { Ok(Some(number as i64)) } else { Err(wrong()) }
 }
 
+/// The type of a notification: 1 to 64 lower-case letters, digits, underscores and dots.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = NotificationType, min_length = 1, max_length = 64, pattern = "^[a-z0-9_.]+$")]
+pub struct KindWire(pub String);
+
 /// Which types of notifications the player does not get.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -261,7 +266,7 @@ fn read_sequence(field: &'static str, raw: Option<&RawValue>) -> Result<Option<i
 pub struct NotificationSettingsWire {
     /// Types, each once. A notification of one of these types is not made, and an announcement is not counted as unread,
     /// unless its priority is `high`.
-    #[schema(max_items = 100, example = json!(["grant"]))]
+    #[schema(value_type = Vec<KindWire>, max_items = 100, example = json!(["grant"]))]
     pub muted_types: Vec<String>,
 }
 
@@ -328,9 +333,9 @@ pub struct AdminNotificationRequest {
     /// `"all"`, or some players. Players who do not exist are skipped.
     #[schema(value_type = RecipientsWire)]
     to: Value,
-    /// For programs: 1 to 64 of a-z, 0-9, `_` and `.`.
+    /// For programs.
     #[serde(rename = "type")]
-    #[schema(min_length = 1, max_length = 64, pattern = "^[a-z0-9_.]+$", example = "maintenance")]
+    #[schema(value_type = KindWire, example = "maintenance")]
     kind: String,
     #[schema(value_type = PriorityWire)]
     priority: String,

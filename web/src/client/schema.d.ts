@@ -888,11 +888,8 @@ export interface components {
             title: components["schemas"]["LocalizedText"];
             /** @description `"all"`, or some players. Players who do not exist are skipped. */
             to: components["schemas"]["Recipients"];
-            /**
-             * @description For programs: 1 to 64 of a-z, 0-9, `_` and `.`.
-             * @example maintenance
-             */
-            type: string;
+            /** @description For programs. */
+            type: components["schemas"]["NotificationType"];
         };
         /** @description The upgrade is already owned */
         AlreadyOwnedProblem: components["schemas"]["ProblemDetails"] & {
@@ -1119,6 +1116,9 @@ export interface components {
             exported_at: string;
             /** @description Newest first. */
             ledger: components["schemas"]["LedgerEntry"][];
+            muted_types: string[];
+            /** @description Newest first, in the language that the player has chosen. */
+            notifications: components["schemas"]["Notification"][];
             remembered_requests: components["schemas"]["ExportedRequest"][];
             /** @description The player's results in seasons that it no longer plays in, newest first. */
             seasons: components["schemas"]["SeasonResult"][];
@@ -1505,8 +1505,10 @@ export interface components {
              *       "grant"
              *     ]
              */
-            muted_types: string[];
+            muted_types: components["schemas"]["NotificationType"][];
         };
+        /** @description The type of a notification: 1 to 64 lower-case letters, digits, underscores and dots. */
+        NotificationType: string;
         /** @description A player's rank, and the players ranked next to it. */
         OwnRanking: {
             /**
@@ -2621,6 +2623,7 @@ export interface operations {
             404: components["responses"]["not_found"];
             413: components["responses"]["payload_too_large"];
             415: components["responses"]["unsupported_media_type"];
+            422: components["responses"]["validation_failed-or-idempotency_key_reused"];
             429: components["responses"]["rate_limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["unavailable"];
@@ -3222,6 +3225,7 @@ export interface operations {
             400: components["responses"]["invalid_request"];
             401: components["responses"]["unauthenticated-or-token_expired"];
             403: components["responses"]["player_banned"];
+            404: components["responses"]["not_found"];
             429: components["responses"]["rate_limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["unavailable"];
@@ -3312,7 +3316,7 @@ export interface operations {
             path?: never;
             cookie?: never;
         };
-        requestBody?: {
+        requestBody: {
             content: {
                 "application/json": components["schemas"]["ProfileRequest"];
             };
@@ -3587,6 +3591,7 @@ export interface operations {
             403: components["responses"]["player_banned"];
             413: components["responses"]["payload_too_large"];
             415: components["responses"]["unsupported_media_type"];
+            422: components["responses"]["validation_failed"];
             429: components["responses"]["rate_limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["unavailable"];
@@ -3639,7 +3644,7 @@ export interface operations {
             path?: never;
             cookie?: never;
         };
-        requestBody?: {
+        requestBody: {
             content: {
                 "application/json": components["schemas"]["MarkRequest"];
             };
@@ -3664,6 +3669,7 @@ export interface operations {
             403: components["responses"]["player_banned"];
             413: components["responses"]["payload_too_large"];
             415: components["responses"]["unsupported_media_type"];
+            422: components["responses"]["validation_failed"];
             429: components["responses"]["rate_limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["unavailable"];
