@@ -58,23 +58,20 @@ impl Notifications {
         let count = entries.len();
         for entry in entries {
             let OutboxEntry { player, kind, data, .. } = entry;
-            match player {
-                Some(player) => deliveries.push(Delivery {
+            if let Some(player) = player {
+                deliveries.push(Delivery {
                     player,
                     kind,
                     priority: texts::PRIORITY,
                     mailing: None,
                     data,
                     expires_at: None,
-                }),
-                None => {
-                    let Some(mailing) = season_ended(&kind, &data, now) else { continue };
-                    let keys_since = now.plus_seconds(-SEASON_KEY_SECONDS);
-                    let inserted = transaction.insert_mailing(&mailing, keys_since).await?;
-                    if inserted == Inserted::New {
-                        let priority = mailing.priority;
-                        announcements.push(Announcement { mailing: mailing.id, priority });
-                    }
+                });
+            } else if let Some(mailing) = season_ended(&kind, &data, now) {
+                let keys_since = now.plus_seconds(-SEASON_KEY_SECONDS);
+                if transaction.insert_mailing(&mailing, keys_since).await? == Inserted::New {
+                    let priority = mailing.priority;
+                    announcements.push(Announcement { mailing: mailing.id, priority });
                 }
             }
         }

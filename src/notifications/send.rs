@@ -125,17 +125,15 @@ impl Notifications {
             expires_at: mailing.expires_at,
         };
         let request = Some(new_id(now));
-        let locked = match &mailing.players {
-            Some(players) => {
-                let deliveries = players.iter().map(delivery).collect();
-                transaction.note_sent(mailing.id, now, None).await?;
-                deliver(transaction, now, request, deliveries, Vec::new()).await?
-            }
-            None => {
-                let announcement = Announcement { mailing: mailing.id, priority: mailing.priority };
-                deliver(transaction, now, request, Vec::new(), vec![announcement]).await?
-            }
-        };
+        let (mut deliveries, mut announcements) = (Vec::new(), Vec::new());
+        if let Some(players) = &mailing.players {
+            deliveries.extend(players.iter().map(delivery));
+            transaction.note_sent(mailing.id, now, None).await?;
+        } else {
+            let priority = mailing.priority;
+            announcements.push(Announcement { mailing: mailing.id, priority });
+        }
+        let locked = deliver(transaction, now, request, deliveries, announcements).await?;
         self.append(transaction, locked).await
     }
 

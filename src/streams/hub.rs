@@ -9,8 +9,8 @@ use crate::store::streams::{Event, Range};
 
 /// How many events of a stream are kept for those who wait for it.
 const RECENT: usize = 256;
-/// More missing events are not read at once: those who wait read them from the database.
-const MOST_READ: i64 = RECENT as i64;
+/// If more events are missing, they are not read here: those who wait read them from the database.
+const MOST_READ: i64 = 256;
 
 /// The followed streams.
 #[derive(Default)]
@@ -227,7 +227,7 @@ mod tests {
     fn only_the_latest_events_are_kept() {
         let (hub, _) = followed();
         note(&hub, 1);
-        let most = RECENT as i64;
+        let most = MOST_READ;
         hub.add(&[range(1, most + 1)], (2..=most + 1).map(event).collect());
         hub.add(&[range(most + 1, most + 2)], vec![event(most + 2)]);
         assert_eq!(sequences(&hub, 1, most + 2), None);

@@ -8,7 +8,7 @@ use crate::store::streams::{Event, Range};
 /// The largest number of streams of a poll.
 pub const MOST_STREAMS: usize = 50;
 /// The largest number of events in an answer. They are shared evenly among the streams.
-pub const MOST_EVENTS: usize = 300;
+pub const MOST_EVENTS: i64 = 300;
 /// A position that is further behind is not continued.
 pub const MOST_BEHIND: i64 = 1_000;
 
@@ -27,8 +27,8 @@ pub(super) struct Plan(Vec<Part>);
 struct Part {
     after: i64,
     /// The number of missing events, and how many of them this answer has.
-    missing: usize,
-    share: usize,
+    missing: i64,
+    share: i64,
     resync: bool,
 }
 
@@ -39,7 +39,7 @@ impl Plan {
         let parts = positions.iter().zip(heads).map(|(position, &head)| {
             let behind = head.saturating_sub(position.after);
             let resync = !is_same_history || !(0..=MOST_BEHIND).contains(&behind);
-            let missing = if resync { 0 } else { usize::try_from(behind).unwrap_or(0) };
+            let missing = if resync { 0 } else { behind };
             Part { after: position.after, missing, share: 0, resync }
         });
         let mut plan = Self(parts.collect());
@@ -50,13 +50,14 @@ impl Plan {
     /// Shares the events of an answer: each stream gets an equal part, and what a stream does not need is shared by the
     /// others.
     fn share(&mut self) {
-        let mut order: Vec<usize> = (0..self.0.len()).collect();
-        order.sort_by_key(|&index| self.0[index].missing);
+        let mut parts: Vec<&mut Part> = self.0.iter_mut().collect();
+        parts.sort_by_key(|part| part.missing);
+        let mut sharing = i64::try_from(parts.len()).unwrap_or(i64::MAX);
         let mut left = MOST_EVENTS;
-        for (position, &index) in order.iter().enumerate() {
-            let part = &mut self.0[index];
-            part.share = part.missing.min(left / (order.len() - position));
+        for part in parts {
+            part.share = part.missing.min(left / sharing);
             left -= part.share;
+            sharing -= 1;
         }
     }
 
@@ -67,7 +68,7 @@ impl Plan {
             .map(|(part, name)| Range {
                 stream: name.as_ref().to_owned(),
                 above: part.after,
-                through: part.after + part.share as i64,
+                through: part.after + part.share,
             })
             .collect()
     }
@@ -76,7 +77,7 @@ impl Plan {
     pub(super) fn check(&mut self, names: &[Arc<str>], events: &[Arc<Event>]) {
         for (part, name) in self.0.iter_mut().zip(names) {
             let own = events.iter().filter(|event| event.stream == **name);
-            let expected = part.after + 1..=part.after + part.share as i64;
+            let expected = part.after + 1..=part.after + part.share;
             if !own.map(|event| event.sequence).eq(expected) {
                 part.resync = true;
             }
@@ -110,7 +111,7 @@ mod tests {
         Plan::new(&positions, &heads, true)
     }
 
-    fn shares(positions: &[(i64, i64)]) -> Vec<usize> {
+    fn shares(positions: &[(i64, i64)]) -> Vec<i64> {
         plan(positions).0.iter().map(|part| part.share).collect()
     }
 
@@ -124,7 +125,7 @@ mod tests {
         assert_eq!(shares(&[(0, 7); 50]), [6; 50]);
         assert!(plan(&[(0, 900)]).has_more() && !plan(&[(600, 900)]).has_more());
         let uneven = shares(&[(0, 500); 7]);
-        assert_eq!(uneven.iter().sum::<usize>(), MOST_EVENTS);
+        assert_eq!(uneven.iter().sum::<i64>(), MOST_EVENTS);
         assert!(uneven.iter().all(|share| [42, 43].contains(share)), "{uneven:?}");
     }
 

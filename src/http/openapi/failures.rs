@@ -74,15 +74,20 @@ fn specific(id: &str) -> &'static [Code] {
         "refreshTokens" => &[Forbidden, Unauthenticated, TokenExpired, PlayerBanned],
         "logOut" => &[Forbidden],
         "changePassword" => &[InvalidCredentials, ValidationFailed],
-        "sendClicks" | "performActions" | "renamePlayer" | "adminBanPlayer"
-        | "adminUnbanPlayer" | "adminGrantEnergy" => &[ValidationFailed],
+        "sendClicks"
+        | "performActions"
+        | "renamePlayer"
+        | "adminBanPlayer"
+        | "adminUnbanPlayer"
+        | "adminGrantEnergy"
+        | "markNotificationsRead"
+        | "changeNotificationSettings" => &[ValidationFailed],
         "buyGenerators" => {
             &[ValidationFailed, InsufficientEnergy, RequirementNotMet, VersionMismatch]
         }
         "buyUpgrade" => &[InsufficientEnergy, RequirementNotMet, AlreadyOwned, VersionMismatch],
         "prestige" => &[NothingToGain, VersionMismatch],
         "pollEvents" => &[NotFound],
-        "markNotificationsRead" | "changeNotificationSettings" => &[ValidationFailed],
         "adminSendNotification" => &[ValidationFailed, IdempotencyKeyReused],
         "adminReplaceCatalog" => &[ValidationFailed, VersionMismatch],
         "adminRetryJob" => &[RequirementNotMet],

@@ -47,7 +47,7 @@ async fn change(app: &TestApp, player: &Player, seed: u64) {
                 assert!([202, 422].contains(&reply.status), "{}", reply.text);
             }
             (3, _) => {
-                drop(send(app, notification(json!("all"), "common", priority)).await.expect(202))
+                send(app, notification(json!("all"), "common", priority)).await.expect(202);
             }
             (4..=5, Some(id)) => {
                 player.post("/me/notifications/read", json!({ "ids": [id] })).await.expect(200);
