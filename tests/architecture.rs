@@ -35,7 +35,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "telemetry",
         ],
     ),
-    ("signals", &["peers", "store"]),
+    ("signals", &["peers", "store", "telemetry"]),
     ("streams", &["clock", "identity", "signals", "store", "telemetry"]),
     ("notifications", &["clock", "domain", "id", "signals", "store", "streams", "telemetry"]),
     ("limit", &["clock", "identity", "redis_client", "telemetry"]),

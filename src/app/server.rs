@@ -108,7 +108,12 @@ impl Server {
         let supervisor = Supervisor::new();
         let identity = Arc::clone(store.identity());
         let peers = Peers::new(redis.clone(), Arc::clone(&clock), identity, alone);
-        let signals = Arc::new(Signals::new(store.clone(), peers.clone(), config.live));
+        let signals = Arc::new(Signals::new(
+            store.clone(),
+            peers.clone(),
+            config.live,
+            metrics.streams.clone(),
+        ));
         let players = Players::new(cache::Settings {
             store: store.clone(),
             redis: redis.clone(),

@@ -31,6 +31,7 @@ impl Notifications {
             // The signal may be missed, as by an instance that starts: then the next look finds the entry.
             drop(timeout(INTERVAL, self.signals.received().outbox_filled()).await);
             while let Err(error) = self.empty_outbox().await {
+                self.metrics.outbox_failures.inc();
                 tracing::debug!(%error, "the outbox could not be emptied");
                 sleep(RETRY_PAUSE).await;
             }

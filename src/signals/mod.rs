@@ -19,6 +19,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::peers::{Peers, Publisher, Topic};
 use crate::store::{self, Store};
+use crate::telemetry::metrics::StreamsMetrics;
 
 /// How often signals are read from the database.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -58,6 +59,7 @@ pub struct Signals {
     peers: Peers,
     received: Arc<Received>,
     publisher: Option<Publisher<Signal>>,
+    metrics: StreamsMetrics,
 }
 
 /// Signals that were received and not yet taken.
@@ -138,14 +140,14 @@ impl Received {
 impl Signals {
     /// Registers the topic. `publishes` is false while instances of the previous release run beside this one, which do
     /// not know the topic.
-    pub fn new(store: Store, peers: Peers, publishes: bool) -> Self {
+    pub fn new(store: Store, peers: Peers, publishes: bool, metrics: StreamsMetrics) -> Self {
         let received = Arc::new(Received::default());
         let publisher = publishes.then(|| {
             let received = Arc::clone(&received);
             let receive = move |signal, _: Duration, _: Instant| received.receive(signal);
             peers.register(Topic::SIGNALS, Box::new(receive), None)
         });
-        Self { store, peers, received, publisher }
+        Self { store, peers, received, publisher, metrics }
     }
 
     /// The signals of other instances, and of this one.
@@ -199,7 +201,10 @@ impl Signals {
                 return Err(error);
             }
         };
-        let store::signals::Signals { poll, outbox, heads, snapshot } = read;
+        let store::signals::Signals { poll, outbox, heads, oldest_seconds, snapshot } = read;
+        if poll || outbox || !heads.is_empty() {
+            self.metrics.signal_seconds.observe(oldest_seconds);
+        }
         reader.snapshot = Some(snapshot);
         self.received.receive(Signal { poll, outbox, heads });
         // A server that was restarted has lost its signals, and another one never had them.

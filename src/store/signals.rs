@@ -15,6 +15,8 @@ pub struct Signals {
     pub outbox: bool,
     /// Streams with new events, and the sequence of an event of each.
     pub heads: Vec<(String, i64)>,
+    /// The age of the oldest signal in seconds; 0 if there is none.
+    pub oldest_seconds: f64,
     /// The snapshot for the next look.
     pub snapshot: String,
 }
@@ -32,6 +34,7 @@ impl Store {
             signals.snapshot = row.try_get("snapshot")?;
             let Some(poll) = row.try_get::<_, Option<bool>>("poll")? else { continue };
             signals.poll |= poll;
+            signals.oldest_seconds = signals.oldest_seconds.max(row.try_get("age")?);
             signals.outbox |= row.try_get::<_, bool>("outbox")?;
             let streams: Vec<String> = row.try_get("streams")?;
             signals.heads.extend(streams.into_iter().zip(row.try_get::<_, Vec<i64>>("heads")?));

@@ -189,8 +189,12 @@ pub struct StreamsMetrics {
     pub delivery_seconds: Histogram,
     /// Polls that wait.
     pub waiting_polls: Level,
+    /// Seconds from a signal until this instance read it from the database.
+    pub signal_seconds: Histogram,
     /// Seconds for which the oldest entry of the outbox waited when it was taken.
     pub outbox_seconds: Histogram,
+    /// Attempts to empty the outbox that failed.
+    pub outbox_failures: IntCounter,
 }
 
 impl StreamsMetrics {
@@ -212,6 +216,14 @@ impl StreamsMetrics {
                 "Time from an event until it can be given to those who wait for it",
             )?,
             waiting_polls: Level::new("stream_polls_waiting", "Polls that wait for events")?,
+            signal_seconds: seconds(
+                "signal_read_seconds",
+                "Time from a signal until it was read from the database",
+            )?,
+            outbox_failures: IntCounter::new(
+                "outbox_failures_total",
+                "Attempts to empty the outbox that failed",
+            )?,
             outbox_seconds: seconds(
                 "outbox_wait_seconds",
                 "Time that entries of the outbox waited for their place in a stream",
@@ -221,7 +233,9 @@ impl StreamsMetrics {
         registry.register(Box::new(metrics.followed_events.clone()))?;
         registry.register(Box::new(metrics.delivery_seconds.clone()))?;
         registry.register(Box::new(metrics.waiting_polls.clone()))?;
+        registry.register(Box::new(metrics.signal_seconds.clone()))?;
         registry.register(Box::new(metrics.outbox_seconds.clone()))?;
+        registry.register(Box::new(metrics.outbox_failures.clone()))?;
         Ok(metrics)
     }
 
