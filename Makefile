@@ -8,7 +8,7 @@ CARGO_DENY := $(shell command -v cargo-deny || echo .tools/bin/cargo-deny)
 
 .PHONY: help run web web-types test test-web test-types fuzz-api test-pooler test-telemetry check check-deploy audit audit-advisories k6-smoke k6-load \
     k6-spike k6-soak k6-breakpoint load chroot-test rollout-test compat-test bench-writes bench-overload bench-instances \
-    bench-rankings bench-reads bench-compare bench-limits bench-page balance
+    bench-rankings bench-reads bench-streams bench-compare bench-limits bench-page balance
 
 help: ## List the commands
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -117,6 +117,9 @@ bench-rankings: ## Boards of a million players: pages, ranks, a rebuild, memory
 
 bench-reads: ## Reads beside a bare handler, in turn, with and without a Redis
 	@bench/reads
+
+bench-streams: ## Events appended and read, beside one transaction an event by pgbench
+	@bench/streams
 
 bench-compare: ## Reads and clicks of the program BEFORE and of this one, in alternating pairs: medians of the ratios
 	@bench/compare "$$BEFORE"

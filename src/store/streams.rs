@@ -127,8 +127,6 @@ impl Transaction {
     pub async fn lock_streams(&mut self, mut streams: Vec<String>) -> Result<LockedStreams, Error> {
         streams.sort_unstable();
         streams.dedup();
-        let create = include_str!("../../sql/queries/streams/create.sql");
-        self.execute(create, &[&streams]).await?;
         let lock = include_str!("../../sql/queries/streams/lock.sql");
         let mut heads = BTreeMap::new();
         for row in self.query(lock, &[&streams]).await? {

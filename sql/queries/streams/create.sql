@@ -1,4 +1,0 @@
--- store::streams::lock_streams: creates the streams that do not exist yet. $1 is sorted.
-insert into streams (stream)
-select stream from unnest($1::text[]) as wanted (stream)
-on conflict (stream) do nothing
