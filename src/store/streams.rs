@@ -127,11 +127,13 @@ impl Transaction {
     pub async fn lock_streams(&mut self, mut streams: Vec<String>) -> Result<LockedStreams, Error> {
         streams.sort_unstable();
         streams.dedup();
-        let lock = include_str!("../../sql/queries/streams/lock.sql");
+        let sql = include_str!("../../sql/queries/streams/lock.sql");
         let mut heads = BTreeMap::new();
-        for row in self.query(lock, &[&streams]).await? {
-            let head = row.try_get("head")?;
-            heads.insert(row.try_get("stream")?, (head, head));
+        while heads.len() < streams.len() {
+            for row in self.query(sql, &[&streams]).await? {
+                let head = row.try_get("head")?;
+                heads.insert(row.try_get("stream")?, (head, head));
+            }
         }
         Ok(LockedStreams { heads, events: Vec::new() })
     }

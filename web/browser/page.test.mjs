@@ -399,6 +399,64 @@ describe("the page", { concurrency: false }, () => {
     await visit.end();
   });
 
+  it("shows notifications as they come, and forgets them when they are read", async () => {
+    const visit = await Visit.begin();
+    await visit.saved();
+    const unread = () => visit.at("bell").getAttribute("data-unread");
+    const send = (type, priority, title) =>
+      server.admin("POST", "/notifications", { to: "all", type, priority, title, body: { en: "One\nTwo" } });
+    await send("party", "high", { en: "A party", ko: "잔치" });
+    await visit.until("the bell shows it", async () => (await unread()) === "1");
+    await visit.until("it is told of", async () => (await visit.page.getByText("Important: A party").count()) === 1);
+    await visit.at("bell").click();
+    await visit.until("it is listed", async () => (await visit.at("news-entry").count()) === 1);
+    // Another one comes while the list is open.
+    const second = await send("maintenance", "low", { en: "Maintenance" });
+    await visit.until("it is listed", async () => (await visit.at("news-entry").count()) === 2);
+    assert.match(await visit.at("news-entry").first().textContent(), /Maintenance.*One\nTwo/s);
+    await server.admin("DELETE", `/notifications/${second.id}`);
+    await visit.until("it is withdrawn", async () => (await visit.at("news-entry").count()) === 1);
+    await visit.at("news-read").click();
+    await visit.until("nothing is unread", async () => (await unread()) === "0");
+    await visit.page.keyboard.press("Escape");
+    await visit.until("the list is closed", async () => (await visit.page.locator("dialog[open]").count()) === 0);
+    await visit.page.reload();
+    await visit.until("the game is shown", async () => (await visit.connection()) === "online");
+    await visit.at("bell").click();
+    await visit.until("it is still listed", async () => (await visit.at("news-entry").count()) === 1);
+    assert.equal(await unread(), "0");
+    await visit.page.keyboard.press("Escape");
+    await visit.at("language").selectOption("ko");
+    await visit.at("bell").click();
+    await visit.until("it is in Korean", async () => (await visit.page.getByText("잔치").count()) > 0);
+    await visit.end();
+  });
+
+  it("does not tell of what the player has muted", async () => {
+    const visit = await Visit.begin();
+    await visit.at("bell").click();
+    await visit.page.locator("summary").click();
+    await visit.at("news-grant").uncheck();
+    await visit.until("it is stored", async () => !(await visit.at("news-grant").isChecked()));
+    await visit.page.keyboard.press("Escape");
+    const players = await server.admin("GET", "/players?limit=1");
+    const player = players.entries[0].player_id;
+    await server.admin("POST", `/players/${player}/grant`, { energy: 5, reason: "a gift" });
+    await visit.until("the energy is there", async () => (await visit.energy()) >= 5);
+    const mail = {
+      to: { players: [player] },
+      type: "other",
+      priority: "low",
+      title: { en: "Other" },
+      body: { en: "!" },
+    };
+    await server.admin("POST", "/notifications", mail);
+    await visit.until("the other one came", async () => (await visit.at("bell").getAttribute("data-unread")) === "1");
+    await visit.at("bell").click();
+    assert.equal(await visit.at("news-entry").count(), 1);
+    await visit.end();
+  });
+
   it("fits a phone", async () => {
     const visit = await Visit.begin({ viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true });
     for (const path of ["/", "/rankings", "/journal", "/account"]) {

@@ -33,7 +33,7 @@ pub struct EventWire {
     pub request_id: Option<Uuid>,
     /// Depends on the type: a notification or an announcement as it is now; `ids`, `through` or `announcements_through`, and
     /// `unread`; or `id` and `unread`. Of what was deleted meanwhile only the `id` is left.
-    #[schema(value_type = Object)]
+    #[schema(value_type = HashMap<String, Value>)]
     pub data: Value,
 }
 

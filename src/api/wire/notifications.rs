@@ -99,7 +99,7 @@ pub struct NotificationWire {
     /// In the player's language. May have several lines.
     pub body: String,
     /// For programs; depends on the type.
-    #[schema(value_type = Object)]
+    #[schema(value_type = HashMap<String, Value>)]
     pub data: Value,
     #[schema(format = DateTime)]
     pub at: String,
@@ -146,7 +146,7 @@ pub struct AnnouncementWire {
     pub priority: Priority,
     pub title: LocalizedWire,
     pub body: LocalizedWire,
-    #[schema(value_type = Object)]
+    #[schema(value_type = HashMap<String, Value>)]
     pub data: Value,
     #[schema(format = DateTime)]
     pub at: String,
@@ -347,7 +347,7 @@ pub struct AdminNotificationRequest {
     body: LocalizedWire,
     /// For programs; at most 8 KiB of JSON.
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Object, nullable = false, required = false)]
+    #[schema(value_type = HashMap<String, Value>, nullable = false, required = false)]
     data: Option<Map<String, Value>>,
     /// A second request with the same key has no effect for 30 days.
     #[serde(default, deserialize_with = "present")]
@@ -486,7 +486,7 @@ pub struct AdminNotificationWire {
     pub priority: Priority,
     pub title: LocalizedWire,
     pub body: LocalizedWire,
-    #[schema(value_type = Object)]
+    #[schema(value_type = HashMap<String, Value>)]
     pub data: Value,
     #[schema(required)]
     pub dedupe_key: Option<String>,

@@ -63,6 +63,18 @@ async fn events_reach_other_instances_with_redis_and_without() {
     }
 }
 
+/// As during a roll-out from a release that does not know streams.
+#[tokio::test]
+async fn events_reach_other_instances_without_messages_about_them() {
+    let world = World::new().await.with_redis();
+    let (writer, reader) =
+        (world.start_with(&[("LIVE", "off")]).await, world.start_with(&[("LIVE", "off")]).await);
+    let ada = writer.client.guest().await;
+    let (stream, follower) = (stream_of(&ada), Follower::new(&ada, &stream_of(&ada)));
+    let mut scene = Scene { writer, reader, ada, stream, follower };
+    scene.tell_some(5).await;
+}
+
 #[tokio::test]
 async fn events_reach_other_instances_through_a_redis_cluster() {
     let cluster = RedisCluster::start().await;

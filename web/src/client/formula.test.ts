@@ -16,6 +16,7 @@ const state = (change: Partial<State> = {}): State => ({
   player_id: "p",
   display_name: "Ada",
   username: null,
+  language: null,
   energy: 10,
   lifetime_energy: 10,
   energy_per_second: 2,

@@ -49,6 +49,7 @@ class FakeServer {
       player_id: this.player,
       display_name: "Ada",
       username: null,
+      language: null,
       energy: this.energy,
       lifetime_energy: this.energy,
       energy_per_second: 0,

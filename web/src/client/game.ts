@@ -239,6 +239,15 @@ export class GameClient {
     if (answer.body !== undefined) this.#accept(answer.body, answer, life);
   }
 
+  /** Stores the language of texts for the player. */
+  async chooseLanguage(language: "en" | "ko"): Promise<void> {
+    const { state } = this.#snapshot;
+    if (state === undefined || state.language === language) return;
+    const life = this.#life;
+    const answer = await this.#insist((token) => this.transport("patch", "/api/v1/me", { body: { language }, token }));
+    if (answer.body !== undefined) this.#accept(answer.body, answer, life);
+  }
+
   /** Dismisses the message about the last absence. */
   dismissAbsence(): void {
     this.#set({ absence: undefined });

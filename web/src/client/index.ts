@@ -1,5 +1,6 @@
 // The client of Idlewatt, without a view. `createIdlewatt` is the entry; docs/client.md describes it.
 import { browserEnvironment, type Environment, GameClient } from "./game";
+import { NotificationsClient } from "./notifications";
 import { Problem } from "./problem";
 import { type Identity, SessionClient, type TokenStore } from "./session";
 import { createTransport, type Transport, type TransportOptions } from "./transport";
@@ -7,6 +8,7 @@ import type { Board } from "./types";
 
 export * from "./formula";
 export type { Absence, Environment, Snapshot } from "./game";
+export { type News, unreadCount } from "./notifications";
 export { Problem } from "./problem";
 export { type Identity, localTokens, type TokenStore } from "./session";
 export type { Transport } from "./transport";
@@ -31,6 +33,7 @@ export class Idlewatt {
   readonly transport: Transport;
   readonly session: SessionClient;
   readonly game: GameClient;
+  readonly notifications: NotificationsClient;
   #starting: Promise<void> | undefined;
   readonly #ends: (() => void)[] = [];
 
@@ -38,7 +41,10 @@ export class Idlewatt {
     this.transport = createTransport(options);
     const tokens = options.tokens ?? { kind: "cookie" };
     this.session = new SessionClient(this.transport, tokens, (reason) => this.#sessionEnded(reason));
-    this.game = new GameClient(this.transport, this.session, options.environment ?? browserEnvironment);
+    const environment = options.environment ?? browserEnvironment;
+    this.game = new GameClient(this.transport, this.session, environment);
+    const authorized: GameClient["authorized"] = (call) => this.game.authorized(call);
+    this.notifications = new NotificationsClient(this.transport, authorized, environment);
   }
 
   /**
@@ -64,7 +70,22 @@ export class Idlewatt {
       else this.game.lost();
       throw error;
     }
+    this.#play();
+  }
+
+  #play(): void {
     this.game.start();
+    this.notifications.start();
+  }
+
+  #stop(): void {
+    this.game.stop();
+    this.notifications.stop();
+  }
+
+  #wake(): void {
+    this.game.wake();
+    this.notifications.wake();
   }
 
   /** Follows the page: its visibility, the network, and its end. Returns a function that stops that. */
@@ -73,20 +94,18 @@ export class Idlewatt {
       target.addEventListener(type, listener);
       this.#ends.push(() => target.removeEventListener(type, listener));
     };
-    on(window, "online", () => this.game.wake());
+    on(window, "online", () => this.#wake());
     on(window, "offline", () => this.game.lost());
-    on(window, "pageshow", () => this.game.wake());
+    on(window, "pageshow", () => this.#wake());
     on(window, "pagehide", () => this.game.flush());
-    on(document, "visibilitychange", () =>
-      document.visibilityState === "hidden" ? this.game.flush() : this.game.wake(),
-    );
+    on(document, "visibilitychange", () => (document.visibilityState === "hidden" ? this.game.flush() : this.#wake()));
     return () => this.dispose();
   }
 
   /** Ends everything. */
   dispose(): void {
     for (const end of this.#ends.splice(0)) end();
-    this.game.stop();
+    this.#stop();
     this.session.dispose();
   }
 
@@ -108,15 +127,22 @@ export class Idlewatt {
   async signOut(): Promise<void> {
     // What was done belongs to the player who leaves.
     await this.game.settled(3000);
-    this.game.stop();
+    this.#stop();
     await this.session.signOut();
     await this.start();
   }
 
   /** Deletes the player and begins as a new guest. */
   async deletePlayer(): Promise<void> {
-    await this.game.authorized((token) => this.transport("delete", "/api/v1/me", { token }));
-    this.game.stop();
+    // A poll that waits would be refused.
+    this.notifications.stop();
+    try {
+      await this.game.authorized((token) => this.transport("delete", "/api/v1/me", { token }));
+    } catch (error) {
+      this.notifications.start();
+      throw error;
+    }
+    this.#stop();
     this.session.ended();
     await this.start();
   }
@@ -184,12 +210,12 @@ export class Idlewatt {
 
   /** Shows the present player of the browser, and nothing of the one before. */
   #restart(): void {
-    this.game.stop();
-    this.game.start();
+    this.#stop();
+    this.#play();
   }
 
   #sessionEnded(reason: "elsewhere" | "ended"): void {
-    this.game.stop();
+    this.#stop();
     // Another tab has signed in or out and stores its new session first.
     const pause = reason === "elsewhere" ? 250 : 0;
     setTimeout(() => void this.start().catch(() => this.game.lost()), pause);

@@ -838,7 +838,9 @@ export interface components {
             body: components["schemas"]["LocalizedText"];
             /** Format: date-time */
             created_at: string;
-            data: Record<string, never>;
+            data: {
+                [key: string]: unknown;
+            };
             dedupe_key: string | null;
             /**
              * Format: date-time
@@ -875,7 +877,9 @@ export interface components {
             /** @description Each 1 to 4,000 user-perceived characters (grapheme clusters), in one or more lines. */
             body: components["schemas"]["LocalizedText"];
             /** @description For programs; at most 8 KiB of JSON. */
-            data?: Record<string, never>;
+            data?: {
+                [key: string]: unknown;
+            };
             /** @description A second request with the same key has no effect for 30 days. */
             dedupe_key?: string;
             /**
@@ -911,7 +915,9 @@ export interface components {
             /** Format: date-time */
             at: string;
             body: components["schemas"]["LocalizedText"];
-            data: Record<string, never>;
+            data: {
+                [key: string]: unknown;
+            };
             /** Format: date-time */
             expires_at: string | null;
             /** Format: uuid */
@@ -1073,7 +1079,9 @@ export interface components {
             /** Format: date-time */
             at: string;
             /** @description Depends on the type: a notification or an announcement as it is now; `ids`, `through` or `announcements_through`, and `unread`; or `id` and `unread`. Of what was deleted meanwhile only the `id` is left. */
-            data: Record<string, never>;
+            data: {
+                [key: string]: unknown;
+            };
             /**
              * Format: uuid
              * @description The server's own id of the call that caused the event; null if no call did.
@@ -1453,7 +1461,9 @@ export interface components {
             /** @description In the player's language. May have several lines. */
             body: string;
             /** @description For programs; depends on the type. */
-            data: Record<string, never>;
+            data: {
+                [key: string]: unknown;
+            };
             /**
              * Format: date-time
              * @description Null if it does not expire.

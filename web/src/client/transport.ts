@@ -40,6 +40,10 @@ export interface Extras {
   /** An access token; without it the call is anonymous. */
   token?: string;
   signal?: AbortSignal;
+  /** The language of texts in the answer, unless the player has chosen one. */
+  language?: string;
+  /** Milliseconds after which the call counts as `offline`, if it takes longer than others. */
+  timeoutMs?: number;
   /** Sends the request even if the page is being closed. */
   keepalive?: boolean;
 }
@@ -71,7 +75,7 @@ export interface TransportOptions {
 interface Loose extends Extras {
   body?: unknown;
   path?: Record<string, string>;
-  query?: Record<string, string | number | undefined>;
+  query?: Record<string, string | number | boolean | readonly string[] | undefined>;
 }
 
 export function createTransport(options: TransportOptions = {}): Transport {
@@ -84,7 +88,8 @@ export function createTransport(options: TransportOptions = {}): Transport {
     if (request.token !== undefined) headers["Authorization"] = `Bearer ${request.token}`;
     if (request.key !== undefined) headers["Idempotency-Key"] = request.key;
     if (request.ifNoneMatch !== undefined) headers["If-None-Match"] = request.ifNoneMatch;
-    const timeout = AbortSignal.timeout(timeoutMs);
+    if (request.language !== undefined) headers["Accept-Language"] = request.language;
+    const timeout = AbortSignal.timeout(request.timeoutMs ?? timeoutMs);
     const init: RequestInit = {
       method: method.toUpperCase(),
       headers,
@@ -117,7 +122,8 @@ function address(path: string, request: Loose): string {
   const filled = path.replace(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(request.path?.[name] ?? ""));
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(request.query ?? {})) {
-    if (value !== undefined) query.set(name, String(value));
+    const values = Array.isArray(value) ? value : [value];
+    for (const it of values) if (it !== undefined) query.append(name, String(it));
   }
   const text = query.toString();
   return text === "" ? filled : `${filled}?${text}`;

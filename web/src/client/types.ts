@@ -4,6 +4,7 @@ import type { components } from "./schema";
 type Schemas = components["schemas"];
 
 export type Action = Schemas["Action"];
+export type Announcement = Schemas["Announcement"];
 export type ActionResult = Schemas["ActionResult"];
 export type ActionsOutcome = Schemas["ActionsOutcome"];
 export type Board = Schemas["Board"];
@@ -11,6 +12,7 @@ export type Catalog = Schemas["Catalog"];
 export type Effect = Schemas["Effect"];
 export type Generator = Schemas["Generator"];
 export type LedgerEntry = Schemas["LedgerEntry"];
+export type Notification = Schemas["Notification"];
 export type OwnRanking = Schemas["OwnRanking"];
 export type Quantity = Schemas["Quantity"];
 export type RankingEntry = Schemas["RankingEntry"];
@@ -21,7 +23,9 @@ export type SeasonRankings = Schemas["SeasonRankings"];
 export type Session = Schemas["Session"];
 export type SignedIn = Schemas["SignedIn"];
 export type State = Schemas["State"];
+export type StreamEvent = Schemas["Event"];
 export type Tokens = Schemas["Tokens"];
+export type UnreadCounts = Schemas["UnreadCounts"];
 export type Upgrade = Schemas["Upgrade"];
 
 /** What the server answers instead of a result. */

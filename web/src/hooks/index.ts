@@ -1,5 +1,5 @@
 import { createContext, use, useEffect, useRef, useState, useSyncExternalStore } from "react";
-import type { Idlewatt, Snapshot } from "../client";
+import type { Idlewatt, News, Snapshot } from "../client";
 
 /** The client of the page. */
 export const ClientContext = createContext<Idlewatt | undefined>(undefined);
@@ -14,6 +14,12 @@ export function useClient(): Idlewatt {
 export function useGame(): Snapshot {
   const { game } = useClient();
   return useSyncExternalStore(game.subscribe, () => game.snapshot);
+}
+
+/** The present notifications. The component renders again at every change. */
+export function useNews(): News {
+  const { notifications } = useClient();
+  return useSyncExternalStore(notifications.subscribe, () => notifications.snapshot);
 }
 
 /** The id of the player; `undefined` until it is known. */

@@ -2,11 +2,13 @@ import { lazy, Suspense, useEffect, useState } from "react";
 import { useClient, useGame, usePlayerId, useSetting, useTicker } from "../hooks";
 import { useWords } from "../i18n";
 import css from "./app.module.css";
+import { Bell } from "./Bell";
 import { LampMark } from "./LampMark";
 import { AwayNote, ConnectionNote, Messages } from "./Notes";
 import { go, pathOf, useView, VIEWS, type View } from "./views";
 import { Workshop } from "./Workshop";
 
+const News = lazy(() => import("./News"));
 const Rankings = lazy(() => import("./Rankings"));
 const Journal = lazy(() => import("./Journal"));
 const Account = lazy(() => import("./Account"));
@@ -20,7 +22,7 @@ export function App() {
   const { m, number } = useWords();
   const view = useView();
   const player = usePlayerId();
-  const [dialog, setDialog] = useState<"register" | "sign-out" | undefined>();
+  const [dialog, setDialog] = useState<"register" | "sign-out" | "news" | undefined>();
   const [theme, setTheme] = useSetting<Theme>("theme", "system");
   useEffect(() => {
     document.documentElement.style.colorScheme = theme === "system" ? "" : theme;
@@ -33,7 +35,12 @@ export function App() {
   const closeDialog = () => setDialog(undefined);
   return (
     <div className={css.page}>
-      <Header onRegister={() => setDialog("register")} onSignOut={() => setDialog("sign-out")} view={view} />
+      <Header
+        onNews={() => setDialog("news")}
+        onRegister={() => setDialog("register")}
+        onSignOut={() => setDialog("sign-out")}
+        view={view}
+      />
       <ConnectionNote />
       <main className={css.main} key={player ?? "nobody"}>
         <Suspense fallback={<p className={css.loading}>{m.loading}</p>}>
@@ -46,6 +53,7 @@ export function App() {
       <AwayNote />
       <Messages />
       <Suspense>
+        {dialog === "news" && <News onClose={closeDialog} />}
         {dialog === "register" && <SignIn onClose={closeDialog} />}
         {dialog === "sign-out" && <SignOut onClose={closeDialog} onRegister={() => setDialog("register")} />}
       </Suspense>
@@ -53,12 +61,28 @@ export function App() {
   );
 }
 
-function Header({ view, onRegister, onSignOut }: { view: View; onRegister(): void; onSignOut(): void }) {
+interface HeaderProps {
+  view: View;
+  onNews(): void;
+  onRegister(): void;
+  onSignOut(): void;
+}
+
+function Header({ view, onNews, onRegister, onSignOut }: HeaderProps) {
   const client = useClient();
   const { m, language, setLanguage } = useWords();
   const { state, connection, pendingClicks, pendingPurchases } = useGame();
   const isSaving = pendingClicks > 0 || pendingPurchases.length > 0;
   const isNamed = state?.username !== null && state !== undefined;
+  useEffect(() => client.notifications.setLanguage(language), [client, language]);
+  const choose = (chosen: "en" | "ko") => {
+    setLanguage(chosen);
+    // Texts of the server follow, on this and on other devices. The page works without that.
+    void client.game
+      .chooseLanguage(chosen)
+      .then(() => client.notifications.reload())
+      .catch(() => undefined);
+  };
   const signOut = () => {
     // A named player can come back, so nothing is asked.
     if (isNamed) void client.signOut().catch(() => client.game.lost());
@@ -93,11 +117,12 @@ function Header({ view, onRegister, onSignOut }: { view: View; onRegister(): voi
           aria-label={m.settings.language}
           data-testid="language"
           value={language}
-          onChange={(event) => setLanguage(event.target.value === "ko" ? "ko" : "en")}
+          onChange={(event) => choose(event.target.value === "ko" ? "ko" : "en")}
         >
           <option value="en">English</option>
           <option value="ko">한국어</option>
         </select>
+        <Bell onOpen={onNews} />
         {state !== undefined && !isNamed && (
           <button type="button" data-testid="register-open" onClick={onRegister}>
             {m.account.register}

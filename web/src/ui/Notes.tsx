@@ -1,6 +1,6 @@
 import { useEffect, useRef, useState } from "react";
 import { Problem } from "../client";
-import { useClient, useGame } from "../hooks";
+import { useClient, useGame, useNews } from "../hooks";
 import { useWords } from "../i18n";
 import type { Messages as Texts } from "../i18n/en";
 import css from "./notes.module.css";
@@ -75,12 +75,17 @@ export function Messages() {
     }, 30_000);
     return () => clearInterval(timer);
   }, [game]);
+  const { notifications } = useClient();
+  const { arrived } = useNews();
+  // Others wait in the list.
+  const important = arrived?.priority === "high" ? `${m.news.high} ${arrived.title}` : "";
   const text =
-    refusal !== undefined ? explain(refusal, m) : rejectedClicks > 0 ? m.tooFast(number(rejectedClicks)) : "";
+    refusal !== undefined ? explain(refusal, m) : rejectedClicks > 0 ? m.tooFast(number(rejectedClicks)) : important;
   // biome-ignore lint/correctness/useExhaustiveDependencies: another message is shown for as long as the one before
   useEffect(() => {
     if (text === "") return;
-    const timer = setTimeout(() => game.dismissRefusal(), 4000);
+    const dismiss = () => (text === important ? notifications.dismissArrived() : game.dismissRefusal());
+    const timer = setTimeout(dismiss, text === important ? 8000 : 4000);
     return () => clearTimeout(timer);
   }, [text, game, state?.version]);
   return (
