@@ -4,9 +4,9 @@ import { useClient, useGame, useLoaded, useSetting } from "../hooks";
 import { useWords } from "../i18n";
 import type { Theme } from "./App";
 import { Dialog } from "./Dialog";
+import { explain } from "./explain";
 import { Loading } from "./Loading";
 import css from "./lists.module.css";
-import { explain } from "./Notes";
 
 export default function Account({ theme, setTheme }: { theme: Theme; setTheme(theme: Theme): void }) {
   const { m } = useWords();

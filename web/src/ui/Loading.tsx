@@ -1,8 +1,8 @@
 import type { ReactNode } from "react";
 import type { Loaded } from "../hooks";
 import { useWords } from "../i18n";
+import { explain } from "./explain";
 import css from "./lists.module.css";
-import { explain } from "./Notes";
 
 /** Shows a loaded value, or that it is loading, or that it could not be loaded. */
 export function Loading<T>({

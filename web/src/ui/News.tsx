@@ -5,8 +5,8 @@ import { useClient, useNews } from "../hooks";
 import { useWords } from "../i18n";
 import css from "./bell.module.css";
 import { Dialog } from "./Dialog";
+import { explain } from "./explain";
 import lists from "./lists.module.css";
-import { explain } from "./Notes";
 
 /** What the game itself notifies of. Operators may send other types, which cannot be chosen here. */
 const TYPES = ["offline_cap_reached", "new_sign_in", "grant", "season_ended"] as const;

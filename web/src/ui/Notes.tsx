@@ -1,15 +1,8 @@
 import { useEffect, useRef, useState } from "react";
-import { Problem } from "../client";
 import { useClient, useGame, useNews } from "../hooks";
 import { useWords } from "../i18n";
-import type { Messages as Texts } from "../i18n/en";
+import { explain } from "./explain";
 import css from "./notes.module.css";
-
-/** The text about a problem, for people. */
-export function explain(error: unknown, m: Texts): string {
-  const code = error instanceof Problem ? error.code : "other";
-  return m.problems[code] ?? (error instanceof Problem && error.body !== undefined ? error.message : "") ?? "";
-}
 
 /** Says that the server cannot be reached, and that nothing is lost; or that the player may not play. */
 export function ConnectionNote() {

@@ -3,8 +3,8 @@ import { Problem } from "../client";
 import { useClient } from "../hooks";
 import { useWords } from "../i18n";
 import { Dialog } from "./Dialog";
+import { explain } from "./explain";
 import css from "./lists.module.css";
-import { explain } from "./Notes";
 
 /** Taking a name for the present guest, or signing in with one. */
 export default function SignIn({ onClose }: { onClose(): void }) {
