@@ -1,6 +1,7 @@
 //! The streams that somebody in this process waits for, and their recent events.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -16,12 +17,29 @@ const MOST_READ: i64 = 256;
 #[derive(Default)]
 pub(super) struct Hub {
     streams: Mutex<HashMap<Arc<str>, Followed>>,
+    /// Rises when everything is forgotten, so that what was read before is dropped.
+    era: AtomicU64,
+}
+
+/// What is to be read for those who wait.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    era: u64,
+    pub(super) ranges: Vec<Range>,
+    /// Streams whose head is to be read: it is not known, or so far ahead that those who wait read the events themselves.
+    pub(super) unknown: Vec<String>,
+}
+
+impl Wanted {
+    pub(super) fn is_empty(&self) -> bool {
+        self.ranges.is_empty() && self.unknown.is_empty()
+    }
 }
 
 /// A stream that is followed.
 #[derive(Default)]
 struct Followed {
-    /// The highest known head; 0 before it is known.
+    /// The head when it was last read; 0 before it is known.
     head: i64,
     /// The latest events, without a gap, the last of which is that of `head`.
     recent: VecDeque<Arc<Event>>,
@@ -32,7 +50,7 @@ struct Followed {
 impl Followed {
     /// Adds the next event. A gap empties the list.
     fn push(&mut self, event: &Arc<Event>) {
-        if event.sequence <= self.head && !self.recent.is_empty() {
+        if event.sequence <= self.head {
             return;
         }
         if self.recent.back().is_some_and(|last| last.sequence + 1 != event.sequence) {
@@ -87,42 +105,49 @@ impl Hub {
         self.lock().len()
     }
 
-    /// Notes heads. Returns the events that are to be read for it. A stream whose head was not known, or that is far
-    /// behind, is not read: those who wait for it are woken and read themselves.
-    pub(super) fn note_heads(&self, heads: impl IntoIterator<Item = (String, i64)>) -> Vec<Range> {
-        let mut followed = self.lock();
-        let mut ranges = Vec::new();
+    /// What is to be read because signals named these heads. Signals may be late, or of another history of the database,
+    /// so heads are only taken from what was read.
+    pub(super) fn wanted(&self, heads: impl IntoIterator<Item = (String, i64)>) -> Wanted {
+        let era = self.era.load(Ordering::Acquire);
+        let followed = self.lock();
+        let mut wanted = Wanted { era, ranges: Vec::new(), unknown: Vec::new() };
         for (stream, head) in heads {
-            let Some(entry) = followed.get_mut(stream.as_str()) else { continue };
-            if head <= entry.head {
-                continue;
-            }
+            let Some(entry) = followed.get(stream.as_str()) else { continue };
             if entry.head == 0 || head - entry.head > MOST_READ {
-                entry.head = head;
-                entry.recent.clear();
-                entry.wake();
-            } else {
-                ranges.push(Range { stream, above: entry.head, through: head });
+                wanted.unknown.push(stream);
+            } else if head > entry.head {
+                wanted.ranges.push(Range { stream, above: entry.head, through: head });
             }
         }
-        ranges
+        wanted
     }
 
-    /// Adds events that were read for `ranges`, and wakes those who wait for them.
-    pub(super) fn add(&self, ranges: &[Range], events: Vec<Event>) {
+    /// Adds what was read, and wakes those who wait for it: events, and heads of streams of which no events were read.
+    pub(super) fn add(&self, wanted: &Wanted, events: Vec<Event>, heads: Vec<i64>) {
         let mut followed = self.lock();
+        // Read before the database was restored or replaced.
+        if self.era.load(Ordering::Acquire) != wanted.era {
+            return;
+        }
         for event in events.into_iter().map(Arc::new) {
             if let Some(entry) = followed.get_mut(event.stream.as_str()) {
                 entry.push(&event);
             }
         }
-        for range in ranges {
+        for range in &wanted.ranges {
             let Some(entry) = followed.get_mut(range.stream.as_str()) else { continue };
-            entry.head = entry.head.max(range.through);
-            if entry.recent.back().is_none_or(|last| last.sequence != entry.head) {
-                entry.recent.clear();
+            if let Some(last) = entry.recent.back().filter(|last| last.sequence > entry.head) {
+                entry.head = last.sequence;
+                entry.wake();
             }
-            entry.wake();
+        }
+        for (stream, head) in wanted.unknown.iter().zip(heads) {
+            let Some(entry) = followed.get_mut(stream.as_str()) else { continue };
+            if head > entry.head {
+                entry.head = head;
+                entry.recent.clear();
+                entry.wake();
+            }
         }
     }
 
@@ -144,7 +169,9 @@ impl Hub {
 
     /// Forgets all heads and events, and wakes all who wait: the database was restored or replaced.
     pub(super) fn forget_all(&self) {
-        for entry in self.lock().values_mut() {
+        let mut followed = self.lock();
+        self.era.fetch_add(1, Ordering::AcqRel);
+        for entry in followed.values_mut() {
             entry.head = 0;
             entry.recent.clear();
             entry.wake();
@@ -174,8 +201,20 @@ mod tests {
         Range { stream: NAME.to_owned(), above, through }
     }
 
-    fn note(hub: &Hub, head: i64) -> Vec<Range> {
-        hub.note_heads([(NAME.to_owned(), head)])
+    fn wanted(hub: &Hub, head: i64) -> Wanted {
+        hub.wanted([(NAME.to_owned(), head)])
+    }
+
+    /// A signal names a head, and these events are read for it.
+    fn read(hub: &Hub, head: i64, found: impl IntoIterator<Item = i64>) {
+        hub.add(&wanted(hub, head), found.into_iter().map(event).collect(), vec![]);
+    }
+
+    /// A signal names a head that is read.
+    fn read_head(hub: &Hub, head: i64) {
+        let wanted = wanted(hub, head);
+        assert_eq!(wanted.unknown, [NAME]);
+        hub.add(&wanted, vec![], vec![head]);
     }
 
     fn sequences(hub: &Hub, above: i64, through: i64) -> Option<Vec<i64>> {
@@ -192,47 +231,62 @@ mod tests {
     #[tokio::test]
     async fn those_who_wait_are_woken_by_new_events_and_find_them() {
         let (hub, notify) = followed();
-        // The first known head is not read.
-        assert_eq!(note(&hub, 7), []);
+        read_head(&hub, 7);
         notify.notified().await;
-        assert_eq!(note(&hub, 9), [range(7, 9)]);
-        hub.add(&[range(7, 9)], vec![event(8), event(9)]);
+        assert_eq!(wanted(&hub, 9).ranges, [range(7, 9)]);
+        read(&hub, 9, [8, 9]);
         notify.notified().await;
         assert_eq!(sequences(&hub, 7, 9), Some(vec![8, 9]));
         assert_eq!(sequences(&hub, 8, 9), Some(vec![9]));
         assert_eq!(sequences(&hub, 9, 9), Some(vec![]));
         // Older ones, and later ones, are in the database.
         assert_eq!((sequences(&hub, 6, 9), sequences(&hub, 8, 10)), (None, None));
-        assert_eq!(note(&hub, 9), [], "a signal that comes twice");
+        assert!(wanted(&hub, 9).is_empty(), "a signal that comes twice");
     }
 
     #[test]
     fn recent_events_have_no_gap() {
         let (hub, _) = followed();
-        note(&hub, 1);
-        hub.add(&[range(1, 3)], vec![event(2), event(3)]);
+        read_head(&hub, 1);
+        read(&hub, 3, [2, 3]);
         // The rows of 4 and 5 are gone.
-        hub.add(&[range(3, 6)], vec![event(6)]);
+        read(&hub, 6, [6]);
         assert_eq!((sequences(&hub, 2, 6), sequences(&hub, 5, 6)), (None, Some(vec![6])));
-        // Nothing was found.
-        hub.add(&[range(6, 8)], vec![]);
-        assert_eq!((hub.head(NAME), sequences(&hub, 5, 6)), (8, None));
         // Events that come late, as from a slow query, change nothing.
-        hub.add(&[range(8, 9)], vec![event(9)]);
-        hub.add(&[range(5, 6)], vec![event(6)]);
-        assert_eq!((hub.head(NAME), sequences(&hub, 8, 9)), (9, Some(vec![9])));
+        let late = wanted(&hub, 8);
+        read(&hub, 9, [7, 8, 9]);
+        hub.add(&late, [7, 8].map(event).into(), vec![]);
+        assert_eq!((hub.head(NAME), sequences(&hub, 5, 9)), (9, Some(vec![6, 7, 8, 9])));
+    }
+
+    #[test]
+    fn a_head_that_a_signal_names_counts_only_when_it_was_read() {
+        let (hub, _) = followed();
+        read_head(&hub, 5);
+        // Nothing was found: the signal is of another history.
+        read(&hub, 100, []);
+        assert_eq!(hub.head(NAME), 5);
+        let before = [wanted(&hub, 7), wanted(&hub, 5 + 2 * MOST_READ)];
+        hub.forget_all();
+        assert_eq!((hub.head(NAME), sequences(&hub, 5, 5)), (0, None));
+        for wanted in before {
+            hub.add(&wanted, [6, 7].map(event).into(), vec![7]);
+            assert_eq!(hub.head(NAME), 0, "read before everything was forgotten");
+        }
+        read_head(&hub, 3);
+        assert_eq!(hub.head(NAME), 3);
     }
 
     #[test]
     fn only_the_latest_events_are_kept() {
         let (hub, _) = followed();
-        note(&hub, 1);
+        read_head(&hub, 1);
         let most = MOST_READ;
-        hub.add(&[range(1, most + 1)], (2..=most + 1).map(event).collect());
-        hub.add(&[range(most + 1, most + 2)], vec![event(most + 2)]);
+        read(&hub, most + 1, 2..=most + 1);
+        read(&hub, most + 2, [most + 2]);
         assert_eq!(sequences(&hub, 1, most + 2), None);
         assert_eq!(sequences(&hub, 2, most + 2).map(|it| it.len()), Some(RECENT));
-        assert_eq!(note(&hub, 3 * most), [], "too many to be read for all");
+        read_head(&hub, 3 * most);
         assert_eq!(hub.head(NAME), 3 * most);
     }
 
@@ -244,8 +298,12 @@ mod tests {
         assert_eq!(hub.len(), 2);
         hub.leave(2, &[NAME.into(), "announcements".into()]);
         assert!(hub.len() == 0);
-        assert_eq!(note(&hub, 5), []);
-        hub.add(&[range(4, 5)], vec![event(5)]);
-        assert!(hub.len() == 0);
+        assert!(wanted(&hub, 5).is_empty());
+        hub.add(
+            &Wanted { era: 0, ranges: vec![range(4, 5)], unknown: vec![] },
+            vec![event(5)],
+            vec![],
+        );
+        assert_eq!(hub.len(), 0);
     }
 }

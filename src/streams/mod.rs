@@ -6,7 +6,7 @@
 //! possible any more.
 //!
 //! Those who wait are woken by [`signals`](crate::signals). New events of followed streams are read once for all who wait
-//! for them ([`hub`]).
+//! for them (`hub`).
 
 mod hub;
 mod name;
@@ -258,17 +258,24 @@ impl Streams {
             let heads = self.heads(&names).await?;
             known.extend(names.iter().map(|name| name.as_ref().to_owned()).zip(heads));
         }
-        let ranges = self.hub.note_heads(known);
-        if ranges.is_empty() {
+        let wanted = self.hub.wanted(known);
+        if wanted.is_empty() {
             return Ok(());
         }
-        let events = self.store.read_events(&ranges).await?;
+        let unknown: Vec<&str> = wanted.unknown.iter().map(String::as_str).collect();
+        let heads =
+            if unknown.is_empty() { vec![] } else { self.store.stream_heads(&unknown).await? };
+        let events = if wanted.ranges.is_empty() {
+            vec![]
+        } else {
+            self.store.read_events(&wanted.ranges).await?
+        };
         let now = self.clock.now();
         for event in &events {
             self.metrics.delivery_seconds.observe(now.seconds_since(event.at).max(0.0));
         }
         self.metrics.followed_events.inc_by(events.len() as u64);
-        self.hub.add(&ranges, events);
+        self.hub.add(&wanted, events, heads);
         Ok(())
     }
 

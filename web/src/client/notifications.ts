@@ -266,12 +266,11 @@ export class NotificationsClient {
     const { signal } = this.#abort;
     const language = this.#language;
     const timeoutMs = POLL_TIMEOUT_MS;
-    let polled: Awaited<ReturnType<typeof this.transport<"/api/v1/events", "get">>>["body"];
+    let answer: Awaited<ReturnType<typeof this.transport<"/api/v1/events", "get">>>;
     try {
-      const answer = await this.authorized((token) =>
+      answer = await this.authorized((token) =>
         this.transport("get", "/api/v1/events", { query, token, signal, timeoutMs, language }),
       );
-      polled = answer.body;
     } catch (error) {
       // The list is to be read again.
       if (signal.aborted) return;
@@ -279,10 +278,15 @@ export class NotificationsClient {
       if (error instanceof Problem && error.status === 404) this.#positions = undefined;
       throw error;
     }
+    const polled = answer.body;
     if (life !== this.#life || polled === undefined || this.#positions !== positions) return;
     if (polled.streams.some((it) => it.resync)) {
       this.#positions = undefined;
       return;
+    }
+    if (polled.events.length === 0 && answer.receivedAt - answer.sentAt < 1000) {
+      // A server that stops answers at once. Another one is asked in a moment.
+      await this.#pause(1000 * Math.random());
     }
     // What happened first comes first, whatever its stream.
     const events = [...polled.events].sort((a, b) => a.at.localeCompare(b.at));
