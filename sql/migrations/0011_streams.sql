@@ -36,12 +36,4 @@ create table outbox (
     at timestamptz not null,
     data jsonb not null
 );
-create function signal_outbox() returns trigger
-language plpgsql
-as $$
-begin
-    insert into signals (outbox) values (true);
-    return null;
-end
-$$;
-create trigger signal_outbox after insert on outbox for each row execute function signal_outbox();
+create index outbox_player_id on outbox (player_id) where player_id is not null;

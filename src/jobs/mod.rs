@@ -74,7 +74,8 @@ pub fn kinds() -> Vec<Kind> {
         Kind::new("empty_event_slots", purge::event_slots).on(minutes(1)),
         Kind::new("purge_signals", purge::signals).on(minutes(1)),
         Kind::new(SEND_KIND, notifications::send),
-        Kind::new("expire_notifications", notifications::expire).on(minutes(1)),
+        Kind::new("expire_notifications", notifications::expire)
+            .on(Schedule::every(Duration::from_secs(30))),
         Kind::new("purge_notifications", notifications::purge).on(hours(1)),
         Kind::new("purge_guests", purge::guests).on(hours(24)),
         Kind::new("freeze_seasons", seasons::freeze).on(minutes(1)),

@@ -4,8 +4,8 @@ use uuid::Uuid;
 
 use super::work::{Error, Finished, Work};
 
-/// Seconds for which deleted players are looked at again: longer than any roll-out.
-const ROLLOUT_SECONDS: f64 = 7.0 * 86_400.0;
+/// Seconds for which deleted players are looked at: some periods of the job, in case it runs late.
+const LOOKED_BACK_SECONDS: f64 = 3.0 * 3600.0;
 
 /// Sends the notification that the arguments name, unless it was withdrawn.
 pub(super) async fn send(work: Work) -> Result<Finished, Error> {
@@ -38,10 +38,14 @@ pub(super) async fn expire(work: Work) -> Result<Finished, Error> {
     }
 }
 
-/// Deletes what nobody can read any more, and what instances of the previous release left of deleted players.
+/// Deletes what nobody can read any more, and then what is left of deleted players.
 pub(super) async fn purge(work: Work) -> Result<Finished, Error> {
     let now = work.now();
+    let notifications = &work.parts.notifications;
     let mut step = work.begin().await?;
-    work.parts.notifications.purge(&mut step, now, now.plus_seconds(-ROLLOUT_SECONDS)).await?;
+    notifications.purge(&mut step, now).await?;
+    work.advance(step, &()).await?;
+    let mut step = work.begin().await?;
+    notifications.purge_deleted(&mut step, now.plus_seconds(-LOOKED_BACK_SECONDS)).await?;
     work.finish(step).await
 }

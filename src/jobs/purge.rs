@@ -10,6 +10,8 @@ use crate::store::streams;
 
 /// The maximum number of rows that one statement deletes.
 const CHUNK: u64 = 1_000;
+/// The maximum number of signals that one statement deletes.
+const SIGNALS: u64 = 10_000;
 /// The maximum number of guests that one step deletes.
 const GUESTS: u32 = 200;
 const DAY_SECONDS: f64 = 86_400.0;
@@ -64,7 +66,7 @@ async fn empty_slots(work: Work, rings: &[Ring]) -> Result<Finished, Error> {
 pub(super) async fn signals(work: Work) -> Result<Finished, Error> {
     loop {
         let mut step = work.begin().await?;
-        if step.purge_signals().await? == 0 {
+        if step.purge_signals().await? < SIGNALS {
             return work.finish(step).await;
         }
         work.advance(step, &()).await?;

@@ -54,16 +54,19 @@ pub(super) async fn deliver(
     players.sort_unstable();
     players.dedup();
     // Rows of players are locked before streams, everywhere.
-    let muted = transaction.hold_recipients(&players).await?;
-    deliveries.retain(|it| {
-        let muted = muted.get(&it.player);
-        muted.is_some_and(|muted| it.priority == Priority::High || !muted.contains(&it.kind))
-    });
-    players.retain(|player| deliveries.iter().any(|it| it.player == *player));
+    let players = transaction.hold_recipients(&players).await?;
     let mut streams: Vec<_> = players.iter().map(|&player| stream_of(player)).collect();
     let announced = StreamName::Announcements.to_string();
     streams.extend((!announcements.is_empty()).then(|| announced.clone()));
     let mut locked = transaction.lock_streams(streams).await?;
+    // After the lock, so that a type is not made any more once its muting was answered.
+    let muted = transaction.muted_by(&players).await?;
+    let is_muted = |it: &Delivery| {
+        it.priority != Priority::High
+            && muted.get(&it.player).is_some_and(|types| types.contains(&it.kind))
+    };
+    // The players are sorted.
+    deliveries.retain(|it| players.binary_search(&it.player).is_ok() && !is_muted(it));
     // Of what is committed together, the most important comes first.
     announcements.sort_by_key(|it| it.priority);
     for Announcement { mailing, .. } in announcements {

@@ -61,7 +61,7 @@ impl Notifications {
             ended.extend(mailing.filter(|it| it.ended_at.is_none()).map(|it| it.id));
         }
         let held = transaction.hold_recipients(&lapsed.players).await?;
-        let mut streams: Vec<_> = held.keys().map(|&player| stream_of(player)).collect();
+        let mut streams: Vec<_> = held.iter().map(|&player| stream_of(player)).collect();
         let announced = StreamName::Announcements.to_string();
         streams.extend((!ended.is_empty()).then(|| announced.clone()));
         let mut locked = transaction.lock_streams(streams).await?;
@@ -76,8 +76,7 @@ impl Notifications {
         Ok(AfterCommit { notifications: self, appended })
     }
 
-    /// Deletes mailings of which nothing is left, and what instances of the previous release left of players whom they
-    /// deleted since `deleted_since`.
+    /// Deletes mailings of which nothing is left.
     ///
     /// # Errors
     /// Returns the error of the statement.
@@ -85,9 +84,20 @@ impl Notifications {
         &self,
         transaction: &mut Transaction,
         now: Timestamp,
-        deleted_since: Timestamp,
     ) -> Result<(), store::Error> {
-        transaction.purge_mailings(now.plus_seconds(-MAILINGS_KEPT_SECONDS)).await?;
-        transaction.delete_orphans(deleted_since).await
+        transaction.purge_mailings(now.plus_seconds(-MAILINGS_KEPT_SECONDS)).await
+    }
+
+    /// Deletes what is left of players who were deleted at `since` or later: by an instance of the previous release, and
+    /// their ids in mailings.
+    ///
+    /// # Errors
+    /// Returns the error of the statement.
+    pub async fn purge_deleted(
+        &self,
+        transaction: &mut Transaction,
+        since: Timestamp,
+    ) -> Result<(), store::Error> {
+        transaction.delete_orphans(since).await
     }
 }

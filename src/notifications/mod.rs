@@ -177,8 +177,9 @@ impl Notifications {
     /// # Errors
     /// Returns [`Error::NoSuchPlayer`].
     pub async fn mute_types(&self, player: Uuid, types: &[String]) -> Result<(), Error> {
-        let stored = self.store.set_muted_types(player, types).await?;
-        if stored { Ok(()) } else { Err(Error::NoSuchPlayer) }
+        let (mut transaction, locked) = self.change_of(player).await?;
+        transaction.set_muted_types(player, types).await?;
+        self.commit(transaction, locked).await
     }
 
     /// What the events of an answer to a player refer to, as it is now. What was deleted meanwhile is missing.
@@ -244,6 +245,8 @@ impl Notifications {
         locked: LockedStreams,
     ) -> Result<Appended, store::Error> {
         let kinds = locked.kinds();
+        // In the span of the request, so that the id in an event leads to its request.
+        tracing::debug!(call = ?locked.request(), events = kinds.len(), "appending events");
         Ok(Appended { heads: transaction.append_events(locked).await?, kinds })
     }
 

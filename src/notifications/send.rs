@@ -176,7 +176,7 @@ impl Notifications {
         let players = transaction.recipients_of(id).await?;
         // In the order of all changes: players, then streams.
         let held = transaction.hold_recipients(&players).await?;
-        let mut streams: Vec<_> = held.keys().map(|&player| stream_of(player)).collect();
+        let mut streams: Vec<_> = held.iter().map(|&player| stream_of(player)).collect();
         let announced = StreamName::Announcements.to_string();
         streams.extend(mailing.sequence.map(|_| announced.clone()));
         let mut locked = transaction.lock_streams(streams).await?;
@@ -190,8 +190,9 @@ impl Notifications {
         note_deleted(&mut transaction, &mut locked, now, request, &deleted).await?;
         let detail = json!({ "id": id, "type": mailing.kind });
         transaction.audit(now, "withdraw_notification", None, &detail).await?;
+        self.commit(transaction, locked).await?;
         self.announcements.invalidate(&id).await;
-        self.commit(transaction, locked).await
+        Ok(())
     }
 
     /// Up to `limit` mailings with ids below `before`, newest first, and whether there are more.

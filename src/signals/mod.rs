@@ -5,8 +5,8 @@
 //! signal reaches every instance even without Redis, and even if its writer ends right after the commit. While Redis
 //! works, the writer also publishes the signal over the channel of [`Peers`], which takes about a millisecond.
 //!
-//! A signal says that something changed, and never what: receivers read the database. So signals may arrive twice, late
-//! and in any order.
+//! A signal says where something changed, and does not contain the change: receivers read the database. So signals may
+//! arrive twice, late and in any order.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};

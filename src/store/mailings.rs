@@ -201,8 +201,7 @@ impl Transaction {
         pairs(&self.query(sql, &[&mailing]).await?)
     }
 
-    /// Deletes up to 1,000 mailings that were made before `before` and of which no notification is left. Returns
-    /// whether there may be more.
+    /// Deletes up to 1,000 mailings that were made before `before` and of which no notification is left.
     ///
     /// # Errors
     /// Returns the error of the statement.

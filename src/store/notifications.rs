@@ -97,7 +97,7 @@ pub(super) fn priority_of(number: i16) -> Result<Priority, Error> {
 }
 
 impl Store {
-    /// A page of a player's notifications and announcements, newest first. `None` if the player does not exist.
+    /// A page of a player's notifications and announcements, newest first.
     ///
     /// # Errors
     /// Returns the error of the statement.
@@ -156,15 +156,6 @@ impl Store {
         Ok(row.map(|row| row.try_get("muted_types")).transpose()?.unwrap_or_default())
     }
 
-    /// Stores the types that a player has muted. Returns false if the player does not exist.
-    ///
-    /// # Errors
-    /// Returns the error of the statement.
-    pub async fn set_muted_types(&self, player: Uuid, types: &[String]) -> Result<bool, Error> {
-        let sql = include_str!("../../sql/queries/notifications/set_settings.sql");
-        Ok(self.execute(sql, &[&player, &types]).await? > 0)
-    }
-
     /// Up to 200 players who have notifications that have expired at `now` or are older than `oldest`.
     ///
     /// # Errors
@@ -181,22 +172,39 @@ impl Store {
 }
 
 impl Transaction {
-    /// Those of the players that exist, each with the types that it has muted. A deletion of one of them waits until
-    /// this transaction ends, and then deletes what the transaction added.
+    /// Those of the players that exist, in the order of their ids. A deletion of one of them waits until this transaction
+    /// ends, and then deletes what the transaction added.
     ///
     /// # Errors
     /// Returns the error of the statement.
-    pub async fn hold_recipients(
+    pub async fn hold_recipients(&mut self, players: &[Uuid]) -> Result<Vec<Uuid>, Error> {
+        let sql = include_str!("../../sql/queries/notifications/hold_players.sql");
+        let rows = self.query(sql, &[&players]).await?;
+        rows.iter().map(|row| Ok(row.try_get("player_id")?)).collect()
+    }
+
+    /// The types that some players have muted. Call it after their streams are locked.
+    ///
+    /// # Errors
+    /// Returns the error of the statement.
+    pub async fn muted_by(
         &mut self,
         players: &[Uuid],
     ) -> Result<HashMap<Uuid, Vec<String>>, Error> {
-        let sql = include_str!("../../sql/queries/notifications/hold_players.sql");
-        let mut found = HashMap::new();
-        for row in self.query(sql, &[&players]).await? {
-            let muted: Option<Vec<String>> = row.try_get("muted_types")?;
-            found.insert(row.try_get("player_id")?, muted.unwrap_or_default());
-        }
-        Ok(found)
+        let sql = include_str!("../../sql/queries/notifications/muted.sql");
+        let rows = self.query(sql, &[&players]).await?;
+        rows.iter()
+            .map(|row| Ok((row.try_get("player_id")?, row.try_get("muted_types")?)))
+            .collect()
+    }
+
+    /// Stores the types that a player has muted. The player and its stream must be locked.
+    ///
+    /// # Errors
+    /// Returns the error of the statement.
+    pub async fn set_muted_types(&mut self, player: Uuid, types: &[String]) -> Result<(), Error> {
+        let sql = include_str!("../../sql/queries/notifications/set_settings.sql");
+        self.execute(sql, &[&player, &types]).await.map(drop)
     }
 
     /// How much each of some players has not read. Players who do not exist are omitted.
@@ -291,8 +299,8 @@ impl Transaction {
         pairs(&self.query(sql, &[&players, &now, &oldest]).await?)
     }
 
-    /// Deletes the streams, notifications and settings of players who were deleted at `since` or later by an instance
-    /// of the previous release, which does not know them.
+    /// Deletes the streams, notifications and settings of players who were deleted at `since` or later, and their ids in
+    /// mailings.
     ///
     /// # Errors
     /// Returns the error of the statement.

@@ -79,6 +79,11 @@ impl LockedStreams {
         Ok(*head)
     }
 
+    /// The call that caused the first event that was added, if a call did.
+    pub fn request(&self) -> Option<Uuid> {
+        self.events.first().and_then(|event| event.request)
+    }
+
     /// The types of the events that were added.
     pub fn kinds(&self) -> Vec<String> {
         self.events.iter().map(|event| event.kind.clone()).collect()
@@ -127,13 +132,13 @@ impl Transaction {
     pub async fn lock_streams(&mut self, mut streams: Vec<String>) -> Result<LockedStreams, Error> {
         streams.sort_unstable();
         streams.dedup();
-        let sql = include_str!("../../sql/queries/streams/lock.sql");
+        let create = include_str!("../../sql/queries/streams/create.sql");
+        self.execute(create, &[&streams]).await?;
+        let lock = include_str!("../../sql/queries/streams/lock.sql");
         let mut heads = BTreeMap::new();
-        while heads.len() < streams.len() {
-            for row in self.query(sql, &[&streams]).await? {
-                let head = row.try_get("head")?;
-                heads.insert(row.try_get("stream")?, (head, head));
-            }
+        for row in self.query(lock, &[&streams]).await? {
+            let head = row.try_get("head")?;
+            heads.insert(row.try_get("stream")?, (head, head));
         }
         Ok(LockedStreams { heads, events: Vec::new() })
     }

@@ -75,11 +75,26 @@ impl Hub {
     }
 
     /// Follows streams on behalf of the waiter with this number, who is notified whenever one of them has new events.
-    pub(super) fn follow(&self, waiter: u64, streams: &[Arc<str>], notify: &Arc<Notify>) {
+    /// Returns the present era.
+    pub(super) fn follow(&self, waiter: u64, streams: &[Arc<str>], notify: &Arc<Notify>) -> u64 {
         let mut followed = self.lock();
         for stream in streams {
             let waiting = &mut followed.entry(Arc::clone(stream)).or_default().waiting;
             waiting.insert(waiter, Arc::clone(notify));
+        }
+        self.era.load(Ordering::Acquire)
+    }
+
+    /// Sets heads that are not known yet to those that a waiter has read in this era.
+    pub(super) fn seed(&self, era: u64, streams: &[Arc<str>], heads: &[i64]) {
+        let mut followed = self.lock();
+        if self.era.load(Ordering::Acquire) != era {
+            return;
+        }
+        for (stream, &head) in streams.iter().zip(heads) {
+            if let Some(entry) = followed.get_mut(stream).filter(|entry| entry.head == 0) {
+                entry.head = head;
+            }
         }
     }
 
@@ -275,6 +290,19 @@ mod tests {
         }
         read_head(&hub, 3);
         assert_eq!(hub.head(NAME), 3);
+    }
+
+    #[test]
+    fn a_head_that_a_waiter_has_read_makes_the_next_events_known_to_all() {
+        let (hub, notify) = followed();
+        let era = hub.follow(2, &[NAME.into()], &notify);
+        hub.seed(era, &[NAME.into()], &[4]);
+        assert_eq!(wanted(&hub, 5).ranges, [range(4, 5)]);
+        hub.seed(era, &[NAME.into()], &[9]);
+        assert_eq!(hub.head(NAME), 4, "a known head is not replaced");
+        hub.forget_all();
+        hub.seed(era, &[NAME.into()], &[4]);
+        assert_eq!(hub.head(NAME), 0, "read before everything was forgotten");
     }
 
     #[test]

@@ -157,14 +157,15 @@ impl Streams {
         // Follows before the heads are read, so that no event falls between the two.
         let follower = self.follow(&names);
         let mut heads = self.heads(&names).await?;
+        self.hub.seed(follower.era, &names, &heads);
         let mut positions = positions(poll, &heads);
         tokio::pin!(ended);
         let mut is_over = false;
         loop {
-            let is_same_history = is_same_history && self.store.identity().epoch() == epoch;
-            let epoch = self.store.identity().epoch();
+            let present = self.store.identity().epoch();
+            let is_same_history = is_same_history && present == epoch;
             let answer =
-                self.answer(epoch, is_same_history, &mut positions, &names, &heads).await?;
+                self.answer(present, is_same_history, &mut positions, &names, &heads).await?;
             let has_news = !answer.events.is_empty() || answer.streams.iter().any(|it| it.resync);
             if has_news || is_over {
                 return Ok(answer);
@@ -174,11 +175,11 @@ impl Streams {
                 () = sleep_until(deadline) => is_over = true,
                 () = &mut ended => is_over = true,
             }
+            if is_over || self.store.identity().epoch() != epoch {
+                heads = self.heads(&names).await?;
+            }
             for (head, name) in heads.iter_mut().zip(&names) {
                 *head = self.hub.head(name).max(*head);
-            }
-            if self.store.identity().epoch() != epoch {
-                heads = self.heads(&names).await?;
             }
         }
     }
@@ -234,9 +235,9 @@ impl Streams {
     fn follow<'a>(&'a self, streams: &'a [Arc<str>]) -> Follower<'a> {
         let waiter = self.next_waiter.fetch_add(1, Ordering::Relaxed);
         let notify = Arc::new(Notify::new());
-        self.hub.follow(waiter, streams, &notify);
+        let era = self.hub.follow(waiter, streams, &notify);
         self.signals.received().begin_waiting();
-        Follower { owner: self, waiter, streams, notify }
+        Follower { owner: self, waiter, era, streams, notify }
     }
 
     /// Reads new events of followed streams whenever there is a signal. Never returns.
@@ -303,6 +304,8 @@ fn positions(poll: &Poll, heads: &[i64]) -> Vec<Position> {
 struct Follower<'a> {
     owner: &'a Streams,
     waiter: u64,
+    /// The era of the hub before any head was read.
+    era: u64,
     streams: &'a [Arc<str>],
     notify: Arc<Notify>,
 }

@@ -75,7 +75,8 @@ impl Plan {
 
     /// Checks what was read: a stream of which an event is missing, because it has expired, is not continued.
     pub(super) fn check(&mut self, names: &[Arc<str>], events: &[Arc<Event>]) {
-        for (part, name) in self.0.iter_mut().zip(names) {
+        let continued = self.0.iter_mut().zip(names).filter(|(part, _)| !part.resync);
+        for (part, name) in continued {
             let own = events.iter().filter(|event| event.stream == **name);
             let expected = part.after + 1..=part.after + part.share;
             if !own.map(|event| event.sequence).eq(expected) {

@@ -11,7 +11,15 @@ fn assert_finite(reply: &Reply) {
     fn check(path: &str, value: &Value) {
         match value {
             Value::Null => {
-                let optional = ["username", "language", "next_cost", "next_cursor", "user_agent"];
+                let optional = [
+                    "username",
+                    "language",
+                    "next_cost",
+                    "next_cursor",
+                    "user_agent",
+                    "read_at",
+                    "expires_at",
+                ];
                 let name = path.rsplit('.').next().unwrap_or_default();
                 assert!(optional.contains(&name), "{path} is null");
             }

@@ -12,15 +12,19 @@ gone_records as (
 ),
 gone_scores as (delete from season_scores where player_id = any($1)),
 gone_standings as (delete from season_standings where player_id = any($1)),
+-- As in players/delete.sql.
+gone_outbox as (
+    delete from outbox
+    where outbox_id in (select outbox_id from outbox where player_id = any($1) for update skip locked)
+),
 gone_notifications as (delete from notifications where player_id = any($1)),
 gone_marks as (delete from announcement_reads where player_id = any($1)),
 gone_settings as (delete from notification_settings where player_id = any($1)),
-gone_outbox as (delete from outbox where player_id = any($1)),
 gone_events as (
-    delete from stream_events where slot in (0, 1, 2, 3, 4) and stream in (select 'player:' || player_id from unnest($1::uuid[]) as gone (player_id))
+    delete from stream_events where slot in (0, 1, 2, 3, 4) and stream = any(array(select 'player:' || player_id from unnest($1::uuid[]) as gone (player_id)))
 ),
 gone_streams as (
-    delete from streams where stream in (select 'player:' || player_id from unnest($1::uuid[]) as gone (player_id))
+    delete from streams where stream = any(array(select 'player:' || player_id from unnest($1::uuid[]) as gone (player_id)))
 ),
 tombstones as (
     insert into deleted_players (player_id, deleted_at)

@@ -1,8 +1,7 @@
--- store::notifications::hold_recipients: those of the players that exist, with the types that they have muted. A
--- deletion of a player waits for the end of the transaction, so that it deletes what this transaction adds.
-select player.player_id, settings.muted_types
-from players as player
-left join notification_settings as settings on settings.player_id = player.player_id
-where player.player_id = any($1)
-order by player.player_id
-for key share of player
+-- store::notifications::hold_recipients: those of the players that exist. A deletion of one of them waits for the end of
+-- the transaction, so that it deletes what this transaction adds.
+select player_id
+from players
+where player_id = any($1)
+order by player_id
+for key share

@@ -17,10 +17,14 @@ gone_records as (
 ),
 gone_scores as (delete from season_scores where player_id = $1),
 gone_standings as (delete from season_standings where player_id = $1),
+-- Entries that the inbox lane has locked are skipped: it waits for this transaction, and then drops them.
+gone_outbox as (
+    delete from outbox
+    where outbox_id in (select outbox_id from outbox where player_id = $1 for update skip locked)
+),
 gone_notifications as (delete from notifications where player_id = $1),
 gone_marks as (delete from announcement_reads where player_id = $1),
 gone_settings as (delete from notification_settings where player_id = $1),
-gone_outbox as (delete from outbox where player_id = $1),
 gone_events as (
     delete from stream_events where slot in (0, 1, 2, 3, 4) and stream = 'player:' || $1::uuid
 ),

@@ -15,7 +15,8 @@ change as (
     )
 ),
 due as materialized (
-    select player.player_id
+    select player.player_id,
+        player.energy_per_second > 0 and player.settled_at < player.accrues_until as was_producing
     from players as player
     join change using (player_id)
     where player.revision = change.expected_revision and exists (select from lease)
@@ -50,12 +51,14 @@ finished as (
     )
     on conflict (player_id, season) do nothing
 ),
--- Tells players that their production has stopped. Only once: they are not settled again before they return.
+-- Tells players that their production has stopped. Not those whose production had stopped before, who are settled again
+-- under a new catalogue.
 told as (
     insert into outbox (player_id, type, at, data)
     select player_id, 'offline_cap_reached', settled_at, '{}'
     from settled
-    where has_stopped
+    join due using (player_id)
+    where has_stopped and was_producing
     returning outbox_id
 ),
 signalled as (

@@ -34,7 +34,7 @@ settled as (
     where player.player_id = due.player_id
     returning player.player_id, player.settled_at, player.settled_at >= player.accrues_until as has_stopped
 ),
--- Tells players that their production has stopped. Only once: they are not settled again before they return.
+-- Tells players that their production has stopped. It had not before: those were settled up to that time.
 told as (
     insert into outbox (player_id, type, at, data)
     select player_id, 'offline_cap_reached', settled_at, '{}'

@@ -4,7 +4,7 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use tokio::time::MissedTickBehavior;
+use tokio::time::{MissedTickBehavior, sleep};
 use uuid::Uuid;
 
 use super::unread::Feed;
@@ -14,6 +14,8 @@ use crate::store;
 use crate::store::pulse::Pulse;
 
 const INTERVAL: Duration = Duration::from_millis(500);
+/// The pause between a signal and the poll, in which further signals may come that need no poll of their own.
+const SIGNAL_PAUSE: Duration = Duration::from_millis(50);
 
 /// Seconds for which a revocation is still applied after the lifetime of an access token. An access token may be issued
 /// shortly after the revocation was made, by a request that had started before.
@@ -67,13 +69,14 @@ impl Server {
         let identity = self.store.identity();
         tracing::warn!(epoch = %identity.epoch(), "the database was restored or replaced");
         self.peers.forget_silence();
+        // First, because the epoch is new already. If a statement fails, the next poll comes here again.
+        self.notifications.forget_all();
+        self.streams.forget_all();
         self.catalogues.seed().await?;
         self.catalogues.restart().await?;
         let pulse = self.store.pulse(instance, &feed.unread(self.clock.now())).await?;
         self.accounts.revocations().restart(&pulse.revocations, self.clock.now());
         self.rankings.forget_all();
-        self.notifications.forget_all();
-        self.streams.forget_all();
         Ok(pulse)
     }
 
@@ -111,7 +114,7 @@ impl Server {
                 () = self.store.identity().renewal_wanted() => {}
                 // Polls at once after a change, because mutations are refused until everything is reloaded.
                 _ = identities.changed() => {}
-                () = self.signals.received().poll_wanted() => {}
+                () = self.signals.received().poll_wanted() => sleep(SIGNAL_PAUSE).await,
             }
             match self.poll(&mut feed).await {
                 Ok(()) => {

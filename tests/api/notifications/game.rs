@@ -75,6 +75,12 @@ async fn the_end_of_production_is_told_of_once_an_absence() {
     assert_eq!(sweep(7.0 * 3600.0).await, 0, "production continues for eight hours");
     assert_eq!(sweep(2.0 * 3600.0).await, 1);
     assert_eq!(sweep(3600.0).await, 1, "once an absence");
+    // A new catalogue settles everybody again.
+    let catalog = app.client.admin("GET", "/catalog", None).await.expect(200).json;
+    for _ in 0..2 {
+        app.client.admin("PUT", "/catalog", Some(catalog.clone())).await.expect(200);
+        assert_eq!(sweep(600.0).await, 1, "once an absence, whatever the catalogue");
+    }
     ada.click(1).await.expect(200);
     assert_eq!(sweep(600.0).await, 1);
     assert_eq!(sweep(9.0 * 3600.0).await, 2, "a second absence");

@@ -300,10 +300,10 @@ async fn requests_that_are_not_allowed_send_nothing() {
 }
 
 #[tokio::test]
-async fn the_most_important_comes_first_within_one_commit() {
+async fn entries_of_the_outbox_are_told_of_in_the_order_in_which_they_happened() {
     let app = TestApp::new().await;
     let ada = app.client.guest().await;
-    // Two entries of the outbox are committed together.
+    // Both are committed together.
     let database = app.world.connect().await;
     for season in 0..2 {
         let sql = format!(

@@ -1,6 +1,7 @@
 //! Appending: no number is skipped, used twice, or spent in vain.
 
 use futures_util::future::join_all;
+use serde_json::json;
 
 use super::{Follower, append, now, poll, sequences, stream_of};
 use crate::support::{Player, TestApp, World};
@@ -42,7 +43,7 @@ async fn a_transaction_that_is_rolled_back_spends_no_number() {
     // Another one waits for the lock, and takes the same number after the rollback.
     let waiting = append(&app, &stream, 1);
     let (last, rolled_back) = tokio::join!(waiting, async {
-        wait_for_lock(&app).await;
+        wait_for_lock(&app, 1).await;
         transaction.rollback().await
     });
     rolled_back.expect("rolled back");
@@ -51,20 +52,20 @@ async fn a_transaction_that_is_rolled_back_spends_no_number() {
     assert_eq!(sequences(&polled), [1, 2]);
 }
 
-/// Returns when a session waits for a lock.
-async fn wait_for_lock(app: &TestApp) {
+/// Returns when that many sessions wait for a lock.
+async fn wait_for_lock(app: &TestApp, sessions: i64) {
     let database = app.world.connect().await;
     crate::support::books::eventually("a session waits for a lock", async || {
         let sql = "select count(*) from pg_stat_activity
             where datname = current_database() and wait_event_type = 'Lock'";
         let waiting: i64 = database.query_one(sql, &[]).await.expect("counted").get(0);
-        (waiting > 0).then_some(())
+        (waiting >= sessions).then_some(())
     })
     .await;
 }
 
-/// The first race: an append that waited for a lock must not use what it read before. Here a player mutes a type, or is
-/// deleted, while a notification waits.
+/// The first race: an append that waited for a lock must not use what it read before. Here a player is deleted while a
+/// notification waits.
 #[tokio::test]
 async fn what_decides_is_read_after_the_lock() {
     let app = TestApp::new().await;
@@ -78,7 +79,7 @@ async fn what_decides_is_read_after_the_lock() {
     let body = crate::notifications::notification(crate::notifications::to(&[&ada]), "gift", "low");
     let sending = crate::notifications::send(&app, body);
     let (sent, ()) = tokio::join!(sending, async {
-        wait_for_lock(&app).await;
+        wait_for_lock(&app, 1).await;
         let gone = "delete from players where player_id = $1";
         database.execute(gone, &[&id]).await.expect("deleted");
         database.batch_execute("commit").await.expect("committed");
@@ -88,6 +89,32 @@ async fn what_decides_is_read_after_the_lock() {
     let left = "select (select count(*) from notifications), (select count(*) from streams), (select count(*) from stream_events)";
     let row = database.query_one(left, &[]).await.expect("counted");
     assert_eq!([0, 1, 2].map(|column| row.get::<_, i64>(column)), [0, 0, 0]);
+}
+
+#[tokio::test]
+async fn a_type_that_is_muted_while_a_notification_waits_is_not_made() {
+    let app = TestApp::new().await;
+    let ada = app.client.guest().await;
+    let stream = stream_of(&ada);
+    append(&app, &stream, 1).await.expect("appended");
+    let mut holding = app.server.store.begin().await.expect("begun");
+    let locked = holding.lock_streams(vec![stream.clone()]).await.expect("locked");
+    let mute = json!({ "muted_types": ["gift"] });
+    let muting = ada.client.call("PUT", "/me/notification-settings", &ada.token, Some(mute));
+    let body = crate::notifications::notification(crate::notifications::to(&[&ada]), "gift", "low");
+    let sending = async {
+        wait_for_lock(&app, 1).await;
+        crate::notifications::send(&app, body).await
+    };
+    let (muted, sent, ()) = tokio::join!(muting, sending, async {
+        wait_for_lock(&app, 2).await;
+        holding.append_events(locked).await.expect("nothing");
+        holding.commit().await.expect("committed");
+    });
+    muted.expect(200);
+    sent.expect(202);
+    let polled = poll(&ada, &format!("stream={stream}@0")).await.expect(200).json;
+    assert_eq!(sequences(&polled), [1]);
 }
 
 /// The second race: of two sessions that would both append because of the same key, the one that waited must see the
@@ -103,9 +130,9 @@ async fn a_repeat_that_waited_appends_nothing() {
     let mut transaction = app.server.store.begin().await.expect("begun");
     let locked = transaction.lock_streams(vec![stream.clone()]).await.expect("locked");
     let path = "/me/notifications/read";
-    let mark = || ada.post(path, serde_json::json!({ "ids": [id] }));
+    let mark = || ada.post(path, json!({ "ids": [id] }));
     let (first, second, ()) = tokio::join!(mark(), mark(), async {
-        wait_for_lock(&app).await;
+        wait_for_lock(&app, 1).await;
         transaction.append_events(locked).await.expect("nothing");
         transaction.commit().await.expect("committed");
     });

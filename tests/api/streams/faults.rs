@@ -30,15 +30,15 @@ impl Scene {
         Self { writer, reader, ada, stream, follower }
     }
 
-    /// Appends an event at one instance while the client waits for it at the other one.
+    /// Appends an event at one instance while the client waits for it at the other one. The client must be woken: its poll
+    /// would find the event by itself only when it ends.
     async fn tell(&mut self) {
         let next = self.follower.position + 1;
-        let writing = async {
-            let told = append(&self.writer, &self.stream, 1).await.expect("appended");
-            assert_eq!(told, next);
-        };
-        let reading = self.follower.follow_to(&self.reader, next);
-        tokio::join!(writing, reading);
+        let (writer, stream) = (&self.writer, &self.stream);
+        let written = self
+            .follower
+            .woken_by(&self.reader, async { append(writer, stream, 1).await.expect("appended") });
+        assert_eq!(written.await, next);
     }
 
     async fn tell_some(&mut self, count: usize) {
@@ -143,23 +143,16 @@ async fn an_event_of_a_publisher_that_dies_right_after_its_commit_is_found() {
         let mut scene = Scene::on(&world).await;
         scene.tell_some(2).await;
         for _ in 0..3 {
-            let next = scene.follower.position + 1;
+            let (writer, stream) = (&scene.writer, &scene.stream);
             let writing = async {
-                let store = &scene.writer.server.store;
+                let store = &writer.server.store;
                 let mut transaction = store.begin().await?;
-                let mut locked = transaction.lock_streams(vec![scene.stream.clone()]).await?;
-                locked.add(
-                    &scene.stream,
-                    "test.event",
-                    now(&scene.writer),
-                    None,
-                    "{}".to_owned(),
-                )?;
+                let mut locked = transaction.lock_streams(vec![stream.clone()]).await?;
+                locked.add(stream, "test.event", now(writer), None, "{}".to_owned())?;
                 transaction.append_events(locked).await?;
                 transaction.commit().await
             };
-            let reading = scene.follower.follow_to(&scene.reader, next);
-            let (written, ()): (Result<(), Error>, ()) = tokio::join!(writing, reading);
+            let written: Result<(), Error> = scene.follower.woken_by(&scene.reader, writing).await;
             written.expect("committed");
         }
     }
@@ -184,9 +177,7 @@ async fn a_transaction_that_commits_late_is_not_skipped() {
         append(&scene.writer, &stream_of(&bob), 1).await.expect("appended");
         other.follow_to(&scene.reader, count).await;
     }
-    let next = scene.follower.position + 1;
-    let (committed, ()) =
-        tokio::join!(late.commit(), scene.follower.follow_to(&scene.reader, next));
+    let committed = scene.follower.woken_by(&scene.reader, late.commit()).await;
     committed.expect("committed");
 }
 
@@ -217,7 +208,6 @@ async fn signals_that_a_restart_of_the_database_lost_are_made_up_for() {
     scene.tell_some(2).await;
     let database = world.connect().await;
     // An unlogged table is empty after a crash, and connections are lost.
-    let next = scene.follower.position + 1;
     let losing = async {
         let sql = "begin;
             update streams set head = head + 1 where stream like 'player:%';
@@ -230,10 +220,7 @@ async fn signals_that_a_restart_of_the_database_lost_are_made_up_for() {
             where datname = current_database() and pid <> pg_backend_pid()";
         database.batch_execute(sql).await.expect("closed");
     };
-    tokio::join!(losing, async {
-        sleep(Duration::from_millis(1)).await;
-        scene.follower.follow_to(&scene.reader, next).await;
-    });
+    scene.follower.woken_by(&scene.reader, losing).await;
 }
 
 #[tokio::test]

@@ -6,11 +6,14 @@ mod polling;
 mod waiting;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use idlewatt::domain::Timestamp;
 use idlewatt::store::Error;
 use serde_json::Value;
+use tokio::time::timeout;
 
+use crate::support::books::eventually;
 use crate::support::{Player, Reply, TestApp};
 
 /// Appends `count` events to a stream in one transaction, and returns the sequence of the last one.
@@ -72,6 +75,24 @@ impl Follower {
             assert_eq!(sequence, self.position + 1, "a gap, or an event that came twice");
             self.position = sequence;
         }
+    }
+
+    /// Makes a change while a poll waits at an instance, which must be woken by it: before it would end by itself. Returns the
+    /// result of the change.
+    pub async fn woken_by<T>(&mut self, app: &TestApp, change: impl Future<Output = T>) -> T {
+        const LONGEST: Duration = Duration::from_secs(20);
+        let position = self.position;
+        let waiting = app.metric("stream_polls_waiting");
+        let changing = async {
+            eventually("the poll waits", async || {
+                (app.metric("stream_polls_waiting") > waiting).then_some(())
+            })
+            .await;
+            change.await
+        };
+        let (_, changed) = tokio::join!(timeout(LONGEST, self.poll(app, 25)), changing);
+        assert_eq!(self.position, position + 1, "the poll was not woken");
+        changed
     }
 
     /// Polls until the event with that sequence has come.

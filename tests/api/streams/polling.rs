@@ -83,7 +83,7 @@ async fn a_position_that_cannot_be_continued_is_resync_with_the_head_and_nothing
     for query in [
         format!("stream={stream}@0"),
         format!("stream={stream}@1002"),
-        format!("stream={stream}@9000000000000000000"),
+        format!("stream={stream}@9223372036854775807"),
         format!("stream={stream}@1001&epoch=another"),
         format!("stream={stream}&epoch=another"),
     ] {
