@@ -91,6 +91,8 @@ export class GameClient {
   #life = 0;
   /** The access token that the shown state was read with: what is queued belongs to its player. */
   #token: string | undefined;
+  /** The last choice of a language; the next one waits for it. */
+  #choosing: Promise<unknown> = Promise.resolve();
   /** The bucket of clicks, as the server keeps it. */
   #clicks = { tokens: 0, at: 0 };
 
@@ -240,7 +242,14 @@ export class GameClient {
   }
 
   /** Stores the language of texts for the player. */
-  async chooseLanguage(language: "en" | "ko"): Promise<void> {
+  chooseLanguage(language: "en" | "ko"): Promise<void> {
+    // One after the other, so that the last choice is the one that stays.
+    const chosen = this.#choosing.then(() => this.#storeLanguage(language));
+    this.#choosing = chosen.catch(() => undefined);
+    return chosen;
+  }
+
+  async #storeLanguage(language: "en" | "ko"): Promise<void> {
     const { state } = this.#snapshot;
     if (state === undefined || state.language === language) return;
     const life = this.#life;

@@ -35,6 +35,8 @@ export class Idlewatt {
   readonly game: GameClient;
   readonly notifications: NotificationsClient;
   #starting: Promise<void> | undefined;
+  /** The player whose game is shown. */
+  #player: string | undefined;
   readonly #ends: (() => void)[] = [];
 
   constructor(readonly options: Options = {}) {
@@ -45,6 +47,7 @@ export class Idlewatt {
     this.game = new GameClient(this.transport, this.session, environment);
     const authorized: GameClient["authorized"] = (call) => this.game.authorized(call);
     this.notifications = new NotificationsClient(this.transport, authorized, environment);
+    this.game.subscribe(() => this.#followPlayer());
   }
 
   /**
@@ -78,7 +81,17 @@ export class Idlewatt {
     this.notifications.start();
   }
 
+  /** Another tab may have signed in as another player: then a poll still waits for the one before. */
+  #followPlayer(): void {
+    const player = this.game.snapshot.state?.player_id;
+    if (player === undefined || player === this.#player) return;
+    const isAnother = this.#player !== undefined;
+    this.#player = player;
+    if (isAnother) this.notifications.start();
+  }
+
   #stop(): void {
+    this.#player = undefined;
     this.game.stop();
     this.notifications.stop();
   }

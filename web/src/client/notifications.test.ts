@@ -34,6 +34,14 @@ class FakeServer {
   resync = false;
   refuse = 0;
   requests: string[] = [];
+  /** The positions of every poll. */
+  polled: string[][] = [];
+  /** Answers of the list by their cursor. */
+  pages: Record<string, Notification[]> = {};
+  /** Answers the next request. */
+  refusal: Response | undefined;
+  /** How many polls wait. */
+  open = 0;
   #waiting: (() => void)[] = [];
 
   add(stream: "own" | "announcements", type: string, data: unknown, at = AT): void {
@@ -55,6 +63,11 @@ class FakeServer {
       this.refuse -= 1;
       throw new TypeError("Failed to fetch");
     }
+    const { refusal } = this;
+    if (refusal !== undefined) {
+      this.refusal = undefined;
+      return refusal;
+    }
     const json = (value: unknown, status = 200) => new Response(JSON.stringify(value), { status });
     if (url.pathname.endsWith("/me/streams")) {
       const streams = [
@@ -69,15 +82,19 @@ class FakeServer {
     if (url.pathname.endsWith("/read")) return json({ unread: { high: 0, medium: 0, low: 0 } });
     if (method === "DELETE") return new Response(null, { status: 204 });
     if (url.pathname.endsWith("/me/notifications")) {
+      const cursors = Object.keys(this.pages);
+      const cursor = url.searchParams.get("cursor");
+      const next = cursors[cursor === null ? 0 : cursors.indexOf(cursor) + 1];
       return json({
-        entries: this.list,
-        next_cursor: null,
+        entries: cursor === null ? this.list : this.pages[cursor],
+        next_cursor: next ?? null,
         unread: this.unread,
         head: this.own.length,
         announcements_head: this.announcements.length,
       });
     }
     const after = url.searchParams.getAll("stream").map((it) => it.split("@"));
+    this.polled.push(url.searchParams.getAll("stream"));
     for (;;) {
       if (after.some(([name]) => name?.startsWith("player:") && name !== `player:${this.player}`)) {
         return json({ code: "not_found", detail: "" }, 404);
@@ -92,9 +109,12 @@ class FakeServer {
         const streams = after.map(([stream]) => ({ stream, head: 0, resync }));
         return json({ epoch: this.epoch, events: resync ? [] : events, streams, more: false });
       }
+      this.open += 1;
       await new Promise<void>((resolve, reject) => {
         this.#waiting.push(resolve);
         init?.signal?.addEventListener("abort", () => reject(new TypeError("aborted")));
+      }).finally(() => {
+        this.open -= 1;
       });
     }
   };
@@ -190,19 +210,86 @@ describe("NotificationsClient", () => {
     server.resync = true;
     server.wake();
     await settle();
+    // After a random pause, because all clients are told so at once.
+    await vi.advanceTimersByTimeAsync(2000);
     expect(titles()).toEqual(["Gift 7"]);
     server.list = [notification(8)];
     server.epoch = "two";
     server.wake();
-    await settle();
+    await vi.advanceTimersByTimeAsync(2000);
     expect(titles()).toEqual(["Gift 8"]);
+    // What the list holds already does not come again as an event.
+    server.own.push({} as StreamEvent);
+    server.resync = true;
+    server.wake();
+    await vi.advanceTimersByTimeAsync(2000);
+    server.add("own", "notification.created", notification(9));
+    await settle();
+    expect(titles()).toEqual(["Gift 9", "Gift 8"]);
+    expect(server.polled.at(-1)).toEqual(["player:p@2", "announcements@0"]);
+  });
+
+  it("applies what came at once by time, and keeps the order within a stream", async () => {
+    client.start();
+    await settle();
+    const at = (second: number) => `2026-01-05T00:00:0${second}.000Z`;
+    const party = { ...notification(1), announcement: true, title: { en: "Party" }, body: { en: "!" }, at: at(2) };
+    server.announcements.push({
+      stream: "announcements",
+      sequence: 1,
+      at: at(2),
+      type: "announcement.created",
+      request_id: null,
+      data: { ...party, id: "a1" } as unknown as StreamEvent["data"],
+    });
+    // Everything up to the second moment is marked as read, so the announcement counts no more.
+    server.own.push({
+      stream: "player:p",
+      sequence: 1,
+      at: at(3),
+      type: "notification.read",
+      request_id: null,
+      data: { announcements_through: 1, unread: { high: 0, medium: 0, low: 0 } },
+    });
+    // A clock went back before the next ones.
+    server.add("own", "notification.created", notification(2, { at: at(1) }), at(1));
+    server.add("own", "notification.deleted", { id: "n2", unread: { high: 0, medium: 0, low: 0 } }, at(0));
+    server.add("own", "notification.created", notification(4, { at: at(1) }), at(1));
+    await settle();
+    expect(titles()).toEqual(["Party", "Gift 4"]);
+    expect(client.snapshot.entries.map((it) => it.read_at === null)).toEqual([false, true]);
+    expect(client.snapshot.unread).toEqual({ high: 0, medium: 0, low: 1 });
+  });
+
+  it("tells of an important one, even if others come with it", async () => {
+    client.start();
+    await settle();
+    server.own.push({
+      stream: "player:p",
+      sequence: 1,
+      at: AT,
+      type: "notification.created",
+      request_id: null,
+      data: { ...notification(1, { priority: "high" }) },
+    });
+    server.add("own", "notification.created", notification(2));
+    await settle();
+    expect(client.snapshot.arrived?.title).toBe("Gift 1");
+    client.dismissArrived();
+    server.add("own", "notification.created", notification(3, { priority: "high", read_at: AT }));
+    await settle();
+    expect(titles()).toContain("Gift 3");
+    expect(client.snapshot.arrived).toBe(undefined);
   });
 
   it("drops what belongs to the player before", async () => {
     server.list = [notification(1)];
     client.start();
     await settle();
+    expect(server.open).toBe(1);
     client.stop();
+    await settle();
+    expect(server.open).toBe(0);
     expect(titles()).toEqual([]);
     server.player = "q";
     server.list = [notification(5)];
@@ -236,6 +323,18 @@ describe("NotificationsClient", () => {
     vi.restoreAllMocks();
   });
 
+  it("waits as long as the server asks for, even if it is woken", async () => {
+    server.refusal = new Response("{}", { status: 503, headers: { "Retry-After": "7" } });
+    client.start();
+    await settle();
+    await vi.advanceTimersByTimeAsync(6000);
+    client.wake();
+    await settle();
+    expect(server.requests).toHaveLength(1);
+    await vi.advanceTimersByTimeAsync(3000);
+    expect(client.snapshot.cursor).toBe(null);
+  });
+
   it("does not poll while the page is hidden for long", async () => {
     client.start();
     await settle();
@@ -252,6 +351,61 @@ describe("NotificationsClient", () => {
     client.wake();
     await settle();
     expect(titles()).toEqual(["Gift 3", "Gift 2", "Gift 1"]);
+  });
+
+  it("shows a change at once, and takes it back if the call fails", async () => {
+    server.list = [notification(2), notification(1)];
+    server.unread = { high: 0, medium: 0, low: 2 };
+    client.start();
+    await settle();
+    server.refuse = 1;
+    const marked = client.markAllRead();
+    expect(unreadCount(client.snapshot.unread)).toBe(0);
+    await expect(marked).rejects.toThrow();
+    expect(unreadCount(client.snapshot.unread)).toBe(2);
+    server.refuse = 1;
+    const removed = client.remove("n2");
+    expect(titles()).toEqual(["Gift 1"]);
+    await expect(removed).rejects.toThrow();
+    expect(titles()).toEqual(["Gift 2", "Gift 1"]);
+    await settle();
+    server.refuse = 1;
+    const muted = client.muteTypes(["grant"]);
+    expect(client.snapshot.mutedTypes).toEqual(["grant"]);
+    await expect(muted).rejects.toThrow();
+    await settle();
+    expect(client.snapshot.mutedTypes).toEqual(["noise"]);
+  });
+
+  it("reads older ones by their cursors, and the list again after many new ones", async () => {
+    server.list = [notification(9)];
+    server.pages = { b: [notification(8)], c: [notification(8), notification(7)] };
+    client.start();
+    await settle();
+    await client.loadMore();
+    await client.loadMore();
+    expect(titles()).toEqual(["Gift 9", "Gift 8", "Gift 7"]);
+    expect(client.snapshot.cursor).toBe(null);
+    server.list = [notification(200)];
+    for (let sequence = 10; sequence < 110; sequence += 1) {
+      server.add("own", "notification.created", notification(sequence));
+    }
+    await settle();
+    expect(titles()).toEqual(["Gift 200"]);
+  });
+
+  it("reads the list again if the language changes while it is being read", async () => {
+    client.start();
+    client.setLanguage("ko");
+    server.list = [notification(1)];
+    await settle();
+    expect(titles()).toEqual(["Gift 1"]);
+    const lists = () => server.requests.filter((it) => it === "GET /api/v1/me/notifications").length;
+    const before = lists();
+    client.setLanguage("en");
+    client.setLanguage("ko");
+    await settle();
+    expect(lists()).toBe(before + 1);
   });
 
   it("marks all as read, removes and mutes", async () => {

@@ -1,6 +1,6 @@
 import { lazy, Suspense, useEffect, useState } from "react";
 import { useClient, useGame, usePlayerId, useSetting, useTicker } from "../hooks";
-import { useWords } from "../i18n";
+import { type Language, useWords } from "../i18n";
 import css from "./app.module.css";
 import { Bell } from "./Bell";
 import { LampMark } from "./LampMark";
@@ -75,13 +75,23 @@ function Header({ view, onNews, onRegister, onSignOut }: HeaderProps) {
   const isSaving = pendingClicks > 0 || pendingPurchases.length > 0;
   const isNamed = state?.username !== null && state !== undefined;
   useEffect(() => client.notifications.setLanguage(language), [client, language]);
-  const choose = (chosen: "en" | "ko") => {
-    setLanguage(chosen);
-    // Texts of the server follow, on this and on other devices. The page works without that.
-    void client.game
-      .chooseLanguage(chosen)
-      .then(() => client.notifications.reload())
-      .catch(() => undefined);
+  const [chosen, setChosen] = useState<Language | undefined>();
+  const isReady = state !== undefined && connection === "online";
+  // Texts of the server follow the choice, on this and on other devices. The page works without that, so a failure is
+  // not shown; it tries again when the connection is back.
+  useEffect(() => {
+    if (chosen === undefined || !isReady) return;
+    client.game.chooseLanguage(chosen).then(
+      () => {
+        setChosen((it) => (it === chosen ? undefined : it));
+        client.notifications.reload();
+      },
+      () => undefined,
+    );
+  }, [chosen, isReady, client]);
+  const choose = (language: Language) => {
+    setLanguage(language);
+    setChosen(language);
   };
   const signOut = () => {
     // A named player can come back, so nothing is asked.

@@ -71,7 +71,7 @@ export function Messages() {
   const { notifications } = useClient();
   const { arrived } = useNews();
   // Others wait in the list.
-  const important = arrived?.priority === "high" ? `${m.news.high} ${arrived.title}` : "";
+  const important = arrived === undefined ? "" : `${m.news.high} ${arrived.title}`;
   const text =
     refusal !== undefined ? explain(refusal, m) : rejectedClicks > 0 ? m.tooFast(number(rejectedClicks)) : important;
   // biome-ignore lint/correctness/useExhaustiveDependencies: another message is shown for as long as the one before
