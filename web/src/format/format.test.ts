@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { formatNumber } from "./numbers";
-import { formatSpan } from "./time";
+import { formatAgo, formatSpan } from "./time";
 
 const units = { day: " d", hour: " h", minute: " min", second: " s" };
 const korean = { day: "일", hour: "시간", minute: "분", second: "초" };
@@ -71,4 +71,19 @@ describe("formatSpan", () => {
   ])("writes %s seconds as %s", (seconds, text) => expect(formatSpan(seconds, units)).toBe(text));
 
   it("writes no space before a Korean unit", () => expect(formatSpan(90_061, korean)).toBe("1일 1시간"));
+});
+
+describe("formatAgo", () => {
+  it.each([
+    [-5, "now", "지금"],
+    [59.9, "now", "지금"],
+    [60, "1 minute ago", "1분 전"],
+    [3599, "59 minutes ago", "59분 전"],
+    [7200, "2 hours ago", "2시간 전"],
+    [86_400, "1 day ago", "1일 전"],
+    [34.5 * 86_400, "34 days ago", "34일 전"],
+  ])("writes %s seconds ago as %s", (seconds, english, korean) => {
+    expect(formatAgo(seconds, "en")).toBe(english);
+    expect(formatAgo(seconds, "ko")).toBe(korean);
+  });
 });

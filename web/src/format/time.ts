@@ -22,3 +22,13 @@ export function formatSpan(seconds: number, units: Units): string {
   const shown = parts.slice(first, first + 2).filter(([count], index) => index === 0 || count > 0);
   return shown.map(([count, unit]) => `${count}${unit}`).join(" ");
 }
+
+/** How long ago something was, in its largest unit: "5 minutes ago". */
+export function formatAgo(seconds: number, locale: string): string {
+  const whole = Math.max(0, Math.floor(seconds));
+  if (whole < 60) return new Intl.RelativeTimeFormat(locale, { numeric: "auto" }).format(0, "second");
+  const ago = new Intl.RelativeTimeFormat(locale);
+  if (whole < 3600) return ago.format(-Math.floor(whole / 60), "minute");
+  if (whole < 86_400) return ago.format(-Math.floor(whole / 3600), "hour");
+  return ago.format(-Math.floor(whole / 86_400), "day");
+}

@@ -104,14 +104,16 @@ export const en = {
   },
   news: {
     title: "Notifications",
-    open: (count: number) => (count === 0 ? "Notifications" : `Notifications: ${count} unread`),
-    unread: (count: number) => (count === 0 ? "Nothing unread" : `${count} unread`),
+    open: "Notifications",
+    unread: (count: number, high: number) =>
+      count === 0 ? "Nothing unread" : `${count} unread${high === 0 ? "" : `, ${high} important`}`,
     empty: "Nothing yet. What the game and its operators tell you appears here.",
     markRead: "Mark all as read",
     more: "Older ones",
     remove: (title: string) => `Remove: ${title}`,
     high: "Important:",
     new: "Unread:",
+    close: "Close notifications",
     settings: "What to notify of",
     types: {
       offline_cap_reached: "Production has stopped while I am away",

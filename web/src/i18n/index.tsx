@@ -1,7 +1,7 @@
 import { createContext, type ReactNode, use, useEffect, useState } from "react";
 import type { Generator } from "../client";
 import { formatNumber, type Notation } from "../format/numbers";
-import { formatSpan } from "../format/time";
+import { formatAgo, formatSpan } from "../format/time";
 import { useSetting } from "../hooks";
 import { en, type Messages } from "./en";
 
@@ -16,6 +16,8 @@ export interface Words {
   setNotation(notation: Notation): void;
   number(value: number, decimal?: boolean): string;
   span(seconds: number): string;
+  /** How long ago something was. */
+  ago(seconds: number): string;
   /** A point in time, in the reader's zone. */
   time(text: string): string;
   day(text: string): string;
@@ -68,6 +70,7 @@ export function WordsProvider({ children }: { children: ReactNode }) {
     setNotation,
     number: (value, decimal) => formatNumber(value, notation, decimal),
     span: (seconds) => formatSpan(seconds, m.units),
+    ago: (seconds) => formatAgo(seconds, m.locale),
     time: (text) => new Date(text).toLocaleString(m.locale, { dateStyle: "short", timeStyle: "short" }),
     day: (text) => new Date(text).toLocaleDateString(m.locale, { month: "short", day: "numeric" }),
     item: (item) => textOf(item, language).name,

@@ -99,14 +99,16 @@ export const ko: Messages = {
   },
   news: {
     title: "알림",
-    open: (count) => (count === 0 ? "알림" : `알림: 읽지 않음 ${count}개`),
-    unread: (count) => (count === 0 ? "읽지 않은 알림이 없습니다" : `읽지 않음 ${count}개`),
+    open: "알림",
+    unread: (count, high) =>
+      count === 0 ? "읽지 않은 알림이 없습니다" : `읽지 않음 ${count}개${high === 0 ? "" : `, 중요 ${high}개`}`,
     empty: "아직 알림이 없습니다. 게임과 운영자의 소식이 여기에 나타납니다.",
     markRead: "모두 읽음으로 표시",
     more: "이전 알림",
     remove: (title) => `삭제: ${title}`,
     high: "중요:",
     new: "읽지 않음:",
+    close: "알림 닫기",
     settings: "알림 받을 소식",
     types: {
       offline_cap_reached: "자리를 비운 동안 생산이 멈췄을 때",

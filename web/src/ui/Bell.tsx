@@ -15,7 +15,7 @@ export function Bell({ onOpen }: { onOpen(): void }) {
     <button
       type="button"
       className={css.bell}
-      aria-label={m.news.open(count)}
+      aria-label={count === 0 ? m.news.open : `${m.news.open}: ${m.news.unread(count, unread.high)}`}
       data-testid="bell"
       data-unread={count}
       onClick={onOpen}
