@@ -39,6 +39,14 @@ use crate::streams::StreamName;
 use crate::telemetry::metrics::StreamsMetrics;
 use deliver::{counts_json, note_deleted, stream_of};
 
+/// The types of events that this module appends.
+const EVENT_TYPES: [&str; 5] = [
+    "notification.created",
+    "notification.read",
+    "notification.deleted",
+    "announcement.created",
+    "announcement.withdrawn",
+];
 /// How long an announcement that was read for an event is shown after it was withdrawn.
 const ANNOUNCEMENT_FRESH: Duration = Duration::from_secs(2);
 /// The largest number of announcements in memory.
@@ -88,6 +96,7 @@ impl Notifications {
         signals: Arc<Signals>,
         metrics: StreamsMetrics,
     ) -> Self {
+        metrics.declare(&EVENT_TYPES);
         let announcements = Cache::builder()
             .max_capacity(MOST_ANNOUNCEMENTS)
             .time_to_live(ANNOUNCEMENT_FRESH)

@@ -239,6 +239,13 @@ impl StreamsMetrics {
         Ok(metrics)
     }
 
+    /// Makes the counts of these types of events appear as 0, so that queries find them.
+    pub fn declare(&self, kinds: &[&str]) {
+        for kind in kinds {
+            self.appended.with_label_values(&[*kind]).inc_by(0);
+        }
+    }
+
     /// Counts an event that was appended.
     pub fn appended(&self, kind: &str) {
         self.appended.with_label_values(&[kind]).inc();
