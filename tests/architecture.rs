@@ -36,7 +36,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("signals", &["peers", "store", "telemetry"]),
-    ("streams", &["clock", "identity", "signals", "store", "telemetry"]),
+    ("streams", &["clock", "domain", "identity", "signals", "store", "telemetry"]),
     ("notifications", &["clock", "domain", "id", "signals", "store", "streams", "telemetry"]),
     ("limit", &["clock", "identity", "redis_client", "telemetry"]),
     ("lanes", &["store", "supervisor", "telemetry"]),
