@@ -1,6 +1,6 @@
--- What changed, for the instances: each of them reads the rows that became visible since its last look. A row is written
--- in the transaction of the change, so it reaches every instance even if the writer ends right after its commit. Rows
--- are of interest for a few seconds, and worth nothing after a crash: every instance then looks at everything anew.
+-- Signals to all instances about what changed. Each instance reads the rows that became visible since it last read. A row
+-- is written in the transaction of the change, so it reaches every instance even if the writer ends right after its commit.
+-- Rows are needed for a few seconds. After a crash the table is empty, and every instance reads the heads of all streams.
 create unlogged table signals (
     -- The transaction that wrote the row. With a snapshot it tells whether the row was visible before.
     xact xid8 not null default pg_current_xact_id(),

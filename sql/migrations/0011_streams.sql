@@ -1,4 +1,4 @@
--- Ordered lists of events. `head` is the sequence of the last event. Whoever appends locks the row until its commit, so
+-- Ordered lists of events. `head` is the sequence of the last event. A transaction that appends locks the row until its commit, so
 -- sequences are in the order of commit and have no gaps.
 create table streams (
     -- player:<id> | announcements

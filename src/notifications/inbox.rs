@@ -3,8 +3,9 @@
 //! The statement that changes a player only adds an entry to the outbox, so no change of a player waits for a stream. This
 //! task then takes all entries that wait and commits them together, on whatever instance comes first.
 
-use serde_json::{Value, json};
 use std::time::Duration;
+
+use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
 use super::deliver::{Announcement, Delivery, deliver};

@@ -81,7 +81,7 @@ pub struct Status {
     pub name: StreamName,
     /// The sequence of the last event.
     pub head: i64,
-    /// Whether the events after the position cannot be given. The client reads the resource anew, and goes on from
+    /// Whether the events after the position cannot be given. The client reads the resource again, and continues from
     /// `head`.
     pub resync: bool,
 }

@@ -1,6 +1,6 @@
 -- store::sessions::create_session: inserts a further session of a player who exists and is not banned. If a password
 -- was verified, its hash is $8 and must still be the stored one. A player who has sessions, none of which is of a client
--- like this one, is told of the sign-in.
+-- like this one, gets a notification of the sign-in.
 with created as (
     insert into sessions (
         player_id, session_id, chain_key, refresh_hash, created_at, rotated_at, expires_at, user_agent

@@ -15,8 +15,9 @@ use crate::app::Server;
 use crate::supervisor::Task;
 
 impl Server {
-    /// Starts the poller, the housekeeping, the check whether the database accepts writes, the streams of
-    /// events, and the maintenance of the rankings. They end when the returned tasks are dropped. If one ends by itself, the supervisor is notified.
+    /// Starts the poller, the housekeeping, the check whether the database accepts writes, the
+    /// streams of events, and the maintenance of the rankings. They end when the returned tasks are dropped. If one ends
+    /// by itself, the supervisor is notified.
     pub fn start_loops(self: &Arc<Self>) -> Vec<Task> {
         let server = || Arc::clone(self);
         let mut tasks = vec![

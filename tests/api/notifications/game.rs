@@ -25,7 +25,7 @@ async fn a_grant_is_told_of_in_the_language_of_the_player() {
     assert_eq!(told["data"], json!({ "energy": 2.5, "reason": "for the test" }));
     assert_eq!(told["body"], "An operator gave you 2.5 energy.");
     assert_eq!(events(&ada).await.len(), 1);
-    // The grant was applied once and is told of once, even if its request is repeated.
+    // A repeated request neither applies the grant again nor sends a second notification.
     let path = format!("/api/v1/admin/players/{}/grant", ada.id);
     for _ in 0..2 {
         let request = app.client.request("POST", &path).bearer_auth(crate::support::ADMIN_TOKEN);
