@@ -10,13 +10,12 @@
     reason = "a benchmark uses the system clock, and prints its result"
 )]
 
-use std::error::Error;
 use std::time::{Duration, Instant, SystemTime};
 
 use idlewatt::config::{Config, environment};
 use idlewatt::domain::Timestamp;
 use idlewatt::store::streams::Range;
-use idlewatt::store::{Store, StoreOptions};
+use idlewatt::store::{Error, Store, StoreOptions};
 use rand::RngExt;
 use tokio::sync::{mpsc, oneshot};
 
@@ -32,9 +31,9 @@ struct Append {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let number = |index: usize| -> Result<u64, Box<dyn Error>> {
+    let number = |index: usize| -> Result<u64, Box<dyn std::error::Error>> {
         Ok(arguments.get(index).ok_or("an argument is missing")?.parse()?)
     };
     let source = environment().map_err(|fault| fault.to_string())?;
@@ -64,8 +63,12 @@ fn stream(number: u64) -> String {
     format!("bench:{number:08}")
 }
 
-async fn append(store: Store, streams: u64, span: Duration) -> Result<(), Box<dyn Error>> {
-    let (sender, mut waiting) = mpsc::channel::<Append>(WRITERS);
+async fn append(
+    store: Store,
+    streams: u64,
+    span: Duration,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let (sender, waiting) = mpsc::channel::<Append>(WRITERS);
     let end = Instant::now() + span;
     let writers: Vec<_> = (0..WRITERS)
         .map(|_| {
@@ -88,7 +91,26 @@ async fn append(store: Store, streams: u64, span: Duration) -> Result<(), Box<dy
         })
         .collect();
     drop(sender);
-    let (mut batches, mut batch) = (0_u64, Vec::new());
+    // In a task, as in a server: the first task of the runtime would share no thread with the writers, and would take
+    // batches of half the size.
+    let batches = tokio::spawn(append_batches(store, waiting)).await??;
+    let mut latencies = Vec::new();
+    for writer in writers {
+        latencies.extend(writer.await?);
+    }
+    latencies.sort_unstable();
+    let count = latencies.len();
+    let percentile = |part: f64| latencies.get((count as f64 * part) as usize).copied();
+    let millis = |part| percentile(part).unwrap_or_default().as_secs_f64() * 1000.0;
+    let rate = count as f64 / span.as_secs_f64();
+    let size = count as f64 / batches.max(1) as f64;
+    println!("RESULT {rate:.0} {:.2} {:.2} {size:.1}", millis(0.5), millis(0.99));
+    Ok(())
+}
+
+/// Appends all events that wait, until all writers have ended. Returns the number of transactions.
+async fn append_batches(store: Store, mut waiting: mpsc::Receiver<Append>) -> Result<u64, Error> {
+    let (mut batches, mut batch) = (0, Vec::new());
     while waiting.recv_many(&mut batch, MAX_BATCH).await > 0 {
         let names = batch.iter().map(|event| event.stream.clone()).collect();
         let mut transaction = store.begin().await?;
@@ -106,21 +128,10 @@ async fn append(store: Store, streams: u64, span: Duration) -> Result<(), Box<dy
             let _ = event.answer.send(sequence);
         }
     }
-    let mut latencies = Vec::new();
-    for writer in writers {
-        latencies.extend(writer.await?);
-    }
-    latencies.sort_unstable();
-    let count = latencies.len();
-    let percentile = |part: f64| latencies.get((count as f64 * part) as usize).copied();
-    let millis = |part| percentile(part).unwrap_or_default().as_secs_f64() * 1000.0;
-    let rate = count as f64 / span.as_secs_f64();
-    let size = count as f64 / batches.max(1) as f64;
-    println!("RESULT {rate:.0} {:.2} {:.2} {size:.1}", millis(0.5), millis(0.99));
-    Ok(())
+    Ok(batches)
 }
 
-async fn read(store: &Store, span: Duration) -> Result<(), Box<dyn Error>> {
+async fn read(store: &Store, span: Duration) -> Result<(), Box<dyn std::error::Error>> {
     const STREAMS: u64 = 20;
     const MISSED: i64 = 10;
     let heads = |names: Vec<String>| async move {
