@@ -87,6 +87,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "api",
         &[
             "accounts",
+            "cache",
             "domain",
             "game",
             "identity",
@@ -102,7 +103,6 @@ const LAYERS: &[(&str, &[&str])] = &[
         &[
             "accounts",
             "api",
-            "cache",
             "catalogue",
             "config",
             "domain",
@@ -110,7 +110,6 @@ const LAYERS: &[(&str, &[&str])] = &[
             "generations",
             "health",
             "id",
-            "identity",
             "limit",
             "notifications",
             "operators",

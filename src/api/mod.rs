@@ -2,4 +2,7 @@
 //! API returns as errors.
 
 pub mod problem;
+mod state_page;
 pub mod wire;
+
+pub use state_page::StatePage;

@@ -8,7 +8,7 @@ use crate::domain::{Catalogue, Inventory, Language, Production, Timeline, Timest
 use crate::identity::Epoch;
 use crate::store::players::PlayerRecord;
 
-/// The rendered parts of a player's state that a click does not change. `http::pages::state` writes and reads them.
+/// The rendered parts of a player's state that a click does not change. `api::StatePage` writes and reads them.
 #[derive(Debug)]
 pub struct Page {
     pub basis: Basis,

@@ -5,7 +5,7 @@
 //!
 //! Most clients send a similar request every second. Each worker thread therefore caches verified tokens together with
 //! the player's cache handle, so that most requests need no signature check and no lookup (`token_cache`). The part of
-//! a state's JSON that clicks do not change is rendered once and cached with the row (`pages::state`). Whether the
+//! a state's JSON that clicks do not change is rendered once and cached with the row (`api::StatePage`). Whether the
 //! response is a 304 is decided before anything is rendered.
 //!
 //! Worker threads avoid writing to shared memory, because incrementing a counter that another processor also writes

@@ -3,9 +3,11 @@
 use actix_web::http::header;
 use actix_web::http::header::HeaderValue;
 use actix_web::{HttpRequest, HttpResponse, web};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 
+use crate::api::StatePage;
 use crate::api::problem::Problem;
 use crate::api::wire::{
     ActionsRequest, ActionsWire, ClicksRequest, ClicksWire, ExpectingRequest, ExportWire,
@@ -15,7 +17,6 @@ use crate::api::wire::{
 use crate::domain::{Action, Command, Outcome};
 use crate::game::{Answer, Asked, CacheHandle, Request};
 use crate::http::extract::{Body, Caller, Key, Query, former_caller, page_limit, slug};
-use crate::http::pages::state::StatePage;
 use crate::http::pages::{cursor, etag};
 use crate::http::{Api, JSON, NO_STORE, VARY_BY_CALLER, json_with, private_json, session_cookie};
 
@@ -41,7 +42,8 @@ pub async fn read_state(
 ) -> Result<HttpResponse, Problem> {
     let state = api.game.state(&caller.handle).await?;
     let page = StatePage::of(&state)?;
-    let tag = page.tag()?;
+    let tag =
+        HeaderValue::from_maybe_shared(Bytes::from(page.tag()?)).map_err(Problem::internal)?;
     let unchanged = etag::matches(&request, &tag);
     let mut response = if unchanged { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     // Appending a header is cheaper than inserting one, which searches for a value to replace.

@@ -5,4 +5,3 @@ pub mod cursor;
 pub mod etag;
 pub mod rankings;
 pub mod ready;
-pub mod state;

@@ -3,13 +3,11 @@
 
 use std::sync::Arc;
 
-use actix_web::http::header::HeaderValue;
-use bytes::Bytes;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::api::problem::Problem;
-use crate::api::wire::{AwayWire, ObjectWriter, StateWire, Whole, write_rfc3339};
+use super::problem::Problem;
+use super::wire::{AwayWire, ObjectWriter, StateWire, Whole, write_rfc3339};
 use crate::cache::{Basis, Page};
 use crate::domain::{Away, Timestamp};
 use crate::game::State;
@@ -99,8 +97,8 @@ impl<'a> StatePage<'a> {
     /// used the same browser before.
     ///
     /// # Errors
-    /// Returns 500 if the tag is not a valid header value, which does not happen.
-    pub fn tag(&self) -> Result<HeaderValue, Problem> {
+    /// Returns 500 if serialization fails, which does not happen for numbers.
+    pub fn tag(&self) -> Result<Vec<u8>, Problem> {
         let player = &self.state.record.player;
         let production = &self.page.production;
         let step = production.offline_cap_seconds * 1e6 / CAP_STEPS;
@@ -117,7 +115,7 @@ impl<'a> StatePage<'a> {
         tag.extend_from_slice(&[b'-', away, b'-']);
         write_json(&mut tag, &accrues_step)?;
         tag.push(b'"');
-        HeaderValue::from_maybe_shared(Bytes::from(tag)).map_err(Problem::internal)
+        Ok(tag)
     }
 }
 
@@ -168,12 +166,13 @@ mod tests {
     use crate::store::players::PlayerRecord;
 
     /// The cached page of a state, its body and its tag.
-    fn page(state: &State) -> (Arc<Page>, String, HeaderValue) {
+    fn page(state: &State) -> (Arc<Page>, String, String) {
         let page = StatePage::of(state).expect("a page");
         let mut body = Vec::new();
         page.write(&mut body).expect("a body");
         let tag = page.tag().expect("a tag");
-        (page.page, String::from_utf8(body).expect("text"), tag)
+        let text = |bytes| String::from_utf8(bytes).expect("text");
+        (page.page, text(body), text(tag))
     }
 
     #[test]
@@ -204,7 +203,7 @@ mod tests {
             let (page, body, tag) = page(&state);
             let wire = StateWire::new(&state.record, state.epoch, &state.timeline, state.now);
             assert_eq!(body, serde_json::to_string(&wire).expect("JSON"), "{seconds}");
-            assert_eq!(tag.to_str().expect("text").contains("-a-"), wire.away.is_some());
+            assert_eq!(tag.contains("-a-"), wire.away.is_some());
             pages.push(page);
             // The player clicks.
             let mut next = PlayerRecord::clone(&record);
