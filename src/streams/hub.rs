@@ -13,6 +13,19 @@ const RECENT: usize = 256;
 /// If more events are missing, they are not read here: those who wait read them from the database.
 const MOST_READ: i64 = 256;
 
+/// Someone who waits for events.
+pub trait Listener: Send + Sync {
+    /// There are new events in a stream, or everything that was read from it is void. Must not block.
+    fn notify(&self, stream: &Arc<str>);
+}
+
+/// Waits for any of the streams that it follows.
+impl Listener for Notify {
+    fn notify(&self, _: &Arc<str>) {
+        self.notify_one();
+    }
+}
+
 /// The followed streams.
 #[derive(Default)]
 pub(super) struct Hub {
@@ -44,7 +57,7 @@ struct Followed {
     /// The latest events, without a gap, the last of which is that of `head`.
     recent: VecDeque<Arc<Event>>,
     /// Those who wait, by number.
-    waiting: HashMap<u64, Arc<Notify>>,
+    waiting: HashMap<u64, Arc<dyn Listener>>,
 }
 
 impl Followed {
@@ -62,9 +75,9 @@ impl Followed {
         self.recent.push_back(Arc::clone(event));
     }
 
-    fn wake(&self) {
+    fn wake(&self, stream: &Arc<str>) {
         for waiting in self.waiting.values() {
-            waiting.notify_one();
+            waiting.notify(stream);
         }
     }
 }
@@ -76,12 +89,22 @@ impl Hub {
 
     /// Follows streams on behalf of the waiter with this number, who is notified whenever one of them has new events.
     /// Returns the present era.
-    pub(super) fn follow(&self, waiter: u64, streams: &[Arc<str>], notify: &Arc<Notify>) -> u64 {
+    pub(super) fn follow(
+        &self,
+        waiter: u64,
+        streams: &[Arc<str>],
+        listener: &Arc<dyn Listener>,
+    ) -> u64 {
         let mut followed = self.lock();
         for stream in streams {
             let waiting = &mut followed.entry(Arc::clone(stream)).or_default().waiting;
-            waiting.insert(waiter, Arc::clone(notify));
+            waiting.insert(waiter, Arc::clone(listener));
         }
+        self.era.load(Ordering::Acquire)
+    }
+
+    /// The present era. Read it before heads that are given to [`Hub::seed`].
+    pub(super) fn era(&self) -> u64 {
         self.era.load(Ordering::Acquire)
     }
 
@@ -150,18 +173,20 @@ impl Hub {
             }
         }
         for range in &wanted.ranges {
-            let Some(entry) = followed.get_mut(range.stream.as_str()) else { continue };
+            let name: Arc<str> = range.stream.as_str().into();
+            let Some(entry) = followed.get_mut(&name) else { continue };
             if let Some(last) = entry.recent.back().filter(|last| last.sequence > entry.head) {
                 entry.head = last.sequence;
-                entry.wake();
+                entry.wake(&name);
             }
         }
         for (stream, head) in wanted.unknown.iter().zip(heads) {
-            let Some(entry) = followed.get_mut(stream.as_str()) else { continue };
+            let name: Arc<str> = stream.as_str().into();
+            let Some(entry) = followed.get_mut(&name) else { continue };
             if head > entry.head {
                 entry.head = head;
                 entry.recent.clear();
-                entry.wake();
+                entry.wake(&name);
             }
         }
     }
@@ -186,10 +211,10 @@ impl Hub {
     pub(super) fn forget_all(&self) {
         let mut followed = self.lock();
         self.era.fetch_add(1, Ordering::AcqRel);
-        for entry in followed.values_mut() {
+        for (name, entry) in followed.iter_mut() {
             entry.head = 0;
             entry.recent.clear();
-            entry.wake();
+            entry.wake(name);
         }
     }
 }
@@ -237,9 +262,13 @@ mod tests {
         Some(events.iter().map(|event| event.sequence).collect())
     }
 
+    fn listener(notify: &Arc<Notify>) -> Arc<dyn Listener> {
+        Arc::<Notify>::clone(notify)
+    }
+
     fn followed() -> (Hub, Arc<Notify>) {
         let (hub, notify) = (Hub::default(), Arc::new(Notify::new()));
-        hub.follow(1, &[NAME.into()], &notify);
+        hub.follow(1, &[NAME.into()], &listener(&notify));
         (hub, notify)
     }
 
@@ -295,7 +324,7 @@ mod tests {
     #[test]
     fn a_head_that_a_waiter_has_read_makes_the_next_events_known_to_all() {
         let (hub, notify) = followed();
-        let era = hub.follow(2, &[NAME.into()], &notify);
+        let era = hub.follow(2, &[NAME.into()], &listener(&notify));
         hub.seed(era, &[NAME.into()], &[4]);
         assert_eq!(wanted(&hub, 5).ranges, [range(4, 5)]);
         hub.seed(era, &[NAME.into()], &[9]);
@@ -321,7 +350,7 @@ mod tests {
     #[test]
     fn nothing_is_kept_of_streams_that_nobody_follows() {
         let (hub, notify) = followed();
-        hub.follow(2, &[NAME.into(), "announcements".into()], &notify);
+        hub.follow(2, &[NAME.into(), "announcements".into()], &listener(&notify));
         hub.leave(1, &[NAME.into()]);
         assert_eq!(hub.len(), 2);
         hub.leave(2, &[NAME.into(), "announcements".into()]);

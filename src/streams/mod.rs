@@ -21,6 +21,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 use uuid::Uuid;
 
+pub use hub::Listener;
 pub use name::StreamName;
 pub use plan::{MOST_BEHIND, MOST_EVENTS, MOST_STREAMS};
 
@@ -139,19 +140,10 @@ impl Streams {
         poll: &Poll,
         ended: impl Future<Output = ()>,
     ) -> Result<Polled, Error> {
-        let refused = poll.positions.iter().find(|(name, _)| !name.is_readable_by(poll.reader));
-        if let Some((name, _)) = refused {
-            return Err(Error::NoSuchStream(name.to_string()));
-        }
-        let epoch = self.store.identity().epoch();
-        let names: Vec<Arc<str>> =
-            poll.positions.iter().map(|(name, _)| name.to_string().into()).collect();
-        let is_same_history = poll.epoch.as_ref().is_none_or(|it| *it == epoch.to_string());
         if poll.wait.is_zero() {
-            let heads = self.heads(&names).await?;
-            let mut positions = positions(poll, &heads);
-            return self.answer(epoch, is_same_history, &mut positions, &names, &heads).await;
+            return self.resume(poll).await;
         }
+        let (epoch, is_same_history, names) = self.begin(poll)?;
         let _place = self.polls.begin(poll.reader).ok_or(Error::TooManyPolls)?;
         let deadline = Instant::now() + poll.wait;
         // Follows before the heads are read, so that no event falls between the two.
@@ -182,6 +174,76 @@ impl Streams {
                 *head = self.hub.head(name).max(*head);
             }
         }
+    }
+
+    /// What came after the positions, as an answer to a poll that does not wait.
+    ///
+    /// # Errors
+    /// Returns [`Error::NoSuchStream`], or the error of a statement.
+    pub async fn resume(&self, poll: &Poll) -> Result<Polled, Error> {
+        let (epoch, is_same_history, names) = self.begin(poll)?;
+        let era = self.hub.era();
+        let heads = self.heads(&names).await?;
+        // For listeners that follow the streams.
+        self.hub.seed(era, &names, &heads);
+        let mut positions = positions(poll, &heads);
+        self.answer(epoch, is_same_history, &mut positions, &names, &heads).await
+    }
+
+    /// The epoch, whether the positions are of the same history, and the names of the streams.
+    fn begin(&self, poll: &Poll) -> Result<(Epoch, bool, Vec<Arc<str>>), Error> {
+        let refused = poll.positions.iter().find(|(name, _)| !name.is_readable_by(poll.reader));
+        if let Some((name, _)) = refused {
+            return Err(Error::NoSuchStream(name.to_string()));
+        }
+        let epoch = self.epoch();
+        let names = poll.positions.iter().map(|(name, _)| name.to_string().into()).collect();
+        let is_same_history = poll.epoch.as_ref().is_none_or(|it| *it == epoch.to_string());
+        Ok((epoch, is_same_history, names))
+    }
+
+    /// The epoch of the database: the history that sequences belong to.
+    pub fn epoch(&self) -> Epoch {
+        self.store.identity().epoch()
+    }
+
+    /// A number for a listener that calls [`Streams::join`].
+    pub fn listener_number(&self) -> u64 {
+        self.next_waiter.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Notifies a listener of new events of a stream, until [`Streams::leave`] is called with the same number.
+    pub fn join(&self, listener_number: u64, stream: &Arc<str>, listener: &Arc<dyn Listener>) {
+        self.hub.follow(listener_number, std::slice::from_ref(stream), listener);
+        self.signals.received().begin_waiting();
+    }
+
+    /// Ends what [`Streams::join`] began.
+    pub fn leave(&self, listener_number: u64, stream: &Arc<str>) {
+        self.hub.leave(listener_number, std::slice::from_ref(stream));
+        self.signals.received().end_waiting();
+    }
+
+    /// What a listener gets of a stream that it follows: up to [`MOST_EVENTS`] events after a sequence of this epoch.
+    /// Returns `None` if nothing new is known.
+    ///
+    /// # Errors
+    /// Returns the error of a statement.
+    pub async fn news(
+        &self,
+        name: StreamName,
+        stream: &Arc<str>,
+        after: i64,
+    ) -> Result<Option<Polled>, Error> {
+        let head = self.hub.head(stream);
+        if head <= after {
+            return Ok(None);
+        }
+        let names = std::slice::from_ref(stream);
+        let answer = self
+            .answer(self.epoch(), true, &mut [Position { name, after }], names, &[head])
+            .await?;
+        Ok(Some(answer))
     }
 
     async fn heads(&self, names: &[Arc<str>]) -> Result<Vec<i64>, store::Error> {
@@ -233,9 +295,10 @@ impl Streams {
     }
 
     fn follow<'a>(&'a self, streams: &'a [Arc<str>]) -> Follower<'a> {
-        let waiter = self.next_waiter.fetch_add(1, Ordering::Relaxed);
+        let waiter = self.listener_number();
         let notify = Arc::new(Notify::new());
-        let era = self.hub.follow(waiter, streams, &notify);
+        let listener: Arc<dyn Listener> = Arc::<Notify>::clone(&notify);
+        let era = self.hub.follow(waiter, streams, &listener);
         self.signals.received().begin_waiting();
         Follower { owner: self, waiter, era, streams, notify }
     }
