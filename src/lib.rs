@@ -33,6 +33,7 @@ pub mod identity;
 pub mod jobs;
 pub mod lanes;
 pub mod limit;
+pub mod live;
 pub mod notifications;
 pub mod operators;
 pub mod peers;

@@ -99,6 +99,22 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "live",
+        &[
+            "accounts",
+            "api",
+            "domain",
+            "game",
+            "id",
+            "identity",
+            "limit",
+            "notifications",
+            "store",
+            "streams",
+            "telemetry",
+        ],
+    ),
+    (
         "http",
         &[
             "accounts",
@@ -111,6 +127,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "health",
             "id",
             "limit",
+            "live",
             "notifications",
             "operators",
             "rankings",
@@ -139,6 +156,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "jobs",
             "lanes",
             "limit",
+            "live",
             "notifications",
             "operators",
             "peers",
@@ -172,6 +190,7 @@ const HTTP_LAYERS: &[&str] = &[
     "openapi",
     "web",
     "routes",
+    "upgrade",
 ];
 
 /// Names that `http` re-exports for its own files, by the file that defines them.
@@ -182,6 +201,7 @@ const HTTP_NAMES: &[(&str, &[&str])] = &[
 
 /// Names, mostly of crates, that only the listed modules may contain.
 const RESTRICTED_NAMES: &[(&str, &[&str])] = &[
+    ("actix_http::", &["http", "live", "telemetry"]),
     ("actix_web", &["http", "app"]),
     ("apalis", &["jobs"]),
     ("deadpool_postgres", &["store"]),

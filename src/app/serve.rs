@@ -205,6 +205,8 @@ async fn drain(server: &Server, http: &ServerHandle, stops: &mut Stops, delay: D
             }
         }
         http.pause().await;
+        // Sockets first, because calls over them are requests in flight.
+        server.live.drain().await;
         let finished = async {
             while server.metrics.in_flight.get() > 0 {
                 sleep(IN_FLIGHT_POLL).await;

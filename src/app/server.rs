@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-use actix_web::dev::Server as HttpServerFuture;
+use actix_server::Server as HttpServerFuture;
 use actix_web::{App, HttpServer, web};
 use tokio::time::timeout;
 
@@ -19,10 +19,11 @@ use crate::config::{AuthConfig, Config, LimitConfig, Role, Secret};
 use crate::domain::Rules;
 use crate::game::Game;
 use crate::health::Health;
-use crate::http::{self, Api, Options};
+use crate::http::{self, Api, Options, Serving};
 use crate::jobs::{self, Jobs};
 use crate::lanes;
 use crate::limit::{Limiter, Policy, Quota, Quotas};
+use crate::live::{self, Live};
 use crate::notifications::Notifications;
 use crate::operators::Operators;
 use crate::peers::Peers;
@@ -72,6 +73,7 @@ pub struct Server {
     pub signals: Arc<Signals>,
     pub streams: Arc<Streams>,
     pub notifications: Arc<Notifications>,
+    pub live: Arc<Live>,
     pub health: Arc<Health>,
     pub metrics: Metrics,
     pub jobs: Arc<Jobs>,
@@ -111,7 +113,7 @@ impl Server {
         let signals = Arc::new(Signals::new(
             store.clone(),
             peers.clone(),
-            config.live,
+            config.live.enabled,
             metrics.streams.clone(),
         ));
         let players = Players::new(cache::Settings {
@@ -196,6 +198,23 @@ impl Server {
             &metrics,
         ));
         let shedding = Arc::new(http::Shedding::new(metrics.clone(), Instant::now()));
+        let live = Arc::new(Live::new(
+            live::Services {
+                accounts: Arc::clone(&accounts),
+                game: Arc::clone(&game),
+                streams: Arc::clone(&streams),
+                notifications: Arc::clone(&notifications),
+                limiter: Arc::clone(&limiter),
+                metrics: metrics.live.clone(),
+            },
+            live::Options {
+                enabled: config.live.enabled,
+                max_connections: config.live.max_connections,
+                max_of_address: config.live.connections_per_address,
+                buffer_bytes: config.live.buffer_bytes,
+                drain_window: config.live.drain,
+            },
+        ));
         let api = Api {
             accounts: Arc::clone(&accounts),
             game: Arc::clone(&game),
@@ -204,6 +223,7 @@ impl Server {
             rankings: Arc::clone(&rankings),
             streams: Arc::clone(&streams),
             notifications: Arc::clone(&notifications),
+            live: Arc::clone(&live),
             health: Arc::clone(&health),
             redis: redis.clone(),
             limits: Arc::new(http::Limits::new(Arc::clone(&limiter))),
@@ -234,6 +254,7 @@ impl Server {
             signals,
             streams,
             notifications,
+            live,
             health,
             metrics,
             jobs: Arc::new(jobs),
@@ -271,26 +292,26 @@ impl Server {
     pub fn listen(&self, listener: TcpListener) -> Result<HttpServerFuture, Error> {
         let api = self.api.clone();
         let routes = if self.role.answers() { http::routes } else { http::probe_routes };
-        let server = HttpServer::new(move || {
-            // This closure runs once in each worker thread, on the thread's own runtime.
-            actix_web::rt::spawn(lanes::deliver());
-            App::new()
-                .app_data(web::Data::new(api.clone()))
-                .app_data(http::ThreadState::default())
-                .wrap(http::RequestContext)
-                .configure(routes)
-        });
+        let failed = |source| Error::Listen { address: "the API's port".into(), source };
+        let address = listener.local_addr().map_err(failed)?;
+        let keep_alive = self.keep_alive;
+        let server = HttpServerFuture::build();
+        let stops = server.graceful_shutdown_signal();
         let server = server
             .workers(self.workers)
-            .keep_alive(self.keep_alive)
-            // A client that closes its connection ends its request. Otherwise a poll would wait for nobody.
-            .h1_allow_half_closed(false)
             .shutdown_timeout(SHUTDOWN_SECONDS)
             .disable_signals()
-            .listen(listener);
-        Ok(server
-            .map_err(|source| Error::Listen { address: "the API's port".into(), source })?
-            .run())
+            .listen("api", listener, move || {
+                // This closure runs once in each worker thread, on the thread's own runtime.
+                actix_web::rt::spawn(lanes::deliver());
+                let stops = stops.clone();
+                let stops = move || {
+                    let stops = stops.clone();
+                    async move { stops.notified().await }
+                };
+                http::service(Serving { api: api.clone(), routes, keep_alive, address, stops })
+            });
+        Ok(server.map_err(failed)?.run())
     }
 
     /// A server for the operator port on `listener`, which runs when the result is awaited or spawned.
@@ -334,6 +355,7 @@ fn quotas(config: &LimitConfig) -> Quotas {
         .with(Policy::Address, calls)
         .with(Policy::Auth, Quota::per_minute(config.auth_per_minute))
         .with(Policy::Login, Quota::per_minute(config.login_per_username_per_minute))
+        .with(Policy::Live, Quota::per_second(config.live_per_second, config.live_burst))
 }
 
 /// Binds a port.

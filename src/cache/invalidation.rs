@@ -56,6 +56,7 @@ impl Drop for InvalidationGuard {
         };
         let is_deleted = *outcome == Outcome::Deleted;
         players.raise(player, minimum);
+        players.0.watches.changed([player]);
         players.0.changes.publish_now(change);
         if let Some(remote) = players.0.remote.clone()
             && let Some(identity) = players.0.identity.current()

@@ -13,6 +13,7 @@ mod older_release;
 mod page;
 mod remote;
 mod slot;
+mod watch;
 
 use std::fmt;
 use std::sync::{Arc, Weak};
@@ -35,12 +36,14 @@ use crate::telemetry::metrics::{CacheMetrics, Metrics};
 
 pub use invalidation::InvalidationGuard;
 pub use page::{Basis, Page};
+pub use watch::PlayerWatcher;
 
 use encoding::Change;
 use load::Loading;
 use minimum::{Admission, Minimum, Minimums, Source, TOMBSTONE};
 use remote::Remote;
 use slot::{Lookup, Slot};
+use watch::Watches;
 
 /// The maximum age of a row that is served while Postgres is unavailable. It is a minute longer than usual, because no
 /// row can change during an outage.
@@ -117,6 +120,7 @@ struct Inner {
     store: Store,
     slots: Cache<Uuid, Arc<Slot>, RandomState>,
     minimums: Arc<Minimums>,
+    watches: Watches,
     identity: Arc<IdentityTracker>,
     clock: Arc<dyn Clock>,
     remote: Option<Remote>,
@@ -157,6 +161,7 @@ impl Players {
                 store,
                 slots,
                 minimums,
+                watches: Watches::default(),
                 identity,
                 clock,
                 remote,
@@ -265,6 +270,7 @@ impl Players {
                 self.keep(record, sent, now);
             }
         }
+        self.0.watches.changed(rows.iter().map(|(record, _)| record.id));
         let known = self.0.identity.knows(sent);
         self.0.changes.publish(
             at,
@@ -278,6 +284,16 @@ impl Players {
     /// Stores a row that was read by a statement that was sent at `sent`.
     pub fn loaded(&self, record: &Arc<PlayerRecord>, sent: Instant) {
         self.keep(record, sent, Instant::now());
+    }
+
+    /// Tells a watcher of changes of a player that become known here, until [`Players::unwatch`] is called as often.
+    pub fn watch(&self, player: Uuid, watcher: &Arc<dyn PlayerWatcher>) {
+        self.0.watches.watch(player, watcher);
+    }
+
+    /// Ends what [`Players::watch`] began.
+    pub fn unwatch(&self, player: Uuid, watcher: &Arc<dyn PlayerWatcher>) {
+        self.0.watches.unwatch(player, watcher);
     }
 
     /// Reports that the outcome of a write based on revision `base` is unknown: Postgres may still execute it. Until a
@@ -343,6 +359,17 @@ impl Players {
 
     /// Applies a change that another instance made `age` ago.
     fn receive(&self, change: Change, age: Duration, now: Instant) {
+        let player = match &change {
+            Change::State(record) => record.id,
+            Change::Touched(player) | Change::Deleted(player) | Change::Unsettled(player, _) => {
+                *player
+            }
+        };
+        self.apply(change, age, now);
+        self.0.watches.changed([player]);
+    }
+
+    fn apply(&self, change: Change, age: Duration, now: Instant) {
         match change {
             Change::State(record) => {
                 let (player, revision) = (record.id, record.revision);

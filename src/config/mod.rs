@@ -57,8 +57,7 @@ pub struct Config {
     pub role: Role,
     pub jobs: JobsConfig,
     pub export: ExportConfig,
-    /// Whether instances send each other messages about new events, which the release without streams does not know.
-    pub live: bool,
+    pub live: LiveConfig,
     /// How long production continues while a player without upgrades is absent.
     pub offline_cap: Duration,
 }
@@ -84,6 +83,22 @@ impl Role {
     pub fn works(self) -> bool {
         self != Self::Api
     }
+}
+
+/// Settings of streams and sockets.
+#[derive(Clone, Copy, Debug)]
+pub struct LiveConfig {
+    /// Whether sockets are accepted, and instances send each other messages about new events, which the release without
+    /// streams does not know.
+    pub enabled: bool,
+    /// The largest number of sockets.
+    pub max_connections: usize,
+    /// The largest number of sockets from one address.
+    pub connections_per_address: usize,
+    /// Bytes that may wait to be sent on all sockets together.
+    pub buffer_bytes: usize,
+    /// The time over which sockets are closed when the server stops.
+    pub drain: Duration,
 }
 
 /// Settings of jobs.
@@ -175,6 +190,10 @@ pub struct LimitConfig {
     pub auth_per_minute: u32,
     /// Sign-ins per minute with one username.
     pub login_per_username_per_minute: u32,
+    /// Sockets that an address may open per second.
+    pub live_per_second: u32,
+    /// Sockets that an address may open at once.
+    pub live_burst: u32,
     /// Whether an instance leases several tokens from Redis at once instead of asking Redis for each call.
     pub leases: bool,
 }

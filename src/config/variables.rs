@@ -14,7 +14,7 @@ const fn variable(name: &'static str, default: &'static str, help: &'static str)
 }
 
 /// All variables.
-pub const VARIABLES: [Variable; 40] = [
+pub const VARIABLES: [Variable; 46] = [
     variable("HOST", "127.0.0.1", "Address to listen on; 0.0.0.0 in a container"),
     variable("PORT", "8080", "Port of the API; 0 binds a free one"),
     variable("METRICS_HOST", "127.0.0.1", "Address to listen on for the operator port"),
@@ -117,6 +117,12 @@ pub const VARIABLES: [Variable; 40] = [
         "Sign-ins per minute with one username, from any address; 0 means no limit",
     ),
     variable(
+        "RATE_LIMIT_LIVE_PER_SECOND",
+        "50",
+        "Sockets that one address may open per second; 0 means no limit",
+    ),
+    variable("RATE_LIMIT_LIVE_BURST", "200", "Sockets that one address may open at once"),
+    variable(
         "RATE_LIMIT_LEASES",
         "on",
         "Whether an instance leases several tokens from Redis at once and uses them without asking again: on, or off, with which every call asks Redis",
@@ -124,7 +130,23 @@ pub const VARIABLES: [Variable; 40] = [
     variable(
         "LIVE",
         "on",
-        "Whether instances tell each other at once of new events: on, or off while instances of a release without streams run beside this one, with which events arrive up to half a second later",
+        "Whether sockets are accepted, and instances tell each other at once of new events: on, or off while instances of a release without streams run beside this one, with which events arrive up to half a second later",
+    ),
+    variable("LIVE_MAX_CONNECTIONS", "20000", "Sockets that an instance accepts"),
+    variable(
+        "LIVE_CONNECTIONS_PER_ADDRESS",
+        "2000",
+        "Sockets that an instance accepts from one address",
+    ),
+    variable(
+        "LIVE_BUFFER_MEGABYTES",
+        "64",
+        "Memory for what waits to be sent on all sockets of an instance; beyond it the fullest one is closed",
+    ),
+    variable(
+        "LIVE_DRAIN_SECONDS",
+        "4",
+        "Seconds over which sockets are closed when the server stops, after DRAIN_DELAY_SECONDS",
     ),
     variable(
         "OFFLINE_CAP_SECONDS",

@@ -39,12 +39,14 @@ mod writer;
 use std::sync::Arc;
 use std::time::Instant;
 
+use uuid::Uuid;
+
 pub use export::Export;
 pub use request::{Answer, Asked, IdempotencyKey, Request};
 pub use state::State;
 
-pub use crate::cache::CacheHandle;
 use crate::cache::Players;
+pub use crate::cache::{CacheHandle, PlayerWatcher};
 use crate::catalogue::{Catalogues, Unconfirmed};
 use crate::clock::Clock;
 use crate::domain::{Refusal, Timestamp};
@@ -156,6 +158,16 @@ impl Game {
             now: answer.now,
             handle: handle.clone(),
         }
+    }
+
+    /// Tells a watcher of changes of a player, until [`Game::unwatch`] is called as often as this.
+    pub fn watch(&self, player: Uuid, watcher: &Arc<dyn PlayerWatcher>) {
+        self.players.watch(player, watcher);
+    }
+
+    /// Ends what [`Game::watch`] began.
+    pub fn unwatch(&self, player: Uuid, watcher: &Arc<dyn PlayerWatcher>) {
+        self.players.unwatch(player, watcher);
     }
 
     /// The current time of the database.

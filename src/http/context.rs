@@ -10,6 +10,7 @@ use crate::health::Health;
 use crate::http::limit_headers::Limits;
 use crate::http::pages::rankings::RankingsPages;
 use crate::http::shedding::Shedding;
+use crate::live::Live;
 use crate::notifications::Notifications;
 use crate::operators::Operators;
 use crate::rankings::Rankings;
@@ -28,6 +29,7 @@ pub struct Api {
     pub rankings: Arc<Rankings>,
     pub streams: Arc<Streams>,
     pub notifications: Arc<Notifications>,
+    pub live: Arc<Live>,
     pub health: Arc<Health>,
     /// `None` if no Redis is configured.
     pub redis: Option<Redis>,

@@ -30,6 +30,7 @@ mod session_cookie;
 mod shedding;
 mod thread_state;
 mod token_cache;
+mod upgrade;
 mod web;
 
 pub use context::{Api, Options};
@@ -41,5 +42,6 @@ pub use pages::rankings::RankingsPages;
 pub use routes::{probe_routes, routes};
 pub use shedding::Shedding;
 pub use thread_state::ThreadState;
+pub use upgrade::{Serving, service};
 
 use responses::{JSON, NO_STORE, VARY_BY_CALLER, json, json_with, private_json};

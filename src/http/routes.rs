@@ -7,7 +7,7 @@ use actix_web::{Handler, HttpRequest, HttpResponse, Resource, Responder, Route, 
 use crate::api::problem::Problem;
 use crate::http::Api;
 use crate::http::handlers::{
-    admin, auth, catalogue, events, health, me, notifications, players, rankings, seasons,
+    admin, auth, catalogue, events, health, live, me, notifications, players, rankings, seasons,
 };
 use crate::http::middleware::limits::Limited;
 use crate::http::middleware::shed::Shed;
@@ -76,6 +76,7 @@ fn game_routes(config: &mut web::ServiceConfig) {
         .service(Endpoint::at("/rankings/me").get(rankings::read_own_ranking).resource())
         .service(Endpoint::at("/catalog").get(catalogue::read_catalog).resource())
         .service(Endpoint::at("/events").get(events::poll_events).resource())
+        .service(Endpoint::at("/live").get(live::open_socket).resource())
         .service(Endpoint::at("/me/generators/{id}/purchase").post(me::buy_generator).resource())
         .service(Endpoint::at("/me/upgrades/{id}/purchase").post(me::buy_upgrade).resource())
         .service(Endpoint::at("/me/prestige").post(me::prestige).resource())

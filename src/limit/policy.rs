@@ -15,11 +15,13 @@ pub enum Policy {
     Auth,
     /// Signing in with one username from any address, so that guessing a password is slow even from many addresses.
     Login,
+    /// Opening sockets, by address.
+    Live,
 }
 
 impl Policy {
     /// Every policy.
-    pub const ALL: [Self; 4] = [Self::Player, Self::Address, Self::Auth, Self::Login];
+    pub const ALL: [Self; 5] = [Self::Player, Self::Address, Self::Auth, Self::Login, Self::Live];
 
     /// The name in headers, metrics and keys.
     pub fn name(self) -> &'static str {
@@ -28,6 +30,7 @@ impl Policy {
             Self::Address => "address",
             Self::Auth => "auth",
             Self::Login => "login",
+            Self::Live => "live",
         }
     }
 

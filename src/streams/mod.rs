@@ -224,6 +224,19 @@ impl Streams {
         self.signals.received().end_waiting();
     }
 
+    /// The head of a stream, as it is in the database.
+    ///
+    /// # Errors
+    /// Returns the error of the statement.
+    pub async fn head(&self, name: StreamName) -> Result<i64, Error> {
+        let names = [name.to_string().into()];
+        let era = self.hub.era();
+        let heads = self.heads(&names).await?;
+        // For listeners that follow the stream.
+        self.hub.seed(era, &names, &heads);
+        Ok(heads.first().copied().unwrap_or(0))
+    }
+
     /// What a listener gets of a stream that it follows: up to [`MOST_EVENTS`] events after a sequence of this epoch.
     /// Returns `None` if nothing new is known.
     ///

@@ -10,6 +10,7 @@ use prometheus::{
 };
 
 use super::client_errors;
+use super::live::LiveMetrics;
 use super::striped::CounterVec;
 pub use super::striped::{Counter, Gauge as Level};
 
@@ -79,6 +80,7 @@ pub struct Metrics {
     pub dead_jobs: IntGauge,
     pub rankings: RankingsMetrics,
     pub streams: StreamsMetrics,
+    pub live: LiveMetrics,
 }
 
 /// The metrics of one route, with counters that are looked up once.
@@ -199,9 +201,7 @@ pub struct StreamsMetrics {
 
 impl StreamsMetrics {
     fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let seconds = |name, help| {
-            Histogram::with_opts(HistogramOpts::new(name, help).buckets(DURATION_BUCKETS.to_vec()))
-        };
+        let seconds = |name, help| histogram(name, help, &DURATION_BUCKETS);
         let metrics = Self {
             appended: IntCounterVec::new(
                 Opts::new("stream_events_total", "Events appended to streams"),
@@ -253,23 +253,34 @@ impl StreamsMetrics {
 }
 
 /// In seconds: from half a millisecond to ten seconds.
-const DURATION_BUCKETS: [f64; 14] =
+pub(super) const DURATION_BUCKETS: [f64; 14] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 /// In players, up to the largest batch of a lane.
 const BATCH_BUCKETS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
+
+/// A histogram without labels.
+pub(super) fn histogram(
+    name: &str,
+    help: &str,
+    buckets: &[f64],
+) -> Result<Histogram, prometheus::Error> {
+    Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))
+}
 
 impl Metrics {
     /// Makes and registers all metrics.
     ///
     /// # Errors
     /// Returns an error if two metrics have the same name.
+    #[expect(clippy::too_many_lines, reason = "a list of all metrics")]
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let metrics = Self {
             players_cache: CacheMetrics::new(&registry, "player")?,
             rankings: RankingsMetrics::new(&registry)?,
             streams: StreamsMetrics::new(&registry)?,
+            live: LiveMetrics::new(&registry)?,
             registry,
             requests: CounterVec::new(
                 Opts::new("http_requests_total", "Requests answered"),
@@ -304,13 +315,15 @@ impl Metrics {
                 "lane_held_commands",
                 "Commands waiting for rows that other transactions have locked",
             )?,
-            batch_players: Histogram::with_opts(
-                HistogramOpts::new("lane_batch_players", "Players written by one commit")
-                    .buckets(BATCH_BUCKETS.to_vec()),
+            batch_players: histogram(
+                "lane_batch_players",
+                "Players written by one commit",
+                &BATCH_BUCKETS,
             )?,
-            commit_durations: Histogram::with_opts(
-                HistogramOpts::new("lane_commit_duration_seconds", "Time to commit a batch")
-                    .buckets(DURATION_BUCKETS.to_vec()),
+            commit_durations: histogram(
+                "lane_commit_duration_seconds",
+                "Time to commit a batch",
+                &DURATION_BUCKETS,
             )?,
             energy_earned: prometheus::Counter::new(
                 "game_energy_earned_total",

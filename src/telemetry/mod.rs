@@ -1,6 +1,7 @@
 //! Logs, metrics, and exported telemetry: spans to a collector, errors to Sentry.
 
 pub mod client_errors;
+pub mod live;
 pub mod metrics;
 #[cfg(feature = "sentry")]
 mod reports;

@@ -37,6 +37,7 @@ mod keep_alive;
 mod late_revocations;
 mod ledger;
 mod limits;
+mod live;
 mod locked_rows;
 mod notifications;
 mod observability;

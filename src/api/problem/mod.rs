@@ -229,6 +229,13 @@ impl Problem {
         problem
     }
 
+    /// As [`Problem::busy`], with another detail.
+    pub fn busy_with(detail: &'static str) -> Self {
+        let mut problem = Self::busy();
+        problem.0.detail = detail.into();
+        problem
+    }
+
     /// A bug or fault of the server. `cause` is logged and not sent.
     pub fn internal(cause: impl fmt::Display) -> Self {
         let mut problem = Self::new(Code::Internal, "The error was logged with this request id.");

@@ -39,7 +39,7 @@ pub struct EventWire {
 
 impl EventWire {
     /// An event for a reader with this language. `referred` is what the events refer to.
-    fn new(event: &Event, referred: &Referred, language: Language) -> Self {
+    pub fn new(event: &Event, referred: &Referred, language: Language) -> Self {
         Self {
             stream: event.stream.clone(),
             sequence: event.sequence,

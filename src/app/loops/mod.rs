@@ -38,6 +38,11 @@ impl Server {
                 async move { server.run_streams().await }
             }),
         ];
+        if self.role.answers() {
+            let server = server();
+            let clock = async move { server.live.run_clock().await };
+            tasks.push(self.supervisor.spawn("the clock of sockets", clock));
+        }
         if self.role.answers() || self.redis.is_some() {
             let server = server();
             let rankings = async move { server.run_rankings().await };

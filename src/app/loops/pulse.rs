@@ -131,6 +131,8 @@ impl Server {
                     feed.read_again();
                 }
             }
+            let waiting = i64::try_from(self.live.waiting_bytes()).unwrap_or(i64::MAX);
+            self.metrics.live.waiting_bytes.set(waiting);
             let pool = self.store.pool_status();
             self.metrics.pool(pool.size, pool.idle, pool.waiting);
             let ready = matches!(self.health.readiness(), Readiness::Ready | Readiness::Degraded);

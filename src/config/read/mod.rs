@@ -56,7 +56,7 @@ impl Config {
                 concurrency: read.count("JOB_CONCURRENCY", 1, 8),
             },
             export: read.export(),
-            live: read.is_on("LIVE"),
+            live: read.live(),
             offline_cap: read.seconds("OFFLINE_CAP_SECONDS", 60, 366 * 86_400),
         };
         if read.given("DATABASE_URL").is_some() && config.auth.jwt_secret.is_none() {

@@ -1,7 +1,7 @@
 //! Reading the role and the settings of the HTTP server.
 
 use super::{Read, cores};
-use crate::config::{HttpConfig, Origins, Role};
+use crate::config::{HttpConfig, LiveConfig, Origins, Role};
 
 const MIN_ADMIN_TOKEN_BYTES: usize = 16;
 
@@ -22,6 +22,16 @@ impl Read<'_> {
             admin_token: self.secret("ADMIN_TOKEN", MIN_ADMIN_TOKEN_BYTES),
             trusted_proxy_hops: self.count("TRUSTED_PROXY_HOPS", 0, 16),
             drain_delay: self.seconds("DRAIN_DELAY_SECONDS", 0, 600),
+        }
+    }
+
+    pub(super) fn live(&mut self) -> LiveConfig {
+        LiveConfig {
+            enabled: self.is_on("LIVE"),
+            max_connections: self.count("LIVE_MAX_CONNECTIONS", 1, 1_000_000),
+            connections_per_address: self.count("LIVE_CONNECTIONS_PER_ADDRESS", 1, 1_000_000),
+            buffer_bytes: self.count("LIVE_BUFFER_MEGABYTES", 1, 1 << 16) << 20,
+            drain: self.seconds("LIVE_DRAIN_SECONDS", 0, 600),
         }
     }
 

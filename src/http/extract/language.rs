@@ -8,10 +8,11 @@ use crate::domain::Language;
 /// The language of texts in a response: the one that the player has chosen, otherwise the best one of the header
 /// `Accept-Language`, otherwise English.
 pub fn language(request: &HttpRequest, chosen: Option<Language>) -> Language {
-    chosen.or_else(|| accepted(request)).unwrap_or_default()
+    chosen.or_else(|| accepted_language(request)).unwrap_or_default()
 }
 
-fn accepted(request: &HttpRequest) -> Option<Language> {
+/// The best language of the header `Accept-Language`; `None` if it names none that the server has.
+pub fn accepted_language(request: &HttpRequest) -> Option<Language> {
     let ranked = AcceptLanguage::parse(request).ok()?.ranked();
     ranked.into_iter().find_map(|preference| match preference {
         Preference::Any => Some(Language::default()),

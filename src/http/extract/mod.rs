@@ -12,7 +12,7 @@ mod query;
 pub use crate::http::token_cache::Caller;
 pub use body::Body;
 pub use idempotency::Key;
-pub use language::language;
+pub use language::{accepted_language, language};
 pub use operator::{Operator, is_operator};
 pub use player::{MaybeCaller, bearer, former_caller};
 pub use query::{Query, page_limit};

@@ -6,6 +6,7 @@ pub mod auth;
 pub mod catalogue;
 pub mod events;
 pub mod health;
+pub mod live;
 pub mod me;
 pub mod notifications;
 pub mod operator_port;

@@ -153,6 +153,9 @@ fn bucket(request: &ServiceRequest, api: &Api) -> Option<Bucket> {
     {
         return bucket(Policy::Auth, address());
     }
+    if path == "/live" {
+        return bucket(Policy::Live, address());
+    }
     let Some(Ok(token)) = bearer(request.request()) else {
         return bucket(Policy::Address, address());
     };
@@ -185,7 +188,7 @@ fn refusal(verdict: &Verdict) -> Option<Problem> {
 
 impl Api {
     /// The address of the client that sent a request.
-    fn client_address(&self, request: &HttpRequest) -> std::net::IpAddr {
+    pub fn client_address(&self, request: &HttpRequest) -> std::net::IpAddr {
         client_address(request.peer_addr(), request.headers(), self.options.trusted_proxy_hops)
     }
 
