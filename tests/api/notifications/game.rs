@@ -32,7 +32,7 @@ async fn a_grant_is_told_of_in_the_language_of_the_player() {
         let request = request.header("Idempotency-Key", "once");
         app.client.send(request.json(&json!({ "energy": 1, "reason": "x" }))).await.expect(200);
     }
-    app.server.notifications.empty_outbox().await.expect("emptied");
+    app.empty_outbox().await;
     assert_eq!(events(&ada).await.len(), 2);
 }
 
@@ -43,7 +43,7 @@ async fn a_sign_in_from_another_device_is_told_of() {
         let request = app.client.request("POST", "/api/v1/auth/login").header("User-Agent", agent);
         let body = json!({ "username": "ada", "password": "correct horse" });
         let reply = app.client.send(request.json(&body)).await.expect(200);
-        app.server.notifications.empty_outbox().await.expect("emptied");
+        app.empty_outbox().await;
         Player::of(&app.client, &reply)
     };
     let request = app.client.request("POST", "/api/v1/auth/register").header("User-Agent", "phone");
@@ -67,7 +67,7 @@ async fn the_end_of_production_is_told_of_once_an_absence() {
     let sweep = async |seconds: f64| {
         app.advance(seconds);
         app.run_jobs().await;
-        app.server.notifications.empty_outbox().await.expect("emptied");
+        app.empty_outbox().await;
         // Reading the list would count as presence.
         let sql = "select count(*) from notifications where type = 'offline_cap_reached'";
         database.query_one(sql, &[]).await.expect("counted").get::<_, i64>(0)
@@ -96,7 +96,7 @@ async fn the_end_of_a_season_is_one_announcement() {
     app.advance(7.0 * 86_400.0 + 120.0);
     for app in [&app, &other, &app] {
         app.run_jobs().await;
-        app.server.notifications.empty_outbox().await.expect("emptied");
+        app.empty_outbox().await;
     }
     let body = json!({ "username": "ada", "password": "correct horse" });
     let ada =

@@ -234,6 +234,19 @@ impl TestApp {
         self.server.jobs.run_due().await.expect("the queue answers")
     }
 
+    /// Returns when all entries of the outbox have their places in streams. The server's own task may take some of them,
+    /// which then are not committed yet when others are.
+    pub async fn empty_outbox(&self) {
+        let database = self.world.connect().await;
+        eventually("the outbox is empty", async || {
+            self.server.notifications.empty_outbox().await.expect("emptied");
+            let row =
+                database.query_one("select count(*) from outbox", &[]).await.expect("counted");
+            (row.get::<_, i64>(0) == 0).then_some(())
+        })
+        .await;
+    }
+
     /// Stops the server in order.
     pub async fn stop(self) {
         self.handle.stop(true).await;
