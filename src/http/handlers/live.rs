@@ -20,7 +20,7 @@ pub struct Accepted {
     pub language: Option<Language>,
 }
 
-/// Opens a socket. The frames are described in `/asyncapi.json`.
+/// Opens a socket. docs/live.md describes the protocol.
 pub async fn open_socket(
     api: web::Data<Api>,
     request: HttpRequest,
