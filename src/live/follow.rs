@@ -283,6 +283,10 @@ impl Worker {
         let streams = &self.services().streams;
         loop {
             let epoch = streams.epoch();
+            if !streams.holds(epoch) {
+                // The history has just changed. All are notified again when this is known everywhere.
+                return Ok(());
+            }
             if followed.live().any(|(_, it)| it.epoch.get() != epoch) {
                 self.begin_epoch(followed, epoch).await?;
                 continue;

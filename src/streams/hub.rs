@@ -207,6 +207,13 @@ impl Hub {
             .then(|| recent.range(start..start + count).cloned().collect())
     }
 
+    /// Notifies all who wait.
+    pub(super) fn notify_all(&self) {
+        for (name, entry) in self.lock().iter() {
+            entry.wake(name);
+        }
+    }
+
     /// Forgets all heads and events, and wakes all who wait: the database was restored or replaced.
     pub(super) fn forget_all(&self) {
         let mut followed = self.lock();

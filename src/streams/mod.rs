@@ -94,6 +94,8 @@ pub struct Streams {
     clock: Arc<dyn Clock>,
     metrics: StreamsMetrics,
     hub: Hub,
+    /// [`Epoch::number`] of the history that `hub` holds. For a moment after a change it is not that of the database.
+    held_epoch: AtomicU64,
     polls: Polls,
     next_waiter: AtomicU64,
 }
@@ -112,6 +114,7 @@ impl Streams {
             clock,
             metrics,
             hub: Hub::default(),
+            held_epoch: AtomicU64::new(Epoch::default().number()),
             polls,
             next_waiter: AtomicU64::new(0),
         }
@@ -170,8 +173,10 @@ impl Streams {
             if is_over || self.store.identity().epoch() != epoch {
                 heads = self.heads(&names).await?;
             }
-            for (head, name) in heads.iter_mut().zip(&names) {
-                *head = self.hub.head(name).max(*head);
+            if let Some(hub) = self.held() {
+                for (head, name) in heads.iter_mut().zip(&names) {
+                    *head = hub.head(name).max(*head);
+                }
             }
         }
     }
@@ -248,7 +253,8 @@ impl Streams {
         stream: &Arc<str>,
         after: i64,
     ) -> Result<Option<Polled>, Error> {
-        let head = self.hub.head(stream);
+        // If the history has just changed, listeners are notified again when the hub has forgotten the old one.
+        let head = self.held().map_or(0, |hub| hub.head(stream));
         if head <= after {
             return Ok(None);
         }
@@ -292,7 +298,8 @@ impl Streams {
 
     /// The events of ranges, by range, from memory or from the database.
     async fn read(&self, ranges: &[Range]) -> Result<Vec<Arc<Event>>, store::Error> {
-        let mut found: Vec<_> = ranges.iter().map(|range| self.hub.recent(range)).collect();
+        let held = self.held();
+        let mut found: Vec<_> = ranges.iter().map(|range| held?.recent(range)).collect();
         let missing = ranges.iter().zip(&found).filter(|(_, events)| events.is_none());
         let missing: Vec<Range> = missing.map(|(range, _)| range.clone()).collect();
         if !missing.is_empty() {
@@ -356,10 +363,24 @@ impl Streams {
         Ok(())
     }
 
-    /// Forgets everything that was read, because the database was restored or replaced. Polls that wait answer with
-    /// `resync`.
-    pub fn forget_all(&self) {
+    /// Begins with the history of the database: forgets everything that was read, because the database was restored or
+    /// replaced, or the server starts. Polls that wait answer with `resync`.
+    pub fn begin_epoch(&self, epoch: Epoch) {
+        // Until both are done, nothing of the hub is used.
+        self.held_epoch.store(Epoch::default().number(), Ordering::Release);
         self.hub.forget_all();
+        self.held_epoch.store(epoch.number(), Ordering::Release);
+        self.hub.notify_all();
+    }
+
+    /// Whether recent events are of the history of this epoch.
+    pub fn holds(&self, epoch: Epoch) -> bool {
+        self.held_epoch.load(Ordering::Acquire) == epoch.number()
+    }
+
+    /// The recent events, if they are of the present history.
+    fn held(&self) -> Option<&Hub> {
+        self.holds(self.epoch()).then_some(&self.hub)
     }
 
     /// The number of followed streams.

@@ -41,7 +41,9 @@ impl Server {
         let epoch = self.store.identity().epoch();
         let known = self.known_epoch.load(Ordering::Relaxed);
         if known != epoch.number() {
-            if known != NO_EPOCH {
+            if known == NO_EPOCH {
+                self.streams.begin_epoch(epoch);
+            } else {
                 // Boxed to keep the future of a usual poll small.
                 feed.restart();
                 pulse = Box::pin(self.begin_epoch(instance, feed)).await?;
@@ -71,7 +73,7 @@ impl Server {
         self.peers.forget_silence();
         // First, because the epoch is new already. If a statement fails, the next poll comes here again.
         self.notifications.forget_all();
-        self.streams.forget_all();
+        self.streams.begin_epoch(identity.epoch());
         self.catalogues.seed().await?;
         self.catalogues.restart().await?;
         let pulse = self.store.pulse(instance, &feed.unread(self.clock.now())).await?;

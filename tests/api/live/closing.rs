@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::Socket;
+use super::{Socket, while_seconds_pass};
 use crate::streams::{append, stream_of};
 use crate::support::books::eventually;
 use crate::support::{TestApp, World};
@@ -60,10 +60,7 @@ async fn clients_that_say_nothing_are_closed() {
     let app = TestApp::new().await;
     let ada = app.client.guest().await;
     let mut silent = Socket::open(&app).await;
-    for _ in 0..5 {
-        app.server.live.tick();
-    }
-    assert_eq!(silent.closed().await.0, 4002);
+    assert_eq!(while_seconds_pass(&app, silent.closed()).await.0, 4002);
     // One that answers pings stays; one that does not is closed after 33 seconds.
     let mut lively = Socket::of(&app, &ada).await;
     let mut dead = Socket::of(&app, &ada).await;
@@ -71,7 +68,7 @@ async fn clients_that_say_nothing_are_closed() {
         app.server.live.tick();
         lively.expect_nothing().await;
     }
-    assert_eq!(dead.closed().await.0, 4002);
+    assert_eq!(while_seconds_pass(&app, dead.closed()).await.0, 4002);
     lively.expect_nothing().await;
 }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -223,4 +223,19 @@ impl Socket {
 /// Whether a text is the time of the test's clock.
 pub fn is_time(value: &Value) -> bool {
     value.as_str().is_some_and(|text| text.ends_with('Z') && text.contains('T'))
+}
+
+/// Lets the clock of sockets and that of the game go on until something has happened.
+pub async fn while_seconds_pass<T>(app: &TestApp, happens: impl Future<Output = T>) -> T {
+    let passing = async {
+        loop {
+            app.advance(1.0);
+            app.server.live.tick();
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::select! {
+        happened = happens => happened,
+        () = passing => unreachable!("never ends"),
+    }
 }

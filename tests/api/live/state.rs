@@ -1,13 +1,10 @@
 //! The topic `state`: every change of the player, from wherever it comes, on every socket that asked for it.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use serde_json::{Value, json};
-use tokio::time::sleep;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::Socket;
+use super::{Socket, while_seconds_pass};
 use crate::support::books::{eventually, start_for_days};
 use crate::support::{Player, TestApp, World};
 
@@ -24,21 +21,6 @@ async fn state_of_version(socket: &mut Socket, version: u64) -> Value {
         if state["version"].as_u64() >= Some(version) {
             return state;
         }
-    }
-}
-
-/// Lets the clock of sockets and that of the game go on until something has happened.
-async fn while_seconds_pass<T>(app: &TestApp, happens: impl Future<Output = T>) -> T {
-    let passing = async {
-        loop {
-            app.advance(1.0);
-            app.server.live.tick();
-            sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::select! {
-        happened = happens => happened,
-        () = passing => unreachable!("never ends"),
     }
 }
 

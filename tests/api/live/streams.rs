@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use idlewatt::store::pulse::Unread;
 use serde_json::{Value, json};
 
 use super::Socket;
-use crate::streams::{append, poll, sequences, stream_of};
+use crate::streams::{append, now, poll, sequences, stream_of};
 use crate::support::books::eventually;
 use crate::support::{TestApp, World};
 
@@ -269,4 +270,37 @@ async fn a_database_of_another_epoch_makes_every_follower_start_anew() {
     assert_eq!(socket.sequence(&stream).await, 3);
     let polled = poll(&ada, &format!("stream={stream}@2")).await.expect(200).json;
     assert_eq!((sequences(&polled), &polled["epoch"]), (vec![3], &resync["epoch"]));
+}
+
+/// There is a moment between the one at which another epoch is known and the one at which everything that was read before
+/// is forgotten.
+#[tokio::test]
+async fn what_was_read_of_another_history_is_not_given() {
+    let app = TestApp::new().await;
+    let ada = app.client.guest().await;
+    let stream = stream_of(&ada);
+    append(&app, &stream, 1).await.expect("appended");
+    let mut socket = Socket::with(&app, &ada, json!({"streams": [{"stream": stream}]})).await;
+    socket.expect("subscribed").await;
+    // The server keeps them in memory as long as somebody follows the stream.
+    append(&app, &stream, 3).await.expect("appended");
+    socket.sequences(&stream, 3).await;
+    let other_history = "update stream_events set type = 'test.other';
+                         update deployment set epoch = gen_random_uuid()";
+    app.world.connect().await.batch_execute(other_history).await.expect("changed");
+    // So that the moment lasts.
+    app.stop_loops();
+    let unread = Unread { since: now(&app), above: 0, missing: Vec::new() };
+    app.server.store.pulse(app.server.peers.instance(), &unread).await.expect("read");
+    for _ in 0..50 {
+        let polled = poll(&ada, &format!("stream={stream}@2")).await.expect(200).json;
+        let events = polled["events"].as_array().expect("a list");
+        assert_eq!(events.len(), 2);
+        for event in events {
+            assert_eq!(event["type"], "test.other", "{event}");
+        }
+    }
+    socket.expect_nothing().await;
+    app.server.streams.begin_epoch(app.server.streams.epoch());
+    assert_eq!(socket.expect("resync").await["head"], 4);
 }

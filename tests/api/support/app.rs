@@ -247,6 +247,11 @@ impl TestApp {
         .await;
     }
 
+    /// Ends the tasks that run beside requests, such as the poller.
+    pub fn stop_loops(&self) {
+        self.pulse.abort();
+    }
+
     /// Stops the server in order.
     pub async fn stop(self) {
         self.handle.stop(true).await;
