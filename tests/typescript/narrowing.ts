@@ -45,6 +45,7 @@ const policies: Record<Schemas["RateLimitedProblem"]["policy"], string> = {
   address: "the address",
   auth: "signing in",
   login: "the name",
+  live: "opening sockets",
 };
 
 export function requirement(requirement: Schemas["Requirement"]): string {

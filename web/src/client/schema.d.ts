@@ -1672,7 +1672,7 @@ export interface components {
             /** @enum {string} */
             code: "rate_limited";
             /** @enum {string} */
-            policy: "player" | "address" | "auth" | "login";
+            policy: "player" | "address" | "auth" | "login" | "live";
             /** Format: int64 */
             retry_after_ms: number;
             /** @enum {integer} */
