@@ -35,14 +35,13 @@ use tokio::time::timeout;
 use crate::api::problem::Problem;
 use crate::http::Api;
 use crate::http::handlers::live::Accepted;
-use crate::http::middleware::request_context::RequestContext;
+use crate::http::middleware::request_context::{REQUEST_ID, RequestContext};
 use crate::http::thread_state::ThreadState;
 use crate::live::{self, Answer, Call, Calls, Client, Worker};
 
 const BASE_PATH: &str = "/api/v1";
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The headers of the upgrade that calls have as well.
 const KEPT_HEADERS: [HeaderName; 4] = [ACCEPT_LANGUAGE, FORWARDED, USER_AGENT, X_FORWARDED_FOR];
 /// Bytes that the kernel stores for a client that does not read. Otherwise it stores several megabytes.
@@ -217,11 +216,11 @@ impl Calls for ClientCalls {
                 Box::pin(async move {
                     match answer.await {
                         Ok(response) => read_answer(response).await,
-                        Err(error) => refused(&Problem::internal(error)),
+                        Err(error) => Answer::from(&Problem::internal(error)),
                     }
                 })
             }
-            Err(problem) => Box::pin(ready(refused(&problem))),
+            Err(problem) => Box::pin(ready(Answer::from(&problem))),
         }
     }
 }
@@ -258,15 +257,6 @@ impl ClientCalls {
             head.headers.insert(IDEMPOTENCY_KEY, key);
         }
         Ok(request)
-    }
-}
-
-fn refused(problem: &Problem) -> Answer {
-    Answer {
-        status: problem.code().status(),
-        body: problem.to_value().to_string().into(),
-        retry_after_seconds: problem.retry_after_seconds(),
-        ..Answer::default()
     }
 }
 

@@ -38,6 +38,17 @@ pub struct Answer {
     pub retry_after_seconds: Option<u64>,
 }
 
+impl From<&Problem> for Answer {
+    fn from(problem: &Problem) -> Self {
+        Self {
+            status: problem.code().status(),
+            body: problem.to_value().to_string().into(),
+            retry_after_seconds: problem.retry_after_seconds(),
+            ..Self::default()
+        }
+    }
+}
+
 /// Why a call is not possible over a connection.
 pub fn refusal(call: &Call) -> Option<Problem> {
     let path = call.path.split_once('?').map_or(call.path.as_str(), |(path, _)| path);
@@ -56,8 +67,7 @@ pub fn too_many() -> Problem {
 
 /// The frame with a problem as the answer to a call.
 pub fn refused(id: u64, problem: &Problem) -> Vec<u8> {
-    let body = problem.to_value().to_string();
-    result(id, &Answer { status: problem.code().status(), body: body.into(), ..Answer::default() })
+    result(id, &problem.into())
 }
 
 /// The frame with the answer to a call.

@@ -209,26 +209,22 @@ impl Connection {
 
     /// Returns when there is room for missed events. Returns false if the connection ends.
     pub async fn room(&self) -> bool {
-        loop {
-            let roomy = self.roomy.notified();
-            if self.is_closing() {
-                return false;
-            }
-            if self.waiting_bytes() < ROOMY_BYTES {
-                return true;
-            }
-            roomy.await;
-        }
+        self.until_below(ROOMY_BYTES).await
     }
 
     /// Returns when nothing waits to be sent. Returns false if the connection ends.
     pub async fn drained(&self) -> bool {
+        self.until_below(1).await
+    }
+
+    /// Returns when fewer bytes wait, of which there are at most [`ROOMY_BYTES`].
+    async fn until_below(&self, bytes: usize) -> bool {
         loop {
             let roomy = self.roomy.notified();
             if self.is_closing() {
                 return false;
             }
-            if self.waiting_bytes() == 0 {
+            if self.waiting_bytes() < bytes {
                 return true;
             }
             roomy.await;

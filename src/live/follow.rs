@@ -288,7 +288,8 @@ impl Worker {
                 return Ok(());
             }
             if followed.live().any(|(_, it)| it.epoch.get() != epoch) {
-                self.begin_epoch(followed, epoch).await?;
+                let head = streams.head(followed.name).await?;
+                self.resync(followed, head, epoch, |it| it.epoch.get() != epoch);
                 continue;
             }
             let Some(position) = followed.live().map(|(_, it)| it.position.get()).min() else {
@@ -307,7 +308,8 @@ impl Worker {
             }
             let Some(status) = polled.streams.first() else { return Ok(()) };
             if status.resync {
-                self.resync(followed, status.head, epoch, position);
+                let lost = |it: &Subscription| it.position.get() == position;
+                self.resync(followed, status.head, epoch, lost);
                 continue;
             }
             let now = self.services().game.now();
@@ -324,31 +326,21 @@ impl Worker {
         }
     }
 
-    /// Continues at the head those who follow a stream and have the lowest position.
-    fn resync(&self, followed: &Followed, head: i64, epoch: Epoch, position: i64) {
+    /// Continues those of the live followers that are `lost` at the head of an epoch.
+    fn resync(
+        &self,
+        followed: &Followed,
+        head: i64,
+        epoch: Epoch,
+        lost: impl Fn(&Subscription) -> bool,
+    ) {
         let text = epoch.to_string();
-        for (connection, subscription) in followed.live() {
-            if subscription.position.get() == position {
-                self.metrics().resumed(true, true);
-                subscription.position.set(head);
-                self.send(&connection, &server::resync(&followed.stream, head, &text));
-            }
+        for (connection, subscription) in followed.live().filter(|(_, it)| lost(it)) {
+            self.metrics().resumed(true, true);
+            subscription.epoch.set(epoch);
+            subscription.position.set(head);
+            self.send(&connection, &server::resync(&followed.stream, head, &text));
         }
-    }
-
-    /// Continues all who follow a stream at its head in another epoch.
-    async fn begin_epoch(&self, followed: &Followed, epoch: Epoch) -> Result<(), Problem> {
-        let head = self.services().streams.head(followed.name).await?;
-        let text = epoch.to_string();
-        for (connection, subscription) in followed.live() {
-            if subscription.epoch.get() != epoch {
-                self.metrics().resumed(true, true);
-                subscription.epoch.set(epoch);
-                subscription.position.set(head);
-                self.send(&connection, &server::resync(&followed.stream, head, &text));
-            }
-        }
-        Ok(())
     }
 }
 

@@ -269,11 +269,11 @@ impl Worker {
     async fn take(&self, connection: &Rc<Connection>, player: uuid::Uuid, id: Option<u64>) -> bool {
         let limiter = &self.services().limiter;
         let verdict = limiter.check(Policy::Player, Key::player(player), 1).await;
-        let Some(wait) = verdict.and_then(|verdict| verdict.retry_after) else { return true };
-        let millis = u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
-        let problem = Problem::rate_limited(Policy::Player.name(), millis);
-        self.problem(connection, id, &problem);
-        false
+        let refusal = verdict.and_then(|verdict| Problem::of_verdict(&verdict));
+        if let Some(problem) = &refusal {
+            self.problem(connection, id, problem);
+        }
+        refusal.is_none()
     }
 
     fn switch_topics(

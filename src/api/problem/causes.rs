@@ -5,6 +5,7 @@ use serde_json::json;
 use super::{Code, FieldError, Problem};
 use crate::domain::text::number;
 use crate::domain::{CatalogueFault, Refusal};
+use crate::limit::Verdict;
 use crate::{accounts, game, notifications, rankings, store, streams};
 
 /// The detail if the store's response was lost: the change may have been committed.
@@ -13,6 +14,15 @@ const OUTCOME_UNKNOWN: &str = "It is not known whether the change was made. \
 
 /// Milliseconds after which a refused poll may be repeated. A poll ends when its client closes the connection.
 const POLL_RETRY_MILLIS: u64 = 1_000;
+
+impl Problem {
+    /// The refusal by a rate limit; `None` if the call is allowed.
+    pub fn of_verdict(verdict: &Verdict) -> Option<Self> {
+        let wait = verdict.retry_after?;
+        let millis = u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+        Some(Self::rate_limited(verdict.policy.name(), millis))
+    }
+}
 
 impl From<store::Error> for Problem {
     fn from(error: store::Error) -> Self {

@@ -94,7 +94,7 @@ impl<F> LimitedCall<F> {
         S: Service<ServiceRequest, Response = ServiceResponse, Error = Error, Future = F>,
     {
         let Some(verdict) = decided else { return Self::Free(routes.call(request)) };
-        let Some(problem) = refusal(&verdict) else {
+        let Some(problem) = Problem::of_verdict(&verdict) else {
             return Self::Allowed(routes.call(request), api, verdict);
         };
         let mut response = request.error_response(problem);
@@ -180,12 +180,6 @@ fn cost(method: &Method, path: &str) -> u32 {
     }
 }
 
-fn refusal(verdict: &Verdict) -> Option<Problem> {
-    let wait = verdict.retry_after?;
-    let millis = u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
-    Some(Problem::rate_limited(verdict.policy.name(), millis))
-}
-
 impl Api {
     /// The address of the client that sent a request.
     pub fn client_address(&self, request: &HttpRequest) -> std::net::IpAddr {
@@ -203,6 +197,6 @@ impl Api {
             return Ok(());
         };
         request.extensions_mut().insert(verdict);
-        refusal(&verdict).map_or(Ok(()), Err)
+        Problem::of_verdict(&verdict).map_or(Ok(()), Err)
     }
 }

@@ -28,7 +28,8 @@ use crate::id::new_id;
 use crate::telemetry::metrics::{Level, Metrics};
 use crate::telemetry::spans;
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The header with the id of a request.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_REQUEST_ID_LENGTH: usize = 128;
 
 /// The middleware factory. It wraps all routes.

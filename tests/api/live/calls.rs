@@ -126,6 +126,7 @@ async fn eight_calls_may_be_in_flight() {
     let ninth = socket.expect("result").await;
     assert_eq!((&ninth["id"], &ninth["status"]), (&json!(8), &json!(429)));
     assert_eq!(ninth["body"]["policy"], "calls");
+    assert_eq!(ninth["retry_after_ms"], ninth["body"]["retry_after_ms"]);
     // The socket is served meanwhile.
     socket.expect_nothing().await;
     transaction.rollback().await.expect("unlocked");

@@ -7,7 +7,7 @@ use crate::streams::{append, stream_of};
 use crate::support::redis::RedisServer;
 use crate::support::{TestApp, UNLIMITED, World};
 
-/// A client that connects anew at any instance, with its position.
+/// A client that reconnects at any instance, with its position.
 struct Wanderer {
     socket: Option<Socket>,
     position: i64,

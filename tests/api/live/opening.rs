@@ -222,7 +222,7 @@ async fn frames_that_cannot_be_read_get_problems_and_ten_in_a_row_end_the_connec
     }
     socket.send_message(Message::Text("x".repeat(16 * 1024 + 1).into())).await;
     socket.expect_problem("payload_too_large").await;
-    // One that can be read begins the count anew.
+    // A frame that can be read resets the count.
     socket.send(json!({"type": "ping"})).await;
     socket.expect("pong").await;
     for _ in 0..10 {
