@@ -37,6 +37,7 @@ pub use context::{Api, Options};
 pub use handlers::operator_port::routes as operator_routes;
 pub use limit_headers::Limits;
 pub use middleware::request_context::RequestContext;
+pub use openapi::asyncapi::document as asyncapi_document;
 pub use openapi::document as openapi_document;
 pub use pages::rankings::RankingsPages;
 pub use routes::{probe_routes, routes};

@@ -30,6 +30,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
         )
         .configure(probe_routes)
         .service(Endpoint::at("/openapi.json").get(docs::openapi_json).resource())
+        .service(Endpoint::at("/asyncapi.json").get(docs::asyncapi_json).resource())
         .service(Endpoint::at("/docs").get(docs::docs).resource())
         .service(Endpoint::at("/docs/{file:.*}").get(docs::docs_file).resource())
         .service(Endpoint::at("/").get(page::serve).resource())

@@ -27,7 +27,7 @@ use std::time::Duration;
 pub use calls::{Answer, Calls};
 pub use closing::Closing;
 pub use connection::Client;
-pub use protocol::{Call, Codec};
+pub use protocol::{Call, Codec, DOCUMENT};
 pub use registry::{Full, Place};
 pub use socket::serve;
 pub use worker::Worker;

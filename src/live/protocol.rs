@@ -18,6 +18,10 @@ const MOST_ID: u64 = (1 << 53) - 1;
 /// The deepest nesting in a frame. Each level takes stack.
 const MAX_DEPTH: usize = 64;
 
+/// The frames as an `AsyncAPI` 3 document, without the schemas that the HTTP API's document has: of events, states and
+/// problems.
+pub const DOCUMENT: &str = include_str!("asyncapi.json");
+
 /// How frames are encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Codec {
@@ -318,88 +322,5 @@ pub mod server {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn packed(value: &Value) -> Vec<u8> {
-        rmp_serde::to_vec(value).expect("MessagePack")
-    }
-
-    #[test]
-    fn both_codecs_carry_the_same_values() {
-        let value = json!({
-            "type": "call", "id": 3, "method": "POST", "path": "/me/clicks", "body": {"clicks": 5, "x": [1.5, -1, null, "ü"]}
-        });
-        let text = value.to_string();
-        for (codec, payload) in
-            [(Codec::Json, text.clone().into_bytes()), (Codec::MessagePack, packed(&value))]
-        {
-            let (id, frame) = read(codec, &payload).expect("a frame");
-            let Frame::Call(call) = frame else { panic!("{frame:?}") };
-            assert_eq!((id, call.path.as_str()), (Some(3), "/me/clicks"));
-            assert_eq!(call.body, value["body"]);
-        }
-        let packed_frame = Codec::MessagePack.frame(text.as_bytes());
-        let length = packed(&value).len();
-        let header = packed_frame.len() - length;
-        let back: Value = rmp_serde::from_slice(&packed_frame[header..]).expect("a value");
-        assert_eq!(back, value);
-    }
-
-    #[test]
-    fn unreadable_frames_are_named_with_their_id() {
-        for (text, id, field) in [
-            ("", None, "frame"),
-            ("[]", None, "frame"),
-            ("{", None, "frame"),
-            (r#"{"type":"ping"} {}"#, None, "frame"),
-            (r#"{"id":1}"#, Some(1), "type"),
-            (r#"{"id":1,"type":7}"#, Some(1), "type"),
-            (r#"{"id":1,"type":"dance"}"#, Some(1), "type"),
-            (r#"{"id":-1,"type":"ping"}"#, None, "id"),
-            (r#"{"id":9007199254740992,"type":"ping"}"#, None, "id"),
-            (r#"{"id":1,"type":"subscribe"}"#, Some(1), "frame"),
-            (
-                r#"{"id":1,"type":"subscribe","streams":[{"stream":7}]}"#,
-                Some(1),
-                "streams[0].stream",
-            ),
-            (r#"{"type":"call","method":"GET","path":"/me"}"#, None, "id"),
-            (r#"{"id":1,"type":"call","path":"/me"}"#, Some(1), "frame"),
-            (r#"{"type":"hello"}"#, None, "frame"),
-        ] {
-            let unreadable = read(Codec::Json, text.as_bytes()).expect_err(text);
-            assert_eq!(unreadable.id, id, "{text}");
-            assert_eq!(unreadable.problem.to_value()["errors"][0]["field"], field, "{text}");
-        }
-        // Not MessagePack, a number, two values, and a map that says it is larger than the message.
-        let two = [packed(&json!({})), packed(&json!({}))].concat();
-        for bytes in [&[0xc1][..], &[7], &two, &[0xdf, 0xff, 0xff, 0xff, 0xff]] {
-            assert!(read(Codec::MessagePack, bytes).is_err(), "{bytes:?}");
-        }
-        let mut deep = vec![0x91; 10_000];
-        deep.push(0xc0);
-        assert!(read(Codec::MessagePack, &deep).is_err());
-    }
-
-    #[test]
-    fn unknown_members_are_ignored_and_optional_ones_may_be_missing() {
-        let (id, frame) =
-            read(Codec::Json, br#"{"type":"hello","token":"t","later":[1]}"#).expect("a frame");
-        let Frame::Hello(hello) = frame else { panic!("{frame:?}") };
-        assert_eq!((id, hello.epoch), (None, None));
-        assert!(hello.streams.is_empty() && hello.topics.is_empty());
-    }
-
-    #[test]
-    fn results_contain_the_body_as_it_is() {
-        let body = serde_json::from_str::<&RawValue>(r#"{"a": 1.0}"#).expect("JSON");
-        let mut members = Map::new();
-        members.insert("status".into(), json!(200));
-        let frame = server::result(7, members, body);
-        let text = String::from_utf8(frame).expect("text");
-        assert!(text.ends_with(r#","body":{"a": 1.0}}"#), "{text}");
-        let value: Value = serde_json::from_str(&text).expect("JSON");
-        assert_eq!((&value["id"], &value["status"]), (&json!(7), &json!(200)));
-    }
-}
+#[path = "protocol_tests.rs"]
+mod tests;

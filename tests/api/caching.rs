@@ -265,6 +265,7 @@ async fn public_answers_do_not_vary_by_token() {
         ("/healthz".to_owned(), false),
         ("/readyz".to_owned(), false),
         ("/openapi.json".to_owned(), true),
+        ("/asyncapi.json".to_owned(), true),
         ("/docs/".to_owned(), false),
         ("/api/v1/catalog".to_owned(), true),
         ("/api/v1/rankings".to_owned(), true),

@@ -28,6 +28,7 @@ fn every_kind(player: &Player) -> Vec<(u16, RequestBuilder)> {
         (200, at("GET", "/healthz")),
         (200, at("GET", "/readyz")),
         (200, at("GET", "/openapi.json")),
+        (200, at("GET", "/asyncapi.json")),
         (200, at("GET", "/docs")),
         (200, at("GET", "/docs/")),
         (200, at("GET", "/api/v1/catalog")),
@@ -157,6 +158,7 @@ async fn head_answers_as_get_does_without_a_body() {
     for path in [
         "/healthz",
         "/openapi.json",
+        "/asyncapi.json",
         "/docs",
         "/docs/",
         "/api/v1/catalog",

@@ -1,4 +1,4 @@
-//! Serves the OpenAPI document and the Swagger UI.
+//! Serves the OpenAPI document, the `AsyncAPI` document and the Swagger UI.
 
 use std::sync::{Arc, LazyLock};
 
@@ -6,13 +6,16 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 use utoipa_swagger_ui::Config;
 
-use super::document;
+use super::{asyncapi, document};
 use crate::api::problem::Problem;
 use crate::http::pages::ready::Ready;
 
-/// The document as compact JSON, rendered once.
+/// The documents as compact JSON, rendered once.
 static DOCUMENT: LazyLock<Result<Ready, Problem>> =
     LazyLock::new(|| Ready::new(document().to_string().into_bytes()));
+
+static SOCKETS: LazyLock<Result<Ready, Problem>> =
+    LazyLock::new(|| Ready::new(asyncapi::document().to_string().into_bytes()));
 
 static PAGE: LazyLock<Arc<Config<'static>>> =
     LazyLock::new(|| Arc::new(Config::from("/openapi.json").persist_authorization(true)));
@@ -20,6 +23,12 @@ static PAGE: LazyLock<Arc<Config<'static>>> =
 /// The OpenAPI 3.1 document.
 pub async fn openapi_json(request: HttpRequest) -> Result<HttpResponse, Problem> {
     let document = DOCUMENT.as_ref().map_err(Problem::internal)?;
+    Ok(document.answer(&request, HeaderValue::from_static("public, max-age=60")))
+}
+
+/// The `AsyncAPI` 3 document.
+pub async fn asyncapi_json(request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let document = SOCKETS.as_ref().map_err(Problem::internal)?;
     Ok(document.answer(&request, HeaderValue::from_static("public, max-age=60")))
 }
 

@@ -1,5 +1,6 @@
-//! The OpenAPI document, generated from the handlers.
+//! The OpenAPI document, generated from the handlers, and the `AsyncAPI` document of sockets.
 
+pub mod asyncapi;
 pub mod docs;
 mod failures;
 mod headers;

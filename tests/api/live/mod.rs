@@ -2,6 +2,7 @@
 
 mod calls;
 mod closing;
+mod documented;
 mod instances;
 mod opening;
 mod slow;
@@ -138,13 +139,15 @@ impl Socket {
 
     /// The next frame.
     pub async fn next(&mut self) -> Value {
-        match self.next_message().await {
+        let frame = match self.next_message().await {
             Message::Text(text) if !self.is_packed => serde_json::from_str(&text).expect("JSON"),
             Message::Binary(bytes) if self.is_packed => {
                 rmp_serde::from_slice(&bytes).expect("MessagePack")
             }
             other => panic!("{other:?}"),
-        }
+        };
+        documented::check(&frame);
+        frame
     }
 
     /// The next frame, which must be of this type.
