@@ -29,6 +29,15 @@ impl Target {
         let address = addresses.next().ok_or_else(|| format!("{host} has no address"))?;
         Ok(Self { address, host: host.to_owned() })
     }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The value of the header `Host`.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
 }
 
 /// A request. Empty fields are not sent.

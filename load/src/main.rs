@@ -12,6 +12,8 @@ mod plot;
 mod profile;
 mod record;
 mod report;
+mod sockets;
+mod websocket;
 
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -64,6 +66,8 @@ enum Other {
     Flood(flood::Arguments),
     /// Send clicks of players who each have one request in flight, to several servers in turn
     Crowd(crowd::Arguments),
+    /// Open sockets, send events, and measure how long each takes to each socket
+    Sockets(sockets::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -94,6 +98,10 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
         Some(Other::Crowd(arguments)) => {
             allow_connections(arguments.players * arguments.base.len())?;
             return crowd::run(arguments).await.map(|()| true);
+        }
+        Some(Other::Sockets(arguments)) => {
+            allow_connections(arguments.sockets)?;
+            return sockets::run(arguments).await.map(|()| true);
         }
         None => {}
     }
