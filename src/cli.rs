@@ -1,6 +1,7 @@
 //! The command line.
 
 use clap::{Parser, Subcommand, ValueEnum};
+use url::Url;
 use uuid::Uuid;
 
 use crate::config::VARIABLES;
@@ -14,7 +15,7 @@ pub struct Arguments {
 }
 
 /// The commands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Subcommand)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Subcommand)]
 pub enum Command {
     /// Run the server (the default)
     #[default]
@@ -22,7 +23,11 @@ pub enum Command {
     /// Update the database's schema
     Migrate,
     /// Check the configuration and every dependency, and print what to fix
-    Doctor,
+    Doctor {
+        /// Also check whether sockets reach the running server at its public address: `https://host`
+        #[arg(long, value_parser = public_address)]
+        url: Option<Url>,
+    },
     /// Ask the server that runs with the same configuration whether it is alive; the exit code is 0 if so
     Healthcheck {
         /// Ask whether it should receive requests
@@ -68,6 +73,15 @@ pub enum JobStatusArgument {
     Done,
     /// The last attempt failed
     Dead,
+}
+
+fn public_address(text: &str) -> Result<Url, String> {
+    let address = Url::parse(text).map_err(|error| error.to_string())?;
+    if address.host().is_some() && ["http", "https"].contains(&address.scheme()) {
+        Ok(address)
+    } else {
+        Err("must have the form https://host or http://host:port".into())
+    }
 }
 
 /// The list of variables in the help text.

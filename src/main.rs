@@ -33,7 +33,7 @@ fn main() -> ExitCode {
             Command::Migrate => app::migrate(&config).await.map(|()| true),
             // Handled above, because it needs no configuration.
             Command::Openapi => Ok(true),
-            Command::Doctor => Ok(app::diagnose(&config).await),
+            Command::Doctor { url } => Ok(app::diagnose(&config, url.as_ref()).await),
             Command::Jobs(command) => app::manage_jobs(&config, command).await,
             Command::Seed { players } => app::seed(&config, players).await.map(|()| true),
             Command::Healthcheck { ready } => app::check_health(&config.http, ready).map(|()| true),

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::program::{Folder, run};
+use crate::program::{Folder, Program, run};
 use crate::redis::RedisServer;
 
 #[test]
@@ -40,6 +40,27 @@ fn the_doctor_accepts_a_correct_setup_and_names_the_failed_check_of_a_wrong_one(
     let message = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(1));
     assert!(message.contains("FAULT database") && message.contains("DATABASE_URL"), "{message}");
+}
+
+#[test]
+fn the_doctor_says_whether_sockets_reach_the_server() {
+    let examine = |live: &str| {
+        let folders = [Folder::new("live"), Folder::new("live_doctor")];
+        let [served, examined] =
+            folders.each_ref().map(|it| ("DATA_DIR", it.path().to_str().expect("text")));
+        let server = Program::start(&[served, ("LIVE", live)]);
+        let variables = [examined, ("PORT", "0"), ("METRICS_PORT", "0")];
+        let output = run(&["doctor", "--url", &server.base], &variables);
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (code, message) = examine("on");
+    assert!(code == Some(0) && message.contains("ok    sockets"), "{message}");
+    let (code, message) = examine("off");
+    assert!(code == Some(1) && message.contains("FAULT sockets"), "{message}");
+    assert!(message.contains("404") && message.contains("LIVE=on"), "{message}");
+    for address in ["play.example.org", "ftp://play.example.org"] {
+        assert_eq!(run(&["doctor", "--url", address], &[]).status.code(), Some(2), "{address}");
+    }
 }
 
 #[test]

@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use url::Url;
+
+use super::upgrade::check_upgrade;
 use crate::app::server::bind;
 use crate::app::{Database, Error};
 use crate::clock::{Clock, DatabaseClock};
@@ -24,11 +27,15 @@ struct Finding {
     result: Result<String, String>,
 }
 
-/// Checks everything and prints the results. Returns whether no check failed.
-pub async fn diagnose(config: &Config) -> bool {
+/// Checks everything and prints the results; with `public`, the address of the running server as players see it, also
+/// whether sockets reach it. Returns whether no check failed.
+pub async fn diagnose(config: &Config, public: Option<&Url>) -> bool {
     let mut findings = vec![ports(config)];
     findings.extend(database(config).await);
     findings.extend(redis(config).await);
+    if let Some(address) = public {
+        findings.push(Finding { part: "sockets", result: check_upgrade(address).await });
+    }
     let mut passed = true;
     for Finding { part, result } in findings {
         match result {

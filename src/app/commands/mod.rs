@@ -6,6 +6,7 @@ mod jobs;
 mod migrate;
 mod openapi;
 mod seed;
+mod upgrade;
 
 pub use doctor::diagnose;
 pub use healthcheck::check_health;
