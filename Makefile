@@ -7,8 +7,8 @@ CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(shell command -v cargo-deny || echo .tools/bin/cargo-deny)
 
 .PHONY: help run web web-types test test-web test-types fuzz-api test-pooler test-telemetry check check-deploy audit audit-advisories k6-smoke k6-load \
-    k6-spike k6-soak k6-breakpoint load chroot-test rollout-test compat-test bench-writes bench-overload bench-instances \
-    bench-rankings bench-reads bench-streams bench-compare bench-limits bench-page balance
+    k6-spike k6-soak k6-live k6-breakpoint load chroot-test rollout-test compat-test bench-writes bench-overload bench-instances \
+    bench-rankings bench-reads bench-streams bench-live bench-compare bench-limits bench-page balance
 
 help: ## List the commands
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -88,6 +88,9 @@ k6-spike: ## PLAYERS=300 players who join at once
 k6-soak: ## PLAYERS=50 players for DURATION=1h
 	@scripts/k6 soak
 
+k6-live: ## PLAYERS=50 players with a socket each for DURATION=30s, and an operator who sends announcements
+	@scripts/k6 live
+
 k6-breakpoint: ## More and more players, up to PLAYERS=2000, until a threshold breaks
 	@scripts/k6 breakpoint
 
@@ -108,6 +111,9 @@ bench-writes: ## Durable clicks beside pgbench, in turn on one database
 
 bench-overload: ## Twice the clicks that can be served: accepted ones, refused ones, memory
 	@bench/overload
+
+bench-live: ## Sockets: memory, fan-out beside Socket.IO, calls, states, a storm, clients that do not read
+	@bench/live
 
 bench-instances: ## Database work if every request goes to another instance
 	@bench/instances

@@ -1,6 +1,8 @@
 // The summary of a test: text on the terminal, and an HTML page in the folder SUMMARY_DIR if that is set.
 
 const ROWS = ['guest', 'state', 'clicks', 'purchase', 'rankings'];
+// Metrics with times of their own.
+const TRENDS = { socket_call_ms: 'socket call', event_arrival_ms: 'event' };
 const COLUMNS = ['med', 'p(95)', 'p(99)', 'max'];
 
 export const STATS = ['count', 'avg', 'min', 'med', 'max', 'p(95)', 'p(99)'];
@@ -10,7 +12,9 @@ function number(value, digits = 1) {
 }
 
 function rows(data) {
-  return ROWS.map((name) => [name, data.metrics[`http_req_duration{name:${name}}`]])
+  const requests = ROWS.map((name) => [name, data.metrics[`http_req_duration{name:${name}}`]]);
+  const others = Object.entries(TRENDS).map(([metric, name]) => [name, data.metrics[metric]]);
+  return [...requests, ...others]
     .filter(([, metric]) => metric !== undefined && metric.values.count > 0)
     .map(([name, metric]) => ({ name, count: metric.values.count, times: COLUMNS.map((it) => number(metric.values[it])) }));
 }
@@ -43,6 +47,7 @@ function text(name, data) {
   }
   lines.push('');
   for (const { metric, expression, ok } of verdicts(data)) lines.push(`  ${ok ? 'ok    ' : 'FAILED'} ${metric} ${expression}`);
+  for (const { name: check, fails } of data.root_group.checks) if (fails > 0) lines.push(`  FAILED ${fails} times: ${check}`);
   return `${lines.join('\n')}\n`;
 }
 

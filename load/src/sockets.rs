@@ -60,9 +60,9 @@ pub struct Arguments {
     /// Each socket calls the API once per second
     #[arg(long)]
     pub calls: bool,
-    /// Each socket is also sent the player's state
-    #[arg(long)]
-    pub state: bool,
+    /// Sockets in pairs of one player: one clicks once per second, and the other is sent the player's state
+    #[arg(long, conflicts_with = "calls")]
+    pub pairs: bool,
     /// Disconnects all sockets after a second of sending, and measures how long they need to continue
     #[arg(long)]
     pub storm: bool,
@@ -88,6 +88,8 @@ struct Crowd {
     /// Notified when that begins.
     storm_begins: Notify,
     players: RefCell<Vec<String>>,
+    /// When each pair has clicked, until the other socket has the state.
+    clicked: RefCell<Vec<Option<Instant>>>,
 }
 
 #[allow(clippy::struct_excessive_bools, reason = "they are flags of the command line")]
@@ -98,7 +100,7 @@ struct Options {
     admin_token: String,
     recipients: usize,
     calls: bool,
-    state: bool,
+    pairs: bool,
     socket_io: bool,
 }
 
@@ -107,10 +109,11 @@ struct Tally {
     events: Histogram<u64>,
     /// Microseconds from a call to its result.
     calls: Histogram<u64>,
+    /// Microseconds from a click on one socket to the state on the other one.
+    states: Histogram<u64>,
     open: usize,
     caught_up: usize,
     failed_calls: u64,
-    states: u64,
     lost: u64,
     repeated: u64,
     closed: u64,
@@ -149,7 +152,7 @@ pub async fn run(arguments: &Arguments) -> Result<(), String> {
             admin_token: arguments.admin_token.clone(),
             recipients: arguments.recipients,
             calls: arguments.calls,
-            state: arguments.state,
+            pairs: arguments.pairs,
             socket_io: arguments.socket_io,
         },
         began: Instant::now(),
@@ -157,10 +160,10 @@ pub async fn run(arguments: &Arguments) -> Result<(), String> {
         tally: RefCell::new(Tally {
             events: histogram()?,
             calls: histogram()?,
+            states: histogram()?,
             open: 0,
             caught_up: 0,
             failed_calls: 0,
-            states: 0,
             lost: 0,
             repeated: 0,
             closed: 0,
@@ -170,9 +173,11 @@ pub async fn run(arguments: &Arguments) -> Result<(), String> {
         storm: Cell::new(false),
         storm_begins: Notify::new(),
         players: RefCell::default(),
+        clicked: RefCell::new(vec![None; arguments.sockets]),
     });
     for number in 0..arguments.sockets {
-        let token = tokens[number % tokens.len()].clone();
+        let player = if arguments.pairs { number / 2 } else { number };
+        let token = tokens[player % tokens.len()].clone();
         let socket = follow(Rc::clone(&crowd), number, token);
         tokio::task::spawn_local(socket);
     }
@@ -229,8 +234,12 @@ impl Crowd {
 
     /// Microseconds since the start.
     fn micros(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX)
+        micros_since(self.began)
     }
+}
+
+fn micros_since(time: Instant) -> u64 {
+    u64::try_from(time.elapsed().as_micros()).unwrap_or(u64::MAX)
 }
 
 async fn follow(crowd: Rc<Crowd>, number: usize, token: String) {
@@ -272,10 +281,11 @@ async fn session(
     let is_deaf = number < crowd.options.deaf;
     let mut socket = WebSocket::open(&crowd.target, path, number % ADDRESSES, is_deaf).await?;
     let first =
-        if socket_io { "40".to_owned() } else { hello(token, positions, crowd.options.state) };
+        if socket_io { "40".to_owned() } else { hello(token, positions, crowd.options.pairs) };
     socket.send(&first).await?;
     let expected = if socket_io { 1 } else { 3 };
-    let mut session = Session { crowd, positions, times, expected, heads: [0, 0], asked: None };
+    let mut session =
+        Session { crowd, number, positions, times, expected, heads: [0, 0], asked: None };
     let mut permit = Some(permit);
     let mut is_counted = false;
     // Spread over the second, as the calls of players are.
@@ -294,12 +304,11 @@ async fn session(
                 }
             }
         }
-        let may_call = crowd.options.calls && session.expected == 0 && session.asked.is_none();
+        let may_call = session.calls() && session.expected == 0 && session.asked.is_none();
         let frame = tokio::select! {
             frame = socket.next() => frame?,
             () = sleep_until(due), if may_call => {
-                socket.send(r#"{"type":"call","id":1,"method":"GET","path":"/me"}"#).await?;
-                session.asked = Some(due);
+                socket.send(session.call(due)).await?;
                 due += Duration::from_secs(1);
                 continue;
             }
@@ -320,6 +329,7 @@ async fn session(
 /// What a connection waits for.
 struct Session<'a> {
     crowd: &'a Crowd,
+    number: usize,
     positions: &'a mut Positions,
     /// How often the socket was connected before.
     times: u32,
@@ -337,6 +347,20 @@ impl Session<'_> {
         self.positions.announcements >= self.heads[0] && self.positions.own >= self.heads[1]
     }
 
+    fn calls(&self) -> bool {
+        self.crowd.options.calls || (self.crowd.options.pairs && self.number.is_multiple_of(2))
+    }
+
+    /// The next call, which was due at this time.
+    fn call(&mut self, due: Instant) -> &'static str {
+        self.asked = Some(due);
+        if !self.crowd.options.pairs {
+            return r#"{"type":"call","id":1,"method":"GET","path":"/me"}"#;
+        }
+        self.crowd.clicked.borrow_mut()[self.number / 2] = Some(due);
+        r#"{"type":"call","id":1,"method":"POST","path":"/me/clicks","body":{"clicks":1}}"#
+    }
+
     /// Takes a frame of the server. Returns the answer to it.
     fn receive(&mut self, text: &[u8]) -> Result<Option<String>, String> {
         if text.starts_with(b"{\"type\":\"event\"") || text.starts_with(b"42") {
@@ -347,7 +371,11 @@ impl Session<'_> {
         } else if text.starts_with(b"40") {
             self.expected -= 1;
         } else if text.starts_with(b"{\"type\":\"state\"") {
-            self.crowd.tally.borrow_mut().states += 1;
+            let clicked = self.number % 2 == 1;
+            let clicked = clicked.then(|| self.crowd.clicked.borrow_mut()[self.number / 2].take());
+            if let Some(clicked) = clicked.flatten() {
+                self.crowd.tally.borrow_mut().states.saturating_record(micros_since(clicked));
+            }
         } else if has(text, "\"type\":\"result\"") {
             self.crowd.answered(self.asked.take(), text);
         } else if has(text, "\"type\":\"welcome\"") {
@@ -396,8 +424,7 @@ impl Crowd {
     fn answered(&self, asked: Option<Instant>, text: &[u8]) {
         let mut tally = self.tally.borrow_mut();
         if let Some(asked) = asked {
-            let micros = asked.elapsed().as_micros();
-            tally.calls.saturating_record(u64::try_from(micros).unwrap_or(u64::MAX));
+            tally.calls.saturating_record(micros_since(asked));
         }
         tally.failed_calls += u64::from(number_after(text, "\"status\":") != Some(200));
     }
@@ -544,9 +571,10 @@ fn summarize(tally: &Tally, lasted: Duration, whole: bool) {
     };
     line("deliveries", &tally.events);
     line("calls", &tally.calls);
+    line("states", &tally.states);
     report::print_line(&format!(
-        "lost {} repeated {} failed_calls {} closed {} states {} whole {whole}",
-        tally.lost, tally.repeated, tally.failed_calls, tally.closed, tally.states
+        "lost {} repeated {} failed_calls {} closed {} whole {whole}",
+        tally.lost, tally.repeated, tally.failed_calls, tally.closed
     ));
 }
 
