@@ -101,7 +101,7 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
         }
         Some(Other::Sockets(arguments)) => {
             allow_connections(arguments.sockets)?;
-            return sockets::run(arguments).await.map(|()| true);
+            return sockets::run(arguments).await;
         }
         None => {}
     }

@@ -1,7 +1,7 @@
 //! Many sockets that follow streams, call the API, and continue after a disconnection; with the times from the sending of
 //! an event to each socket. Every event must reach every socket once and in order.
 //!
-//! For comparisons the sockets can be those of a Socket.IO server (`bench/socketio`) instead.
+//! For comparisons the sockets can be those of a Socket.IO server (`bench/programs/socketio.mjs`) instead.
 
 use std::cell::{Cell, RefCell};
 use std::future::pending;
@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use memchr::memmem;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
@@ -69,7 +70,7 @@ pub struct Arguments {
     /// Sockets of these that stop reading once they are open
     #[arg(long, default_value_t = 0)]
     pub deaf: usize,
-    /// The server is that of bench/socketio
+    /// The server is bench/programs/socketio.mjs
     #[arg(long)]
     pub socket_io: bool,
 }
@@ -83,10 +84,12 @@ struct Crowd {
     tally: RefCell<Tally>,
     /// Notified when something was received that someone may wait for.
     received: Notify,
+    /// When all sockets were open; calls begin then.
+    opened: Cell<Option<Instant>>,
     /// Whether all sockets are to disconnect once.
     storm: Cell<bool>,
-    /// Notified when that begins.
-    storm_begins: Notify,
+    /// Notified when one of these changes.
+    changed: Notify,
     players: RefCell<Vec<String>>,
     /// When each pair has clicked, until the other socket has the state.
     clicked: RefCell<Vec<Option<Instant>>>,
@@ -129,8 +132,9 @@ struct Positions {
     announcements: i64,
 }
 
-/// Opens the sockets, sends the events, and prints the results.
-pub async fn run(arguments: &Arguments) -> Result<(), String> {
+/// Opens the sockets, sends the events, and prints the results. Returns whether every event reached every socket once,
+/// and no call failed.
+pub async fn run(arguments: &Arguments) -> Result<bool, String> {
     let tokens = match &arguments.tokens {
         Some(path) => std::fs::read_to_string(path)
             .map_err(|error| format!("{}: {error}", path.display()))?
@@ -170,8 +174,9 @@ pub async fn run(arguments: &Arguments) -> Result<(), String> {
             reached: Vec::new(),
         }),
         received: Notify::new(),
+        opened: Cell::new(None),
         storm: Cell::new(false),
-        storm_begins: Notify::new(),
+        changed: Notify::new(),
         players: RefCell::default(),
         clicked: RefCell::new(vec![None; arguments.sockets]),
     });
@@ -183,6 +188,8 @@ pub async fn run(arguments: &Arguments) -> Result<(), String> {
     }
     crowd.until(|tally| tally.open == arguments.sockets, Duration::from_mins(2)).await?;
     let opened = crowd.began.elapsed();
+    crowd.opened.set(Some(Instant::now()));
+    crowd.changed.notify_waiters();
     report::print_line(&format!("opened {} in {:.1} s", arguments.sockets, opened.as_secs_f64()));
 
     let begin = Instant::now();
@@ -199,7 +206,7 @@ pub async fn run(arguments: &Arguments) -> Result<(), String> {
         crowd.tally.borrow_mut().caught_up = 0;
         crowd.storm.set(true);
         let dropped = Instant::now();
-        crowd.storm_begins.notify_waiters();
+        crowd.changed.notify_waiters();
         crowd.until(|tally| tally.caught_up == arguments.sockets, Duration::from_mins(1)).await?;
         let seconds = dropped.elapsed().as_secs_f64();
         report::print_line(&format!("continued {} after {seconds:.2} s", arguments.sockets));
@@ -210,8 +217,9 @@ pub async fn run(arguments: &Arguments) -> Result<(), String> {
     }
     let all = |tally: &Tally| tally.reached.iter().all(|&count| count >= crowd.options.readers);
     let whole = crowd.until(all, REST).await.is_ok();
-    summarize(&crowd.tally.borrow(), begin.elapsed(), whole);
-    Ok(())
+    let tally = crowd.tally.borrow();
+    summarize(&tally, begin.elapsed(), whole);
+    Ok(whole && tally.lost + tally.repeated + tally.failed_calls == 0)
 }
 
 impl Crowd {
@@ -289,8 +297,11 @@ async fn session(
     let mut permit = Some(permit);
     let mut is_counted = false;
     // Spread over the second, as the calls of players are.
-    let mut due = Instant::now() + Duration::from_micros(number as u64 * 618_034 % 1_000_000);
+    let phase = Duration::from_micros(number as u64 * 618_034 % 1_000_000);
+    let mut turn = 0;
     loop {
+        // Before the conditions are looked at, so that no change falls between.
+        let changed = crowd.changed.notified();
         if session.expected == 0 {
             drop(permit.take());
             if times == 0 && crowd.storm.get() {
@@ -304,15 +315,17 @@ async fn session(
                 }
             }
         }
-        let may_call = session.calls() && session.expected == 0 && session.asked.is_none();
+        let calls = session.calls() && session.expected == 0 && session.asked.is_none();
+        let due = crowd.opened.get().map(|opened| opened + phase + Duration::from_secs(turn));
+        let due = due.filter(|_| calls);
         let frame = tokio::select! {
             frame = socket.next() => frame?,
-            () = sleep_until(due), if may_call => {
-                socket.send(session.call(due)).await?;
-                due += Duration::from_secs(1);
+            () = sleep_until(due.unwrap_or(crowd.began)), if due.is_some() => {
+                socket.send(session.call(due.unwrap_or(crowd.began))).await?;
+                turn += 1;
                 continue;
             }
-            () = crowd.storm_begins.notified(), if times == 0 => continue,
+            () = changed => continue,
         };
         match frame {
             Frame::Text(text) => {
@@ -579,7 +592,7 @@ fn summarize(tally: &Tally, lasted: Duration, whole: bool) {
 }
 
 fn find(text: &[u8], what: &str) -> Option<usize> {
-    text.windows(what.len()).position(|window| window == what.as_bytes())
+    memmem::find(text, what.as_bytes())
 }
 
 fn has(text: &[u8], what: &str) -> bool {
