@@ -238,6 +238,8 @@ async fn a_second_sigint_stops_the_server_without_waiting_for_its_database() {
     until("the database is asked to stop", || (gate.signals("postgres").len() == 1).then_some(()));
     server.signal("INT");
     assert!(server.wait().success(), "{}", server.log());
+    // The server does not wait until the database has received it.
+    until("the database is asked again", || (gate.signals("postgres").len() == 2).then_some(()));
     assert_eq!(gate.signals("postgres"), ["INT", "QUIT"]);
 }
 
