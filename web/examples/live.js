@@ -32,6 +32,7 @@ export function follow({ url, token, epoch, positions, onEvent, onState, onResyn
       } else if (frame.type === "state") {
         onState(frame.data);
       } else if (frame.type === "resync" || frame.resync === true) {
+        epoch = frame.epoch;
         positions[frame.stream] = frame.head;
         onResync(frame.stream);
       } else if (frame.type === "goaway") {
