@@ -42,7 +42,7 @@ pub use endpoint::Endpoint;
 pub use error::{Error, with_cause};
 pub use player_columns::expand as expand_columns;
 pub use pool::{PoolStatus, Store, StoreOptions, Transaction, Writing};
-pub use tls::Identity;
+pub use tls::{Identity, connector as tls_connector};
 pub use writes::Refusal;
 
 #[cfg(test)]

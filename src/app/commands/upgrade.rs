@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -16,6 +15,8 @@ use tokio_tungstenite::tungstenite::http::header::{ORIGIN, SEC_WEBSOCKET_PROTOCO
 use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use url::Url;
+
+use crate::store::{Identity, tls_connector};
 
 const LIMIT: Duration = Duration::from_secs(10);
 /// A frame that every server answers by closing the connection with [`REFUSED`].
@@ -42,20 +43,11 @@ async fn connect(address: &Url) -> Result<String, String> {
         return exchange(address, stream).await;
     }
     let server = ServerName::try_from(name.to_owned()).map_err(|error| error.to_string())?;
-    let stream = tls()?.connect(server, stream).await.map_err(unreachable)?;
+    // With the certificate authorities that browsers know.
+    let tls = tls_connector(Identity::Name, None).map_err(|error| error.to_string())?;
+    let connector = TlsConnector::from(Arc::new(tls));
+    let stream = connector.connect(server, stream).await.map_err(unreachable)?;
     exchange(address, stream).await
-}
-
-/// TLS with the certificate authorities that browsers know.
-fn tls() -> Result<TlsConnector, String> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(config)))
 }
 
 async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
